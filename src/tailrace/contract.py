@@ -1,0 +1,164 @@
+"""The seams of a pipeline, as Protocols with their contracts in prose. Never imports a concrete source or sink.
+
+Plug-ins implement these structurally; there are no base classes. `CONTRACT_VERSION` is declared by a plug-in's entry
+point module as `tailrace_contract = 1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Protocol, runtime_checkable
+
+from tailrace.model import Batch, Finding, Limits, Position, Revoked
+
+CONTRACT_VERSION = 1
+
+Transform = Callable[[Batch], Batch]
+"""Makes a Batch from a Batch, on the writer thread. It may drop or alter changes, never reorder or invent positions:
+`Batch.positions` of the result must equal those of the argument."""
+
+
+class Positions(Protocol):
+    """What is saved for one pipeline, opened. All methods run on the writer thread, save `known` and `claim`, which the
+    source calls from `Source.open` before any batch exists."""
+
+    def known(self) -> Mapping[str, Position | None]:
+        """Every lineage that this pipeline ever claimed, with its saved position (None: claimed, nothing saved yet).
+
+        Read-only; a source uses it to refuse another server's position and a slot that nobody claimed.
+        """
+        ...
+
+    def claim(self, lineage: str) -> Position | None:
+        """Record a new epoch for `lineage`, durably, before the source creates anything; return its saved position.
+
+        From then on any older holder of this lineage gets `Fenced` at its next save.
+        """
+        ...
+
+    def save(self, positions: Sequence[Position]) -> None:
+        """Make these positions durable before returning; `Fenced` when a newer epoch exists. Saving twice is harmless."""
+        ...
+
+    def forget(self) -> None:
+        """Remove every claim and position of this pipeline (`tailrace reset` and `drop`), durably."""
+        ...
+
+    def close(self) -> None:
+        """Release files and locks; closing twice is harmless (I12)."""
+        ...
+
+
+class Checkpoint(Protocol):
+    """A frozen dataclass that says where positions are kept when the sink cannot keep them."""
+
+    def open(self, name: str) -> Positions:
+        """Open what pipeline `name` has saved, under an operating system lock; `Retryable` while another holds it."""
+        ...
+
+
+class Stream(Protocol):
+    """An open source. All methods run on the reader thread, save `confirm`, which may come from any."""
+
+    def read(self, timeout_s: float) -> Batch | Revoked | None:
+        """The next batch, or None after `timeout_s` without one. A batch ends where a transaction ends.
+
+        Raises `EndOfStream` when the stream is bounded and done, `Retryable` when the connection broke, `HistoryLost`
+        when the source cannot continue, `Fatal` on bytes that it does not understand (I10).
+        """
+        ...
+
+    def tend(self) -> None:
+        """Called instead of `read` while the shelf is full: keeps the connection alive, reads nothing (I11)."""
+        ...
+
+    def confirm(self, positions: Sequence[Position]) -> None:
+        """These positions are durable: the server may forget what is before them. Cheap, idempotent, only advice (I2)."""
+        ...
+
+    def release(self, lineages: Sequence[str]) -> None:
+        """What was held of the revoked `lineages` is finished or dropped."""
+        ...
+
+    def close(self) -> None:
+        """Send a last status, end the stream and release connections; closing twice is harmless (I12)."""
+        ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A frozen dataclass whose fields are its whole configuration."""
+
+    kind: ClassVar[str]
+
+    def check(self) -> list[Finding]:
+        """What the server or the role lacks, each with the statement that mends it. Read-only."""
+        ...
+
+    def open(self, name: str, positions: Positions, limits: Limits, *, until_current: bool = False) -> Stream:
+        """Start right after what `positions` holds for each lineage, or from the beginning, snapshot included.
+
+        Refuses (`HistoryLost`) to start over a hole or over another server's position (I6). `name` is the pipeline's.
+        With `until_current` the stream ends once everything that the source had committed at this call was delivered.
+        """
+        ...
+
+    def drop(self, name: str) -> list[str]:
+        """Remove what the pipeline created on the server (slot, publication); returns what was removed, in words."""
+        ...
+
+
+class Writer(Protocol):
+    """An open sink. All methods run on the writer thread."""
+
+    def write(self, batch: Batch) -> None:
+        """Return only when the whole batch is durable. If it raises, the same changes come again (I4).
+
+        May raise `Reject` for changes that can never succeed: the pipeline parks them durably (I14) and offers the batch
+        again without them. An empty batch is progress: keep its positions, if this writer keeps any. When the sink is
+        `transactional`, the writer is a `Positions` too and stores `batch.positions` in the same transaction as the
+        rows, epoch checked (`Fenced`); its `save` then does nothing. `batch.snapshot.begin` of a new attempt tells
+        a table-like sink to forget rows of that table that an earlier attempt left (I15).
+        """
+        ...
+
+    def close(self) -> None:
+        """Release everything; closing twice is harmless (I12)."""
+        ...
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """A frozen dataclass whose fields are its whole configuration."""
+
+    kind: ClassVar[str]
+    transactional: ClassVar[bool]
+    """Its Writer is a `Positions` too: position and rows are stored atomically (exactly-once)."""
+    table_like: ClassVar[bool]
+    """It holds the current rows, not the events."""
+    truncate: ClassVar[bool]
+    """It can apply op t."""
+
+    def check(self) -> list[Finding]:
+        """What the target lacks, each with the statement that mends it. Read-only."""
+        ...
+
+    def open(self, name: str, limits: Limits) -> Writer:
+        """Open the target for pipeline `name`, before the source is opened (I13)."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """Where changes go that can never succeed; opened and used on the writer thread."""
+
+    def park(self, batch: Batch, reasons: Mapping[int, str]) -> None:
+        """Store these changes (index in `batch` to reason) with key, position and error, durably before returning."""
+        ...
+
+    def parked(self, batch: Batch) -> Mapping[int, str]:
+        """Changes of `batch` whose key is parked already: they must be parked behind it, or order would break."""
+        ...
+
+    def close(self) -> None:
+        """Release files and locks; closing twice is harmless (I12)."""
+        ...

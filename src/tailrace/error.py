@@ -1,0 +1,82 @@
+"""The error tree: each class is named by what the runtime does next. Never raises, logs or formats row values.
+
+    TailraceError            exit 1
+    ├── Retryable            exit 75  reopen after a pause
+    ├── Fatal                exit 1   stop; a human must act
+    │   ├── ConfigError      exit 2   the configuration or the command line is wrong
+    │   ├── CheckFailed      exit 3   the source or the sink lacks something
+    │   ├── HistoryLost      exit 4   the source no longer has what comes after the saved position
+    │   ├── Refused          exit 5   the sink refused changes and there are no dead letters to park them in
+    │   └── Fenced           exit 1   another process owns this pipeline now
+    └── Reject               (never leaves the pipeline) park these changes in the dead letters
+    EndOfStream              (not an error) a bounded stream has delivered all that it will
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class TailraceError(Exception):
+    """What went wrong and where, in one line; `hint` says what to do next."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        message = str(self.args[0]) if self.args else type(self).__name__
+        return f"{message}\n  hint: {self.hint}" if self.hint else message
+
+
+class Retryable(TailraceError):
+    """A fault that passes: the pipeline closes what it holds and opens again after a pause."""
+
+    exit_code = 75
+
+
+class Fatal(TailraceError):
+    """A fault that does not pass by itself: the pipeline stops and nothing is lost or skipped."""
+
+
+class ConfigError(Fatal):
+    """The configuration, a URL or the command line is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class CheckFailed(Fatal):
+    """The source or the sink lacks something that the pipeline needs; `tailrace check` lists it all."""
+
+    exit_code = 3
+
+
+class HistoryLost(Fatal):
+    """The source cannot continue right after the saved position; `tailrace reset` starts again with a snapshot."""
+
+    exit_code = 4
+
+
+class Refused(Fatal):
+    """The sink refused changes for good and the pipeline has no dead letters."""
+
+    exit_code = 5
+
+
+class Fenced(Fatal):
+    """Another process has claimed this pipeline since; this one must not write any more."""
+
+
+class Reject(TailraceError):
+    """Changes of the offered batch that can never succeed: index in the batch to reason (reasons hold no row values)."""
+
+    def __init__(self, reasons: Mapping[int, str]) -> None:
+        super().__init__(f"{len(reasons)} change(s) rejected")
+        self.reasons = dict(reasons)
+
+
+class EndOfStream(Exception):  # noqa: N818 - the end is not an error
+    """A bounded stream has delivered everything up to its bound."""

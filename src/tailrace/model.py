@@ -1,0 +1,113 @@
+"""The values that walk through a pipeline, and the settings that bound it. Never does I/O.
+
+`Batch`, `Change`, `Row`, `Table` and `Column` are owned by Rust (`_native.pyi` documents them) and re-exported here.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from tailrace._native import UNCHANGED, Batch, Change, Column, Row, Table, Unchanged
+
+__all__ = [
+    "UNCHANGED",
+    "Batch",
+    "Change",
+    "Column",
+    "Finding",
+    "Limits",
+    "Op",
+    "Position",
+    "Revoked",
+    "Row",
+    "Severity",
+    "SnapshotMark",
+    "Table",
+    "Unchanged",
+]
+
+
+class Op(StrEnum):
+    """Debezium's letters for what a change did."""
+
+    CREATE = "c"
+    UPDATE = "u"
+    DELETE = "d"
+    READ = "r"
+    TRUNCATE = "t"
+    MESSAGE = "m"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in one totally ordered stream: `text` orders within `lineage`; only its source reads either.
+
+    PostgreSQL: `postgres/<system identifier>/<database>/<slot>` and
+    `<LSN, 16 hex>.<phase>.<ordinal, 12 digits>/<timeline, 8 hex>/<end LSN, 16 hex>`. Phase 0 is a snapshot row, 1 progress or a
+    non-transactional message, 2 a row of the transaction whose commit record starts at LSN. A position with phase 1 at
+    the snapshot's consistent point says that the snapshot is complete.
+    """
+
+    lineage: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotMark:
+    """Which part of a snapshot a batch carries: `begin` and `end` are of this table within this attempt."""
+
+    attempt: str
+    table: Table
+    begin: bool
+    end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """Lineages that another reader takes over: finish or drop what is held of them, then call `Stream.release`."""
+
+    lineages: tuple[str, ...]
+
+
+class Severity(StrEnum):
+    """How grave a finding is: `ERROR` keeps the pipeline from running, `WARNING` will hurt later, `OK` was verified."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of `check()`: what was looked at, what was found, and the statement that mends it (if one does)."""
+
+    severity: Severity
+    subject: str
+    message: str
+    fix: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on everything that can grow (I8). Sizes in bytes, durations in seconds.
+
+    `segment_bytes` is the unit of encoding and of spilling; `shelf_bytes_max` bounds what waits between the two
+    threads; `transaction_bytes_max` is what open transactions may hold in memory before they spill to `spill_dir`,
+    where they may take `spill_bytes_max`; a protocol message above `frame_bytes_max` stops the pipeline.
+    """
+
+    segment_bytes: int = 1 << 20
+    batch_bytes_max: int = 16 << 20
+    shelf_bytes_max: int = 16 << 20
+    transaction_bytes_max: int = 32 << 20
+    spill_bytes_max: int = 64 << 30
+    frame_bytes_max: int = (1 << 30) + (1 << 20)
+    spill_dir: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
+    stop_timeout_s: float = 30.0
+    progress_interval_s: float = 10.0
+    save_interval_s: float = 1.0
+    backoff_s_max: float = 30.0
+    dead_letters_bytes_max: int = 1 << 30
