@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from tailrace._native import UNCHANGED, Batch, Change, Column, Row, Table, Unchanged
+from tailrace._native import (
+    UNCHANGED,
+    Batch,
+    Change,
+    Column,
+    Message,
+    Position,
+    Row,
+    SnapshotMark,
+    Table,
+    Unchanged,
+)
 
 __all__ = [
     "UNCHANGED",
@@ -19,6 +30,7 @@ __all__ = [
     "Column",
     "Finding",
     "Limits",
+    "Message",
     "Op",
     "Position",
     "Revoked",
@@ -39,30 +51,6 @@ class Op(StrEnum):
     READ = "r"
     TRUNCATE = "t"
     MESSAGE = "m"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
-    """A place in one totally ordered stream: `text` orders within `lineage`; only its source reads either.
-
-    PostgreSQL: `postgres/<system identifier>/<database>/<slot>` and
-    `<LSN, 16 hex>.<phase>.<ordinal, 12 digits>/<timeline, 8 hex>/<end LSN, 16 hex>`. Phase 0 is a snapshot row, 1 progress or a
-    non-transactional message, 2 a row of the transaction whose commit record starts at LSN. A position with phase 1 at
-    the snapshot's consistent point says that the snapshot is complete.
-    """
-
-    lineage: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotMark:
-    """Which part of a snapshot a batch carries: `begin` and `end` are of this table within this attempt."""
-
-    attempt: str
-    table: Table
-    begin: bool
-    end: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,408 @@
+"""The whole boundary to Rust. Values and encoders of `crates/native`; no sockets loops, logging or configuration objects.
+
+Everything here releases the interpreter lock while it decodes, encodes, reads or spills. Sizes are bytes, LSNs are
+integers, times are microseconds since the Unix epoch where they are integers.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from os import PathLike
+from typing import Any, Final, Generic, Literal, final
+
+from typing_extensions import Buffer, TypeVar
+
+RowT = TypeVar("RowT", default=Row)
+NewT = TypeVar("NewT")
+
+__version__: Final[str]
+
+@final
+class Unchanged:
+    """The type of `UNCHANGED`: a TOASTed cell that the server did not send because the update left it as it was."""
+
+    def __bool__(self) -> Literal[False]: ...
+
+UNCHANGED: Final[Unchanged]
+
+@final
+class Position:
+    """A place in one totally ordered stream: `text` orders within `lineage`; only its source reads either.
+
+    PostgreSQL: lineage `postgres/<system identifier>/<database>/<slot>`, text
+    `<LSN, 16 hex>.<phase>.<ordinal, 12 digits>/<timeline, 8 hex>/<end LSN, 16 hex>`. Phase 0 is a snapshot row, 1 progress
+    or a non-transactional message, 2 a row of the transaction whose commit record starts at LSN. Phase 1 at the
+    snapshot's consistent point says that the snapshot is complete. Ordered, hashable, picklable.
+    """
+
+    def __new__(cls, lineage: str, text: str) -> Position: ...
+    @property
+    def lineage(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    def __lt__(self, other: Position, /) -> bool: ...
+    def __le__(self, other: Position, /) -> bool: ...
+    def __gt__(self, other: Position, /) -> bool: ...
+    def __ge__(self, other: Position, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Column:
+    """One column: `type` is the portable type's name (`int4`, `numeric(12,2)`, `text`, `timestamptz`, `int4[]`, …)."""
+
+    def __new__(
+        cls, name: str, type: str, *, native: str | None = None, nullable: bool = True, labels: Sequence[str] = ()
+    ) -> Column: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def native(self) -> str:
+        """The server's own spelling, as `format_type` prints it."""
+    @property
+    def nullable(self) -> bool: ...
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """An enum's labels in sort order; empty for other types."""
+    @property
+    def arrow(self) -> str:
+        """The name of the Arrow type that `Batch.arrow` gives this column."""
+    @property
+    def duckdb(self) -> str:
+        """The DuckDB type of the closed table of types."""
+
+@final
+class Table:
+    """One version of a table: immutable; DDL makes a new version. Equal when name, columns and key are equal."""
+
+    def __new__(cls, schema: str, name: str, columns: Sequence[Column], *, key: Sequence[str] = ()) -> Table: ...
+    @property
+    def schema(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def columns(self) -> tuple[Column, ...]: ...
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Names of the key columns in key order; empty when the table has no usable key."""
+    @property
+    def version(self) -> int:
+        """Counts versions within this process; not stable over restarts."""
+    def __str__(self) -> str:
+        """`schema.name`."""
+    def __hash__(self) -> int: ...
+
+@final
+class Row(Mapping[str, Any]):
+    """A read-only mapping of column name to Python value, decoded cell by cell on first use.
+
+    int, float, bool, str, bytes, Decimal, date, time, datetime (timestamptz aware in UTC, timestamp naive), timedelta-free
+    text for interval, UUID, list for arrays, decoded JSON kept as text (str). Infinite or out-of-range dates stay text.
+    Holds only the columns that the server sent: a key-only image has the key columns; an unsent TOAST cell is UNCHANGED.
+    """
+
+    def __getitem__(self, name: str, /) -> Any: ...
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def values_of(self, names: Sequence[str], /) -> tuple[Any, ...]:
+        """The values of these columns, in this order; KeyError for a column that was not sent."""
+    def asdict(self) -> dict[str, Any]: ...
+    def text(self, name: str, /) -> str | Unchanged | None:
+        """The cell as the server sent it."""
+    def texts(self) -> dict[str, str | Unchanged | None]:
+        """All cells as the server sent them: what `BatchBuilder` takes back."""
+    @property
+    def complete(self) -> bool:
+        """Every column of the table was sent and none is UNCHANGED."""
+
+@final
+class Message:
+    """A logical decoding message (`pg_logical_emit_message`)."""
+
+    @property
+    def prefix(self) -> str: ...
+    @property
+    def content(self) -> bytes: ...
+    @property
+    def transactional(self) -> bool: ...
+
+@final
+class Change(Generic[RowT]):
+    """One row event, a read-only view into its batch. `position` is its own, unique, the same on every replay (I7)."""
+
+    @property
+    def op(self) -> Literal["c", "u", "d", "r", "t", "m"]: ...
+    @property
+    def table(self) -> Table:
+        """Raises AttributeError for op m, which belongs to no table."""
+    @property
+    def key(self) -> Row | None:
+        """The key columns after the change (before it, for a delete); None without a key."""
+    @property
+    def before(self) -> RowT | None:
+        """The old image: all columns under replica identity full, the key columns when the key changed or on delete."""
+    @property
+    def after(self) -> RowT | None: ...
+    @property
+    def committed_at(self) -> datetime:
+        """Commit time at the source, in UTC; for a snapshot row the time of the snapshot."""
+    @property
+    def position(self) -> Position: ...
+    @property
+    def transaction(self) -> int | None:
+        """The source's transaction id."""
+    @property
+    def message(self) -> Message | None: ...
+    @property
+    def origin(self) -> str | None:
+        """The replication origin that the transaction came through, if any."""
+    def cast(self, convert: Callable[[Row], NewT], /) -> Change[NewT]:
+        """The same change with `before` (when complete) and `after` passed through `convert`, each once, at first access."""
+    def replace(self, *, after: Mapping[str, Any] | None = None, before: Mapping[str, Any] | None = None) -> Change:
+        """A copy with other cells; columns not named keep theirs. KeyError for a column that the table does not have."""
+    def __class_getitem__(cls, item: Any, /) -> Any: ...
+
+@final
+class SnapshotMark:
+    """Which part of a snapshot a batch carries: `begin` and `end` are of this table within this attempt."""
+
+    @property
+    def attempt(self) -> str: ...
+    @property
+    def table(self) -> Table: ...
+    @property
+    def begin(self) -> bool: ...
+    @property
+    def end(self) -> bool: ...
+
+@final
+class Encoded:
+    """The records of one segment in one buffer. The buffer itself is JSON Lines as in interface.md (topic, key, value,
+    headers, newline), so `memoryview(encoded)` can be written as it is; a record's parts are slices of it."""
+
+    def __len__(self) -> int:
+        """Number of records: a delete and its tombstone are two, a key change is three."""
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    @property
+    def nbytes(self) -> int: ...
+    def topic(self, index: int, /) -> str: ...
+    def key(self, index: int, /) -> bytes | None: ...
+    def value(self, index: int, /) -> bytes | None: ...
+    def headers(self, index: int, /) -> list[tuple[str, bytes]]: ...
+    def change(self, index: int, /) -> int:
+        """Index in the batch of the change that this record belongs to."""
+
+@final
+class DebeziumJson:
+    """A Debezium JSON profile; holds one encoding plan a table version, made once. Options as in `[format]`."""
+
+    def __new__(
+        cls,
+        topic_prefix: str,
+        *,
+        decimal_handling_mode: Literal["precise", "double", "string"] = "precise",
+        tombstones_on_delete: bool = True,
+        unavailable_value_placeholder: str = "__debezium_unavailable_value",
+        skipped_operations: str = "t",
+    ) -> DebeziumJson: ...
+
+@final
+class ArrowStream:
+    """Record batches of one table, by the Arrow PyCapsule protocol; consumed once, one record batch a segment."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+    def __arrow_c_schema__(self) -> object: ...
+
+@final
+class Batch:
+    """A run of changes in commit order. It ends where a transaction ends and never cuts one; an empty one is progress.
+
+    A list of segments of a few MB, in memory or in a spill file; every encoder works segment by segment.
+    """
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Change]: ...
+    def __getitem__(self, index: int, /) -> Change: ...
+    @property
+    def positions(self) -> tuple[Position, ...]:
+        """Where the batch ends, one for each lineage that it touches."""
+    @property
+    def tables(self) -> tuple[Table, ...]: ...
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the cells, wherever they lie."""
+    @property
+    def resident_nbytes(self) -> int:
+        """The part of `nbytes` that is in memory and not in a spill file."""
+    @property
+    def snapshot(self) -> SnapshotMark | None: ...
+    @property
+    def committed_at(self) -> datetime | None:
+        """Commit time of the last transaction; None for progress."""
+    def segments(self) -> Iterator[Batch]:
+        """One batch a segment (I5: a segment holds one version of each table). Their positions are this batch's."""
+    def json(self, profile: DebeziumJson, /) -> Iterator[Encoded]:
+        """Encode for `profile`, one `Encoded` a segment; `Reject` for values that it cannot carry."""
+    def arrow(self, table: Table, /) -> ArrowStream:
+        """The changes of this table version as typed columns (the row after the change; before it for deletes) and
+        `_op` utf8, `_position` utf8, `_committed_at` timestamp[us, UTC], `_index` uint64 (index in this batch),
+        `_unchanged` list<utf8> (names of the UNCHANGED columns, null when none). `Reject` for values out of range."""
+    def select(
+        self,
+        *,
+        tables: Collection[str] | None = None,
+        exclude_tables: Collection[str] = (),
+        columns: Collection[str] | None = None,
+        exclude_columns: Collection[str] = (),
+        ops: str | None = None,
+    ) -> Batch:
+        """Keep what matches: `schema.table` globs, `schema.table.column` globs (key columns always stay), op letters."""
+    def rename(self, names: Mapping[str, str], /) -> Batch:
+        """Give tables (`schema.table` to `schema.table`) and columns (`schema.table.column` to a name) other names."""
+    def mask(
+        self, columns: Collection[str], method: Literal["redact", "hash", "truncate"], /, *, salt: bytes = b"", length: int = 0
+    ) -> Batch:
+        """Mask cells of columns that match the globs, in every image and in the key: `redact` to null (empty text where
+        not nullable), `hash` to HMAC-SHA-256 of the text under `salt` in hex, `truncate` to `length` characters."""
+    def latest(self) -> Batch:
+        """One folded change a key and segment window: op c/u become u when the row may exist, unchanged cells are filled
+        from earlier changes where possible; TRUNCATE and key changes are barriers. Apply its `segments()` in order: each
+        holds either changes of distinct keys of one table, or one barrier (op t, or a single op u that changes a key)."""
+    def without(self, indexes: Collection[int], /) -> Batch: ...
+    def only(self, indexes: Collection[int], /) -> Batch:
+        """Just these changes; positions stay as they are."""
+    def with_changes(self, changes: Sequence[Change], /) -> Batch:
+        """The same positions with these changes in place of the present ones (what `map_changes` uses)."""
+    def with_arrow(self, table: Table, stream: object, /) -> Batch:
+        """Replace the changes of `table` by these Arrow rows, matched by `_index`; rows that are missing are dropped."""
+    @staticmethod
+    def merge(batches: Sequence[Batch], /) -> list[Batch]:
+        """Join neighbours into as few batches as their snapshot marks allow; order is kept."""
+    @staticmethod
+    def progress(position: Position, /) -> Batch: ...
+
+@final
+class BatchBuilder:
+    """Builds batches from text cells: for `tailrace.testing`, for dead letters that are replayed, for third parties."""
+
+    def __new__(cls, lineage: str, *, connector: str = "postgresql", database: str = "test") -> BatchBuilder: ...
+    def begin(self, *, xid: int, lsn: int, committed_at_us: int) -> None: ...
+    def add(
+        self,
+        op: Literal["c", "u", "d", "r", "t"],
+        table: Table,
+        *,
+        before: Mapping[str, str | Unchanged | None] | None = None,
+        after: Mapping[str, str | Unchanged | None] | None = None,
+    ) -> None: ...
+    def message(self, prefix: str, content: bytes) -> None: ...
+    def commit(self) -> None: ...
+    def take(self, *, snapshot: tuple[str, Table, bool, bool] | None = None) -> Batch:
+        """What was committed since the last `take`; `snapshot` is (attempt, table, begin, end)."""
+
+@final
+class Chunk:
+    """Whole protocol messages as libpq handed them out, in one buffer."""
+
+    def __len__(self) -> int:
+        """Number of messages."""
+    @property
+    def nbytes(self) -> int: ...
+    @staticmethod
+    def of(messages: Sequence[bytes], /) -> Chunk: ...
+    def __getitem__(self, index: int, /) -> bytes: ...
+
+@final
+class CopyReader:
+    """Drains a libpq connection in COPY OUT or COPY BOTH through libpq's own functions, the interpreter lock released."""
+
+    def __new__(cls, libpq: str | PathLike[str], pgconn_ptr: int, *, frame_bytes_max: int) -> CopyReader: ...
+    def drain(self, bytes_max: int, /) -> Chunk:
+        """Take all that waits, up to `bytes_max`; never blocks. OSError with libpq's message when the connection broke."""
+    @property
+    def done(self) -> bool:
+        """The server ended the COPY."""
+
+@final
+class Relation:
+    """A pgoutput Relation message that the decoder has not seen: look it up in the catalog, then `describe` it."""
+
+    @property
+    def oid(self) -> int: ...
+    @property
+    def schema(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def replica_identity(self) -> Literal["d", "n", "f", "i"]: ...
+    @property
+    def columns(self) -> tuple[tuple[str, int, int, bool], ...]:
+        """(name, type oid, type modifier, part of the replica identity)."""
+
+@final
+class PgOutput:
+    """Decodes pgoutput (PostgreSQL manual, "Logical Replication Message Formats") inside XLogData and keepalives."""
+
+    def __new__(
+        cls,
+        lineage: str,
+        *,
+        database: str,
+        timeline: int,
+        start_after: str | None,
+        streaming: bool,
+        segment_bytes: int,
+        transaction_bytes_max: int,
+        spill_bytes_max: int,
+        spill_dir: str | PathLike[str],
+    ) -> PgOutput:
+        """`start_after` is a saved position's text: transactions at or before it are dropped."""
+    def feed(self, chunk: Chunk | None, /) -> Relation | None:
+        """Decode; stops at a Relation that must be described first: `describe` it and feed None to go on.
+        ValueError names the message and offset that is not understood (I10); OSError when the spill limit is met."""
+    def describe(self, oid: int, table: Table, /) -> None:
+        """The table for a Relation: its columns must be the Relation's, in order."""
+    def take(self) -> Batch | None:
+        """Every transaction that is complete; None when there is none."""
+    @property
+    def ready_nbytes(self) -> int:
+        """Bytes of complete transactions that `take` would return."""
+    @property
+    def open_nbytes(self) -> int:
+        """Bytes of transactions whose end has not come yet, spilled or not."""
+    @property
+    def reply_requested(self) -> bool:
+        """The server asked for a status since the last call; reading it clears it."""
+    @property
+    def received_lsn(self) -> int:
+        """End of the WAL received so far."""
+    @property
+    def idle_lsn(self) -> int | None:
+        """WAL end of the last keepalive if nothing committed lies before it that was not taken: safe progress."""
+
+@final
+class CopyRows:
+    """Decodes COPY TO STDOUT (text format) of one table into snapshot batches. Holds the last row back, to mark it."""
+
+    def __new__(
+        cls,
+        lineage: str,
+        table: Table,
+        *,
+        database: str,
+        attempt: str,
+        lsn: int,
+        timeline: int,
+        xid: int,
+        at_us: int,
+        first_ordinal: int,
+        first_table: bool,
+        segment_bytes: int,
+    ) -> CopyRows: ...
+    def feed(self, chunk: Chunk, /) -> None: ...
+    def take(self) -> Batch | None:
+        """Complete rows so far; the first batch of a table carries `begin`."""
+    def finish(self, *, last_table: bool) -> Batch:
+        """What is left, with `end`; comes also for an empty table."""
+    @property
+    def next_ordinal(self) -> int: ...
