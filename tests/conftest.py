@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from typing import TypeVar
 
 import psycopg
 import pytest
 
-from servers import postgres
+from servers import debezium, postgres
 from servers.artifact import Unavailable
 
 _NO_SERVER = "no real server: "
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +44,13 @@ def start_postgres() -> Iterator[Callable[..., postgres.Server]]:
             return _or_skip(lambda: stack.enter_context(postgres.start(version, settings=settings, tls=tls, full=full)))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def start_debezium() -> Callable[..., AbstractContextManager[debezium.Engine]]:
+    """`debezium.run`, for tests that compare with the real engine."""
+    _or_skip(debezium.install)
+    return debezium.run
 
 
 @pytest.fixture
@@ -74,7 +83,7 @@ def _shared(version: int) -> Iterator[postgres.Server]:
         yield _or_skip(lambda: stack.enter_context(postgres.start(version)))
 
 
-def _or_skip(start: Callable[[], postgres.Server]) -> postgres.Server:
+def _or_skip(start: Callable[[], T]) -> T:
     try:
         return start()
     except Unavailable as missing:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import psycopg
 import pytest
 
-from servers import postgres
+from servers import debezium, postgres
 
 Start = Callable[..., postgres.Server]
+StartDebezium = Callable[..., AbstractContextManager[debezium.Engine]]
 
 
 def test_a_fresh_database_can_make_a_pgoutput_slot(any_database: str) -> None:
@@ -42,3 +44,21 @@ def test_a_member_of_by_password_is_refused_with_a_wrong_password(start_postgres
     psycopg.connect(server.dsn(user="guarded", password="right")).close()
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(server.dsn(user="guarded", password="wrong"))
+
+
+def test_debezium_prints_a_snapshot_a_change_and_a_tombstone_byte_for_byte(
+    database: str, start_debezium: StartDebezium
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept (id int PRIMARY KEY, note text)")
+        connection.execute("INSERT INTO kept VALUES (1, 'ü\"')")
+        with start_debezium(debezium.properties(database)) as engine:
+            (row,) = engine.take(1, timeout_s=60)
+            connection.execute("DELETE FROM kept")
+            deleted, tombstone = engine.take(2, timeout_s=60)
+    assert row.topic == "shop.public.kept"
+    assert row.key == b'{"id":1}'
+    assert row.value is not None
+    assert row.value.startswith('{"before":null,"after":{"id":1,"note":"ü\\""},"source":{"version":"3.6'.encode())
+    assert deleted.value is not None
+    assert (tombstone.key, tombstone.value) == (b'{"id":1}', None)

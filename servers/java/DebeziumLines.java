@@ -1,0 +1,109 @@
+import io.debezium.engine.ChangeEvent;
+import io.debezium.engine.DebeziumEngine;
+import io.debezium.engine.Header;
+import io.debezium.engine.format.JsonByteArray;
+import java.io.BufferedOutputStream;
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.io.Reader;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Properties;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/**
+ * Runs the real Debezium engine and prints each record as one line, {"topic":…,"key":KEY,"value":VALUE,"headers":[…]}.
+ *
+ * <p>KEY and VALUE are the bytes of Kafka's JsonConverter, spliced in unread. With "discard" as second argument they are
+ * counted instead, and the count is printed after each batch: that is how benchmarks measure the engine and not a pipe.
+ * The engine stops when standard input ends, so that it never outlives who started it. Logs go to standard error.
+ */
+public final class DebeziumLines {
+    private static final byte[] NULL = "null".getBytes(StandardCharsets.UTF_8);
+    private static final OutputStream OUT = new BufferedOutputStream(new FileOutputStream(FileDescriptor.out), 1 << 20);
+    private static long count;
+
+    public static void main(String[] arguments) throws Exception {
+        System.setOut(System.err);
+        Properties properties = new Properties();
+        try (Reader reader = Files.newBufferedReader(Path.of(arguments[0]))) {
+            properties.load(reader);
+        }
+        boolean discard = arguments.length > 1 && arguments[1].equals("discard");
+        AtomicBoolean failed = new AtomicBoolean();
+        DebeziumEngine<ChangeEvent<byte[], byte[]>> engine = DebeziumEngine.create(JsonByteArray.class)
+                .using(properties)
+                .using((success, message, error) -> {
+                    if (!success) {
+                        System.err.println("engine failed: " + message);
+                        failed.set(true);
+                    }
+                })
+                .notifying((records, committer) -> {
+                    handle(records, discard);
+                    for (ChangeEvent<byte[], byte[]> record : records) {
+                        committer.markProcessed(record);
+                    }
+                    committer.markBatchFinished();
+                })
+                .build();
+        Thread closer = new Thread(() -> closeWhenInputEnds(engine), "closer");
+        closer.setDaemon(true);
+        closer.start();
+        engine.run();
+        OUT.flush();
+        System.exit(failed.get() ? 1 : 0);
+    }
+
+    private static void closeWhenInputEnds(DebeziumEngine<?> engine) {
+        try {
+            while (System.in.read() >= 0) { }
+            engine.close();
+        } catch (IOException | IllegalStateException closed) {
+            System.err.println("engine closed: " + closed.getMessage());
+        }
+    }
+
+    private static void handle(List<ChangeEvent<byte[], byte[]>> records, boolean discard) {
+        try {
+            if (discard) {
+                count += records.size();
+                OUT.write((count + "\n").getBytes(StandardCharsets.US_ASCII));
+            } else {
+                for (ChangeEvent<byte[], byte[]> record : records) {
+                    print(record);
+                }
+            }
+            OUT.flush();
+        } catch (IOException broken) {
+            throw new IllegalStateException("standard output is closed", broken);
+        }
+    }
+
+    private static void print(ChangeEvent<byte[], byte[]> record) throws IOException {
+        text("{\"topic\":\"" + record.destination() + "\",\"key\":");
+        OUT.write(record.key() == null ? NULL : record.key());
+        text(",\"value\":");
+        OUT.write(record.value() == null ? NULL : record.value());
+        List<Header<byte[]>> headers = record.<byte[]>headers();
+        if (headers != null && !headers.isEmpty()) {
+            String separator = ",\"headers\":[";
+            for (Header<byte[]> header : headers) {
+                text(separator + "[\"" + header.getKey() + "\",");
+                OUT.write(header.getValue() == null ? NULL : header.getValue());
+                text("]");
+                separator = ",";
+            }
+            text("]");
+        }
+        text("}\n");
+    }
+
+    private static void text(String part) throws IOException {
+        OUT.write(part.getBytes(StandardCharsets.UTF_8));
+    }
+}
