@@ -1,0 +1,9 @@
+//! Wire formats of change data capture: bytes in, batches and encodings out.
+//!
+//! This crate knows no Python, no sockets and no clock. Everything that arrives is checked before it is trusted: no
+//! input makes it panic or allocate more than the input itself justifies.
+
+pub mod batch;
+pub mod error;
+pub mod position;
+pub mod table;
