@@ -245,13 +245,13 @@ impl<'a> RowRef<'a> {
 
     /// The old image, if one was sent; see [`Entry::old_image`].
     #[must_use]
-    pub fn old(&self) -> Option<Tuple<'a>> {
+    pub fn before(&self) -> Option<Tuple<'a>> {
         self.tuple(self.entry.old)
     }
 
     /// The new image, if there is one.
     #[must_use]
-    pub fn new(&self) -> Option<Tuple<'a>> {
+    pub fn after(&self) -> Option<Tuple<'a>> {
         match self.entry.op {
             Op::Message => None,
             _ => self.tuple(self.entry.new),
