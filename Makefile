@@ -1,0 +1,38 @@
+# Everything a clone needs: Python 3.11, cargo, a JDK (only for comparing with Debezium) and make. No other step.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+RUST := $(shell find crates -name '*.rs' -not -path '*/target/*') $(wildcard crates/*/Cargo.toml) Cargo.toml Cargo.lock
+SOURCES := src servers benchmarks examples tests
+export ONLY RIVALS ROWS
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup demo test bench lint docs
+
+setup: .venv/built
+
+demo: setup
+	$(BIN)/tailrace demo
+
+test: lint
+	cargo test --locked --quiet --package tailrace-wire
+	$(BIN)/python -m mypy.stubtest tailrace._native --concise
+	$(BIN)/python -m pytest
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+lint: setup
+	$(BIN)/ruff check $(SOURCES) && $(BIN)/ruff format --quiet --check $(SOURCES) && $(BIN)/mypy
+	cargo fmt --check && cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
+
+docs: setup
+	$(BIN)/python -m pytest tests/tidy/test_documents.py
+
+.venv/locked: requirements.lock
+	$(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	touch $@
+
+.venv/built: .venv/locked pyproject.toml $(RUST)
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --locked --quiet
+	touch $@
