@@ -16,7 +16,6 @@ demo: setup
 
 test: lint
 	cargo test --locked --quiet --package tailrace-wire
-	$(BIN)/python -m mypy.stubtest tailrace._native --concise
 	$(BIN)/python -m pytest
 
 bench: setup

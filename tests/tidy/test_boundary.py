@@ -1,0 +1,17 @@
+"""The stub of the native module is the native module: names, signatures and defaults."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.tidy import tree
+
+
+def test_the_native_modules_stub_is_true() -> None:
+    pytest.importorskip("tailrace._native", reason="the native module is not built", exc_type=ImportError)
+    command = [sys.executable, "-m", "mypy.stubtest", "tailrace._native", "--concise"]
+    done = subprocess.run(command, cwd=tree.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
