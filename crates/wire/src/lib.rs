@@ -4,6 +4,7 @@
 //! input makes it panic or allocate more than the input itself justifies.
 
 pub mod batch;
+pub mod encode;
 pub mod error;
 pub mod position;
 pub mod table;

@@ -1,0 +1,95 @@
+//! What a user can choose about the events: Debezium's options and defaults.
+
+use crate::batch::Op;
+
+/// `decimal.handling.mode`: how `numeric` and `money` are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DecimalMode {
+    /// Base64 of the unscaled integer's bytes; a struct with the scale where the column has none.
+    #[default]
+    Precise,
+    /// A JSON number, rounded to a double.
+    Double,
+    /// Text with all digits.
+    String,
+}
+
+/// A set of operations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpSet(u8);
+
+impl OpSet {
+    /// Read a list as Debezium writes it (`"t"`, `"c,u"`, `"none"`); None for an unknown letter.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.trim().is_empty() || text.trim() == "none" {
+            return Some(Self::default());
+        }
+        text.split(',').try_fold(Self::default(), |set, letter| match letter.trim().as_bytes() {
+            [letter] => Op::parse(*letter).map(|op| Self(set.0 | Self::bit(op))),
+            _ => None,
+        })
+    }
+
+    /// Whether `op` is in the set.
+    #[must_use]
+    pub fn contains(self, op: Op) -> bool {
+        self.0 & Self::bit(op) != 0
+    }
+
+    const fn bit(op: Op) -> u8 {
+        match op {
+            Op::Create => 1,
+            Op::Update => 2,
+            Op::Delete => 4,
+            Op::Read => 8,
+            Op::Truncate => 16,
+            Op::Message => 32,
+        }
+    }
+}
+
+/// Debezium's options that shape an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// `topic.prefix`, the logical name of the source.
+    pub topic_prefix: String,
+    /// `decimal.handling.mode`
+    pub decimal: DecimalMode,
+    /// `tombstones.on.delete`
+    pub tombstones_on_delete: bool,
+    /// `unavailable.value.placeholder`
+    pub unavailable: String,
+    /// `skipped.operations`
+    pub skipped: OpSet,
+    /// `extended.headers.enabled`: the three `__debezium.context.…` headers on every record.
+    pub extended_headers: bool,
+}
+
+impl Profile {
+    /// Debezium's defaults.
+    #[must_use]
+    pub fn new(topic_prefix: impl Into<String>) -> Self {
+        Self {
+            topic_prefix: topic_prefix.into(),
+            decimal: DecimalMode::Precise,
+            tombstones_on_delete: true,
+            unavailable: "__debezium_unavailable_value".into(),
+            skipped: OpSet(OpSet::bit(Op::Truncate)),
+            extended_headers: true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skipped_operations_are_read_as_debezium_lists_them() {
+        let set = OpSet::parse("c, t").unwrap_or_default();
+        assert!(set.contains(Op::Create) && set.contains(Op::Truncate) && !set.contains(Op::Update));
+        assert_eq!(OpSet::parse("none"), Some(OpSet::default()));
+        assert_eq!(OpSet::parse("x"), None);
+    }
+}
