@@ -1,9 +1,31 @@
-//! The PyO3 skin over `tailrace-wire`; nothing else knows Python.
+//! The PyO3 skin over `tailrace-wire`; nothing else knows Python. `_native.pyi` documents every class.
+
+mod batch;
+mod build;
+mod change;
+mod error;
+mod row;
+mod table;
+mod value;
 
 use pyo3::prelude::*;
 
 /// The native half of Tailrace; `_native.pyi` documents it.
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add("__version__", env!("CARGO_PKG_VERSION"))
+    let py = module.py();
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<batch::Batch>()?;
+    module.add_class::<build::BatchBuilder>()?;
+    module.add_class::<change::Change>()?;
+    module.add_class::<change::Message>()?;
+    module.add_class::<row::Row>()?;
+    module.add_class::<table::Column>()?;
+    module.add_class::<table::Position>()?;
+    module.add_class::<table::SnapshotMark>()?;
+    module.add_class::<table::Table>()?;
+    module.add_class::<value::Unchanged>()?;
+    module.add("UNCHANGED", value::unchanged(py)?)?;
+    py.import("collections.abc")?.getattr("Mapping")?.call_method1("register", (module.getattr("Row")?,))?;
+    Ok(())
 }

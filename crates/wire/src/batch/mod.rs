@@ -159,6 +159,15 @@ impl Batch {
         self.parts.iter().map(memory).sum()
     }
 
+    /// Commit time of the last change, microseconds since the Unix epoch; None for progress.
+    #[must_use]
+    pub fn at_us(&self) -> Option<i64> {
+        self.parts.last().and_then(|part| match part {
+            Part::Memory(segment) => segment.txns().last().map(|txn| txn.at_us),
+            Part::Spilled(spilled) => Some(spilled.at_us()),
+        })
+    }
+
     /// Table versions of its rows, each once, in order of appearance.
     #[must_use]
     pub fn tables(&self) -> Vec<Arc<Table>> {

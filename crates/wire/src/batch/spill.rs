@@ -168,6 +168,12 @@ impl SpilledSegment {
         self.open.nbytes
     }
 
+    /// Commit time, microseconds since the Unix epoch.
+    #[must_use]
+    pub fn at_us(&self) -> i64 {
+        self.settlement.txn.at_us
+    }
+
     /// Read it back into memory.
     ///
     /// # Errors

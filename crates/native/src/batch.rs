@@ -1,0 +1,205 @@
+//! `Batch` and its iterators.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use tailrace_wire::batch as wire;
+use tailrace_wire::batch::{Part, Segment, SegmentBuilder};
+
+use crate::change::{Change, datetime};
+use crate::error::raise;
+use crate::table::{Position, SnapshotMark, Table};
+
+/// A run of changes in commit order.
+#[pyclass(frozen, module = "tailrace._native")]
+pub struct Batch {
+    pub inner: wire::Batch,
+    /// The segment that was looked at last: `batch[i]` in a loop must not read a spill file each time.
+    last: Mutex<Option<(usize, Arc<Segment>)>>,
+}
+
+impl Batch {
+    pub fn of(inner: wire::Batch) -> Self {
+        Self { inner, last: Mutex::new(None) }
+    }
+
+    fn segment(&self, py: Python<'_>, part: usize) -> PyResult<Arc<Segment>> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, segment)) = &*last
+            && *known == part
+        {
+            return Ok(Arc::clone(segment));
+        }
+        let segment = self.inner.parts()[part].load().map_err(|error| raise(py, error))?;
+        *last = Some((part, Arc::clone(&segment)));
+        Ok(segment)
+    }
+}
+
+/// Python's tables of a segment, in the order of its indexes.
+pub fn tables(py: Python<'_>, segment: &Segment) -> PyResult<Vec<Py<Table>>> {
+    segment.tables().iter().map(|table| Table::of(py, table)).collect()
+}
+
+fn change(py: Python<'_>, segment: &Arc<Segment>, index: usize, tables: &[Py<Table>]) -> Change {
+    let table = tables.get(usize::from(segment.row(index).entry().table)).map(|table| table.clone_ref(py));
+    Change::new(Arc::clone(segment), index, table)
+}
+
+#[pymethods]
+impl Batch {
+    fn __len__(&self) -> usize {
+        self.inner.len()
+    }
+
+    fn __bool__(&self) -> bool {
+        !self.inner.is_empty()
+    }
+
+    fn __iter__(slf: Py<Self>) -> Changes {
+        Changes { batch: slf, part: 0, index: 0, segment: None, tables: Vec::new() }
+    }
+
+    fn __getitem__(&self, py: Python<'_>, index: isize) -> PyResult<Change> {
+        let len = self.inner.len();
+        let wanted = if index < 0 { index.checked_add_unsigned(len) } else { Some(index) };
+        let Some(mut index) = wanted.and_then(|index| usize::try_from(index).ok()).filter(|index| *index < len) else {
+            return Err(PyIndexError::new_err("batch index out of range"));
+        };
+        for (part, held) in self.inner.parts().iter().enumerate() {
+            if index < held.len() {
+                let segment = self.segment(py, part)?;
+                let tables = tables(py, &segment)?;
+                return Ok(change(py, &segment, index, &tables));
+            }
+            index -= held.len();
+        }
+        Err(PyIndexError::new_err("batch index out of range"))
+    }
+
+    #[getter]
+    fn positions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.inner.ends().iter().map(|end| Position::of(&end.lineage, &end.text)))
+    }
+
+    #[getter]
+    fn tables<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let tables: Vec<_> = self.inner.tables().iter().map(|table| Table::of(py, table)).collect::<PyResult<_>>()?;
+        PyTuple::new(py, tables)
+    }
+
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.inner.nbytes()
+    }
+
+    #[getter]
+    fn resident_nbytes(&self) -> usize {
+        self.inner.resident()
+    }
+
+    #[getter]
+    fn snapshot(&self) -> Option<SnapshotMark> {
+        self.inner.snapshot().map(|mark| SnapshotMark { inner: mark.clone() })
+    }
+
+    #[getter]
+    fn committed_at(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.inner.at_us().map(|at_us| datetime(py, at_us)).transpose()
+    }
+
+    fn segments<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let one = |part: &Part| Self::of(self.inner.with_parts(vec![part.clone()]));
+        let batches: Vec<Self> = self.inner.parts().iter().map(one).collect();
+        Ok(PyList::new(py, batches)?.try_iter()?.into_any())
+    }
+
+    /// The same positions with these changes.
+    fn with_changes(&self, py: Python<'_>, changes: Vec<PyRef<'_, Change>>) -> PyResult<Self> {
+        let mut parts = Vec::new();
+        let mut builder: Option<SegmentBuilder> = None;
+        for change in &changes {
+            let row = change.segment.row(change.index);
+            let mut target = match builder.take() {
+                Some(builder) if builder.segment().origin() == change.segment.origin() => builder,
+                other => {
+                    parts.extend(other.map(|mut builder| builder.seal()));
+                    SegmentBuilder::new(Arc::clone(change.segment.origin()))
+                }
+            };
+            if row.table().is_some_and(|table| target.table(table).is_none()) {
+                parts.push(target.seal());
+            }
+            let count = target.segment().txns().len();
+            let txn = match target.segment().txns().last() {
+                Some(last) if last == row.txn() => u32::try_from(count - 1).unwrap_or(u32::MAX),
+                _ => target.txn(row.txn().clone()).map_err(|error| raise(py, error))?,
+            };
+            target.copy(&change.segment, change.index, txn).map_err(|error| raise(py, error))?;
+            builder = Some(target);
+        }
+        parts.extend(builder.map(|mut builder| builder.seal()));
+        let parts = parts.into_iter().map(|segment| Part::Memory(Arc::new(segment))).collect();
+        Ok(Self::of(self.inner.with_parts(parts)))
+    }
+
+    /// Join neighbours into as few batches as their snapshot marks allow.
+    #[staticmethod]
+    fn merge(batches: Vec<PyRef<'_, Self>>) -> Vec<Self> {
+        let merged = wire::Batch::merge(batches.iter().map(|batch| batch.inner.clone()).collect());
+        merged.into_iter().map(Self::of).collect()
+    }
+
+    /// Progress without data.
+    #[staticmethod]
+    fn progress(position: &Position) -> Self {
+        Self::of(wire::Batch::new(Vec::new(), vec![position.end()], None))
+    }
+
+    fn __repr__(&self) -> String {
+        let ends: Vec<&str> = self.inner.ends().iter().map(|end| end.text.as_str()).collect();
+        format!("<Batch of {} changes to {}>", self.inner.len(), ends.join(", "))
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(PyTypeError::new_err("a Batch cannot be pickled; send an encoding of it"))
+    }
+}
+
+/// Iterates over the changes of a batch, one segment in memory at a time.
+#[pyclass(module = "tailrace._native")]
+pub struct Changes {
+    batch: Py<Batch>,
+    part: usize,
+    index: usize,
+    segment: Option<Arc<Segment>>,
+    tables: Vec<Py<Table>>,
+}
+
+#[pymethods]
+impl Changes {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<Change>> {
+        loop {
+            if let Some(segment) = &self.segment {
+                if self.index < segment.len() {
+                    self.index += 1;
+                    return Ok(Some(change(py, segment, self.index - 1, &self.tables)));
+                }
+                self.segment = None;
+                self.part += 1;
+            }
+            let Some(part) = self.batch.get().inner.parts().get(self.part) else { return Ok(None) };
+            let part = part.clone();
+            let segment = py.detach(|| part.load()).map_err(|error| raise(py, error))?;
+            self.tables = tables(py, &segment)?;
+            self.segment = Some(segment);
+            self.index = 0;
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Turns errors of the wire crate into Python exceptions.
+
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyType};
+use tailrace_wire::error::Error;
+
+static REJECT: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// `ValueError` for bytes that are not understood, `OSError` for limits and disks, `tailrace.Reject` for unencodable values.
+pub fn raise(py: Python<'_>, error: Error) -> PyErr {
+    match error {
+        Error::Io(error) => match error.raw_os_error() {
+            Some(code) => PyOSError::new_err((code, format!("spill file: {error}"))),
+            None => PyOSError::new_err(format!("spill file: {error}")),
+        },
+        Error::Limit(message) => PyOSError::new_err((libc::EDQUOT, message)),
+        Error::Usage(message) => PyRuntimeError::new_err(message),
+        Error::Reject(reasons) => reject(py, reasons).unwrap_or_else(|error| error),
+        error @ Error::Malformed { .. } => PyValueError::new_err(error.to_string()),
+    }
+}
+
+fn reject(py: Python<'_>, reasons: Vec<(usize, String)>) -> PyResult<PyErr> {
+    let class = REJECT.import(py, "tailrace.error", "Reject")?;
+    let mapping = PyDict::new(py);
+    for (index, reason) in reasons {
+        mapping.set_item(index, reason)?;
+    }
+    Ok(PyErr::from_value(class.call1((mapping,))?))
+}
