@@ -4,7 +4,10 @@
 //! input makes it panic or allocate more than the input itself justifies.
 
 pub mod batch;
+pub mod chunk;
+pub mod copy;
 pub mod encode;
 pub mod error;
+pub mod pgoutput;
 pub mod position;
 pub mod table;
