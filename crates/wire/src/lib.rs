@@ -11,3 +11,4 @@ pub mod error;
 pub mod pgoutput;
 pub mod position;
 pub mod table;
+pub mod value;
