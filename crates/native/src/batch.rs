@@ -9,6 +9,7 @@ use tailrace_wire::batch as wire;
 use tailrace_wire::batch::{Part, Segment, SegmentBuilder};
 
 use crate::change::{Change, datetime};
+use crate::encode::{DebeziumJson, Encodings};
 use crate::error::raise;
 use crate::table::{Position, SnapshotMark, Table};
 
@@ -108,6 +109,11 @@ impl Batch {
     #[getter]
     fn committed_at(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         self.inner.at_us().map(|at_us| datetime(py, at_us)).transpose()
+    }
+
+    /// Encode for `profile`, one `Encoded` a segment.
+    fn json(slf: Py<Self>, profile: Py<DebeziumJson>) -> Encodings {
+        Encodings::new(slf, profile)
     }
 
     fn segments<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {

@@ -3,7 +3,10 @@
 mod batch;
 mod build;
 mod change;
+mod decode;
+mod encode;
 mod error;
+mod libpq;
 mod row;
 mod table;
 mod value;
@@ -19,6 +22,13 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<build::BatchBuilder>()?;
     module.add_class::<change::Change>()?;
     module.add_class::<change::Message>()?;
+    module.add_class::<decode::CopyRows>()?;
+    module.add_class::<decode::PgOutput>()?;
+    module.add_class::<decode::Relation>()?;
+    module.add_class::<encode::DebeziumJson>()?;
+    module.add_class::<encode::Encoded>()?;
+    module.add_class::<libpq::Chunk>()?;
+    module.add_class::<libpq::CopyReader>()?;
     module.add_class::<row::Row>()?;
     module.add_class::<table::Column>()?;
     module.add_class::<table::Position>()?;

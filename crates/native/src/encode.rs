@@ -1,0 +1,183 @@
+//! `DebeziumJson`, and `Encoded`: the records of one segment in one buffer.
+
+use std::ffi::{c_int, c_void};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pyo3::exceptions::{PyBufferError, PyIndexError, PyValueError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString};
+use tailrace_wire::encode as wire;
+use tailrace_wire::encode::debezium::{DecimalMode, Encoder, OpSet, Profile};
+
+use crate::batch::Batch;
+use crate::error::raise;
+
+/// Buffers that were filled once and can be filled again: fresh ones would cost a page fault every 4 kB.
+type Pool = Arc<Mutex<Vec<wire::Encoded>>>;
+const POOL_MAX: usize = 2;
+
+/// A Debezium JSON profile with its encoding plans.
+#[pyclass(frozen, module = "tailrace._native")]
+pub struct DebeziumJson {
+    encoder: Mutex<Encoder>,
+    pool: Pool,
+}
+
+impl DebeziumJson {
+    fn encode(
+        &self,
+        batch: &tailrace_wire::batch::Batch,
+        part: usize,
+        base: usize,
+    ) -> tailrace_wire::error::Result<wire::Encoded> {
+        let segment = batch.parts()[part].load()?;
+        let mut out = self.pool.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ns = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
+        let mut encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner);
+        encoder.encode(&segment, base, now_ns, &mut out)?;
+        Ok(out)
+    }
+}
+
+#[pymethods]
+impl DebeziumJson {
+    #[new]
+    #[pyo3(signature = (
+        topic_prefix, *, decimal_handling_mode="precise", tombstones_on_delete=true,
+        unavailable_value_placeholder="__debezium_unavailable_value", skipped_operations="t"
+    ))]
+    fn new(
+        topic_prefix: &str,
+        decimal_handling_mode: &str,
+        tombstones_on_delete: bool,
+        unavailable_value_placeholder: &str,
+        skipped_operations: &str,
+    ) -> PyResult<Self> {
+        let mut profile = Profile::new(topic_prefix);
+        profile.decimal = match decimal_handling_mode {
+            "precise" => DecimalMode::Precise,
+            "double" => DecimalMode::Double,
+            "string" => DecimalMode::String,
+            other => {
+                let message = format!("decimal_handling_mode is precise, double or string, not {other:?}");
+                return Err(PyValueError::new_err(message));
+            }
+        };
+        profile.skipped = OpSet::parse(skipped_operations).ok_or_else(|| {
+            PyValueError::new_err(format!("skipped_operations lists c, u, d, t or none, not {skipped_operations:?}"))
+        })?;
+        profile.tombstones_on_delete = tombstones_on_delete;
+        unavailable_value_placeholder.clone_into(&mut profile.unavailable);
+        Ok(Self { encoder: Mutex::new(Encoder::new(profile)), pool: Pool::default() })
+    }
+}
+
+/// One `Encoded` for each segment of a batch.
+#[pyclass(module = "tailrace._native")]
+pub struct Encodings {
+    batch: Py<Batch>,
+    profile: Py<DebeziumJson>,
+    part: usize,
+    base: usize,
+}
+
+impl Encodings {
+    pub fn new(batch: Py<Batch>, profile: Py<DebeziumJson>) -> Self {
+        Self { batch, profile, part: 0, base: 0 }
+    }
+}
+
+#[pymethods]
+impl Encodings {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<Encoded>> {
+        let batch = &self.batch.get().inner;
+        let Some(part) = batch.parts().get(self.part) else { return Ok(None) };
+        let (profile, base) = (self.profile.get(), self.base);
+        let index = self.part;
+        let inner = py.detach(|| profile.encode(batch, index, base)).map_err(|error| raise(py, error))?;
+        self.part += 1;
+        self.base += part.len();
+        Ok(Some(Encoded { inner, pool: Arc::clone(&profile.pool) }))
+    }
+}
+
+/// The records of one segment in one buffer.
+#[pyclass(frozen, module = "tailrace._native")]
+pub struct Encoded {
+    inner: wire::Encoded,
+    pool: Pool,
+}
+
+impl Drop for Encoded {
+    fn drop(&mut self) {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if pool.len() < POOL_MAX {
+            pool.push(std::mem::take(&mut self.inner));
+        }
+    }
+}
+
+impl Encoded {
+    fn record(&self, index: usize) -> PyResult<&wire::Record> {
+        self.inner.records().get(index).ok_or_else(|| PyIndexError::new_err("record index out of range"))
+    }
+}
+
+#[pymethods]
+impl Encoded {
+    fn __len__(&self) -> usize {
+        self.inner.len()
+    }
+
+    #[getter]
+    fn nbytes(&self) -> usize {
+        self.inner.bytes.len()
+    }
+
+    fn topic<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyString>> {
+        PyString::from_bytes(py, self.inner.topic(self.record(index)?))
+    }
+
+    fn key<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        Ok(self.inner.key(self.record(index)?).map(|bytes| PyBytes::new(py, bytes)))
+    }
+
+    fn value<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        Ok(self.inner.value(self.record(index)?).map(|bytes| PyBytes::new(py, bytes)))
+    }
+
+    fn headers<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyList>> {
+        let pair = |(name, value): (&[u8], &[u8])| Ok((PyString::from_bytes(py, name)?, PyBytes::new(py, value)));
+        let record = self.record(index)?;
+        PyList::new(py, self.inner.headers(record).map(pair).collect::<PyResult<Vec<_>>>()?)
+    }
+
+    fn change(&self, index: usize) -> PyResult<usize> {
+        Ok(self.record(index)?.change)
+    }
+
+    /// The whole buffer, read-only, as unsigned bytes.
+    ///
+    /// # Safety
+    /// `view` comes from the interpreter. The bytes are never changed while `slf` lives, and `view` keeps `slf` alive.
+    unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
+        if view.is_null() || flags & ffi::PyBUF_WRITABLE == ffi::PyBUF_WRITABLE {
+            return Err(PyBufferError::new_err("an Encoded is read-only"));
+        }
+        let bytes = &slf.get().inner.bytes;
+        let data = bytes.as_ptr() as *mut c_void;
+        let len = isize::try_from(bytes.len()).map_err(|_| PyBufferError::new_err("too large"))?;
+        // SAFETY: see above; PyBuffer_FillInfo takes its own reference to `slf`.
+        match unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), data, len, 1, flags) } {
+            0 => Ok(()),
+            _ => Err(PyErr::fetch(slf.py())),
+        }
+    }
+}
