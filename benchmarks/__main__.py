@@ -1,0 +1,52 @@
+"""`python -m benchmarks`: runs the cases that were asked for, prints the table, writes `build/bench.json`.
+
+Asked by environment, as make passes it: ONLY (names, comma-separated), ROWS, BIG_ROWS, PAIRS, RIVALS.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from benchmarks import orders, result
+from benchmarks.bench import Bench
+from benchmarks.cases import cases
+from benchmarks.process import SideFailed
+from servers import postgres
+
+OUTPUT = Path(__file__).parents[1] / "build" / "bench.json"
+
+
+def main() -> int:
+    """Exit code 0 when every case could be measured, whatever the numbers are."""
+    only = [name for name in os.environ.get("ONLY", "").split(",") if name]
+    rows, failed = list[result.Row](), False
+    with postgres.start(18, settings=orders.SETTINGS) as server:
+        bench = Bench(
+            server,
+            rows=int(os.environ.get("ROWS") or 1_000_000),
+            big_rows=int(os.environ.get("BIG_ROWS") or 10_000_000),
+            pairs=int(os.environ.get("PAIRS") or 5),
+            rivals=os.environ.get("RIVALS", "") not in ("", "0"),
+        )
+        for case in cases(only):
+            print(f"measuring {', '.join(case.NAMES)} …", file=sys.stderr)
+            try:
+                rows += case.measure(bench)
+            except SideFailed as error:
+                print(f"not measured: {error}", file=sys.stderr)
+                failed = True
+            _write(rows)
+    result.show(rows)
+    return 1 if failed or not rows else 0
+
+
+def _write(rows: list[result.Row]) -> None:
+    OUTPUT.parent.mkdir(exist_ok=True)
+    OUTPUT.write_text(json.dumps([row.as_dict() for row in rows], indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
