@@ -83,6 +83,12 @@ def compared(name: str, ours: Sequence[Run], *, reference: str, theirs: Sequence
     )
 
 
+def quantiles(lags_s: list[float]) -> dict[str, float]:
+    """p50 and p99 in milliseconds."""
+    cuts = statistics.quantiles(lags_s, n=100)
+    return {"p50": cuts[49] * 1e3, "p99": cuts[98] * 1e3}
+
+
 def show(rows: Sequence[Row]) -> None:
     """Print the table."""
     table = Table("benchmark", "value", "unit", "reference", "", "ratio", "CPU µs", "(ref.)", "RSS MB", "note")

