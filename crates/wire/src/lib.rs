@@ -3,12 +3,15 @@
 //! This crate knows no Python, no sockets and no clock. Everything that arrives is checked before it is trusted: no
 //! input makes it panic or allocate more than the input itself justifies.
 
+pub mod arrow;
 pub mod batch;
 pub mod chunk;
 pub mod copy;
 pub mod encode;
 pub mod error;
+pub mod fold;
 pub mod pgoutput;
 pub mod position;
 pub mod table;
+pub mod transform;
 pub mod value;

@@ -1,6 +1,7 @@
 //! A run of changes in commit order, as a list of segments in memory or on disk.
 
 mod builder;
+mod derived;
 mod segment;
 mod spill;
 mod tuple;
@@ -8,6 +9,7 @@ mod tuple;
 use std::sync::Arc;
 
 pub use builder::{Mark, SegmentBuilder};
+pub use derived::{Derive, DerivedSegment};
 pub use segment::{
     ABSENT, Entry, FLAG_CASCADE, FLAG_RESTART, FLAG_TRANSACTIONAL, NO_TABLE, OldImage, Op, Origin, RowRef, Segment,
     SnapshotFlag, Txn,
@@ -25,6 +27,8 @@ pub enum Part {
     Memory(Arc<Segment>),
     /// In a spill file.
     Spilled(Arc<SpilledSegment>),
+    /// Made from such parts when it is needed.
+    Derived(Arc<DerivedSegment>),
 }
 
 impl Part {
@@ -34,6 +38,7 @@ impl Part {
         match self {
             Self::Memory(segment) => segment.len(),
             Self::Spilled(spilled) => spilled.len(),
+            Self::Derived(derived) => derived.len(),
         }
     }
 
@@ -49,6 +54,7 @@ impl Part {
         match self {
             Self::Memory(segment) => segment.tables(),
             Self::Spilled(spilled) => spilled.tables(),
+            Self::Derived(derived) => derived.tables(),
         }
     }
 
@@ -58,17 +64,19 @@ impl Part {
         match self {
             Self::Memory(segment) => segment.nbytes(),
             Self::Spilled(spilled) => spilled.nbytes(),
+            Self::Derived(derived) => derived.nbytes(),
         }
     }
 
-    /// The segment, read back from disk when it lies there. Not cached: hold it no longer than needed.
+    /// The segment, read back from disk when it lies there, made when it is derived. Not cached: hold it no longer than needed.
     ///
     /// # Errors
-    /// [`crate::error::Error::Io`] when the spill file cannot be read.
+    /// [`crate::error::Error::Io`] when the spill file cannot be read; those of [`Derive::derive`].
     pub fn load(&self) -> Result<Arc<Segment>> {
         match self {
             Self::Memory(segment) => Ok(Arc::clone(segment)),
             Self::Spilled(spilled) => spilled.load().map(Arc::new),
+            Self::Derived(derived) => derived.load(),
         }
     }
 }
@@ -154,7 +162,7 @@ impl Batch {
     pub fn resident(&self) -> usize {
         let memory = |part: &Part| match part {
             Part::Memory(segment) => segment.resident(),
-            Part::Spilled(_) => 0,
+            Part::Spilled(_) | Part::Derived(_) => 0,
         };
         self.parts.iter().map(memory).sum()
     }
@@ -165,6 +173,7 @@ impl Batch {
         self.parts.last().and_then(|part| match part {
             Part::Memory(segment) => segment.txns().last().map(|txn| txn.at_us),
             Part::Spilled(spilled) => Some(spilled.at_us()),
+            Part::Derived(derived) => Some(derived.at_us()),
         })
     }
 
