@@ -148,17 +148,50 @@ class Sink(Protocol):
         ...
 
 
-class DeadLetters(Protocol):
-    """Where changes go that can never succeed; opened and used on the writer thread."""
+@runtime_checkable
+class Measured(Protocol):
+    """A Stream may also say how far it is behind; asked by `status()`, from any thread, so it must be cheap."""
+
+    def lag_bytes(self) -> int | None:
+        """Bytes of log between what was read and the server's end of log, as far as known."""
+        ...
+
+
+class Letters(Protocol):
+    """Dead letters, opened: changes that the sink refused, in the order of their keys. Used on the writer thread."""
 
     def park(self, batch: Batch, reasons: Mapping[int, str]) -> None:
-        """Store these changes (index in `batch` to reason) with key, position and error, durably before returning."""
+        """Store these changes (index in `batch` to reason), durably before returning (I14).
+
+        A change whose position is stored already is left as it is: batches are offered again after a crash (I4).
+        """
         ...
 
     def parked(self, batch: Batch) -> Mapping[int, str]:
-        """Changes of `batch` whose key is parked already: they must be parked behind it, or order would break."""
+        """Changes of `batch` that are stored, or that come after a stored change of their key: they must be parked
+        behind it, or order would break. Cheap when nothing is stored."""
+        ...
+
+    def replay(self, write: Callable[[Batch], None], at: Mapping[str, Position]) -> int:
+        """Carry out what operators asked for since the last call, between batches; returns how many changes left.
+
+        Offers the asked-for changes to `write` in order, as batches that end at `at[lineage]` (what was written last),
+        so that a sink that keeps positions does not go back. What `write` rejects stays, with its new reason.
+        """
+        ...
+
+    def count(self) -> int:
+        """How many changes are stored."""
         ...
 
     def close(self) -> None:
         """Release files and locks; closing twice is harmless (I12)."""
+        ...
+
+
+class DeadLetters(Protocol):
+    """A frozen dataclass that says where changes go that can never succeed."""
+
+    def open(self, name: str, limits: Limits) -> Letters:
+        """Open what pipeline `name` has parked, under an operating system lock; `Retryable` while another holds it."""
         ...

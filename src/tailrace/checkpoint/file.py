@@ -1,0 +1,149 @@
+"""Positions of one pipeline in one file: JSON under a checksum, replaced whole, fsynced. Never repairs a damaged file.
+
+The file before is kept beside it as `<file>.previous`, and the lock is `<file>.lock`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from tailrace.durable import Lock, make_folder, replace, storage, sync_folder
+from tailrace.error import Fatal, Fenced
+from tailrace.model import Position
+
+__all__ = ["File"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Keep the positions in the file `path`, mode 0600."""
+
+    kind: ClassVar[str] = "file"
+    path: Path
+
+    def open(self, name: str) -> _Positions:
+        """See `Checkpoint.open`."""
+        return _Positions(Path(self.path), name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What the file says of one lineage: the epoch of its holder, and the text of its position."""
+
+    epoch: int
+    position: str | None
+
+
+class _Positions:
+    """See `Positions`. A lock of its own, because a source claims on the reader thread."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self._name = name
+        self._epochs: dict[str, int] = {}
+        self._guard = threading.Lock()
+        self._lock = Lock(path.with_name(path.name + ".lock"), f"the checkpoint of pipeline {name}")
+        try:
+            self._load()
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def known(self) -> Mapping[str, Position | None]:
+        """See `Positions.known`."""
+        return {
+            lineage: None if held.position is None else Position(lineage, held.position)
+            for lineage, held in self._load().items()
+        }
+
+    def claim(self, lineage: str) -> Position | None:
+        """See `Positions.claim`."""
+        with self._guard:
+            saved = self._load()
+            before = saved.get(lineage, _Held(0, None))
+            self._epochs[lineage] = before.epoch + 1
+            self._store({**saved, lineage: _Held(before.epoch + 1, before.position)})
+        return None if before.position is None else Position(lineage, before.position)
+
+    def save(self, positions: Sequence[Position]) -> None:
+        """See `Positions.save`. One write for all positions."""
+        with self._guard:
+            saved = self._load()
+            fresh = dict(saved)
+            for position in positions:
+                held = saved.get(position.lineage)
+                if held is None or held.epoch != self._epochs.get(position.lineage):
+                    raise Fenced(
+                        f"another process has claimed pipeline {self._name} ({position.lineage}) since this one did",
+                        hint=f"let one process run it; positions are in {self._path}",
+                    )
+                fresh[position.lineage] = _Held(held.epoch, position.text)
+            if fresh != saved:
+                self._store(fresh)
+
+    def forget(self) -> None:
+        """See `Positions.forget`."""
+        with self._guard:
+            self._epochs.clear()
+            with storage("remove", self._path):
+                self._path.unlink(missing_ok=True)
+                self._previous.unlink(missing_ok=True)
+                sync_folder(self._path.parent)
+
+    def close(self) -> None:
+        """See `Positions.close`."""
+        self._lock.close()
+
+    @property
+    def _previous(self) -> Path:
+        return self._path.with_name(self._path.name + ".previous")
+
+    def _load(self) -> dict[str, _Held]:
+        """Read the file anew: another process may have written it, if the lock did not hold it back."""
+        with storage("read", self._path):
+            if not self._path.exists():
+                return {}
+            content = self._path.read_bytes()
+        try:
+            document = json.loads(content)
+            body = document["checkpoint"]
+            if document["sha256"] != _checksum(body):
+                raise ValueError("the checksum differs")
+            if body["format"] != _FORMAT:
+                raise ValueError(f"format {body['format']} is not known to this version")
+            saved = {lineage: _Held(held["epoch"], held["position"]) for lineage, held in body["lineages"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Fatal(
+                f"checkpoint {self._path} is damaged: {error}",
+                hint=f"put {self._previous} (one save older) in its place, or `tailrace reset`",
+            ) from error
+        if body["pipeline"] != self._name:
+            raise Fatal(
+                f"checkpoint {self._path} belongs to pipeline {body['pipeline']}, not to {self._name}",
+                hint="give each pipeline a file of its own",
+            )
+        return saved
+
+    def _store(self, saved: Mapping[str, _Held]) -> None:
+        body = {
+            "format": _FORMAT,
+            "pipeline": self._name,
+            "lineages": {
+                lineage: {"epoch": held.epoch, "position": held.position} for lineage, held in sorted(saved.items())
+            },
+        }
+        make_folder(self._path.parent)
+        content = json.dumps({"checkpoint": body, "sha256": _checksum(body)}, indent=1).encode() + b"\n"
+        replace(self._path, content, previous=self._previous)
+
+
+def _checksum(body: object) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

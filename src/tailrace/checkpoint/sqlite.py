@@ -1,0 +1,138 @@
+"""Positions of any number of pipelines in one SQLite file, synchronous FULL. Never shares a pipeline between processes.
+
+The lock of pipeline `orders` in `positions.db` is `positions.db.orders.lock`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from tailrace.durable import Lock, make_folder, storage
+from tailrace.error import Fatal, Fenced, Retryable
+from tailrace.model import Position
+
+__all__ = ["SQLite"]
+
+_BUSY_S = 5.0
+_CREATE = """
+create table if not exists tailrace_position (
+    pipeline text not null,
+    lineage text not null,
+    epoch integer not null,
+    position text,
+    saved_at text not null default current_timestamp,
+    primary key (pipeline, lineage)
+) without rowid
+"""
+_KNOWN = "select lineage, position from tailrace_position where pipeline = ?"
+_CLAIM = """
+insert into tailrace_position (pipeline, lineage, epoch) values (?, ?, 1)
+on conflict (pipeline, lineage) do update set epoch = epoch + 1
+returning epoch, position
+"""
+_SAVE = """
+update tailrace_position set position = ?, saved_at = current_timestamp
+where pipeline = ? and lineage = ? and epoch = ?
+"""
+_FORGET = "delete from tailrace_position where pipeline = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class SQLite:
+    """Keep the positions in the database file `path`, mode 0600."""
+
+    kind: ClassVar[str] = "sqlite"
+    path: Path
+
+    def open(self, name: str) -> _Positions:
+        """See `Checkpoint.open`."""
+        return _Positions(Path(self.path), name)
+
+
+class _Positions:
+    """See `Positions`. Each method is one transaction; the epoch is checked inside it."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path = path
+        self._name = name
+        self._epochs: dict[str, int] = {}
+        self._guard = threading.Lock()  # a source claims on the reader thread
+        make_folder(path.parent)
+        self._lock = Lock(path.with_name(f"{path.name}.{name}.lock"), f"the checkpoint of pipeline {name}")
+        try:
+            with storage("open", path):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            with self._explained():
+                self._db.execute("pragma synchronous = full")
+                self._db.execute(_CREATE)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def known(self) -> Mapping[str, Position | None]:
+        """See `Positions.known`."""
+        with self._guard, self._explained():
+            rows = self._db.execute(_KNOWN, (self._name,)).fetchall()
+        return {lineage: None if text is None else Position(lineage, text) for lineage, text in rows}
+
+    def claim(self, lineage: str) -> Position | None:
+        """See `Positions.claim`."""
+        with self._transaction() as db:
+            epoch, text = db.execute(_CLAIM, (self._name, lineage)).fetchone()
+        self._epochs[lineage] = epoch
+        return None if text is None else Position(lineage, text)
+
+    def save(self, positions: Sequence[Position]) -> None:
+        """See `Positions.save`."""
+        with self._transaction() as db:
+            for position in positions:
+                epoch = self._epochs.get(position.lineage, 0)
+                if db.execute(_SAVE, (position.text, self._name, position.lineage, epoch)).rowcount != 1:
+                    raise Fenced(
+                        f"another process has claimed pipeline {self._name} ({position.lineage}) since this one did",
+                        hint=f"let one process run it; positions are in {self._path}",
+                    )
+
+    def forget(self) -> None:
+        """See `Positions.forget`."""
+        with self._transaction() as db:
+            db.execute(_FORGET, (self._name,))
+        self._epochs.clear()
+
+    def close(self) -> None:
+        """See `Positions.close`."""
+        self._db.close()
+        self._lock.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._guard, self._explained():
+            self._db.execute("begin immediate")
+            try:
+                yield self._db
+                self._db.execute("commit")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):  # the fault itself is what counts
+                    self._db.execute("rollback")
+                raise
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            message = f"checkpoint {self._path}: {error}"
+            code = getattr(error, "sqlite_errorcode", None)
+            if code is not None and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
+                raise Retryable(
+                    message, hint="free some space or end what locks the file; the position has not moved"
+                ) from error
+            raise Fatal(message, hint="restore the file from a copy, or `tailrace reset`") from error

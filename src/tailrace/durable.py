@@ -1,0 +1,115 @@
+"""Files that survive a crash: atomic replacement, durable appends, locks. Never interprets what it stores."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from tailrace.error import Fatal, Retryable, TailraceError
+
+__all__ = ["Lock", "make_folder", "replace", "storage", "sync_folder"]
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextlib.contextmanager
+def storage(doing: str, path: Path) -> Iterator[None]:
+    """Name the file in every OSError of the block: `Retryable` when space ran out, else `Fatal`."""
+    try:
+        yield
+    except OSError as error:
+        raise _explain(error, doing, path) from error
+
+
+def _explain(error: OSError, doing: str, path: Path) -> TailraceError:
+    reason = error.strerror or type(error).__name__
+    message = f"cannot {doing} {path}: {reason}"
+    if error.errno in _FULL:
+        return Retryable(message, hint="free some space or raise the quota; the saved position has not moved")
+    return Fatal(message, hint="check the path, its owner and its permissions")
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder` and its parents, private to this user, when missing."""
+    with storage("create the folder", folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the entries of `folder` (creations, renames, removals) durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace(path: Path, content: bytes, *, previous: Path | None = None) -> None:
+    """Put `content` at `path`, whole or not at all, durable on return, mode 0600; keep the old file as `previous`."""
+    fresh = path.with_name(path.name + ".new")
+    with storage("write", path):
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            view = memoryview(content)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            os.fsync(descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):
+                fresh.unlink()
+            raise
+        finally:
+            os.close(descriptor)
+        if previous is not None and path.exists():
+            _keep(path, previous)
+        fresh.replace(path)
+        sync_folder(path.parent)
+
+
+def _keep(path: Path, previous: Path) -> None:
+    """`previous` becomes a second name of the old file, so that at no instant `path` is missing."""
+    link = previous.with_name(previous.name + ".new")
+    with contextlib.suppress(FileNotFoundError):
+        link.unlink()
+    link.hardlink_to(path)
+    link.replace(previous)
+
+
+class Lock:
+    """An exclusive lock that the operating system drops when the process dies; `Retryable` while another holds it."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        """Take the lock file at `path` at once or raise; `what` names in messages what it guards."""
+        make_folder(path.parent)
+        with storage("open the lock", path):
+            self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            self.close()
+            raise Retryable(
+                f"{what} is in use by process {owner}", hint=f"stop that process, or wait; the lock is {path}"
+            ) from None
+        with contextlib.suppress(OSError):  # only a courtesy to whoever is refused; a full disk must not matter here
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def close(self) -> None:
+        """Let go; closing twice is harmless (I12). The file stays: removing it would race with the next owner."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

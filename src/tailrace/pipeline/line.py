@@ -1,0 +1,340 @@
+"""One life of a pipeline, from open to close: read → shelf → transform → write → save → confirm. Never retries.
+
+The writer is the thread that calls `Line.run`, so that handlers run where the user called `run()` and a
+KeyboardInterrupt reaches them; the source is opened and read by a thread of its own (`reader.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from tailrace.contract import Checkpoint, DeadLetters, Letters, Positions, Sink, Source, Stream, Transform, Writer
+from tailrace.error import ConfigError, EndOfStream, Fatal, Refused, Reject, Retryable, TailraceError
+from tailrace.model import Batch, Limits, Position, Revoked
+from tailrace.pipeline.reader import Reader
+from tailrace.pipeline.shelf import End, Shelf
+from tailrace.pipeline.status import Gauge, State
+
+__all__ = ["Line", "Plan", "Stopping"]
+
+_IDLE_S = 0.5
+_ASKED_S = 0.5
+_OPENING_S = 1.0
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+log = logging.getLogger("tailrace.pipeline")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a line is built of; `checkpoint` is None only for a transactional sink."""
+
+    name: str
+    source: Source
+    sink: Sink
+    transforms: tuple[Transform, ...]
+    checkpoint: Checkpoint | None
+    dead_letters: DeadLetters | None
+    limits: Limits
+
+
+class Stopping:
+    """The wish to stop, and how long it may take; set from any thread or signal handler."""
+
+    def __init__(self) -> None:
+        # Not an Event: its lock is not reentrant, so a signal handler that sets it can deadlock with its own thread.
+        self._changed = threading.Condition()
+        self._deadline: float | None = None
+
+    def __bool__(self) -> bool:
+        return self._deadline is not None
+
+    def ask(self, timeout_s: float) -> None:
+        """Stop, within `timeout_s` if possible; asking again changes nothing."""
+        with self._changed:
+            if self._deadline is None:
+                self._deadline = time.monotonic() + timeout_s
+            self._changed.notify_all()
+
+    def clear(self) -> None:
+        """Stopped: the next run starts without the wish."""
+        self._deadline = None
+
+    def wait(self, timeout_s: float) -> bool:
+        """Pause; True as soon as a stop is asked for."""
+        until = time.monotonic() + timeout_s
+        with self._changed:
+            while self._deadline is None and (left := until - time.monotonic()) > 0:
+                self._changed.wait(min(left, _IDLE_S))  # see `shelf.py` on waits and signal handlers
+        return bool(self)
+
+    @property
+    def overdue(self) -> bool:
+        """The time for finishing is over."""
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+
+def describe(function: object) -> str:
+    """A transform's or handler's name for messages: `module.function`, or the class of a callable object."""
+    name = getattr(function, "__qualname__", None)
+    return f"{function.__module__}.{name}" if name else type(function).__qualname__
+
+
+@contextlib.contextmanager
+def named(what: str) -> Iterator[None]:
+    """Whatever is not ours becomes `Fatal` with the name of what raised it; values stay out of the message (I9)."""
+    try:
+        yield
+    except (TailraceError, EndOfStream):
+        raise
+    except OSError as error:
+        if error.errno in _FULL:
+            raise Retryable(
+                f"{what}: {error.strerror}", hint="free some space; the saved position has not moved"
+            ) from error
+        raise Fatal(f"{what} raised {type(error).__name__}: {error.strerror}") from error
+    except Exception as error:
+        raise Fatal(
+            f"{what} raised {type(error).__name__}",
+            hint="--log-level debug shows where; nothing of this batch was saved",
+        ) from error
+
+
+class Line:
+    """The seven rooms, opened once. Fields are touched by the writer thread only, unless said otherwise."""
+
+    def __init__(self, plan: Plan, gauge: Gauge, stopping: Stopping, *, until_current: bool) -> None:
+        self._plan = plan
+        self._gauge = gauge
+        self._stopping = stopping
+        self._until_current = until_current
+        self.shelf = Shelf(nbytes_max=plan.limits.shelf_bytes_max, take_nbytes_max=plan.limits.batch_bytes_max)
+        self._reader: Reader | None = None
+        self._letters: Letters | None = None
+        # Where the position is kept with the rows there is nothing to gain from saving late.
+        self._save_interval_s = 0.0 if plan.sink.transactional else plan.limits.save_interval_s
+        self._save_at = 0.0
+        self._asked_at = 0.0
+        self._last: dict[str, Position] | None = None
+        self._unsaved: dict[str, Position] = {}
+        self.progressed = False
+        """Something was written: the next failure is a new one."""
+
+    def lag_bytes(self) -> int | None:
+        """What the stream measures; from any thread."""
+        return self._reader.lag_bytes() if self._reader else None
+
+    def run(self) -> None:
+        """Open everything (the writer before the stream, I13), work until the end or a stop, close everything."""
+        plan = self._plan
+        with contextlib.ExitStack() as stack:
+            kept = None
+            if not plan.sink.transactional:
+                kept = self._open_checkpoint(plan.checkpoint)
+                stack.callback(kept.close)
+            with named(f"opening sink {plan.sink.kind}"):
+                writer = plan.sink.open(plan.name, plan.limits)
+            stack.callback(self._close, writer)
+            positions = kept or cast(Positions, writer)
+            if plan.dead_letters is not None:
+                self._letters = plan.dead_letters.open(plan.name, plan.limits)
+                stack.callback(self._letters.close)
+                self._gauge.dead_letters = self._letters.count()
+            reader = self._reader = Reader(plan.name, lambda: self._open_source(positions), self.shelf)
+            reader.start()
+            stack.callback(self._finish, reader)
+            try:
+                self._work(writer, positions, reader)
+            except BaseException:  # a KeyboardInterrupt too
+                self._settle_in_distress(positions, reader)
+                raise
+
+    def _open_checkpoint(self, checkpoint: Checkpoint | None) -> Positions:
+        if checkpoint is None:
+            raise ConfigError(
+                f"pipeline {self._plan.name}: sink {self._plan.sink.kind} cannot keep the position",
+                hint="give it a checkpoint, or a state_dir for the default one",
+            )
+        with named("opening the checkpoint"):
+            return checkpoint.open(self._plan.name)
+
+    def _open_source(self, positions: Positions) -> Stream:
+        with named(f"opening source {self._plan.source.kind}"):
+            return self._plan.source.open(
+                self._plan.name, positions, self._plan.limits, until_current=self._until_current
+            )
+
+    def _work(self, writer: Writer, positions: Positions, reader: Reader) -> None:
+        """The writer's loop. Returns at the end of a bounded stream and when a stop is done."""
+        while True:
+            taken = self.shelf.take(self._patience_s())
+            if isinstance(taken, list):
+                self._start_from(positions)
+                for batch in Batch.merge(taken):
+                    self._deliver(batch, writer)
+                    if time.monotonic() >= self._save_at:
+                        self._settle(positions, reader)
+            elif isinstance(taken, Revoked):
+                self._settle(positions, reader)
+                reader.release(taken.lineages)
+            elif isinstance(taken, End):
+                self._settle(positions, reader)
+                self._raise(taken)
+                return
+            elif time.monotonic() >= self._save_at:
+                self._settle(positions, reader)
+            self._answer_operators(writer)
+            if self._stopping and self._stopped(reader):
+                self._settle(positions, reader)
+                return
+
+    def _patience_s(self) -> float:
+        """How long to wait for a batch: not beyond the moment when a save is due."""
+        return min(_IDLE_S, max(0.0, self._save_at - time.monotonic())) if self._unsaved else _IDLE_S
+
+    def _raise(self, end: End) -> None:
+        """The stream broke; a stop that was asked for makes that unimportant, since all that was read is written."""
+        if end.error is not None and not (self._stopping and isinstance(end.error, Retryable)):
+            with named(f"source {self._plan.source.kind}"):
+                raise end.error
+
+    def _stopped(self, reader: Reader) -> bool:
+        """Ask the reader to end; True when there is no sense in waiting for it."""
+        self._gauge.state = State.STOPPING
+        reader.quiet()
+        if not reader.opened:
+            return True  # nothing was read, and a server that does not answer must not hold us
+        if self._stopping.overdue:
+            log.warning(
+                "%s: not finished %g s after the stop; what was not written comes again at the next start",
+                self._plan.name, self._plan.limits.stop_timeout_s,
+            )  # fmt: skip
+            return True
+        return False
+
+    def _start_from(self, positions: Positions) -> None:
+        """Learn where this life began; the source has claimed its lineages by the time of the first batch."""
+        if self._last is None:
+            self._last = {lineage: at for lineage, at in positions.known().items() if at is not None}
+            self._gauge.saved.update({lineage: at.text for lineage, at in self._last.items()})
+
+    def _deliver(self, batch: Batch, writer: Writer) -> None:
+        """Transform and write one batch, whole (I4)."""
+        assert self._last is not None
+        for position in batch.positions:
+            before = self._last.get(position.lineage)
+            if before is not None and position < before:
+                raise Fatal(
+                    f"source {self._plan.source.kind} went back from {before.text} to {position.text} (I3)",
+                    hint="this is a bug of the source; nothing of this batch was written",
+                )
+        self._gauge.state = State.SNAPSHOT if batch.snapshot else State.STREAMING
+        self._gauge.committed_at = batch.committed_at
+        shaped = self._transform(batch)
+        self._write(shaped, writer)
+        for position in batch.positions:
+            self._last[position.lineage] = self._unsaved[position.lineage] = position
+        self.progressed = True
+        self._gauge.wrote(len(batch), batch.nbytes)
+        self._gauge.committed_at = None
+
+    def _transform(self, batch: Batch) -> Batch:
+        for transform in self._plan.transforms if len(batch) else ():
+            with named(f"transform {describe(transform)}"):
+                shaped = transform(batch)
+            if not isinstance(shaped, Batch) or shaped.positions != batch.positions:
+                raise Fatal(
+                    f"transform {describe(transform)} returned a batch with other positions",
+                    hint="return what a method of the given Batch returned (select, without, with_changes, …)",
+                )
+            batch = shaped
+        return batch
+
+    def _write(self, batch: Batch, writer: Writer) -> None:
+        """Write what can be written; what the sink refuses is parked first, durably (I14)."""
+        while True:
+            batch = self._park_behind(batch)
+            try:
+                with named(f"sink {self._plan.sink.kind}"):
+                    writer.write(batch)
+            except Reject as reject:
+                batch = self._park(batch, reject.reasons)
+            else:
+                return
+
+    def _park_behind(self, batch: Batch) -> Batch:
+        if self._letters is None or not len(batch) or not (behind := self._letters.parked(batch)):
+            return batch
+        self._letters.park(batch, behind)
+        self._gauge.dead_letters = self._letters.count()
+        return batch.without(list(behind))
+
+    def _park(self, batch: Batch, reasons: Mapping[int, str]) -> Batch:
+        if not reasons or not all(0 <= index < len(batch) for index in reasons):
+            raise Fatal(f"sink {self._plan.sink.kind} raised Reject without naming a change of the batch")
+        first = min(reasons)
+        change = batch[first]
+        where = f"{change.table} at {change.position.text}" if change.op != "m" else change.position.text
+        if self._letters is None:
+            raise Refused(
+                f"sink {self._plan.sink.kind} refused {len(reasons)} change(s), the first of {where}: {reasons[first]}",
+                hint="mend the cause, or give the pipeline dead_letters to park such changes in",
+            )
+        self._letters.park(batch, reasons)
+        self._gauge.dead_letters = self._letters.count()
+        log.warning(
+            "%s: parked %d change(s), the first of %s: %s", self._plan.name, len(reasons), where, reasons[first]
+        )
+        return batch.without(list(reasons))
+
+    def _answer_operators(self, writer: Writer) -> None:
+        """Replay or drop the dead letters that were asked for, between batches."""
+        if self._letters is None or not self._last or time.monotonic() < self._asked_at:
+            return
+        self._asked_at = time.monotonic() + _ASKED_S
+
+        def write(batch: Batch) -> None:
+            with named(f"sink {self._plan.sink.kind}"):
+                writer.write(batch)
+
+        if left := self._letters.replay(write, self._last):
+            log.info("%s: %d dead letter(s) replayed or dropped", self._plan.name, left)
+        self._gauge.dead_letters = self._letters.count()
+
+    def _settle(self, positions: Positions, reader: Reader) -> None:
+        """Save what is written, then confirm what is saved: in this order, always (I1)."""
+        self._save_at = time.monotonic() + self._save_interval_s
+        if not self._unsaved:
+            return
+        saved: Sequence[Position] = list(self._unsaved.values())
+        with named("saving the position"):
+            positions.save(saved)
+        self._unsaved.clear()
+        self._gauge.saved.update({position.lineage: position.text for position in saved})
+        reader.confirm(saved)
+
+    def _settle_in_distress(self, positions: Positions, reader: Reader) -> None:
+        """What was written before the fault need not come again; but the fault is what gets reported."""
+        try:
+            self._settle(positions, reader)
+        except Exception as error:  # noqa: BLE001 - at-least-once: what is not saved is repeated
+            log.info("%s: the last position was not saved: %s", self._plan.name, type(error).__name__)
+
+    def _finish(self, reader: Reader) -> None:
+        timeout_s = self._plan.limits.stop_timeout_s if reader.opened else _OPENING_S
+        if not reader.finish(timeout_s):
+            log.warning("%s: source %s does not come back; leaving it", self._plan.name, self._plan.source.kind)
+
+    def _close(self, writer: Writer) -> None:
+        """A failing close must not hide why it closes; what it held was durable or comes again."""
+        try:
+            writer.close()
+        except Exception as error:  # noqa: BLE001 - see above
+            log.warning("%s: closing sink %s raised %s", self._plan.name, self._plan.sink.kind, type(error).__name__)

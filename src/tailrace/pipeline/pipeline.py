@@ -1,0 +1,207 @@
+"""A pipeline over its lives: starts a line, starts another after a fault that passes. Never touches a batch."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tailrace.checkpoint.file import File
+from tailrace.contract import Checkpoint, DeadLetters, Sink, Source, Transform
+from tailrace.durable import Lock, make_folder
+from tailrace.error import ConfigError, Fatal, Retryable
+from tailrace.model import Limits
+from tailrace.pipeline.line import Line, Plan, Stopping
+from tailrace.pipeline.status import Gauge, State, Status, StatusServer
+
+__all__ = ["Pipeline", "lock_path", "position_path", "socket_path"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_BACKOFF_S = 0.2
+
+log = logging.getLogger("tailrace.pipeline")
+
+
+def lock_path(state_dir: Path, name: str) -> Path:
+    """The lock that whoever runs pipeline `name` holds."""
+    return state_dir / f"{name}.lock"
+
+
+def socket_path(state_dir: Path, name: str) -> Path:
+    """Where a running pipeline `name` answers `tailrace status`."""
+    return state_dir / f"{name}.sock"
+
+
+def position_path(state_dir: Path, name: str) -> Path:
+    """The default checkpoint of pipeline `name`, when its sink keeps no position."""
+    return state_dir / f"{name}.position"
+
+
+class _Backoff:
+    """Pauses that double from 0.2 s to a cap, each shortened at random by up to half so that a herd spreads out.
+
+    Ours because a pause must end at a stop and the count must fall back when something was written: with tenacity
+    both need more lines than these, and its import costs as much as the rest of the package.
+    """
+
+    def __init__(self, s_max: float) -> None:
+        self._s_max = s_max
+        self.failures = 0
+        self.since = time.monotonic()
+
+    def reset(self) -> None:
+        """It worked for a while: the next fault is a new one."""
+        self.failures = 0
+        self.since = time.monotonic()
+
+    def next_s(self) -> float:
+        """How long to pause now."""
+        self.failures += 1
+        longest_s: float = min(self._s_max, _BACKOFF_S * 2.0 ** min(self.failures - 1, 30))
+        return random.uniform(0.5, 1.0) * longest_s
+
+    @property
+    def exhausted(self) -> bool:
+        """Nothing has worked for as long as the longest pause."""
+        return time.monotonic() - self.since > self._s_max
+
+
+@dataclass(eq=False, slots=True)
+class Pipeline:
+    """One source, through transforms, into one sink.
+
+    `name` is what its position, slot, lock and dead letters are kept under. `checkpoint` keeps the position when the
+    sink cannot; by default a file in `state_dir`. There also lie the lock that lets one process run the pipeline and
+    the socket that answers `tailrace status`; with `state_dir=None` there is neither, and no default checkpoint.
+    """
+
+    source: Source
+    sink: Sink
+    name: str = field(kw_only=True)
+    transforms: Sequence[Transform] = field(default=(), kw_only=True)
+    checkpoint: Checkpoint | None = field(default=None, kw_only=True)
+    dead_letters: DeadLetters | None = field(default=None, kw_only=True)
+    limits: Limits = field(default_factory=Limits, kw_only=True)
+    state_dir: Path | None = field(default=Path(".tailrace"), kw_only=True)
+    _stopping: Stopping = field(default_factory=Stopping, init=False, repr=False)
+    _gauge: Gauge = field(init=False, repr=False)
+    _line: Line | None = field(default=None, init=False, repr=False)
+    _running: bool = field(default=False, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ConfigError(
+                f"{self.name!r} cannot be the name of a pipeline",
+                hint="use up to 63 letters, digits, '_', '-' and '.', beginning with a letter or digit",
+            )
+        self._gauge = Gauge(self.name)
+
+    def run(self, *, until_current: bool = False) -> None:
+        """Run until stopped, or until what the source had committed at the start is written and saved.
+
+        The calling thread writes (handlers run in it). `Retryable` faults are waited out, with `until_current` only as
+        long as the longest pause; every other one is raised: `Fatal` and what is below it in the error tree.
+        """
+        if self._running:
+            raise Fatal(f"pipeline {self.name} is running already in this process")
+        self._running = True
+        self._gauge.error = None
+        self._gauge.state = State.STARTING
+        try:
+            self._live(until_current)
+            self._gauge.state = State.STOPPED
+        except BaseException as error:
+            self._gauge.error = str(error.args[0]) if error.args else type(error).__name__
+            self._gauge.state = State.FAILED
+            raise
+        finally:
+            self._running = False
+            self._stopping.clear()
+
+    def stop(self) -> None:
+        """Finish what is held, within `limits.stop_timeout_s`; `run` then returns. From any thread or signal handler.
+
+        Before `run` it makes the next `run` return at once.
+        """
+        self._stopping.ask(self.limits.stop_timeout_s)
+        if (line := self._line) is not None:
+            line.shelf.wake()
+
+    def status(self) -> Status:
+        """A frozen snapshot of what the pipeline is doing; from any thread."""
+        line = self._line
+        oldest = line.shelf.oldest() if line else None
+        return self._gauge.status(
+            shelf_nbytes=line.shelf.nbytes if line else 0,
+            lag_bytes=line.lag_bytes() if line else None,
+            oldest=oldest.committed_at if oldest else None,
+        )
+
+    def _plan(self) -> Plan:
+        checkpoint = self.checkpoint
+        if checkpoint is None and not self.sink.transactional and self.state_dir is not None:
+            checkpoint = File(position_path(self.state_dir, self.name))
+        return Plan(
+            name=self.name,
+            source=self.source,
+            sink=self.sink,
+            transforms=tuple(self.transforms),
+            checkpoint=checkpoint,
+            dead_letters=self.dead_letters,
+            limits=self.limits,
+        )
+
+    def _live(self, until_current: bool) -> None:
+        """Life after life, with pauses between them."""
+        backoff = _Backoff(self.limits.backoff_s_max)
+        plan = self._plan()
+        with contextlib.ExitStack() as held:
+            locked = False
+            while not self._stopping:
+                line = Line(plan, self._gauge, self._stopping, until_current=until_current)
+                try:
+                    if not locked:
+                        self._hold(held)
+                        locked = True
+                    self._line = line
+                    line.run()
+                except Retryable as error:
+                    if line.progressed:
+                        backoff.reset()
+                    if until_current and backoff.exhausted:
+                        raise
+                    self._pause(error, backoff)
+                else:
+                    return
+                finally:
+                    self._line = None
+
+    def _hold(self, held: contextlib.ExitStack) -> None:
+        """Become the one process that runs this pipeline, and answer for it."""
+        if self.state_dir is None:
+            return
+        make_folder(self.state_dir)
+        held.enter_context(Lock(lock_path(self.state_dir, self.name), f"pipeline {self.name}"))
+        try:
+            server = StatusServer(socket_path(self.state_dir, self.name), self.status)
+        except OSError as error:
+            log.warning("%s: `tailrace status` will not reach this process: %s", self.name, error.strerror)
+        else:
+            held.callback(server.close)
+
+    def _pause(self, error: Retryable, backoff: _Backoff) -> None:
+        if self._stopping:
+            return
+        pause_s = backoff.next_s()
+        self._gauge.error = str(error.args[0])
+        self._gauge.state = State.RETRYING
+        self._gauge.restarts += 1
+        log.warning("%s: %s; trying again in %.1f s", self.name, error.args[0], pause_s)
+        log.debug("%s: the cause", self.name, exc_info=error)
+        self._stopping.wait(pause_s)
+        self._gauge.state = State.STARTING

@@ -1,0 +1,120 @@
+"""The reader thread: opens the source, reads onto the shelf, tends the connection. Never writes, saves or decides.
+
+Every method of a Stream but `confirm` runs here, so that a source needs no locks of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from tailrace.contract import Measured, Stream
+from tailrace.error import EndOfStream, TailraceError
+from tailrace.model import Position
+from tailrace.pipeline.shelf import End, Shelf
+
+__all__ = ["Reader"]
+
+_READ_S = 0.25
+_TEND_S = 0.1
+
+log = logging.getLogger(__name__)
+
+
+class Reader:
+    """One stream, from open to close, on a thread of its own. It ends by putting `End` on the shelf, always."""
+
+    def __init__(self, name: str, open_stream: Callable[[], Stream], shelf: Shelf) -> None:
+        self._open_stream = open_stream
+        self._shelf = shelf
+        self._stream: Stream | None = None
+        self._quiet = threading.Event()
+        self._done = threading.Event()
+        self._released: deque[tuple[str, ...]] = deque()
+        # A daemon: a driver that hangs in a system call must not keep a stopped process alive.
+        self._thread = threading.Thread(target=self._run, name=f"tailrace-{name}-reader", daemon=True)
+
+    @property
+    def opened(self) -> bool:
+        """The stream is open: something may have been read."""
+        return self._stream is not None
+
+    def start(self) -> None:
+        """Open the source and begin to read."""
+        self._thread.start()
+
+    def quiet(self) -> None:
+        """Read nothing more, put `End` behind what was read, and keep the connection alive until `finish`."""
+        self._quiet.set()
+
+    def confirm(self, positions: Sequence[Position]) -> None:
+        """Tell the stream what is saved; from the writer thread."""
+        if self._stream is not None:
+            self._stream.confirm(positions)
+
+    def release(self, lineages: tuple[str, ...]) -> None:
+        """What was revoked is finished; the reader thread tells the stream."""
+        self._released.append(lineages)
+
+    def lag_bytes(self) -> int | None:
+        """What the stream says, if it measures."""
+        return self._stream.lag_bytes() if isinstance(self._stream, Measured) else None
+
+    def finish(self, timeout_s: float) -> bool:
+        """Close the stream and end the thread; False when it does not come back within `timeout_s`."""
+        self._quiet.set()
+        self._done.set()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            stream = self._open_stream()
+        except BaseException as error:  # noqa: BLE001 - handed to the writer thread, which raises it
+            self._shelf.put(End(error))
+            return
+        self._stream = stream
+        try:
+            alive = self._pump(stream)
+            while alive and not self._done.wait(_TEND_S):
+                self._release(stream)
+                stream.tend()
+            self._done.wait()
+            self._release(stream)
+        except Exception as error:  # noqa: BLE001 - all that was read is on the shelf; only the last status is lost
+            log.info("the source broke while the last changes were written: %s", type(error).__name__)
+        finally:
+            self._close(stream)
+
+    def _pump(self, stream: Stream) -> bool:
+        """Read until told to be quiet; False when the stream broke, and must not be tended."""
+        try:
+            while not self._quiet.is_set():
+                self._release(stream)
+                if self._shelf.full:
+                    if not self._shelf.wait_room(_TEND_S):
+                        stream.tend()
+                elif (item := stream.read(_READ_S)) is not None:
+                    self._shelf.put(item)
+        except EndOfStream:
+            self._shelf.put(End())
+        except BaseException as error:  # noqa: BLE001 - handed to the writer thread, which raises it
+            self._shelf.put(End(error))
+            return False
+        else:
+            self._shelf.put(End())
+        return True
+
+    def _release(self, stream: Stream) -> None:
+        while self._released:
+            stream.release(self._released.popleft())
+
+    def _close(self, stream: Stream) -> None:
+        try:
+            stream.close()
+        except TailraceError as error:
+            log.info("closing the source: %s", error.args[0])
+        except Exception as error:
+            log.warning("closing the source raised %s", type(error).__name__, exc_info=log.isEnabledFor(logging.DEBUG))
