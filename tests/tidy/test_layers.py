@@ -12,24 +12,27 @@ from tests.tidy import tree
 
 PACKAGE = tree.ROOT / "src" / "tailrace"
 VALUES = {"_native", "error", "model"}
-SEAM = VALUES | {"contract", "format"}
+SEAM = VALUES | {"contract", "durable", "format"}
 PRODUCTS = {"source", "sink", "transform", "checkpoint"}
+PLUGINS = PRODUCTS | {"dead_letters"}
 RUNTIME = SEAM | {"pipeline"}
-EVERYTHING = RUNTIME | PRODUCTS | {"plugin", "config", "supervisor", "app", "testing", "tail"}
+EVERYTHING = RUNTIME | PLUGINS | {"plugin", "config", "supervisor", "app", "testing", "tail"}
 
 MAY_IMPORT = {
     "_native": set[str](),
     "error": set[str](),
+    "durable": {"error"},
     "model": {"_native"},
     "format": {"_native", "error"},
     "contract": VALUES,
-    "pipeline": SEAM,
+    "pipeline": SEAM | {"checkpoint"},  # the default one; never a source or a sink
     "supervisor": RUNTIME,
     "source": SEAM,
     "sink": SEAM,
     "transform": SEAM,
     "checkpoint": SEAM,
-    "plugin": SEAM | PRODUCTS,
+    "dead_letters": SEAM,
+    "plugin": SEAM | PLUGINS,
     "config": RUNTIME | {"plugin"},
     "app": RUNTIME | {"plugin", "config"},
     "tail": RUNTIME | {"plugin", "config"},
