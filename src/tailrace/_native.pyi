@@ -97,7 +97,7 @@ class Row(Mapping[str, Any]):
     """A read-only mapping of column name to Python value, decoded cell by cell on first use.
 
     int, float, bool, str, bytes, Decimal, date, time, datetime (timestamptz aware in UTC, timestamp naive), timedelta-free
-    text for interval, UUID, list for arrays, decoded JSON kept as text (str). Infinite or out-of-range dates stay text.
+    text for interval, UUID, list for arrays, json and jsonb as `json.loads` reads them (`text()` has every digit). Infinite or out-of-range dates stay text.
     Holds only the columns that the server sent: a key-only image has the key columns; an unsent TOAST cell is UNCHANGED.
     """
 
@@ -156,6 +156,9 @@ class Change(Generic[RowT]):
     @property
     def origin(self) -> str | None:
         """The replication origin that the transaction came through, if any."""
+    @property
+    def truncate_options(self) -> tuple[bool, bool]:
+        """TRUNCATE's (cascade, restart identity)."""
     def cast(self, convert: Callable[[Row], NewT], /) -> Change[NewT]:
         """The same change with `before` (when complete) and `after` passed through `convert`, each once, at first access."""
     def replace(self, *, after: Mapping[str, Any] | None = None, before: Mapping[str, Any] | None = None) -> Change:
@@ -208,8 +211,15 @@ class DebeziumJson:
 
 @final
 class ArrowStream:
-    """Record batches of one table, by the Arrow PyCapsule protocol; consumed once, one record batch a segment."""
+    """Record batches of one table, by the Arrow PyCapsule protocol; consumed once, one record batch a segment.
 
+    A batch of one segment is encoded by `Batch.arrow` itself, which then raises `Reject`. Otherwise segments are encoded
+    while the consumer pulls; a value that does not fit ends the stream with the consumer's own error, and
+    `raise_reject` gives the `Reject`.
+    """
+
+    def raise_reject(self) -> None:
+        """Raise the `Reject` that ended the stream early, if one did."""
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
     def __arrow_c_schema__(self) -> object: ...
 
@@ -247,23 +257,6 @@ class Batch:
         """The changes of this table version as typed columns (the row after the change; before it for deletes) and
         `_op` utf8, `_position` utf8, `_committed_at` timestamp[us, UTC], `_index` uint64 (index in this batch),
         `_unchanged` list<utf8> (names of the UNCHANGED columns, null when none). `Reject` for values out of range."""
-    def select(
-        self,
-        *,
-        tables: Collection[str] | None = None,
-        exclude_tables: Collection[str] = (),
-        columns: Collection[str] | None = None,
-        exclude_columns: Collection[str] = (),
-        ops: str | None = None,
-    ) -> Batch:
-        """Keep what matches: `schema.table` globs, `schema.table.column` globs (key columns always stay), op letters."""
-    def rename(self, names: Mapping[str, str], /) -> Batch:
-        """Give tables (`schema.table` to `schema.table`) and columns (`schema.table.column` to a name) other names."""
-    def mask(
-        self, columns: Collection[str], method: Literal["redact", "hash", "truncate"], /, *, salt: bytes = b"", length: int = 0
-    ) -> Batch:
-        """Mask cells of columns that match the globs, in every image and in the key: `redact` to null (empty text where
-        not nullable), `hash` to HMAC-SHA-256 of the text under `salt` in hex, `truncate` to `length` characters."""
     def latest(self) -> Batch:
         """One folded change a key and segment window: op c/u become u when the row may exist, unchanged cells are filled
         from earlier changes where possible; TRUNCATE and key changes are barriers. Apply its `segments()` in order: each
@@ -280,6 +273,46 @@ class Batch:
         """Join neighbours into as few batches as their snapshot marks allow; order is kept."""
     @staticmethod
     def progress(position: Position, /) -> Batch: ...
+
+@final
+class Select:
+    """Keeps what matches: `schema.table` globs, `schema.table.column` globs (key columns always stay), op letters.
+
+    Like every transform object it keeps its plans: one table version always becomes the same new version.
+    """
+
+    def __new__(
+        cls,
+        *,
+        tables: Sequence[str] | None = None,
+        exclude_tables: Sequence[str] = (),
+        columns: Sequence[str] | None = None,
+        exclude_columns: Sequence[str] = (),
+        ops: str | None = None,
+    ) -> Select: ...
+    def __call__(self, batch: Batch, /) -> Batch: ...
+
+@final
+class Rename:
+    """Gives tables (`schema.table` to `schema.table`) and columns (`schema.table.column` to a name) other names."""
+
+    def __new__(cls, names: Mapping[str, str]) -> Rename: ...
+    def __call__(self, batch: Batch, /) -> Batch: ...
+
+@final
+class Mask:
+    """Masks cells of columns that match the globs, in every image and in the key: `redact` to null (empty text where not
+    nullable), `hash` to HMAC-SHA-256 of the text under `salt` in hex, `truncate` to `length` characters."""
+
+    def __new__(
+        cls,
+        columns: Sequence[str],
+        method: Literal["redact", "hash", "truncate"],
+        *,
+        salt: bytes = b"",
+        length: int = 0,
+    ) -> Mask: ...
+    def __call__(self, batch: Batch, /) -> Batch: ...
 
 @final
 class BatchBuilder:
