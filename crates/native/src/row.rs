@@ -81,7 +81,7 @@ impl Row {
         }
     }
 
-    #[pyo3(signature = (name, default=None, /))]
+    #[pyo3(signature = (key, default=None, /))]
     fn get<'py>(&self, py: Python<'py>, name: &str, default: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
         match self.find(name) {
             Some((column, cell)) => self.value(py, column, cell),
