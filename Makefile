@@ -6,7 +6,6 @@ SOURCES := src servers benchmarks examples tests
 export ONLY RIVALS ROWS
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export PIP_QUIET := 1
 
 .PHONY: setup demo test bench lint docs
 
@@ -30,7 +29,7 @@ docs: setup
 	$(BIN)/python -m pytest tests/tidy/test_documents.py
 
 .venv/locked: requirements.lock
-	$(PYTHON) -m venv .venv && $(BIN)/pip install --require-hashes -r requirements.lock
+	$(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --require-hashes -r requirements.lock
 	touch $@
 
 .venv/built: .venv/locked pyproject.toml $(RUST)

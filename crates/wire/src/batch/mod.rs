@@ -2,8 +2,6 @@
 
 mod builder;
 mod derived;
-#[cfg(test)]
-pub(crate) mod sample;
 mod segment;
 mod spill;
 mod tuple;

@@ -1,0 +1,5 @@
+"""Where changes come from: one folder a product. Never imports a sink, and one source never imports another."""
+
+from tailrace.source.postgres import Postgres
+
+__all__ = ["Postgres"]

@@ -1,0 +1,120 @@
+"""Makes a `Table` from what the wire says of a relation and what the catalog knows besides.
+
+Names, types and order of columns are always the wire's: they are true for the rows that follow, while the catalog may
+have moved on. The catalog adds what the wire lacks (nullability, primary key, enum labels, what a domain or an array is
+made of) where it still speaks of the same column. Never changes anything on the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tailrace.model import Column, Table
+from tailrace.source.postgres import query
+from tailrace.source.postgres.portable import Bottom, portable
+from tailrace.source.postgres.session import Connection, fetch
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A relation as in pgoutput's Relation message: columns are (name, type oid, modifier, part of the identity)."""
+
+    oid: int
+    schema: str
+    name: str
+    replica_identity: str
+    columns: tuple[tuple[str, int, int, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """One column as the catalog has it now."""
+
+    name: str
+    type_oid: int
+    typmod: int
+    not_null: bool
+    generated: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The columns of a unique index that identifies a row, in index order."""
+
+    primary: bool
+    identity: bool
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    portable: str
+    native: str
+    labels: tuple[str, ...]
+
+
+def attributes(connection: Connection, oid: int) -> list[Attribute]:
+    """The columns of a relation in order; empty when it is gone."""
+    return [Attribute(*row) for row in fetch(connection, query.load("attributes"), {"oid": oid})]
+
+
+def keys(connection: Connection, oid: int) -> list[Key]:
+    """Indexes that identify a row of the relation, the primary key first."""
+    return [
+        Key(primary, identity, tuple(names))
+        for primary, identity, names in fetch(connection, query.load("keys"), {"oid": oid})
+    ]
+
+
+def table(connection: Connection, relation: Described) -> Table:
+    """The table version that rows of `relation` belong to."""
+    known = {a.name: a for a in attributes(connection, relation.oid)}
+    types = _types(connection, [(oid, typmod) for _, oid, typmod, _ in relation.columns])
+    columns = []
+    for name, oid, typmod, _ in relation.columns:
+        now = known.get(name)
+        certain = now is not None and (now.type_oid, now.not_null) == (oid, True)
+        kind = types[oid, typmod]
+        columns.append(Column(name, kind.portable, native=kind.native, nullable=not certain, labels=kind.labels))
+    key = choose_key(relation, keys(connection, relation.oid), {c.name for c in columns if not c.nullable})
+    return Table(relation.schema, relation.name, columns, key=key)
+
+
+def choose_key(relation: Described, indexes: Sequence[Key], not_null: set[str]) -> tuple[str, ...]:
+    """The columns by which a row is known downstream.
+
+    Under identity default or index the flagged columns are all that an old row shows, so they are the key, ordered as
+    in their index. Under full or nothing it is the primary key, else the smallest unique index that cannot be null.
+    """
+    flagged = [name for name, _, _, part in relation.columns if part]
+    if relation.replica_identity in ("d", "i"):
+        same = (key.columns for key in indexes if set(key.columns) == set(flagged))
+        return next(same, tuple(flagged))
+    present = {name for name, *_ in relation.columns} & not_null
+    return next((key.columns for key in indexes if present.issuperset(key.columns)), ())
+
+
+def identity_columns(identity: str, indexes: Sequence[Key], columns: Sequence[str]) -> frozenset[str]:
+    """The columns that pgoutput would flag: what an old row shows under this replica identity."""
+    if identity == "f":
+        return frozenset(columns)
+    for key in indexes:
+        if (identity == "d" and key.primary) or (identity == "i" and key.identity):
+            return frozenset(key.columns)
+    return frozenset()
+
+
+def _types(connection: Connection, asked: Sequence[tuple[int, int]]) -> dict[tuple[int, int], _Type]:
+    distinct = sorted(set(asked))
+    params = {"oids": [oid for oid, _ in distinct], "typmods": [typmod for _, typmod in distinct]}
+    found: dict[tuple[int, int], _Type] = {}
+    for oid, typmod, native, dimensions, bottom_typmod, name, kind, home, labels in fetch(
+        connection, query.load("types"), params
+    ):
+        bottom = Bottom(name, home, kind, bottom_typmod, dimensions)
+        found[oid, typmod] = _Type(portable(bottom), native, tuple(labels))
+    for oid, typmod in distinct:
+        # The type was dropped since: its text is passed on as it is.
+        found.setdefault((oid, typmod), _Type("other", "???", ()))
+    return found

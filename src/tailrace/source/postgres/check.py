@@ -1,0 +1,285 @@
+"""What the server or the role lacks for a pipeline, each with the statement that mends it. Changes nothing.
+
+One function a subject; every one says something, so that the reader sees what was looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from tailrace.error import ConfigError, TailraceError
+from tailrace.model import Finding, Severity
+from tailrace.source.postgres import pattern, publication, query, resume, session, slot
+from tailrace.source.postgres.pattern import Relation
+from tailrace.source.postgres.publication import Wanted
+from tailrace.source.postgres.session import Connection, fetch, statement_text
+
+if TYPE_CHECKING:
+    from tailrace.source.postgres.config import Postgres
+
+_RESTART = "; -- then restart the server"
+_RELOAD = "; SELECT pg_reload_conf()"
+_OLDEST, _ORIGINS, _STANDBYS = 140000, 160000, 160000
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    role: str
+    database: str
+    backend_pid: int
+    replication: bool
+    bypasses_rls: bool
+    may_create: bool
+    wal_level: str
+    slots_max: int
+    slots: int
+    senders_max: int
+    senders: int
+    keep_size: str
+    idle_timeout: str | None
+    standby: bool
+    encoding: str
+    encrypted: bool
+    local: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Rights:
+    oid: int
+    select: bool
+    owner: bool
+    row_security: bool
+    identity: str
+    primary_key: bool
+
+
+def check(source: Postgres) -> list[Finding]:
+    """All findings, in the order in which a pipeline would trip over them; just one when nothing can be reached."""
+    where = session.target(source.url)
+    try:
+        connection = session.connect(source.url)
+    except TailraceError as error:
+        return [_error("connection", str(error))]
+    with connection:
+        connection.execute("SET default_transaction_read_only = on")
+        try:
+            return [_ok("connection", f"{where} answers"), *_findings(source, connection)]
+        except TailraceError as error:
+            return [_error("catalog", str(error))]
+
+
+def _findings(source: Postgres, connection: Connection) -> Iterator[Finding]:
+    facts = _Facts(*fetch(connection, query.load("facts"))[0])
+    version = connection.info.server_version
+    yield _version(source, version)
+    yield from _pooler(connection, facts)
+    yield from _role(source, facts)
+    yield from _server(facts, version)
+    yield from _room(source, connection, facts)
+    yield from _retention(facts)
+    yield from _slot(source, connection, facts)
+    yield from _tables(source, connection, facts)
+    for pid, seconds in fetch(connection, query.load("elders")):
+        yield _warning(
+            "transactions",
+            f"PID {pid} has had a transaction open for {seconds} s: a new slot waits for it to end",
+            f"SELECT pg_terminate_backend({pid})",
+        )
+
+
+def _version(source: Postgres, version: int) -> Finding:
+    major = version // 10000
+    if version < _OLDEST:
+        return _error("version", f"PostgreSQL {major} is too old: 14 is the oldest that works")
+    if source.origin == "none" and version < _ORIGINS:
+        return _error("version", f'origin = "none" needs PostgreSQL 16, the server is {major}')
+    return _ok("version", f"PostgreSQL {major}")
+
+
+def _pooler(connection: Connection, facts: _Facts) -> Iterator[Finding]:
+    if connection.pgconn.backend_pid != facts.backend_pid:
+        yield _error("pooler", "a connection pooler stands in between: use the address of PostgreSQL itself")
+
+
+def _role(source: Postgres, facts: _Facts) -> Iterator[Finding]:
+    try:
+        session.connect_replication(source.url).close()
+    except TailraceError as error:
+        fix = (
+            None
+            if facts.replication
+            else statement_text(sql.SQL("ALTER ROLE {} REPLICATION").format(sql.Identifier(facts.role)))
+        )
+        yield _error("replication", f"role {facts.role} gets no replication connection: {error.args[0]}", fix)
+    else:
+        yield _ok("replication", f"role {facts.role} may replicate")
+
+
+def _server(facts: _Facts, version: int) -> Iterator[Finding]:
+    if facts.wal_level == "logical":
+        yield _ok("wal_level", "logical")
+    else:
+        fix = f"ALTER SYSTEM SET wal_level = 'logical'{_RESTART}"
+        yield _error("wal_level", f"{facts.wal_level}: the log lacks what decoding needs", fix)
+    if facts.standby and version < _STANDBYS:
+        yield _error("standby", "the server is a standby; before PostgreSQL 16 only a primary decodes its log")
+    elif facts.standby:
+        yield _warning(
+            "standby", "the server is a standby: make the publication on its primary, with create = false here"
+        )
+    if facts.encoding == "SQL_ASCII":
+        yield _warning("encoding", "SQL_ASCII: text that is not UTF-8 will stop the pipeline")
+    if not facts.encrypted and not facts.local:
+        yield _warning("encryption", "the connection is not encrypted: add sslmode=verify-full to the url")
+
+
+def _room(source: Postgres, connection: Connection, facts: _Facts) -> Iterator[Finding]:
+    has_slot = source.slot is not None and slot.load(connection, source.slot) is not None
+    if facts.slots < facts.slots_max or has_slot:
+        yield _ok("slots", f"{facts.slots} of max_replication_slots = {facts.slots_max} are used")
+    else:
+        fix = f"ALTER SYSTEM SET max_replication_slots = {facts.slots_max + 5}{_RESTART}"
+        yield _error("slots", f"all {facts.slots_max} of max_replication_slots are used", fix)
+    if facts.senders < facts.senders_max:
+        yield _ok("walsenders", f"{facts.senders} of max_wal_senders = {facts.senders_max} are used")
+    else:
+        fix = f"ALTER SYSTEM SET max_wal_senders = {facts.senders_max + 5}{_RESTART}"
+        yield _error("walsenders", f"all {facts.senders_max} of max_wal_senders are used", fix)
+
+
+def _retention(facts: _Facts) -> Iterator[Finding]:
+    if facts.keep_size == "-1":
+        yield _warning(
+            "max_slot_wal_keep_size",
+            "unlimited: while the pipeline stands still, the log may fill the server's disk",
+            f"ALTER SYSTEM SET max_slot_wal_keep_size = '64GB'{_RELOAD}",
+        )
+    else:
+        yield _ok("max_slot_wal_keep_size", f"a pipeline that falls more than {facts.keep_size} behind loses its slot")
+    if facts.idle_timeout not in (None, "0"):
+        yield _warning(
+            "idle_replication_slot_timeout",
+            f"a pipeline that stands still for {facts.idle_timeout} loses its slot",
+            f"ALTER SYSTEM SET idle_replication_slot_timeout = 0{_RELOAD}",
+        )
+
+
+def _slot(source: Postgres, connection: Connection, facts: _Facts) -> Iterator[Finding]:
+    found = slot.load(connection, source.slot) if source.slot is not None else None
+    if found is None:
+        return
+    subject = f"slot {found.name}"
+    try:
+        resume.check_slot(found, facts.database)
+    except ConfigError as error:
+        yield _error(subject, str(error.args[0]))
+        return
+    retained = f"{(found.retained or 0) / 2**20:.0f} MiB of log are kept for it"
+    if found.invalidation is not None:
+        fix = f"SELECT pg_drop_replication_slot('{found.name}')"
+        yield _error(subject, f"invalidated by the server ({found.invalidation}): run `tailrace reset`", fix)
+    elif found.wal_status == "unreserved":
+        yield _warning(subject, f"about to be invalidated; {retained}")
+    elif found.active_pid is not None:
+        yield _ok(subject, f"in use by PID {found.active_pid}; {retained}")
+    else:
+        yield _ok(subject, retained)
+
+
+def _tables(source: Postgres, connection: Connection, facts: _Facts) -> Iterator[Finding]:
+    try:
+        chosen = pattern.choose(source.tables, publication.relations(connection))
+    except ConfigError as error:
+        yield _error("tables", str(error))
+        return
+    found = None if source.publication is None else publication.load(connection, source.publication)
+    if not chosen and (found is None or not found.all_tables):
+        yield _error("tables", f"no table matches {', '.join(source.tables)}")
+        return
+    oids = {"oids": [relation.oid for relation in chosen]}
+    rights = {row[0]: _Rights(*row) for row in fetch(connection, query.load("rights"), oids)}
+    if found is not None:
+        yield from _contents(connection, found, chosen)
+    else:
+        foreign = [str(relation) for relation in chosen if not rights[relation.oid].owner]
+        wanted = source.wanted("", source.publication or "tailrace_pipeline")
+        statement = publication.create_statement(wanted, chosen, connection.info.server_version)
+        yield _creation(wanted, statement, facts=facts, foreign=foreign)
+    for relation in chosen:
+        yield from _table(relation, rights[relation.oid], facts, snapshot=source.snapshot != "never")
+
+
+def _creation(wanted: Wanted, statement: str, *, facts: _Facts, foreign: Sequence[str]) -> Finding:
+    if not wanted.create:
+        return _error("publication", f"{wanted.name} does not exist and create = false", statement)
+    if foreign:
+        message = f"role {facts.role} does not own {_some(foreign)}: let their owner make it"
+        return _error("publication", message, statement)
+    if not facts.may_create:
+        fix = sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(*map(sql.Identifier, (facts.database, facts.role)))
+        return _error("publication", f"role {facts.role} may not create one", statement_text(fix))
+    return _ok("publication", "will be made when the pipeline starts")
+
+
+def _contents(connection: Connection, found: publication.Publication, chosen: Sequence[Relation]) -> Iterator[Finding]:
+    subject = f"publication {found.name}"
+    inside = {str(table) for table in publication.published(connection, found.name)}
+    absent = [relation for relation in chosen if str(relation) not in inside and relation.kind != "p"]
+    name = statement_text(sql.SQL("{}").format(sql.Identifier(found.name)))
+    if absent and not found.all_tables:
+        tables = sql.SQL(", ").join(sql.Identifier(relation.schema, relation.name) for relation in absent)
+        fix = statement_text(sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(sql.Identifier(found.name), tables))
+        yield _warning(subject, f"does not contain {_some([str(relation) for relation in absent])}", fix)
+    if not found.rows or not found.truncates:
+        fix = f"ALTER PUBLICATION {name} SET (publish = 'insert, update, delete, truncate')"
+        yield _warning(subject, "does not publish every kind of change", fix)
+    if inside:
+        yield _ok(subject, f"contains {len(inside)} table(s)")
+    else:
+        yield _error(subject, "contains no table", f"ALTER PUBLICATION {name} ADD TABLE ...")
+
+
+def _table(relation: Relation, rights: _Rights, facts: _Facts, *, snapshot: bool) -> Iterator[Finding]:
+    subject = f"table {relation}"
+    named = sql.Identifier(relation.schema, relation.name)
+    role = sql.Identifier(facts.role)
+    before = None
+    if snapshot and not rights.select:
+        fix = sql.SQL("GRANT USAGE ON SCHEMA {} TO {}; GRANT SELECT ON {} TO {}").format(
+            sql.Identifier(relation.schema), role, named, role
+        )
+        before = _error(subject, f"role {facts.role} may not read it", statement_text(fix))
+    elif snapshot and rights.row_security and not facts.bypasses_rls:
+        fix = sql.SQL("ALTER ROLE {} BYPASSRLS").format(role)
+        before = _error(subject, "row security would hide rows from the snapshot", statement_text(fix))
+    if before is not None:
+        yield before
+    if rights.identity == "n" or (rights.identity == "d" and not rights.primary_key):
+        why = "its replica identity is nothing" if rights.identity == "n" else "it has no primary key"
+        fix = sql.SQL("ALTER TABLE {} REPLICA IDENTITY FULL").format(named)
+        yield _warning(
+            subject, f"{why}: once published, the server refuses UPDATE and DELETE of it", statement_text(fix)
+        )
+    elif before is None:
+        yield _ok(subject, "can be captured")
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
+
+
+def _ok(subject: str, message: str) -> Finding:
+    return Finding(Severity.OK, subject, message)
+
+
+def _warning(subject: str, message: str, fix: str | None = None) -> Finding:
+    return Finding(Severity.WARNING, subject, message, fix)
+
+
+def _error(subject: str, message: str, fix: str | None = None) -> Finding:
+    return Finding(Severity.ERROR, subject, message, fix)

@@ -1,0 +1,102 @@
+"""The configuration of a PostgreSQL source, which is the source itself (`contract.Source`). Holds no connection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, get_args
+
+from tailrace.contract import Positions
+from tailrace.error import ConfigError
+from tailrace.model import Finding, Limits
+from tailrace.source.postgres import check, pattern, publication, session, slot
+from tailrace.source.postgres.opening import Names, Opening
+from tailrace.source.postgres.publication import Wanted
+from tailrace.source.postgres.resume import SnapshotMode, check_slot
+from tailrace.source.postgres.stream import PostgresStream
+
+_SLOT = re.compile(r"[a-z0-9_]{1,63}")
+_READERS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """Reads a database's changes from PostgreSQL's log, 14 or newer, through a slot of pgoutput.
+
+    `url` is a URI or a conninfo string with anything that libpq understands. `tables` are `schema.table` globs, from
+    which the publication is made. A publication that Tailrace made is extended when more tables match at the next
+    start; one that somebody else made is taken as it is. Whatever the publication holds is captured; of a table that is
+    added to it later, not the rows from before. `slot` and `publication` default to `tailrace_<pipeline>`.
+
+    `snapshot`: `initial` reads the tables first; `never` begins with the changes; `only` ends after the tables and
+    leaves no slot; `when_needed` is `initial` and makes a new snapshot where the others would raise `HistoryLost`.
+    `origin="none"` leaves out what came by replication from elsewhere (16 or newer). `temporary` leaves nothing on the
+    server: its slot goes with the connection, and its publication with the stream.
+    """
+
+    kind: ClassVar[str] = "postgres"
+
+    url: str = field(repr=False)
+    tables: Sequence[str] = ("*.*",)
+    slot: str | None = None
+    publication: str | None = None
+    create: bool = True
+    snapshot: SnapshotMode = "initial"
+    snapshot_readers: int = 1
+    origin: Literal["any", "none"] = "any"
+    messages: bool = True
+    publish_via_partition_root: bool = True
+    publish_generated_columns: bool = True
+    temporary: bool = False
+
+    def __post_init__(self) -> None:
+        session.parse(self.url)
+        if isinstance(self.tables, str):
+            raise ConfigError("tables is one text", hint=f"write it as a list: [{self.tables!r}]")
+        object.__setattr__(self, "tables", tuple(self.tables))
+        pattern.validate(self.tables)
+        if self.slot is not None and not _SLOT.fullmatch(self.slot):
+            raise ConfigError(f"slot {self.slot!r} is not a slot's name", hint="use a-z, 0-9 and _, at most 63 of them")
+        if self.publication is not None and not 0 < len(self.publication.encode()) < 64:
+            raise ConfigError(f"publication {self.publication!r} is not a name of 1 to 63 bytes")
+        _require(self.snapshot, get_args(SnapshotMode), "snapshot")
+        _require(self.origin, ("any", "none"), "origin")
+        if not 1 <= self.snapshot_readers <= _READERS_MAX:
+            raise ConfigError(f"snapshot_readers is {self.snapshot_readers}, not 1 to {_READERS_MAX}")
+
+    def check(self) -> list[Finding]:
+        """See `Source.check`."""
+        return check.check(self)
+
+    def open(self, name: str, positions: Positions, limits: Limits, *, until_current: bool = False) -> PostgresStream:
+        """See `Source.open`."""
+        return Opening(self, name, limits).open(positions, until_current=until_current)
+
+    def drop(self, name: str) -> list[str]:
+        """See `Source.drop`: the slot, and the publication if Tailrace made it."""
+        names = Names.of(self, name)
+        removed = []
+        with session.connect(self.url) as connection:
+            check_slot(slot.load(connection, names.slot), connection.info.dbname)
+            if slot.drop(connection, names.slot):
+                removed.append(f"replication slot {names.slot}")
+            if publication.drop(connection, names.publication):
+                removed.append(f"publication {names.publication}")
+        return removed
+
+    def wanted(self, pipeline: str, name: str) -> Wanted:
+        """The publication that this source asks for under `name`; a tail is given one, or makes one of its own."""
+        return Wanted(
+            name=name,
+            pipeline=None if self.temporary else pipeline,
+            tables=tuple(self.tables),
+            create=self.create and not (self.temporary and self.publication is not None),
+            via_root=self.publish_via_partition_root,
+            generated=self.publish_generated_columns,
+        )
+
+
+def _require(value: str, allowed: Sequence[str], name: str) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name} = {value!r} is not one of {', '.join(allowed)}")

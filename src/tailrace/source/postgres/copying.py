@@ -1,0 +1,167 @@
+"""Runs COPY TO STDOUT and hands out what arrives, on the caller's thread or read ahead on others. Never decodes it."""
+
+from __future__ import annotations
+
+import queue
+import select
+import threading
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import psycopg
+from psycopg import errors, pq
+
+from tailrace._native import Chunk, CopyReader
+from tailrace.error import Retryable, TailraceError
+from tailrace.source.postgres import libpq
+from tailrace.source.postgres.fault import translate
+from tailrace.source.postgres.plan import TableCopy
+from tailrace.source.postgres.session import Connection
+
+_DRAIN_BYTES = 1 << 20
+_AHEAD_CHUNKS = 8
+_IDLE_S = 0.2
+# After much data, let the server's process fill the socket undisturbed: fewer wake-ups on both sides.
+_BUSY_BYTES = 64 << 10
+_PAUSE_S = 0.0005
+
+
+class Copying(Protocol):
+    """The copy of one table under way."""
+
+    def read(self, timeout_s: float) -> Chunk | None:
+        """What has arrived; None when nothing did in time, or when `done`."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Everything was read and the server said that it was all."""
+        ...
+
+
+class TableReader:
+    """One COPY on one session, read by the thread that asks."""
+
+    def __init__(self, connection: Connection, part: TableCopy, *, frame_bytes_max: int) -> None:
+        self._table = str(part.table)
+        self._pgconn = connection.pgconn
+        self._poll = select.poll()
+        self._poll.register(self._pgconn.socket, select.POLLIN)
+        self._not_before = 0.0
+        self._start(part.statement.as_bytes(connection))
+        self._reader = CopyReader(libpq.path(), libpq.pointer(self._pgconn), frame_bytes_max=frame_bytes_max)
+        self._done = False
+
+    @property
+    def done(self) -> bool:
+        """See `Copying`."""
+        return self._done
+
+    def read(self, timeout_s: float) -> Chunk | None:
+        """See `Copying`. Raises what ended the COPY, if it was not its end."""
+        if self._done:
+            return None
+        chunk = self._drain()
+        if len(chunk):
+            return chunk
+        if self._reader.done:
+            self._finish()
+        else:
+            self._poll.poll(timeout_s * 1000)
+        return None
+
+    def _drain(self) -> Chunk:
+        pause = self._not_before - time.monotonic()
+        if pause > 0:
+            time.sleep(pause)
+        try:
+            chunk = self._reader.drain(_DRAIN_BYTES)
+        except OSError as error:
+            raise Retryable(f"the connection broke while copying {self._table}: {error}") from error
+        if _BUSY_BYTES <= chunk.nbytes < _DRAIN_BYTES:
+            self._not_before = time.monotonic() + _PAUSE_S
+        return chunk
+
+    def _start(self, statement: bytes) -> None:
+        self._pgconn.send_query(statement)
+        result = self._pgconn.get_result()
+        if result is None or result.status != pq.ExecStatus.COPY_OUT:
+            raise self._failure(result)
+
+    def _finish(self) -> None:
+        result = self._pgconn.get_result()
+        if result is None or result.status != pq.ExecStatus.COMMAND_OK:
+            raise self._failure(result)
+        while self._pgconn.get_result() is not None:
+            pass
+        self._done = True
+
+    def _failure(self, result: pq.abc.PGresult | None) -> TailraceError:
+        if result is None:
+            return Retryable(f"the connection broke while copying {self._table}")
+        return translate(errors.error_from_result(result), f"copy {self._table}")
+
+
+class Ahead:
+    """Copies its share of the tables, one after another, on a thread and a session of its own, into a bounded queue."""
+
+    def __init__(self, connection: Connection, parts: Sequence[TableCopy], *, frame_bytes_max: int) -> None:
+        self._connection = connection
+        self._parts = parts
+        self._frame_bytes_max = frame_bytes_max
+        self._queue: queue.Queue[Chunk | TailraceError | None] = queue.Queue(_AHEAD_CHUNKS)
+        self._stopped = threading.Event()
+        self._done = False
+        self._thread = threading.Thread(target=self._run, name="tailrace-snapshot-reader", daemon=True)
+        self._thread.start()
+
+    @property
+    def done(self) -> bool:
+        """See `Copying`; of the table that is being read."""
+        return self._done
+
+    def next_table(self) -> None:
+        """Go on to the next of its tables; what was read before must be `done`."""
+        self._done = False
+
+    def read(self, timeout_s: float) -> Chunk | None:
+        """See `Copying`."""
+        try:
+            item = self._queue.get(timeout=timeout_s) if timeout_s > 0 else self._queue.get_nowait()
+        except queue.Empty:
+            return None
+        if isinstance(item, TailraceError):
+            raise item
+        self._done = item is None
+        return item
+
+    def close(self) -> None:
+        """Stop reading ahead and wait for the thread; the session can be closed then."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            for part in self._parts:
+                self._copy(part)
+        except TailraceError as error:
+            self._put(error)
+        except psycopg.Error as error:
+            self._put(translate(error, "copy a table"))
+
+    def _copy(self, part: TableCopy) -> None:
+        reader = TableReader(self._connection, part, frame_bytes_max=self._frame_bytes_max)
+        while not reader.done and not self._stopped.is_set():
+            chunk = reader.read(_IDLE_S)
+            if chunk is not None:
+                self._put(chunk)
+        self._put(None)
+
+    def _put(self, item: Chunk | TailraceError | None) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._queue.put(item, timeout=_IDLE_S)
+            except queue.Full:
+                continue
+            return

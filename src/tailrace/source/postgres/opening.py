@@ -1,0 +1,216 @@
+"""Opens the source, step by step in the one order that loses nothing: look, decide, claim, make, read.
+
+Never reads a change. The claim is recorded before anything is made on the server, so that what is found there later is
+known to be ours.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tailrace.contract import Positions
+from tailrace.error import CheckFailed, ConfigError, HistoryLost, Retryable, TailraceError
+from tailrace.model import Batch, Limits
+from tailrace.source.postgres import pattern, plan, publication, resume, slot, snapshot
+from tailrace.source.postgres.place import Lineage, Place, format_lsn, parse_lsn
+from tailrace.source.postgres.publication import Publication
+from tailrace.source.postgres.receiver import Course, Receiver
+from tailrace.source.postgres.resume import Decision, Road, Situation
+from tailrace.source.postgres.session import Connection, connect, fetch
+from tailrace.source.postgres.snapshot import Bounds, Exported, Moved, Snapshot
+from tailrace.source.postgres.stream import Describer, Opened, PostgresStream
+from tailrace.source.postgres.walsender import CreatedSlot, StreamOptions, Walsender
+
+if TYPE_CHECKING:
+    from tailrace.source.postgres.config import Postgres
+
+_log = logging.getLogger("tailrace.source.postgres")
+_ATTEMPTS = 5
+_WAL_END = (
+    "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END)::text"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the slot and the publication of a pipeline are called."""
+
+    slot: str
+    publication: str
+
+    @classmethod
+    def of(cls, source: Postgres, pipeline: str) -> Names:
+        """As configured, else after the pipeline; a tail's are unique."""
+        if source.temporary:
+            name = f"tailrace_tail_{os.getpid()}_{secrets.token_hex(4)}"
+        else:
+            name = "tailrace_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in pipeline.lower())
+        if len(name) > 63 and source.slot is None:
+            raise ConfigError(f"slot name {name!r} is longer than 63 characters", hint="give a shorter `slot`")
+        return cls(source.slot or name, source.publication or name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    side: Connection
+    walsender: Walsender
+    lineage: Lineage
+    timeline: int
+
+
+class Opening:
+    """One call of `Postgres.open`: holds the connections until the stream owns them."""
+
+    def __init__(self, source: Postgres, pipeline: str, limits: Limits) -> None:
+        self._source = source
+        self._pipeline = pipeline
+        self._limits = limits
+        self._names = Names.of(source, pipeline)
+        self._resources = ExitStack()
+
+    def open(self, positions: Positions, *, until_current: bool) -> PostgresStream:
+        """Do all the steps; on any error everything that was opened is closed again."""
+        with ExitStack() as guard:
+            guard.push(self._resources)
+            stream = PostgresStream(self._open(positions, until_current))
+            guard.pop_all()
+            return stream
+
+    def _open(self, positions: Positions, until_current: bool) -> Opened:
+        side = self._resources.enter_context(closing(connect(self._source.url)))
+        walsender = self._resources.enter_context(closing(self._walsender()))
+        _require_release(walsender.server_version, self._source.origin)
+        # Complain about names before anything is recorded or made.
+        pattern.choose(self._source.tables, publication.relations(side))
+        identity = walsender.identify()
+        scene = _Scene(
+            side, walsender, Lineage(identity.system, identity.database, self._names.slot), identity.timeline
+        )
+        decision = resume.decide(self._situation(scene, positions))
+        self._claim(scene, positions, decision)
+        return self._go(scene, decision, until_current)
+
+    def _situation(self, scene: _Scene, positions: Positions) -> Situation:
+        known = positions.known()
+        if self._source.temporary and known:
+            raise HistoryLost(
+                "the temporary slot went with its connection", hint="start again; nothing was kept, on purpose"
+            )
+        return Situation(
+            lineage=scene.lineage,
+            known=known,
+            slot=slot.load_free(scene.side, scene.lineage.slot),
+            mode=self._source.snapshot,
+            adopt=not self._source.create,
+            published=publication.load(scene.side, self._names.publication) is not None,
+            timeline=scene.timeline,
+            wal_end=_wal_end(scene.side),
+            history=lambda: scene.walsender.history(scene.timeline),
+        )
+
+    def _claim(self, scene: _Scene, positions: Positions, decision: Decision) -> None:
+        lineage = str(scene.lineage)
+        known = positions.known().get(lineage)
+        if decision.lost is not None:
+            _log.warning("%s; snapshot = when_needed: starting again with a new snapshot", decision.lost)
+            slot.drop(scene.side, scene.lineage.slot)
+            positions.forget()
+            known = None
+        if positions.claim(lineage) != known:
+            raise Retryable(f"the position of {lineage} moved while it was opened: another process uses this pipeline")
+
+    def _go(self, scene: _Scene, decision: Decision, until_current: bool) -> Opened:
+        place = decision.place
+        if decision.road is Road.DONE and place is not None:
+            return Opened(scene.lineage, place, None, None, resources=self._resources)
+        name = self._publication(scene.side).name
+        expected = {str(table) for table in publication.published(scene.side, name)}
+        taken = None
+        if decision.road is Road.SNAPSHOT:
+            taken, place = self._snapshot(scene)
+        elif place is None:
+            slot.drop(scene.side, scene.lineage.slot)
+            place = Place.progress(self._create_slot(scene, export=False).consistent_point, scene.timeline)
+        first = None if taken or decision.saved else Batch.progress(place.position(str(scene.lineage)))
+        until = _wal_end(scene.side) if until_current else None
+        course = Course(scene.lineage, scene.timeline, place, until)
+        describe = Describer(scene.side, name, expected)
+        follow = None if self._source.snapshot == "only" else partial(self._follow, scene, course, describe)
+        return Opened(scene.lineage, place, taken, follow, first, self._resources)
+
+    def _follow(self, scene: _Scene, course: Course, describe: Describer) -> Receiver:
+        walsender = self._walsender() if scene.walsender.closed else scene.walsender
+        self._resources.enter_context(closing(walsender))
+        options = StreamOptions(
+            self._names.slot, self._names.publication, self._source.origin, messages=self._source.messages
+        )
+        walsender.start(options, course.begin.end)
+        timeout_s = slot.sender_timeout_s(scene.side)
+        return Receiver(walsender, course, describe=describe, limits=self._limits, sender_timeout_s=timeout_s)
+
+    def _snapshot(self, scene: _Scene) -> tuple[Snapshot, Place]:
+        bounds = Bounds(self._source.snapshot_readers, self._limits.segment_bytes, self._limits.frame_bytes_max)
+        slot.drop(scene.side, scene.lineage.slot)
+        for attempt in range(1, _ATTEMPTS + 1):
+            files = plan.files(scene.side, publication.published(scene.side, self._names.publication))
+            made = self._create_slot(scene, export=True)
+            exported = Exported(made.snapshot or "", self._names.publication, files)
+            place = Place.progress(made.consistent_point, scene.timeline)
+            try:
+                taken = snapshot.begin(self._source.url, exported, lineage=scene.lineage, place=place, bounds=bounds)
+            except Moved as moved:
+                _log.warning("attempt %d to begin a snapshot is thrown away: %s", attempt, moved)
+                scene.walsender.drop_slot(scene.lineage.slot)
+                continue
+            if not self._source.temporary:
+                scene.walsender.close()  # a snapshot may last for hours; the stream gets a connection of its own
+            return taken, place
+        raise Retryable(
+            f"tables were rewritten or truncated during each of {_ATTEMPTS} attempts to begin a snapshot",
+            hint="wait until the maintenance that does it is over",
+        )
+
+    def _create_slot(self, scene: _Scene, *, export: bool) -> CreatedSlot:
+        temporary = self._source.temporary or self._source.snapshot == "only"
+        made = scene.walsender.create_slot(scene.lineage.slot, temporary=temporary, export=export)
+        _log.info("created replication slot %s at %s", scene.lineage.slot, format_lsn(made.consistent_point))
+        return made
+
+    def _walsender(self) -> Walsender:
+        return Walsender(self._source.url, frame_bytes_max=self._limits.frame_bytes_max)
+
+    def _publication(self, side: Connection) -> Publication:
+        own = self._source.temporary and self._source.publication is None
+        wanted = self._source.wanted(self._pipeline, self._names.publication)
+        if own:
+            publication.sweep(side)
+            publication.lock(side, wanted.name)
+            self._resources.callback(_drop_publication, side, wanted.name)
+        return publication.ensure(side, wanted)
+
+
+def _drop_publication(side: Connection, name: str) -> None:
+    try:
+        publication.drop(side, name)
+    except TailraceError as error:
+        _log.info("publication %s stays until the next tail sweeps it: %s", name, error.args[0])
+
+
+def _wal_end(side: Connection) -> int:
+    ((text,),) = fetch(side, _WAL_END)
+    return parse_lsn(text)
+
+
+def _require_release(server_version: int, origin: str) -> None:
+    if server_version < 140000:
+        raise CheckFailed(f"the server is PostgreSQL {server_version // 10000}", hint="14 is the oldest that works")
+    if origin == "none" and server_version < 160000:
+        raise ConfigError(
+            f'origin = "none" needs PostgreSQL 16, the server is {server_version // 10000}', hint='set origin = "any"'
+        )

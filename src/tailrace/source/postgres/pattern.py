@@ -1,0 +1,83 @@
+"""Which tables a user means by `schema.table` globs. Never asks the server; it is handed what the server has."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from tailrace.error import ConfigError
+
+_WILD = frozenset("*?[")
+_KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A relation of the catalog that a pattern may match; `ancestors` are the partitioned tables above it."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    persistence: str
+    ancestors: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why it cannot be published, in words; None when it can."""
+        if self.kind in _KINDS:
+            return _KINDS[self.kind]
+        if self.persistence != "p":
+            return "an unlogged or temporary table"
+        return None
+
+
+def is_literal(pattern: str) -> bool:
+    """Whether the pattern names one table instead of matching many."""
+    return not _WILD & set(pattern)
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """Whether `schema.table` is meant by any of the patterns (case counts, as in the catalog)."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def validate(patterns: Sequence[str]) -> None:
+    """`ConfigError` for a pattern that can match nothing."""
+    if not patterns:
+        raise ConfigError("tables is empty", hint='name some, as in tables = ["public.orders", "public.order_*"]')
+    for pattern in patterns:
+        if "." not in pattern:
+            raise ConfigError(
+                f"table pattern {pattern!r} has no schema", hint=f"write 'public.{pattern}' or '*.{pattern}'"
+            )
+
+
+def choose(patterns: Sequence[str], relations: Sequence[Relation]) -> list[Relation]:
+    """The tables that belong into a publication, by name; `ConfigError` for a table named outright that is not there.
+
+    A partition is left to the partitioned table above it when that one is meant too.
+    """
+    by_name = {str(relation): relation for relation in relations}
+    for pattern in filter(is_literal, patterns):
+        _require(pattern, by_name)
+    meant = [r for r in relations if r.obstacle is None and matches(str(r), patterns)]
+    oids = {relation.oid for relation in meant}
+    return sorted((r for r in meant if not oids & set(r.ancestors)), key=str)
+
+
+def _require(pattern: str, by_name: dict[str, Relation]) -> None:
+    relation = by_name.get(pattern)
+    if relation is None:
+        near = difflib.get_close_matches(pattern, by_name, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else "names are matched as the catalog has them, case included"
+        raise ConfigError(f"table {pattern!r} does not exist", hint=hint)
+    if relation.obstacle is not None:
+        raise ConfigError(
+            f"{pattern!r} is {relation.obstacle}: its changes are not in the log", hint="capture the tables behind it"
+        )

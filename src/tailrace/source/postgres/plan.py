@@ -1,0 +1,79 @@
+"""What a snapshot reads: each published table with the columns and rows that the stream sends of it, as a COPY.
+
+Never reads a row itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from tailrace.model import Table
+from tailrace.source.postgres import catalog, query
+from tailrace.source.postgres.catalog import Attribute, Described
+from tailrace.source.postgres.publication import Published, published
+from tailrace.source.postgres.session import Connection, fetch, run
+
+Files = tuple[tuple[int, int | None], ...]
+_GENERATED = 180000
+
+
+@dataclass(frozen=True, slots=True)
+class TableCopy:
+    """One table of a snapshot: its version, and the statement that copies it."""
+
+    table: Table
+    statement: sql.Composed
+
+
+def files(connection: Connection, tables: Sequence[Published]) -> Files:
+    """The files behind `tables` now, whatever snapshot the session has."""
+    return tuple(fetch(connection, query.load("filenodes"), {"oids": [table.oid for table in tables]}))
+
+
+def lock(connection: Connection, tables: Sequence[Published]) -> None:
+    """Hold off DDL that would change or empty the tables, until the transaction ends."""
+    names = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
+    statement = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names)
+    run(connection, statement, "lock the tables of the snapshot for reading")
+
+
+def make(connection: Connection, tables: Sequence[Published]) -> list[TableCopy]:
+    """The copies of `tables`, in order, as the snapshot of this session's transaction shows them."""
+    return [_copy(connection, table) for table in tables]
+
+
+def tables_of(connection: Connection, publication: str) -> list[Published]:
+    """The published tables, as the session's snapshot shows them."""
+    return published(connection, publication)
+
+
+def _copy(connection: Connection, table: Published) -> TableCopy:
+    sent = [a for a in catalog.attributes(connection, table.oid) if _is_sent(a, table, connection.info.server_version)]
+    names = [attribute.name for attribute in sent]
+    indexes = catalog.keys(connection, table.oid)
+    identity = catalog.identity_columns(table.replica_identity, indexes, names)
+    columns = tuple((a.name, a.type_oid, a.typmod, a.name in identity) for a in sent)
+    described = Described(table.oid, table.schema, table.name, table.replica_identity, columns)
+    return TableCopy(catalog.table(connection, described), _statement(table, sent))
+
+
+def _is_sent(attribute: Attribute, table: Published, server_version: int) -> bool:
+    if table.columns is not None and attribute.name not in table.columns:
+        return False
+    return not attribute.generated or (server_version >= _GENERATED and attribute.generated == "s")
+
+
+def _statement(table: Published, sent: Sequence[Attribute]) -> sql.Composed:
+    relation = sql.Identifier(table.schema, table.name)
+    names = sql.SQL(", ").join(sql.Identifier(attribute.name) for attribute in sent)
+    generated = any(attribute.generated for attribute in sent)
+    # COPY reads neither partitioned tables nor generated columns by itself, and a table without columns not at all.
+    if table.kind == "r" and table.row_filter is None and sent and not generated:
+        return sql.SQL("COPY {} ({}) TO STDOUT").format(relation, names)
+    source = sql.SQL("{}" if table.kind == "p" else "ONLY {}").format(relation)
+    # The filter is the server's own rendering of an expression that it has checked.
+    where = sql.SQL(" WHERE {}").format(sql.SQL(table.row_filter)) if table.row_filter else sql.SQL("")
+    return sql.SQL("COPY (SELECT {} FROM {}{}) TO STDOUT").format(names, source, where)

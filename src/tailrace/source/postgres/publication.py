@@ -1,0 +1,225 @@
+"""The publication: made from the table patterns, extended when more tables match, dropped when it is ours.
+
+What it contains is what the stream contains; a publication that somebody else made is never altered. Ours carries a
+comment, by which it is known. Never touches a slot.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from tailrace.error import CheckFailed, ConfigError
+from tailrace.source.postgres import pattern, query
+from tailrace.source.postgres.pattern import Relation
+from tailrace.source.postgres.session import Connection, fetch, run, statement_text
+
+_log = logging.getLogger("tailrace.source.postgres")
+_OURS = "Made by Tailrace for pipeline "
+_TAIL = "Made by tailrace tail; dropped when it ends"
+_GENERATED = 180000
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A publication as the server has it."""
+
+    name: str
+    all_tables: bool
+    via_root: bool
+    usable: bool
+    comment: str | None
+    rows: bool
+    truncates: bool
+    generated: str | None
+
+    @property
+    def ours(self) -> bool:
+        """Whether Tailrace made it."""
+        return (self.comment or "").startswith((_OURS, _TAIL))
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A table of a publication: what of it is sent. `columns` is None on servers that know no column lists."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    replica_identity: str
+    columns: tuple[str, ...] | None
+    row_filter: str | None
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The publication that a source asks for. `pipeline` is None for a tail, whose publication goes with it."""
+
+    name: str
+    pipeline: str | None
+    tables: tuple[str, ...]
+    create: bool
+    via_root: bool
+    generated: bool
+
+
+def load(connection: Connection, name: str) -> Publication | None:
+    """The publication of that name, if there is one."""
+    rows = fetch(connection, query.load("publication"), {"publication": name})
+    return Publication(name, *rows[0]) if rows else None
+
+
+def published(connection: Connection, name: str) -> list[Published]:
+    """The tables that the publication sends, by name; partitions as `publish_via_partition_root` says."""
+    return [
+        Published(oid, schema, table, kind, identity, None if columns is None else tuple(columns), row_filter)
+        for oid, schema, table, kind, identity, columns, row_filter in fetch(
+            connection, query.load("published"), {"publication": name}
+        )
+    ]
+
+
+def relations(connection: Connection) -> list[Relation]:
+    """Everything outside the system schemas that a pattern may name."""
+    return [
+        Relation(oid, schema, name, kind, persistence, tuple(ancestors))
+        for oid, schema, name, kind, persistence, ancestors in fetch(connection, query.load("relations"))
+    ]
+
+
+def ensure(connection: Connection, wanted: Wanted) -> Publication:
+    """Make the publication, or add to ours what matches now but is not in it. Never removes a table.
+
+    Raises `ConfigError` for a table that does not exist or when nothing matches, `CheckFailed` with the statement for
+    an administrator when the role may not do it.
+    """
+    chosen = pattern.choose(wanted.tables, relations(connection))
+    found = load(connection, wanted.name)
+    if found is None:
+        _create(connection, wanted, chosen)
+    else:
+        _extend(connection, wanted, found=found, chosen=chosen)
+    made = load(connection, wanted.name)
+    if made is None:
+        raise ConfigError(f"publication {wanted.name!r} was dropped while the source was opened")
+    if not made.all_tables and not published(connection, wanted.name):
+        raise ConfigError(
+            f"publication {wanted.name!r} contains no table",
+            hint=f"add one: ALTER PUBLICATION {wanted.name} ADD TABLE ...",
+        )
+    return made
+
+
+def create_statement(wanted: Wanted, chosen: Sequence[Relation], server_version: int) -> str:
+    """The statement that makes the publication, for a human to run."""
+    return statement_text(_create_sql(wanted, chosen, server_version))
+
+
+def drop(connection: Connection, name: str) -> bool:
+    """Drop the publication if it is ours; whether it was."""
+    found = load(connection, name)
+    if found is None or not found.ours:
+        return False
+    _drop(connection, name)
+    return True
+
+
+def lock(connection: Connection, name: str) -> None:
+    """Hold, as long as `connection` lives, the sign that the tail that made publication `name` lives."""
+    fetch(connection, "SELECT pg_advisory_lock(hashtextextended(%(name)s, 0))", {"name": name})
+
+
+def sweep(connection: Connection) -> None:
+    """Drop the publications of tails that were killed before they could."""
+    for (name,) in fetch(connection, query.load("leftovers"), {"comment": _TAIL}):
+        _drop(connection, name)
+        _log.info("dropped publication %s, left by a tail that was killed", name)
+
+
+def _create(connection: Connection, wanted: Wanted, chosen: Sequence[Relation]) -> None:
+    if not chosen:
+        raise ConfigError(
+            f"no table matches {', '.join(wanted.tables)}",
+            hint="patterns are schema.table globs, as in public.order_*; views and unlogged tables cannot be captured",
+        )
+    statement = _create_sql(wanted, chosen, connection.info.server_version)
+    if not wanted.create:
+        raise CheckFailed(
+            f"publication {wanted.name!r} does not exist and create = false", hint=statement_text(statement)
+        )
+    comment = f"{_OURS}{wanted.pipeline}" if wanted.pipeline is not None else _TAIL
+    with _rights(wanted.name, statement), connection.transaction():
+        run(connection, statement, f"create publication {wanted.name!r}")
+        note = sql.SQL("COMMENT ON PUBLICATION {} IS {}").format(sql.Identifier(wanted.name), sql.Literal(comment))
+        run(connection, note, f"comment on publication {wanted.name!r}")
+    _log.info("created publication %s for %d table(s)", wanted.name, len(chosen))
+
+
+def _create_sql(wanted: Wanted, chosen: Sequence[Relation], server_version: int) -> sql.Composed:
+    options = [sql.SQL("publish_via_partition_root = {}").format(sql.Literal(wanted.via_root))]
+    if server_version >= _GENERATED:
+        options.append(
+            sql.SQL("publish_generated_columns = {}").format(sql.SQL("stored" if wanted.generated else "none"))
+        )
+    return sql.SQL("CREATE PUBLICATION {} FOR TABLE {} WITH ({})").format(
+        sql.Identifier(wanted.name), _names(chosen), sql.SQL(", ").join(options)
+    )
+
+
+def _extend(connection: Connection, wanted: Wanted, *, found: Publication, chosen: Sequence[Relation]) -> None:
+    if found.all_tables:
+        return
+    inside = {table.oid for table in published(connection, wanted.name)}
+    missing = [r for r in chosen if r.oid not in inside and not _covered(connection, r, inside)]
+    if found.ours and wanted.create and missing:
+        statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(sql.Identifier(wanted.name), _names(missing))
+        with _rights(wanted.name, statement):
+            run(connection, statement, f"add tables to publication {wanted.name!r}")
+        names = ", ".join(str(relation) for relation in missing)
+        _log.warning(
+            "added %s to publication %s: streamed from now on, rows from before are not in", names, wanted.name
+        )
+        return
+    named = [r for r in missing if str(r) in wanted.tables]
+    if named:
+        statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(sql.Identifier(wanted.name), _names(named))
+        raise CheckFailed(
+            f"publication {wanted.name!r} does not contain {', '.join(map(str, named))}",
+            hint=f"Tailrace did not make it, so it does not alter it: {statement_text(statement)}",
+        )
+
+
+def _covered(connection: Connection, relation: Relation, inside: set[int]) -> bool:
+    """A partitioned table whose partitions are sent in their own names is in, though not by its own oid."""
+    if relation.kind != "p":
+        return False
+    leaves = fetch(connection, "SELECT relid::oid FROM pg_partition_tree(%(oid)s) WHERE isleaf", {"oid": relation.oid})
+    return bool(leaves) and all(oid in inside for (oid,) in leaves)
+
+
+@contextmanager
+def _rights(name: str, statement: sql.Composable) -> Iterator[None]:
+    try:
+        yield
+    except CheckFailed as error:
+        raise CheckFailed(
+            f"the role may not make or alter publication {name!r}",
+            hint=f"let the owner of the tables run: {statement_text(statement)}",
+        ) from error
+
+
+def _drop(connection: Connection, name: str) -> None:
+    statement = sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(name))
+    run(connection, statement, f"drop publication {name!r}")
+
+
+def _names(tables: Sequence[Relation]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)

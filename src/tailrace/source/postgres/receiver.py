@@ -1,0 +1,182 @@
+"""Follows the log: drains the walsender, feeds the decoder, answers pings. Never knows where its stream should begin.
+
+While behind it reads lazily (after a large read it lets the socket fill for a millisecond, so that the walsender runs
+without wake-ups); while idle it reacts at once. A status goes out at least each third of wal_sender_timeout,
+whether the pipeline reads (`read`) or is stuck (`tend`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tailrace._native import Chunk, PgOutput, Relation
+from tailrace.error import Fatal, Retryable
+from tailrace.model import Batch, Limits, Table
+from tailrace.source.postgres.place import Lineage, Place
+from tailrace.source.postgres.walsender import Walsender
+
+_DRAIN_BYTES = 1 << 20
+_BUSY_BYTES = 100 << 10
+_PAUSE_S = 0.001
+_STATUS_S_MAX = 10.0
+_CONFIRM_S = 1.0
+_PING_S = 10.0
+_SILENCE_S = 60.0
+_HURRY_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Which stream this is, from where to follow it, and to where, if it is bounded."""
+
+    lineage: Lineage
+    timeline: int
+    begin: Place
+    until: int | None
+
+
+class Receiver:
+    """The streaming half of a source. Used on the reader thread, save `confirm`, which may be called from any."""
+
+    def __init__(
+        self,
+        walsender: Walsender,
+        course: Course,
+        *,
+        describe: Callable[[Relation], Table],
+        limits: Limits,
+        sender_timeout_s: float,
+    ) -> None:
+        self._walsender = walsender
+        self._course = course
+        self._describe = describe
+        self._limits = limits
+        self._status_s = min(sender_timeout_s / 3, _STATUS_S_MAX)
+        self._decoder = PgOutput(
+            str(course.lineage),
+            database=course.lineage.database,
+            timeline=course.timeline,
+            start_after=course.begin.position(str(course.lineage)).text,
+            streaming=True,
+            segment_bytes=limits.segment_bytes,
+            transaction_bytes_max=limits.transaction_bytes_max,
+            spill_bytes_max=limits.spill_bytes_max,
+            spill_dir=limits.spill_dir,
+        )
+        now = time.monotonic()
+        self._confirmed = self._confirmed_sent = self._delivered = course.begin.end
+        self._status_at = self._heard_at = self._flowed_at = self._asked_at = now
+        self._not_before = 0.0
+
+    @property
+    def finished(self) -> bool:
+        """The stream is bounded, and everything before its bound was delivered."""
+        return self._course.until is not None and self._delivered >= self._course.until
+
+    def read(self, timeout_s: float) -> Batch | None:
+        """Everything that has committed, up to about `batch_bytes_max`; None after `timeout_s` without anything."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self._pause()
+            chunk = self._walsender.drain(_DRAIN_BYTES)
+            now = time.monotonic()
+            if len(chunk):
+                self._heard_at = now
+                self._decode(chunk)
+            behind = chunk.nbytes >= _BUSY_BYTES
+            if _BUSY_BYTES <= chunk.nbytes < _DRAIN_BYTES:
+                self._not_before = now + _PAUSE_S
+            self._beat(now)
+            ready = self._decoder.ready_nbytes
+            enough = self._limits.segment_bytes if behind else 1
+            if ready >= min(enough, self._limits.batch_bytes_max) or (now >= deadline and ready):
+                return self._take(now)
+            if not len(chunk):
+                batch = self._take(now) or self._progress(now)
+                if batch is not None or now >= deadline:
+                    return batch
+                self._walsender.wait(min(deadline - now, self._next_beat(now)))
+            elif now >= deadline and not behind:
+                return self._take(now)
+
+    def tend(self) -> None:
+        """Keep the server content without reading."""
+        now = time.monotonic()
+        self._heard_at = now  # what we do not read cannot be held against the server
+        self._beat(now)
+
+    def confirm(self, lsn: int) -> None:
+        """Everything before `lsn` is durable; the server learns it with a status soon."""
+        self._confirmed = max(self._confirmed, lsn)
+
+    def close(self) -> None:
+        """Send a last status and end the stream; closing twice is harmless (I12)."""
+        if self._confirmed > self._confirmed_sent:
+            self._send(time.monotonic(), reply=False)
+        self._walsender.close()
+
+    def _pause(self) -> None:
+        pause = self._not_before - time.monotonic()
+        if pause > 0:
+            time.sleep(pause)
+
+    def _decode(self, chunk: Chunk) -> None:
+        try:
+            relation = self._decoder.feed(chunk)
+            while relation is not None:
+                self._decoder.describe(relation.oid, self._describe(relation))
+                relation = self._decoder.feed(None)
+        except ValueError as error:
+            raise Fatal(
+                f"the stream of slot {self._course.lineage.slot!r} holds something that is not understood: {error}",
+                hint="nothing was skipped; please report it with the server's version",
+            ) from error
+        except OSError as error:
+            raise Fatal(
+                f"a large transaction could not be spilled to {self._limits.spill_dir}: {error}",
+                hint="make room there, choose another spill_dir, or raise spill_bytes_max",
+            ) from error
+
+    def _take(self, now: float) -> Batch | None:
+        batch = self._decoder.take()
+        if batch is not None:
+            self._delivered = max(self._delivered, Place.of(batch.positions[-1]).end)
+            self._flowed_at = now
+        return batch
+
+    def _progress(self, now: float) -> Batch | None:
+        """An empty batch when the log grew without anything for us: the slot must move all the same."""
+        idle, until = self._decoder.idle_lsn, self._course.until
+        if idle is None or idle <= self._delivered:
+            return None
+        bounded = until is not None and self._delivered < until <= idle
+        if not bounded and now - self._flowed_at < self._limits.progress_interval_s:
+            return None
+        self._delivered, self._flowed_at = idle, now
+        return Batch.progress(Place.progress(idle, self._course.timeline).position(str(self._course.lineage)))
+
+    def _beat(self, now: float) -> None:
+        if now - self._heard_at > _SILENCE_S:
+            raise Retryable(
+                f"nothing was heard from the server of slot {self._course.lineage.slot!r} for {_SILENCE_S:.0f} s"
+            )
+        silent = now - self._heard_at > _PING_S and now - self._asked_at > _PING_S
+        hurried = self._course.until is not None and now - self._asked_at > _HURRY_S
+        news = self._confirmed > self._confirmed_sent and now - self._status_at > _CONFIRM_S
+        due = now - self._status_at > self._status_s
+        if silent or hurried or news or due or self._decoder.reply_requested:
+            self._send(now, reply=silent or hurried)
+
+    def _send(self, now: float, *, reply: bool) -> None:
+        confirmed = self._confirmed
+        self._walsender.send_status(received=self._decoder.received_lsn, confirmed=confirmed, reply=reply)
+        self._confirmed_sent, self._status_at = confirmed, now
+        if reply:
+            self._asked_at = now
+
+    def _next_beat(self, now: float) -> float:
+        due = min(self._status_s, _CONFIRM_S) if self._confirmed > self._confirmed_sent else self._status_s
+        wait = max(self._status_at + due - now, 0.001)
+        return min(wait, _HURRY_S) if self._course.until is not None else min(wait, _PING_S)

@@ -1,0 +1,180 @@
+"""Decides where a stream begins, from what is saved and what the server still has. Never does I/O: facts in, road out.
+
+The server helps little: it begins at the slot's confirmed position without a word when asked for an older one, and
+skips without a word to a newer one that its history never had. So every contradiction is refused here (I6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from tailrace.error import ConfigError, Fatal, HistoryLost
+from tailrace.model import Position
+from tailrace.source.postgres.fault import RESET_HINT
+from tailrace.source.postgres.place import Lineage, Place, format_lsn
+from tailrace.source.postgres.slot import Slot
+
+SnapshotMode = Literal["initial", "never", "only", "when_needed"]
+
+
+class Road(StrEnum):
+    """What `open` does next."""
+
+    SNAPSHOT = "snapshot"
+    """Make the slot (anew) and read the tables at its consistent point."""
+    FRESH = "fresh"
+    """Make the slot and stream from its consistent point."""
+    STREAM = "stream"
+    """Stream from a place on the slot that there is."""
+    DONE = "done"
+    """Nothing is left to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The road and, where it continues, the place, which is `saved` or only found on the slot; `lost` is why a new
+    snapshot replaces what was."""
+
+    road: Road
+    place: Place | None = None
+    saved: bool = False
+    lost: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that bears on the decision. `history` fetches the ancestors of the present timeline when they are needed."""
+
+    lineage: Lineage
+    known: Mapping[str, Position | None]
+    slot: Slot | None
+    mode: SnapshotMode
+    adopt: bool
+    published: bool
+    timeline: int
+    wal_end: int
+    history: Callable[[], Sequence[tuple[int, int]]]
+
+
+def decide(situation: Situation) -> Decision:
+    """The road; `HistoryLost` when the source cannot go on right after what is saved and may not begin anew."""
+    check_slot(situation.slot, situation.lineage.database)
+    try:
+        return _decide(situation)
+    except HistoryLost as error:
+        if situation.mode != "when_needed":
+            raise
+        return Decision(Road.SNAPSHOT, lost=str(error.args[0]))
+
+
+def check_slot(slot: Slot | None, database: str) -> None:
+    """`ConfigError` for a slot of another kind, plugin or database under our name."""
+    if slot is None:
+        return
+    if slot.type != "logical" or slot.plugin != "pgoutput":
+        raise ConfigError(f"replication slot {slot.name!r} is not one of pgoutput", hint="give another name as `slot`")
+    if slot.database != database:
+        raise ConfigError(
+            f"replication slot {slot.name!r} belongs to database {slot.database!r}, not {database!r}",
+            hint="slot names are unique over a server: give another name as `slot`",
+        )
+
+
+def _decide(situation: Situation) -> Decision:
+    lineage = str(situation.lineage)
+    if lineage not in situation.known:
+        return _unknown(situation)
+    position = situation.known[lineage]
+    place = None if position is None else Place.of(position)
+    if place is None or not place.snapshot_complete:
+        return _interrupted(situation)
+    if situation.mode == "only":
+        return Decision(Road.DONE, place, saved=True)
+    _require_history(situation, place)
+    return Decision(Road.STREAM, place, saved=True)
+
+
+def _unknown(situation: Situation) -> Decision:
+    slot, lineage = situation.slot, situation.lineage
+    others = [name for name in situation.known if name != str(lineage)]
+    if others:
+        raise HistoryLost(f"the saved position is of {', '.join(others)}, but this is {lineage}", hint=RESET_HINT)
+    if slot is None:
+        return Decision(Road.FRESH if situation.mode == "never" else Road.SNAPSHOT)
+    if situation.mode == "never" and situation.adopt and slot.confirmed is not None:
+        return Decision(Road.STREAM, Place.progress(slot.confirmed, situation.timeline))
+    raise Fatal(
+        f"replication slot {slot.name!r} exists, but this pipeline did not make it: no position of it is saved here",
+        hint=f"give another `slot`; or drop it: SELECT pg_drop_replication_slot('{slot.name}'); or, if it was made for"
+        ' this pipeline, go on from where it stands with create = false and snapshot = "never"',
+    )
+
+
+def _interrupted(situation: Situation) -> Decision:
+    slot = situation.slot
+    if situation.mode != "never":
+        return Decision(Road.SNAPSHOT)
+    if slot is None or slot.confirmed is None:
+        return Decision(Road.FRESH)
+    # Nothing was delivered yet, so the slot still stands where its stream begins.
+    return Decision(Road.STREAM, Place.progress(slot.confirmed, situation.timeline))
+
+
+def _require_history(situation: Situation, place: Place) -> None:
+    slot, end = situation.slot, format_lsn(place.end)
+    name = situation.lineage.slot
+    if slot is None:
+        raise HistoryLost(
+            f"replication slot {name!r} does not exist any more: the log after {end} is gone", hint=RESET_HINT
+        )
+    if not situation.published:
+        raise HistoryLost(
+            f"the publication of replication slot {name!r} was dropped: what was in it after {end} is not known",
+            hint=RESET_HINT,
+        )
+    if slot.invalidation is not None or slot.confirmed is None:
+        reason = slot.invalidation or "it was never usable"
+        raise HistoryLost(f"replication slot {name!r} was invalidated by the server: {reason}", hint=_why(reason))
+    if place.end < slot.confirmed:
+        raise HistoryLost(
+            f"replication slot {name!r} was confirmed up to {format_lsn(slot.confirmed)}, beyond the saved {end}:"
+            " the server would skip what lies between",
+            hint=f"an old checkpoint was restored, or another reader used the slot; {RESET_HINT}",
+        )
+    if place.end > situation.wal_end:
+        raise HistoryLost(
+            f"the saved position {end} lies after the end of the server's log, {format_lsn(situation.wal_end)}",
+            hint=f"the server was restored from a backup or lost its tail in a failover; {RESET_HINT}",
+        )
+    _require_timeline(situation, place)
+
+
+def _require_timeline(situation: Situation, place: Place) -> None:
+    if place.timeline == situation.timeline:
+        return
+    left = dict(situation.history()) if situation.timeline > place.timeline else {}
+    switch = left.get(place.timeline)
+    if switch is None:
+        raise HistoryLost(
+            f"the saved position is on timeline {place.timeline}, no ancestor of the server's {situation.timeline}",
+            hint=RESET_HINT,
+        )
+    if switch < place.end:
+        raise HistoryLost(
+            f"timeline {place.timeline} was left at {format_lsn(switch)}, before the saved {format_lsn(place.end)}:"
+            " this server never had what was delivered last",
+            hint=f"a failover lost the tail of the log; {RESET_HINT}",
+        )
+
+
+def _why(reason: str) -> str:
+    settings = {
+        "wal_removed": "raise max_slot_wal_keep_size, or keep the pipeline running",
+        "idle_timeout": "raise idle_replication_slot_timeout, or keep the pipeline running",
+        "wal_level_insufficient": "set wal_level = logical and restart the server",
+    }
+    advice = settings.get(reason)
+    return f"{advice}; {RESET_HINT}" if advice else RESET_HINT

@@ -1,0 +1,117 @@
+"""Opens connections in the one state that every text from the server is read in. Never keeps one, never pools.
+
+Settings travel in the startup packet, where they win over those of role and database; libpq options that the url names
+win over the defaults here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg import conninfo, sql
+
+from tailrace.error import ConfigError
+from tailrace.source.postgres.fault import told, translate_connect
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+Params = Mapping[str, object] | None
+
+_SETTINGS = {
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "timezone": "UTC",
+    "row_security": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+}
+_DEFAULTS = {
+    "application_name": "tailrace",
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+_UNKNOWN_OPTION = re.compile(r'invalid (?:URI query parameter|connection option)[^"]*"([A-Za-z_]+)"')
+
+
+def parse(url: str) -> dict[str, str]:
+    """The libpq options of a URI or conninfo string; `ConfigError`, without quoting it, when it is neither."""
+    try:
+        options = conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        unknown = _UNKNOWN_OPTION.search(str(error))
+        reason = f"libpq knows no option {unknown[1]!r}" if unknown else "it is neither a URI nor a conninfo string"
+        raise ConfigError(
+            f"the url of the PostgreSQL source cannot be used: {reason}",
+            hint="write it as postgresql://user@host:5432/database?sslmode=verify-full",
+        ) from None
+    return {key: str(value) for key, value in options.items() if value is not None}
+
+
+def target(url: str) -> str:
+    """Where `url` leads, for messages: host, port and database, never a user or a password."""
+    options = conninfo.conninfo_to_dict(conninfo.make_conninfo(url, **conninfo_defaults(url)))
+    host = options.get("host") or options.get("hostaddr") or "the local socket"
+    port = f":{options['port']}" if options.get("port") else ""
+    return f"{host}{port}/{options.get('dbname') or options.get('user') or ''}"
+
+
+def conninfo_defaults(url: str) -> dict[str, str]:
+    """What libpq would take from PGHOST, PGPORT, PGDATABASE and PGUSER where `url` is silent."""
+    known = parse(url)
+    found = {}
+    for option in psycopg.pq.Conninfo.get_defaults():
+        key = option.keyword.decode()
+        if key in ("host", "port", "dbname", "user") and key not in known and option.val:
+            found[key] = option.val.decode()
+    return found
+
+
+def connect(url: str) -> Connection:
+    """An ordinary session in autocommit mode, all time-outs off, everything in UTC and UTF-8."""
+    return _open(url)
+
+
+def connect_replication(url: str) -> Connection:
+    """A session of a walsender, which takes commands of the streaming replication protocol and simple queries."""
+    return _open(url, replication="database")
+
+
+def fetch(connection: Connection, statement: str, params: Params = None) -> list[tuple[Any, ...]]:
+    """Run one statement and return its rows; errors of the server come out as ours."""
+    with told("query the catalog"):
+        return connection.execute(statement.encode(), params).fetchall()
+
+
+def run(connection: Connection, statement: sql.SQL | sql.Composed, doing: str) -> None:
+    """Run one statement that returns nothing; `doing` is what could not be done if it fails."""
+    with told(doing):
+        connection.execute(statement)
+
+
+def statement_text(statement: sql.Composable) -> str:
+    """A statement as text, to show to a human."""
+    return statement.as_string(None)
+
+
+def _open(url: str, **extra: str) -> Connection:
+    options = parse(url)
+    ours = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
+    settings = {**_DEFAULTS, **options, **extra, "client_encoding": "UTF8"}
+    settings["options"] = f"{options.get('options', '')} {ours}".strip()
+    try:
+        connection = psycopg.connect(autocommit=True, prepare_threshold=None, **settings)  # type: ignore[arg-type]
+    except psycopg.Error as error:
+        raise translate_connect(error, target(url)) from error
+    if connection.info.server_version >= 170000:
+        # Unknown before 17, so it cannot stand in the startup packet.
+        connection.execute("SET transaction_timeout = 0")
+    return connection

@@ -1,0 +1,191 @@
+"""Reads every published table as it stood at the slot's consistent point. Never touches the slot or the stream.
+
+All sessions import the snapshot that the slot's creation exported; the tables are locked against DDL. One that was
+rewritten or truncated since before the slot was made is noticed by its file: an old snapshot would read it empty.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from tailrace._native import CopyRows
+from tailrace.model import Batch
+from tailrace.source.postgres import plan
+from tailrace.source.postgres.copying import Ahead, Copying, TableReader
+from tailrace.source.postgres.place import Lineage, Place
+from tailrace.source.postgres.plan import Files, TableCopy
+from tailrace.source.postgres.session import Connection, connect, fetch, run
+
+_log = logging.getLogger("tailrace.source.postgres")
+
+
+class Moved(Exception):
+    """A table was rewritten, truncated, added or dropped while the slot was made: this attempt must be thrown away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where and when the rows of one attempt were read; goes into each of them."""
+
+    lineage: Lineage
+    lsn: int
+    timeline: int
+    attempt: str
+    xid: int
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is read and held at a time, and by how many sessions."""
+
+    readers: int
+    segment_bytes: int
+    frame_bytes_max: int
+
+
+class Snapshot:
+    """The tables of one attempt, read one after another. Used on the reader thread only."""
+
+    def __init__(
+        self, sessions: list[Connection], parts: Sequence[TableCopy], *, origin: Origin, bounds: Bounds
+    ) -> None:
+        self._sessions = sessions
+        self._parts = parts
+        self._origin = origin
+        self._bounds = bounds
+        self._index = 0
+        self._next_ordinal = 0
+        self._rows: CopyRows | None = None
+        self._copying: Copying | None = None
+        self._ahead = self._read_ahead(min(len(sessions), len(parts)))
+
+    @property
+    def done(self) -> bool:
+        """Every table was delivered."""
+        return self._index == len(self._parts)
+
+    def read(self, timeout_s: float) -> Batch | None:
+        """The next rows, of one table; None after `timeout_s` without any, or when `done`."""
+        deadline = time.monotonic() + timeout_s
+        fed = 0
+        while not self.done:
+            rows, copying = self._current()
+            chunk = copying.read(max(deadline - time.monotonic(), 0.0))
+            if chunk is not None:
+                rows.feed(chunk)
+                fed += chunk.nbytes
+                if fed >= self._bounds.segment_bytes and (batch := rows.take()) is not None:
+                    return batch
+            elif copying.done:
+                return self._finish_table(rows)
+            elif time.monotonic() >= deadline:
+                return rows.take()
+        return None
+
+    def close(self) -> None:
+        """Give up what is not read yet, and the sessions; closing twice is harmless (I12)."""
+        for ahead in self._ahead:
+            ahead.close()
+        for session in self._sessions:
+            session.close()
+
+    def _read_ahead(self, count: int) -> list[Ahead]:
+        if count < 2:
+            return []
+        return [
+            Ahead(session, self._parts[share::count], frame_bytes_max=self._bounds.frame_bytes_max)
+            for share, session in enumerate(self._sessions[:count])
+        ]
+
+    def _current(self) -> tuple[CopyRows, Copying]:
+        if self._rows is None or self._copying is None:
+            self._rows, self._copying = self._begin_table(self._parts[self._index])
+        return self._rows, self._copying
+
+    def _begin_table(self, part: TableCopy) -> tuple[CopyRows, Copying]:
+        _log.info("snapshot of %s (%d of %d)", part.table, self._index + 1, len(self._parts))
+        origin = self._origin
+        rows = CopyRows(
+            str(origin.lineage),
+            part.table,
+            database=origin.lineage.database,
+            attempt=origin.attempt,
+            lsn=origin.lsn,
+            timeline=origin.timeline,
+            xid=origin.xid,
+            at_us=origin.at_us,
+            first_ordinal=self._next_ordinal,
+            first_table=self._index == 0,
+            segment_bytes=self._bounds.segment_bytes,
+        )
+        if not self._ahead:
+            return rows, TableReader(self._sessions[0], part, frame_bytes_max=self._bounds.frame_bytes_max)
+        ahead = self._ahead[self._index % len(self._ahead)]
+        ahead.next_table()
+        return rows, ahead
+
+    def _finish_table(self, rows: CopyRows) -> Batch:
+        batch = rows.finish(last_table=self._index + 1 == len(self._parts))
+        self._next_ordinal = rows.next_ordinal
+        self._index += 1
+        self._rows = self._copying = None
+        if self.done:
+            self.close()
+        return batch
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A snapshot as the slot's creation exported it, and the tables' files from before."""
+
+    name: str
+    publication: str
+    files: Files
+
+
+def begin(url: str, exported: Exported, *, lineage: Lineage, place: Place, bounds: Bounds) -> Snapshot:
+    """Import the snapshot into all sessions and lock the tables; `Moved` when they are not what they were.
+
+    The session that exported it is not needed any more once this returns.
+    """
+    sessions: list[Connection] = []
+    try:
+        for _ in range(bounds.readers):
+            sessions.append(connect(url))
+            _import(sessions[-1], exported.name)
+        parts = _prepare(sessions[0], exported)
+        ((xid, at_us),) = fetch(
+            sessions[0],
+            "SELECT (pg_snapshot_xmin(pg_current_snapshot())::text::numeric % 4294967296)::int8,"
+            " (extract(epoch FROM transaction_timestamp()) * 1000000)::int8",
+        )
+        attempt = f"{place.lsn:X}-{secrets.token_hex(4)}"
+        origin = Origin(lineage, place.lsn, place.timeline, attempt, xid, at_us)
+        return Snapshot(sessions, parts, origin=origin, bounds=bounds)
+    except BaseException:
+        for session in sessions:
+            session.close()
+        raise
+
+
+def _import(session: Connection, name: str) -> None:
+    doing = "import the slot's snapshot"
+    run(session, sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"), doing)
+    run(session, sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(name)), doing)
+
+
+def _prepare(session: Connection, exported: Exported) -> list[TableCopy]:
+    tables = plan.tables_of(session, exported.publication)
+    if not tables:
+        return []
+    plan.lock(session, tables)
+    if plan.files(session, tables) != exported.files:
+        raise Moved("a table was rewritten, truncated, added or dropped while the slot was made")
+    return plan.make(session, tables)

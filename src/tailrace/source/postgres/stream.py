@@ -1,0 +1,118 @@
+"""The open source: first the snapshot, if there is one, then the log. Never decides where to begin; `opening` did."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from tailrace._native import Relation
+from tailrace.error import EndOfStream
+from tailrace.model import Batch, Position, Table
+from tailrace.source.postgres import catalog
+from tailrace.source.postgres.catalog import Described
+from tailrace.source.postgres.place import Lineage, Place
+from tailrace.source.postgres.receiver import Receiver
+from tailrace.source.postgres.session import Connection
+from tailrace.source.postgres.snapshot import Snapshot
+
+_log = logging.getLogger("tailrace.source.postgres")
+
+
+class Describer:
+    """Answers what table a relation of the stream is; warns of one that was published only later."""
+
+    def __init__(self, connection: Connection, publication: str, expected: set[str]) -> None:
+        self._connection = connection
+        self._publication = publication
+        self._expected = expected
+
+    def __call__(self, relation: Relation) -> Table:
+        """The table version that rows under this Relation message belong to; `Retryable` when cut off."""
+        described = Described(relation.oid, relation.schema, relation.name, relation.replica_identity, relation.columns)
+        table = catalog.table(self._connection, described)
+        if str(table) not in self._expected:
+            self._expected.add(str(table))
+            _log.warning(
+                "%s came into publication %s while it was read: streamed from now on, its rows from before are not in",
+                table,
+                self._publication,
+            )
+        return table
+
+
+@dataclass(slots=True)
+class Opened:
+    """What `opening` hands over: parts that are open, and how to begin. `follow` starts the log; None ends after the
+    snapshot. `first` is told before anything else: where the stream begins."""
+
+    lineage: Lineage
+    begin: Place
+    snapshot: Snapshot | None
+    follow: Callable[[], Receiver] | None
+    first: Batch | None = None
+    resources: ExitStack = field(default_factory=ExitStack)
+
+
+class PostgresStream:
+    """A `Stream` (contract.py) of one slot, of one lineage."""
+
+    def __init__(self, opened: Opened) -> None:
+        self._opened = opened
+        self._snapshot = opened.snapshot
+        self._first = opened.first
+        # A stream that begins at once complains at once; one behind a snapshot is connected when that is read.
+        self._receiver = opened.follow() if opened.follow is not None and opened.snapshot is None else None
+        self._closed = False
+
+    def read(self, timeout_s: float) -> Batch | None:
+        """See `Stream.read`."""
+        if self._snapshot is not None:
+            return self._read_snapshot(self._snapshot, timeout_s)
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        if self._opened.follow is None:
+            raise EndOfStream
+        if self._receiver is None:
+            self._receiver = self._opened.follow()
+        if self._receiver.finished:
+            raise EndOfStream
+        return self._receiver.read(timeout_s)
+
+    def tend(self) -> None:
+        """See `Stream.tend`; a COPY waits without being told."""
+        if self._receiver is not None:
+            self._receiver.tend()
+
+    def confirm(self, positions: Sequence[Position]) -> None:
+        """See `Stream.confirm`."""
+        receiver = self._receiver
+        if receiver is None:
+            return
+        for position in positions:
+            if position.lineage == str(self._opened.lineage):
+                receiver.confirm(Place.of(position).end)
+
+    def release(self, lineages: Sequence[str]) -> None:
+        """See `Stream.release`; nothing is ever revoked here."""
+
+    def close(self) -> None:
+        """See `Stream.close`."""
+        if self._closed:
+            return
+        self._closed = True
+        with self._opened.resources:
+            if self._snapshot is not None:
+                self._snapshot.close()
+            if self._receiver is not None:
+                self._receiver.close()
+
+    def _read_snapshot(self, snapshot: Snapshot, timeout_s: float) -> Batch | None:
+        if not snapshot.done:
+            return snapshot.read(timeout_s)
+        snapshot.close()
+        self._snapshot = None
+        _log.info("the snapshot is complete")
+        return Batch.progress(self._opened.begin.position(str(self._opened.lineage)))

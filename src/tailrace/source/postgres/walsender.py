@@ -1,0 +1,230 @@
+"""Speaks the streaming replication protocol of the manual to a walsender. Never decodes what it reads.
+
+psycopg opens the connection and passes commands and statuses on; the stream itself is drained in Rust, through the same
+libpq, with the interpreter lock released.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import struct
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+import psycopg
+from psycopg import errors, pq, sql
+
+from tailrace._native import Chunk, CopyReader
+from tailrace.error import Retryable
+from tailrace.source.postgres import libpq
+from tailrace.source.postgres.fault import translate, translate_stream
+from tailrace.source.postgres.place import format_lsn, parse_lsn
+from tailrace.source.postgres.session import Connection, connect_replication
+
+_log = logging.getLogger("tailrace.source.postgres")
+_STATUS = struct.Struct("!cqqqqB")
+_EPOCH_2000_US = 946_684_800_000_000
+_PATIENCE_S = 10.0
+_FAREWELL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which server and database this is, and on which timeline (IDENTIFY_SYSTEM)."""
+
+    system: str
+    timeline: int
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedSlot:
+    """A new slot: where its stream begins, and the snapshot that shows the tables at that very point."""
+
+    consistent_point: int
+    snapshot: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """What START_REPLICATION asks of pgoutput."""
+
+    slot: str
+    publication: str
+    origin: Literal["any", "none"]
+    messages: bool
+
+
+class Walsender:
+    """One replication connection: first commands, then, after `start`, a stream that only its reader thread touches."""
+
+    def __init__(self, url: str, *, frame_bytes_max: int) -> None:
+        self._connection: Connection = connect_replication(url)
+        self._frame_bytes_max = frame_bytes_max
+        self._poll = select.poll()
+        self._poll.register(self._pgconn.socket, select.POLLIN)
+        self._reader: CopyReader | None = None
+        self._slot = ""
+
+    @property
+    def server_version(self) -> int:
+        """As libpq numbers them: 180001 is 18.1."""
+        return self._connection.info.server_version
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._connection.closed
+
+    def identify(self) -> Identity:
+        """IDENTIFY_SYSTEM."""
+        system, timeline, _, database = self._row(sql.SQL("IDENTIFY_SYSTEM"), "identify the server")
+        return Identity(system or "", int(timeline or 0), database or "")
+
+    def history(self, timeline: int) -> list[tuple[int, int]]:
+        """TIMELINE_HISTORY: the ancestors of `timeline`, each with the LSN at which it was left."""
+        _, content = self._row(
+            sql.SQL("TIMELINE_HISTORY {}").format(timeline), f"read the history of timeline {timeline}"
+        )
+        lines = [line.split() for line in (content or "").splitlines()]
+        return [(int(line[0]), parse_lsn(line[1])) for line in lines if line and not line[0].startswith("#")]
+
+    def create_slot(self, name: str, *, temporary: bool, export: bool) -> CreatedSlot:
+        """CREATE_REPLICATION_SLOT for pgoutput; waits for every transaction that runs now to end, and says so.
+
+        An exported snapshot lives until the next command on this connection.
+        """
+        command = sql.SQL("CREATE_REPLICATION_SLOT {}{} LOGICAL pgoutput {}").format(
+            sql.Identifier(name), sql.SQL(" TEMPORARY" if temporary else ""), self._snapshot_option(export)
+        )
+        _, point, snapshot, _ = self._row(command, f"create replication slot {name!r}")
+        return CreatedSlot(parse_lsn(point or "0/0"), snapshot)
+
+    def drop_slot(self, name: str) -> None:
+        """DROP_REPLICATION_SLOT: the only way to drop a temporary slot, which its own session keeps active."""
+        result = self._execute(sql.SQL("DROP_REPLICATION_SLOT {}").format(sql.Identifier(name)), f"drop slot {name!r}")
+        if result.status != pq.ExecStatus.COMMAND_OK:
+            raise translate(errors.error_from_result(result), f"drop replication slot {name!r}")
+
+    def start(self, options: StreamOptions, lsn: int) -> None:
+        """START_REPLICATION at `lsn`; from here on this is a stream. `HistoryLost` when it cannot begin there."""
+        self._slot = options.slot
+        command = _start_command(options, lsn, self.server_version)
+        result = self._execute(command)
+        if result.status != pq.ExecStatus.COPY_BOTH:
+            raise translate_stream(errors.error_from_result(result), options.slot)
+        self._pgconn.nonblocking = 1
+        self._reader = CopyReader(libpq.path(), libpq.pointer(self._pgconn), frame_bytes_max=self._frame_bytes_max)
+
+    def drain(self, bytes_max: int) -> Chunk:
+        """All messages that wait, up to `bytes_max`; never blocks. Raises what ended the stream, if something did."""
+        if self._reader is None:
+            raise RuntimeError("drain before start")
+        try:
+            chunk = self._reader.drain(bytes_max)
+        except OSError as error:
+            raise Retryable(f"the connection of slot {self._slot!r} broke: {_text(error)}") from error
+        if self._reader.done and not len(chunk):
+            self._raise_end()
+        return chunk
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until the socket has something to read; whether it has."""
+        return bool(self._poll.poll(max(timeout_s, 0.0) * 1000))
+
+    def send_status(self, *, received: int, confirmed: int, reply: bool) -> None:
+        """Standby status update: `confirmed` is what the server may forget; `reply` asks for a keepalive at once."""
+        now_us = time.time_ns() // 1000 - _EPOCH_2000_US
+        status = _STATUS.pack(b"r", max(received, confirmed), confirmed, confirmed, now_us, reply)
+        try:
+            self._pgconn.put_copy_data(status)
+            self._pgconn.flush()
+        except psycopg.Error as error:
+            raise Retryable(f"the connection of slot {self._slot!r} broke: {_text(error)}") from error
+
+    def close(self) -> None:
+        """End the stream politely, so that the server reads the last status, and close. Never raises; idempotent."""
+        if self._connection.closed:
+            return
+        try:
+            if self._reader is not None:
+                self._say_farewell(self._reader)
+        except (OSError, psycopg.Error) as error:
+            _log.debug("the stream of slot %s did not end politely: %s", self._slot, _text(error))
+        self._connection.close()
+
+    @property
+    def _pgconn(self) -> pq.abc.PGconn:
+        return self._connection.pgconn
+
+    def _say_farewell(self, reader: CopyReader) -> None:
+        self._pgconn.put_copy_end()
+        self._pgconn.flush()
+        deadline = time.monotonic() + _FAREWELL_S
+        while not reader.done and time.monotonic() < deadline:
+            reader.drain(1 << 20)
+            self.wait(min(0.05, deadline - time.monotonic()))
+
+    def _raise_end(self) -> None:
+        result = self._pgconn.get_result()
+        if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
+            raise translate_stream(errors.error_from_result(result), self._slot)
+        raise Retryable(f"the server ended the stream of slot {self._slot!r}")
+
+    def _snapshot_option(self, export: bool) -> sql.SQL:
+        if self.server_version >= 150000:
+            return sql.SQL("(SNAPSHOT 'export')" if export else "(SNAPSHOT 'nothing')")
+        return sql.SQL("EXPORT_SNAPSHOT" if export else "NOEXPORT_SNAPSHOT")
+
+    def _row(self, command: sql.Composable, doing: str) -> list[str | None]:
+        result = self._execute(command, doing)
+        if result.status != pq.ExecStatus.TUPLES_OK:
+            raise translate(errors.error_from_result(result), doing)
+        values = (result.get_value(0, i) for i in range(result.nfields))
+        return [None if value is None else value.decode() for value in values]
+
+    def _execute(self, command: sql.Composable, doing: str = "start the stream") -> pq.abc.PGresult:
+        """Run one command; unlike `PQexec` it can say what it waits for. Returns the last result, or COPY_BOTH."""
+        connection, last, patience = self._pgconn, None, time.monotonic() + _PATIENCE_S
+        try:
+            connection.send_query(command.as_bytes(self._connection))
+            while True:
+                while connection.is_busy():
+                    if not self.wait(1.0) and time.monotonic() > patience:
+                        _log.info("still waiting to %s: the server waits for transactions that began earlier", doing)
+                        patience = time.monotonic() + _PATIENCE_S
+                    connection.consume_input()
+                result = connection.get_result()
+                if result is None or result.status == pq.ExecStatus.COPY_BOTH:
+                    break
+                last = result
+        except psycopg.Error as error:
+            raise Retryable(f"cannot {doing}: {_text(error)}") from error
+        final = result or last
+        if final is None:
+            raise Retryable(f"cannot {doing}: the server gave no answer")
+        return final
+
+
+def _start_command(options: StreamOptions, lsn: int, server_version: int) -> sql.Composable:
+    protocol = 4 if server_version >= 160000 else 3 if server_version >= 150000 else 2
+    settings = {
+        "proto_version": str(protocol),
+        # pgoutput splits this as a list of identifiers.
+        "publication_names": sql.Identifier(options.publication).as_string(None),
+        "streaming": "on",
+        "messages": "true" if options.messages else "false",
+    }
+    if protocol >= 4:
+        settings["origin"] = options.origin
+    named = sql.SQL(", ").join(sql.SQL("{} {}").format(sql.SQL(k), sql.Literal(v)) for k, v in settings.items())
+    return sql.SQL("START_REPLICATION SLOT {} LOGICAL {} ({})").format(
+        sql.Identifier(options.slot), sql.SQL(format_lsn(lsn)), named
+    )
+
+
+def _text(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

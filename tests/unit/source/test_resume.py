@@ -1,0 +1,106 @@
+"""Where a stream may begin, given what is saved and what the server has (I6)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tailrace.error import ConfigError, Fatal, HistoryLost
+from tailrace.model import Position
+from tailrace.source.postgres.place import PROGRESS, ROW, SNAPSHOT, Lineage, Place
+from tailrace.source.postgres.resume import Road, Situation, decide
+from tailrace.source.postgres.slot import Slot
+
+HERE = Lineage("7711100563474511191", "shop", "tailrace_orders")
+SLOT = Slot("tailrace_orders", "logical", "pgoutput", "shop", None, 0x1000, "reserved", None, False, 0)
+
+
+def at(end: int, *, phase: int = ROW, timeline: int = 1) -> Position:
+    return Place(end - 8, phase, 0, timeline, end).position(str(HERE))
+
+
+def situation(saved: Position | None, **changes: object) -> Situation:
+    made = Situation(
+        lineage=HERE,
+        known={str(HERE): saved},
+        slot=SLOT,
+        mode="initial",
+        adopt=False,
+        published=True,
+        timeline=1,
+        wal_end=0x9000,
+        history=lambda: [(1, 0x5000)],
+    )
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def test_nothing_known_and_no_slot_begins_with_a_snapshot() -> None:
+    assert decide(situation(None, known={}, slot=None)).road is Road.SNAPSHOT
+    assert decide(situation(None, known={}, slot=None, mode="never")).road is Road.FRESH
+
+
+def test_a_slot_that_nobody_claimed_is_refused() -> None:
+    with pytest.raises(Fatal, match="did not make it"):
+        decide(situation(None, known={}))
+
+
+def test_a_slot_made_by_hand_is_adopted_when_asked() -> None:
+    decision = decide(situation(None, known={}, mode="never", adopt=True))
+    assert (decision.road, decision.place, decision.saved) == (Road.STREAM, Place.progress(0x1000, 1), False)
+
+
+@pytest.mark.parametrize("saved", [None, at(0x1000, phase=SNAPSHOT)])
+def test_i15_an_interrupted_snapshot_is_made_anew(saved: Position | None) -> None:
+    assert decide(situation(saved)).road is Road.SNAPSHOT
+
+
+def test_without_snapshots_an_interrupted_start_goes_on_where_the_slot_stands() -> None:
+    assert decide(situation(None, mode="never")).place == Place.progress(0x1000, 1)
+
+
+@pytest.mark.parametrize("saved", [at(0x1000), at(0x2000), at(0x9000), at(0x1000, phase=PROGRESS)])
+def test_i6_the_stream_goes_on_right_after_the_saved_position(saved: Position) -> None:
+    decision = decide(situation(saved))
+    assert (decision.road, decision.place, decision.saved) == (Road.STREAM, Place.of(saved), True)
+
+
+@pytest.mark.parametrize(
+    ("saved", "changes", "reason"),
+    [
+        (at(0x2000), {"slot": None}, "does not exist any more"),
+        (at(0x2000), {"slot": replace(SLOT, invalidation="wal_removed")}, "wal_removed"),
+        (at(0x2000), {"slot": replace(SLOT, confirmed=None)}, "invalidated"),
+        (at(0x2000), {"published": False}, "publication"),
+        (at(0xFFF), {}, "beyond the saved"),
+        (at(0x9001), {}, "after the end of the server's log"),
+        (at(0x5001), {"timeline": 2}, "before the saved"),
+        (at(0x2000, timeline=3), {"timeline": 2}, "no ancestor"),
+        (at(0x2000, timeline=3), {"timeline": 4}, "no ancestor"),
+        (at(0x2000), {"known": {"postgres/1/shop/tailrace_orders": at(0x2000)}}, "is of postgres/1/shop"),
+    ],
+)
+def test_i6_a_hole_is_refused_or_answered_with_a_new_snapshot(
+    saved: Position, changes: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(HistoryLost, match=reason) as caught:
+        decide(situation(saved, **changes))
+    assert "tailrace reset" in str(caught.value)
+    anew = decide(situation(saved, mode="when_needed", **changes))
+    assert anew.road is Road.SNAPSHOT and anew.lost is not None
+
+
+def test_a_new_timeline_is_accepted_when_it_left_ours_after_the_saved_position() -> None:
+    assert decide(situation(at(0x5000), timeline=2)).road is Road.STREAM
+
+
+def test_a_finished_snapshot_is_not_made_twice() -> None:
+    assert decide(situation(at(0x1000, phase=PROGRESS), mode="only", slot=None)).road is Road.DONE
+
+
+@pytest.mark.parametrize(
+    "slot", [replace(SLOT, plugin="wal2json"), replace(SLOT, type="physical"), replace(SLOT, database="crm")]
+)
+def test_a_slot_of_another_kind_or_database_is_refused(slot: Slot) -> None:
+    with pytest.raises(ConfigError, match="give another name"):
+        decide(situation(at(0x2000), slot=slot))
