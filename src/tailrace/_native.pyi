@@ -286,7 +286,8 @@ class BatchBuilder:
     """Builds batches from text cells: for `tailrace.testing`, for dead letters that are replayed, for third parties."""
 
     def __new__(cls, lineage: str, *, connector: str = "postgresql", database: str = "test") -> BatchBuilder: ...
-    def begin(self, *, xid: int, lsn: int, committed_at_us: int) -> None: ...
+    def begin(self, *, xid: int, committed_at_us: int, lsn: int = 0, at: str | None = None) -> None:
+        """`at` is the text of the first change's position, in place of `lsn`: the following ordinals count from it."""
     def add(
         self,
         op: Literal["c", "u", "d", "r", "t"],

@@ -10,7 +10,7 @@ use tailrace_wire::batch::{
     ABSENT, Cell, End, Entry, FLAG_TRANSACTIONAL, NO_TABLE, OldImage, Op, Origin, Part, SegmentBuilder, SnapshotFlag,
     Txn,
 };
-use tailrace_wire::position::Phase;
+use tailrace_wire::position::{Phase, Position as Place};
 use tailrace_wire::table as wire_table;
 
 use crate::batch::Batch;
@@ -95,14 +95,18 @@ impl BatchBuilder {
         Self { builder, parts: Vec::new(), txn: None, ordinal: 0, end: None }
     }
 
-    #[pyo3(signature = (*, xid, lsn, committed_at_us))]
-    fn begin(&mut self, xid: u32, lsn: u64, committed_at_us: i64) -> PyResult<()> {
+    #[pyo3(signature = (*, xid, committed_at_us, lsn=0, at=None))]
+    fn begin(&mut self, xid: u32, committed_at_us: i64, lsn: u64, at: Option<&str>) -> PyResult<()> {
         if self.txn.is_some() {
             return Err(PyRuntimeError::new_err("commit() the open transaction first"));
         }
-        let (phase, end, timeline, at_us, origin) = (Phase::Row, lsn.saturating_add(1), 1, committed_at_us, None);
-        self.txn = Some(Txn { xid, phase, lsn, end, timeline, at_us, origin });
-        self.ordinal = 0;
+        let first = match at {
+            Some(text) => Place::parse(text).map_err(|error| PyValueError::new_err(error.to_string()))?,
+            None => Place { lsn, phase: Phase::Row, ordinal: 0, timeline: 1, end: lsn.saturating_add(1) },
+        };
+        let Place { lsn, phase, ordinal, timeline, end } = first;
+        self.txn = Some(Txn { xid, phase, lsn, end, timeline, at_us: committed_at_us, origin: None });
+        self.ordinal = ordinal;
         Ok(())
     }
 
@@ -153,7 +157,7 @@ impl BatchBuilder {
 
     fn commit(&mut self) -> PyResult<()> {
         let txn = self.txn.take().ok_or_else(|| PyRuntimeError::new_err("no transaction is open"))?;
-        let position = tailrace_wire::position::Position {
+        let position = Place {
             lsn: txn.lsn,
             phase: txn.phase,
             ordinal: self.ordinal.saturating_sub(1),

@@ -1,0 +1,5 @@
+"""Where changes are parked that the sink refused for good. `Letters` in `contract.py` says what each must do."""
+
+from tailrace.dead_letters.file import File
+
+__all__ = ["File"]

@@ -1,0 +1,172 @@
+"""The file of dead letters: lines that are only ever appended, and an index over them. Never decides what to park.
+
+    {"letter": {…}}                                a change was parked
+    {"failed": ID, "reason": …, "attempts": N}     its replay was refused again
+    {"removed": ID, "why": "replayed"|"dropped"}   it is no longer parked
+
+A line without its newline was never acknowledged: a reader ignores it and the owner cuts it off.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tailrace.dead_letters.letter import Letter
+from tailrace.durable import make_folder, storage, sync_folder
+from tailrace.durable import replace as replace_file
+from tailrace.error import Fatal
+
+__all__ = ["Journal", "scan"]
+
+_COMPACT_NBYTES_MIN = 1 << 20
+
+
+@dataclass(slots=True)
+class _Entry:
+    """Where a letter's line lies, and what later lines said about it."""
+
+    offset: int
+    nbytes: int
+    reason: str | None = None
+    attempts: int | None = None
+
+
+def scan(path: Path) -> tuple[dict[str, _Entry], int]:
+    """Read the file from the start: the letters that are parked, and where the last whole line ends."""
+    entries: dict[str, _Entry] = {}
+    end = 0
+    if not path.exists():
+        return entries, end
+    with storage("read", path), path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                break
+            try:
+                _apply(entries, json.loads(line), end, len(line))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise Fatal(
+                    f"dead letters {path}, line {number}: not a record of this file ({type(error).__name__})",
+                    hint="restore the file from a copy, or move it away to start an empty one",
+                ) from error
+            end += len(line)
+    return entries, end
+
+
+def _apply(entries: dict[str, _Entry], document: dict[str, object], offset: int, nbytes: int) -> None:
+    if "letter" in document:
+        letter = Letter.parse(document["letter"])  # type: ignore[arg-type]
+        entries[letter.id] = _Entry(offset, nbytes)
+    elif "failed" in document:
+        entry = entries[str(document["failed"])]
+        entry.reason, entry.attempts = str(document["reason"]), int(str(document["attempts"]))
+    else:
+        entries.pop(str(document["removed"]), None)
+
+
+class Journal:
+    """The file, opened by its owner (under the owner's lock)."""
+
+    def __init__(self, path: Path, nbytes_max: int) -> None:
+        self._path = path
+        self._nbytes_max = nbytes_max
+        make_folder(path.parent)
+        self._entries, self._end = scan(path)
+        self._live_nbytes = sum(entry.nbytes for entry in self._entries.values())
+        with storage("open", path):
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.ftruncate(self._descriptor, self._end)
+            sync_folder(path.parent)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, letter_id: object) -> bool:
+        return letter_id in self._entries
+
+    def read(self, letter_id: str) -> Letter:
+        """The letter, with what later lines said about it."""
+        entry = self._entries[letter_id]
+        with storage("read", self._path):
+            line = os.pread(self._descriptor, entry.nbytes, entry.offset)
+        letter = Letter.parse(json.loads(line)["letter"])
+        if entry.reason is None:
+            return letter
+        return replace(letter, reason=entry.reason, attempts=entry.attempts or letter.attempts)
+
+    def letters(self) -> Iterator[Letter]:
+        """All that are parked, in the order in which they were."""
+        return (self.read(letter_id) for letter_id in list(self._entries))
+
+    def park(self, letters: Iterable[Letter]) -> None:
+        """Append, durably on return; `Fatal` when the file would pass its limit (I8)."""
+        lines = [(letter.id, letter.line()) for letter in letters]
+        nbytes = sum(len(line) for _, line in lines)
+        if self._live_nbytes + nbytes > self._nbytes_max:
+            raise Fatal(
+                f"dead letters {self._path} are full: {self._nbytes_max} bytes, {len(self)} change(s)",
+                hint="`tailrace dead-letters replay` or `drop` them, or raise limits.dead_letters_bytes_max",
+            )
+        offset = self._end
+        self._append(b"".join(line for _, line in lines))
+        for letter_id, line in lines:
+            self._entries[letter_id] = _Entry(offset, len(line))
+            offset += len(line)
+        self._live_nbytes += nbytes
+
+    def fail(self, letter_id: str, reason: str) -> None:
+        """Note that a replay was refused."""
+        attempts = self.read(letter_id).attempts + 1
+        self._append(_line({"failed": letter_id, "reason": reason, "attempts": attempts}))
+        entry = self._entries[letter_id]
+        entry.reason, entry.attempts = reason, attempts
+
+    def remove(self, letter_ids: Iterable[str], why: str) -> None:
+        """Forget these letters, durably on return."""
+        gone = [letter_id for letter_id in letter_ids if letter_id in self._entries]
+        self._append(b"".join(_line({"removed": letter_id, "why": why}) for letter_id in gone))
+        for letter_id in gone:
+            self._live_nbytes -= self._entries.pop(letter_id).nbytes
+        if self._end - self._live_nbytes > max(_COMPACT_NBYTES_MIN, self._live_nbytes):
+            self._compact()
+
+    def close(self) -> None:
+        """Release the file; closing twice is harmless (I12)."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _append(self, lines: bytes) -> None:
+        if not lines:
+            return
+        with storage("write", self._path):
+            try:
+                view, at = memoryview(lines), self._end
+                while view:
+                    written = os.pwrite(self._descriptor, view, at)
+                    view, at = view[written:], at + written
+                os.fsync(self._descriptor)
+            except OSError:
+                os.ftruncate(self._descriptor, self._end)  # half a line must not stand in the way of the next
+                raise
+        self._end += len(lines)
+
+    def _compact(self) -> None:
+        """Write what is still parked into a fresh file in place of the old one."""
+        lines = [(letter.id, letter.line()) for letter in self.letters()]
+        replace_file(self._path, b"".join(line for _, line in lines))
+        os.close(self._descriptor)
+        with storage("open", self._path):
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        self._entries, self._end = {}, 0
+        for letter_id, line in lines:
+            self._entries[letter_id] = _Entry(self._end, len(line))
+            self._end += len(line)
+        self._live_nbytes = self._end
+
+
+def _line(document: dict[str, object]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
