@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn i3_text_order_is_stream_order() {
-        let mut positions = vec![
+        let mut positions = [
             SAMPLE,
             Position { ordinal: 9, ..SAMPLE },
             Position { phase: Phase::Snapshot, ordinal: 1_000_000, ..SAMPLE },

@@ -137,6 +137,27 @@ impl SegmentBuilder {
         &mut self.segment.entries
     }
 
+    /// Bytes of memory in use, the index included.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.weight_since(Mark::default())
+    }
+
+    /// Bytes of memory in use behind `mark`, the index included.
+    #[must_use]
+    pub fn weight_since(&self, mark: Mark) -> usize {
+        let Segment { entries, arena, txns, .. } = &self.segment;
+        (arena.len() - mark.arena)
+            + (entries.len() - mark.entries) * size_of::<Entry>()
+            + (txns.len() - mark.txns) * size_of::<Txn>()
+    }
+
+    /// Bytes of cells behind `mark`.
+    #[must_use]
+    pub fn nbytes_since(&self, mark: Mark) -> usize {
+        self.segment.arena.len() - mark.arena
+    }
+
     /// Where the builder stands.
     #[must_use]
     pub fn mark(&self) -> Mark {
@@ -161,10 +182,10 @@ impl SegmentBuilder {
             entry.new = moved(entry.new);
             entry.txn -= u32::try_from(mark.txns).unwrap_or(0);
         }
-        if rest.entries.is_empty() && rest.txns.is_empty() {
-            rest.tables.clear();
-        }
-        std::mem::replace(&mut self.segment, rest)
+        rest.drop_unused_tables();
+        let mut before = std::mem::replace(&mut self.segment, rest);
+        before.drop_unused_tables();
+        before
     }
 
     /// The whole segment; the builder starts anew.

@@ -196,6 +196,33 @@ impl Segment {
         self.arena.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
+    /// Forget the table versions that no row refers to (any more).
+    pub(super) fn drop_unused_tables(&mut self) {
+        let mut used = vec![false; self.tables.len()];
+        for entry in &self.entries {
+            if let Some(used) = used.get_mut(usize::from(entry.table)) {
+                *used = true;
+            }
+        }
+        if used.iter().all(|used| *used) {
+            return;
+        }
+        let mut next = 0;
+        let place = |used: &bool| {
+            let place = next;
+            next += u16::from(*used);
+            place
+        };
+        let places: Vec<u16> = used.iter().map(place).collect();
+        for entry in &mut self.entries {
+            if let Some(place) = places.get(usize::from(entry.table)) {
+                entry.table = *place;
+            }
+        }
+        let mut used = used.into_iter();
+        self.tables.retain(|_| used.next().unwrap_or(true));
+    }
+
     /// One change.
     ///
     /// # Panics

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::segment::{Entry, OldImage, Op, Origin, Segment, SnapshotFlag, Txn};
 use crate::error::{Error, Result};
@@ -65,23 +65,24 @@ impl SpillFile {
     /// # Errors
     /// [`Error::Limit`] when the quota is used up, [`Error::Io`] when the disk is full.
     pub fn append(self: &Arc<Self>, segment: Segment) -> Result<OpenSegment> {
-        let bytes = encode(&segment);
-        let size = bytes.len() as u64;
-        let used = self.quota.used.fetch_add(size, Ordering::Relaxed) + size;
+        let index = encode(&segment);
+        let size = index.len() + segment.arena.len();
+        let used = self.quota.used.fetch_add(size as u64, Ordering::Relaxed).saturating_add(size as u64);
         if used > self.quota.limit {
-            self.quota.used.fetch_sub(size, Ordering::Relaxed);
+            self.quota.used.fetch_sub(size as u64, Ordering::Relaxed);
             return Err(Error::Limit(format!(
                 "open transactions need more than spill_bytes_max = {} bytes in {}",
                 self.quota.limit,
                 self.quota.dir.display()
             )));
         }
-        let offset = self.len.fetch_add(size, Ordering::Relaxed);
-        self.file.write_all_at(&bytes, offset)?;
-        let Segment { origin, tables, txns, entries, arena } = segment;
-        let counts = count(&txns, &entries);
-        let place = Place { file: Arc::clone(self), offset, size: bytes.len() };
-        Ok(OpenSegment { origin, tables, txns, counts, nbytes: arena.len(), place })
+        let offset = self.len.fetch_add(size as u64, Ordering::Relaxed);
+        self.file.write_all_at(&index, offset)?;
+        self.file.write_all_at(&segment.arena, offset + index.len() as u64)?;
+        let counts = count(&segment);
+        let Segment { origin, tables, arena, .. } = segment;
+        let place = Place { file: Arc::clone(self), offset, size };
+        Ok(OpenSegment { origin, tables, counts, nbytes: arena.len(), place })
     }
 }
 
@@ -103,10 +104,17 @@ struct Place {
 pub struct OpenSegment {
     origin: Arc<Origin>,
     tables: Vec<Arc<Table>>,
-    txns: Vec<Txn>,
-    counts: Vec<usize>,
+    counts: Vec<Count>,
     nbytes: usize,
     place: Place,
+}
+
+/// Rows of one subtransaction in one table of a segment.
+#[derive(Debug)]
+struct Count {
+    xid: u32,
+    table: u16,
+    rows: u32,
 }
 
 /// How a transaction ended: what its surviving rows share, and the subtransactions that did not survive.
@@ -119,19 +127,35 @@ pub struct Settlement {
 }
 
 impl OpenSegment {
+    /// Bytes of cells.
+    #[must_use]
+    pub fn nbytes(&self) -> usize {
+        self.nbytes
+    }
+
     /// Give it its transaction's end; ordinals start at `first_ordinal`.
     #[must_use]
     pub fn settle(self, settlement: &Arc<Settlement>, first_ordinal: u64) -> SpilledSegment {
-        let survives = |txn: &Txn| !settlement.aborted.contains(&txn.xid);
-        let len = self.txns.iter().zip(&self.counts).filter(|(txn, _)| survives(txn)).map(|(_, count)| count).sum();
-        SpilledSegment { open: self, settlement: Arc::clone(settlement), first_ordinal, len }
+        let Self { origin, tables: all_tables, counts, nbytes, place } = self;
+        let survivors = || counts.iter().filter(|count| !settlement.aborted.contains(&count.xid));
+        let used: FxHashSet<u16> = survivors().map(|count| count.table).collect();
+        let len = survivors().map(|count| count.rows as usize).sum();
+        let tables = (0u16..).zip(&all_tables).filter(|(index, _)| used.contains(index));
+        let tables = tables.map(|(_, table)| Arc::clone(table)).collect();
+        let settlement = Arc::clone(settlement);
+        SpilledSegment { origin, tables, all_tables, nbytes, place, settlement, first_ordinal, len }
     }
 }
 
 /// A spilled segment of a committed transaction.
 #[derive(Debug)]
 pub struct SpilledSegment {
-    open: OpenSegment,
+    origin: Arc<Origin>,
+    tables: Vec<Arc<Table>>,
+    /// With those of rows that did not survive: what the index on disk refers to.
+    all_tables: Vec<Arc<Table>>,
+    nbytes: usize,
+    place: Place,
     settlement: Arc<Settlement>,
     first_ordinal: u64,
     len: usize,
@@ -153,19 +177,19 @@ impl SpilledSegment {
     /// Table versions of its rows.
     #[must_use]
     pub fn tables(&self) -> &[Arc<Table>] {
-        &self.open.tables
+        &self.tables
     }
 
     /// The stream it comes from.
     #[must_use]
     pub fn origin(&self) -> &Arc<Origin> {
-        &self.open.origin
+        &self.origin
     }
 
     /// Bytes of cells.
     #[must_use]
     pub fn nbytes(&self) -> usize {
-        self.open.nbytes
+        self.nbytes
     }
 
     /// Commit time, microseconds since the Unix epoch.
@@ -179,13 +203,14 @@ impl SpilledSegment {
     /// # Errors
     /// [`Error::Io`] when the file cannot be read.
     pub fn load(&self) -> Result<Segment> {
-        let mut bytes = vec![0; self.open.place.size];
-        self.open.place.file.file.read_exact_at(&mut bytes, self.open.place.offset)?;
-        let (entries, arena) = decode(bytes)?;
-        let OpenSegment { origin, tables, txns, .. } = &self.open;
-        let mut segment =
-            Segment { origin: Arc::clone(origin), tables: tables.clone(), txns: txns.clone(), entries, arena };
-        segment.settle(&self.settlement, self.first_ordinal);
+        let mut bytes = vec![0; self.place.size];
+        self.place.file.file.read_exact_at(&mut bytes, self.place.offset)?;
+        let (mut entries, arena) = decode(bytes)?;
+        entries.retain(|entry| !self.settlement.aborted.contains(&entry.txn));
+        let (origin, tables) = (Arc::clone(&self.origin), self.all_tables.clone());
+        let mut segment = Segment { origin, tables, txns: Vec::new(), entries, arena };
+        segment.drop_unused_tables();
+        segment.number(&self.settlement.txn, self.first_ordinal);
         Ok(segment)
     }
 }
@@ -197,8 +222,13 @@ impl Segment {
         let txns = &self.txns;
         if !settlement.aborted.is_empty() {
             self.entries.retain(|entry| !settlement.aborted.contains(&txns[entry.txn as usize].xid));
+            self.drop_unused_tables();
         }
-        self.txns = vec![settlement.txn.clone()];
+        self.number(&settlement.txn, first_ordinal)
+    }
+
+    fn number(&mut self, txn: &Txn, first_ordinal: u64) -> u64 {
+        self.txns = vec![txn.clone()];
         let mut ordinal = first_ordinal;
         for entry in &mut self.entries {
             entry.txn = 0;
@@ -209,27 +239,38 @@ impl Segment {
     }
 }
 
-fn count(txns: &[Txn], entries: &[Entry]) -> Vec<usize> {
-    let mut counts = vec![0; txns.len()];
-    for entry in entries {
-        counts[entry.txn as usize] += 1;
+fn count(segment: &Segment) -> Vec<Count> {
+    let mut counts: Vec<Count> = Vec::new();
+    let mut places: FxHashMap<(u32, u16), usize> = FxHashMap::default();
+    for entry in &segment.entries {
+        let (xid, table) = (segment.txns[entry.txn as usize].xid, entry.table);
+        match counts.last_mut() {
+            Some(last) if (last.xid, last.table) == (xid, table) => last.rows += 1,
+            _ => match places.get(&(xid, table)).and_then(|place| counts.get_mut(*place)) {
+                Some(known) => known.rows += 1,
+                None => {
+                    places.insert((xid, table), counts.len());
+                    counts.push(Count { xid, table, rows: 1 });
+                }
+            },
+        }
     }
     counts
 }
 
+/// The index on disk; a row's transaction is its subtransaction's id there.
 fn encode(segment: &Segment) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(8 + segment.entries.len() * ENTRY_BYTES + segment.arena.len());
+    let mut bytes = Vec::with_capacity(8 + segment.entries.len() * ENTRY_BYTES);
     bytes.extend_from_slice(&(segment.entries.len() as u64).to_le_bytes());
     for entry in &segment.entries {
         let Entry { op, old_image, flags, table, txn, old, new, lsn, snapshot: _, ordinal: _ } = *entry;
         bytes.extend_from_slice(&[op as u8, old_image as u8, flags, 0]);
         bytes.extend_from_slice(&table.to_le_bytes());
-        for number in [txn, old, new] {
+        for number in [segment.txns[txn as usize].xid, old, new] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
         bytes.extend_from_slice(&lsn.to_le_bytes());
     }
-    bytes.extend_from_slice(&segment.arena);
     bytes
 }
 

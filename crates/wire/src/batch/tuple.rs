@@ -30,7 +30,7 @@ impl<'a> Tuple<'a> {
     /// [`Error::Malformed`] for another number of cells, an unknown kind, or a length beyond the input.
     pub fn measure(bytes: &[u8], offset: usize, columns: usize) -> Result<usize> {
         let short = |at: usize| Error::malformed("tuple ends early", at);
-        let count = bytes.get(offset..offset + 2).ok_or_else(|| short(offset))?;
+        let count = bytes.get(offset..offset.saturating_add(2)).ok_or_else(|| short(offset))?;
         let count = usize::from(u16::from_be_bytes([count[0], count[1]]));
         if count != columns {
             return Err(Error::malformed(
@@ -38,29 +38,39 @@ impl<'a> Tuple<'a> {
                 offset,
             ));
         }
-        let mut at = offset + 2;
+        let mut rest = &bytes[offset + 2..];
         for _ in 0..count {
-            match bytes.get(at) {
-                Some(b'n' | b'u') => at += 1,
-                Some(b't') => {
-                    let length = bytes.get(at + 1..at + 5).ok_or_else(|| short(at))?;
-                    let length = u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize;
-                    let end = (at + 5).checked_add(length).ok_or_else(|| short(at))?;
-                    if end > bytes.len() {
-                        return Err(short(at));
-                    }
-                    at = end;
+            rest = match rest {
+                [b't', a, b, c, d, text @ ..] => text.get(u32::from_be_bytes([*a, *b, *c, *d]) as usize..),
+                [b'n' | b'u', next @ ..] => Some(next),
+                [kind, ..] if *kind != b't' => {
+                    let at = bytes.len() - rest.len();
+                    return Err(Error::malformed(format!("unknown cell kind {kind:#04x}"), at));
                 }
-                Some(kind) => return Err(Error::malformed(format!("unknown cell kind {kind:#04x}"), at)),
-                None => return Err(short(at)),
+                _ => None,
             }
+            .ok_or_else(|| short(bytes.len() - rest.len()))?;
         }
-        Ok(at)
+        Ok(bytes.len() - rest.len())
+    }
+
+    /// Check the tuple of `columns` cells at `bytes[offset]`; returns it and the offset behind it.
+    ///
+    /// # Errors
+    /// As [`Tuple::measure`].
+    pub fn read(bytes: &'a [u8], offset: usize, columns: usize) -> Result<(Self, usize)> {
+        let end = Self::measure(bytes, offset, columns)?;
+        Ok((Self { bytes: &bytes[offset..end] }, end))
     }
 
     /// The tuple at the start of `bytes`, which [`Tuple::measure`] or a builder has validated.
     pub(super) fn trusted(bytes: &'a [u8]) -> Self {
         Self { bytes }
+    }
+
+    /// The bytes of a tuple that was just read from a message.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Number of cells.
