@@ -1,4 +1,12 @@
-//! What the server says of a table before its rows: the Relation message.
+//! What the server says of a table before its rows: the Relation message, and the table that it was described as.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::message::Reader;
+use crate::error::{Error, Result};
+use crate::table::Table;
 
 /// A Relation message: look the table up in the catalog, then describe it to the decoder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,4 +34,104 @@ pub struct RelationColumn {
     pub modifier: i32,
     /// Part of the replica identity.
     pub key: bool,
+}
+
+/// The least that a column takes in a message: flags, an empty name, type and modifier.
+const COLUMN_BYTES_MIN: usize = 1 + 1 + 4 + 4;
+
+impl Relation {
+    /// Read a Relation message ('R') behind its kind and xid.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self> {
+        let (oid, schema, name) = (reader.u32()?, reader.string()?, reader.string()?);
+        let at = reader.place().1;
+        let replica_identity = match reader.u8()? {
+            identity @ (b'd' | b'n' | b'f' | b'i') => char::from(identity),
+            identity => return Err(Error::malformed(format!("unknown replica identity {identity:#04x}"), at)),
+        };
+        let count = usize::from(reader.u16()?);
+        let mut columns = Vec::with_capacity(count.min(reader.left() / COLUMN_BYTES_MIN));
+        for _ in 0..count {
+            let at = reader.place().1;
+            let key = match reader.u8()? {
+                0 => false,
+                1 => true,
+                flags => return Err(Error::malformed(format!("unknown column flags {flags:#04x}"), at)),
+            };
+            let name = reader.string()?.to_owned();
+            let type_oid = reader.u32()?;
+            columns.push(RelationColumn { name, type_oid, modifier: reader.u32()?.cast_signed(), key });
+        }
+        reader.end()?;
+        let schema = if schema.is_empty() { "pg_catalog" } else { schema };
+        Ok(Self { oid, schema: schema.to_owned(), name: name.to_owned(), replica_identity, columns })
+    }
+
+    /// Whether the table has this relation's columns, in order.
+    pub(super) fn fits(&self, table: &Table) -> bool {
+        let names = self.columns.iter().map(|column| &column.name);
+        names.eq(table.columns.iter().map(|column| &column.name))
+    }
+}
+
+/// A relation of this connection and the version of the table that its rows have.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) relation: Relation,
+    /// What it was described as.
+    pub(super) table: Option<Arc<Table>>,
+    /// Index of the table in the segment that `epoch` names.
+    pub(super) slot: u16,
+    pub(super) epoch: u64,
+}
+
+/// Relations by oid. Born and dying with a connection; a streamed transaction has its own, which become everyone's when
+/// it commits, just as pgoutput keeps its account of what it has sent.
+#[derive(Debug, Default)]
+pub(super) struct Relations {
+    by_oid: FxHashMap<u32, Known>,
+}
+
+impl Relations {
+    /// Take note of a Relation message.
+    pub(super) fn learn(&mut self, relation: Relation, described: &Described) {
+        let table = described.table(&relation);
+        self.by_oid.insert(relation.oid, Known { relation, table, slot: 0, epoch: 0 });
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, oid: u32) -> Option<&mut Known> {
+        self.by_oid.get_mut(&oid)
+    }
+
+    pub(super) fn get(&self, oid: u32) -> Option<&Known> {
+        self.by_oid.get(&oid)
+    }
+
+    /// Take over what a streamed transaction learned.
+    pub(super) fn absorb(&mut self, others: Self) {
+        self.by_oid.extend(others.by_oid);
+    }
+}
+
+/// How each relation was described last: the same definition again, in whichever transaction, keeps the table's version.
+#[derive(Debug, Default)]
+pub(super) struct Described {
+    by_oid: FxHashMap<u32, (Relation, Arc<Table>)>,
+}
+
+impl Described {
+    fn table(&self, relation: &Relation) -> Option<Arc<Table>> {
+        let (known, table) = self.by_oid.get(&relation.oid)?;
+        (known == relation).then(|| Arc::clone(table))
+    }
+
+    /// Remember a description; returns the table's version, an older one when nothing of it has changed.
+    pub(super) fn remember(&mut self, relation: &Relation, table: &Arc<Table>) -> Arc<Table> {
+        let table = match self.by_oid.get(&relation.oid) {
+            Some((_, known)) if known == table => Arc::clone(known),
+            _ => Arc::clone(table),
+        };
+        self.by_oid.insert(relation.oid, (relation.clone(), Arc::clone(&table)));
+        table
+    }
 }
