@@ -6,6 +6,7 @@ SOURCES := src servers benchmarks examples tests
 export ONLY RIVALS ROWS
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_QUIET := 1
 
 .PHONY: setup demo test bench lint docs
 
@@ -29,7 +30,7 @@ docs: setup
 	$(BIN)/python -m pytest tests/tidy/test_documents.py
 
 .venv/locked: requirements.lock
-	$(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(PYTHON) -m venv .venv && $(BIN)/pip install --require-hashes -r requirements.lock
 	touch $@
 
 .venv/built: .venv/locked pyproject.toml $(RUST)

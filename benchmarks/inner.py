@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import psycopg
@@ -130,3 +130,10 @@ def _decode(chunks: list[Chunk]) -> list[Batch]:
 def _describe(decoder: PgOutput, relation: Relation) -> None:
     assert [column[0] for column in relation.columns] == [name for name, _ in COLUMNS]
     decoder.describe(relation.oid, ORDERS)
+
+
+SIDES: dict[str, Callable[..., Numbers]] = {
+    "decode_pgoutput": decode_pgoutput,
+    "encode_json": encode_json,
+    "encode_arrow": encode_arrow,
+}

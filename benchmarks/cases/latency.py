@@ -69,5 +69,5 @@ def _subscription(bench: Bench, load: orders.Load) -> dict[str, float]:
         copy.execute("DROP SUBSCRIPTION bench")
     query = "SELECT id, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 FROM orders WHERE id >= %s"
     with psycopg.connect(load.url) as connection:
-        committed = dict(connection.execute(query, [first]).fetchall())
+        committed: dict[int, float] = dict(connection.execute(query, [first]).fetchall())
     return quantiles([received - committed[key] for key, received in sorted(rows)][WARM_UP:])

@@ -18,9 +18,11 @@ NAMES = tuple(KINDS)
 
 def measure(bench: Bench) -> list[Row]:
     """All kinds and one reference in each round."""
-    sides: dict[str, Callable[[], Run]] = {"theirs": bench.recvlogical}
-    for kind in KINDS.values():
-        sides[kind] = lambda kind=kind: bench.stream("handlers", rows=kind)[0]
+
+    def side(kind: str) -> Callable[[], Run]:
+        return lambda: bench.stream("handlers", rows=kind)[0]
+
+    sides = {"theirs": bench.recvlogical} | {kind: side(kind) for kind in KINDS.values()}
     runs = interleaved(sides, bench.pairs)
     return [
         compared(name, runs[kind], reference=RECVLOGICAL, theirs=runs["theirs"], note=f"rows as {kind}, one field read")

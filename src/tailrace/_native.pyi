@@ -1,4 +1,5 @@
-"""The whole boundary to Rust. Values and encoders of `crates/native`; no sockets loops, logging or configuration objects.
+"""The whole boundary to Rust. Values and encoders of `crates/native`; no sockets, loops, logging or configuration
+objects.
 
 Everything here releases the interpreter lock while it decodes, encodes, reads or spills. Sizes are bytes, LSNs are
 integers, times are microseconds since the Unix epoch where they are integers.
@@ -9,10 +10,36 @@ from datetime import datetime
 from os import PathLike
 from typing import Any, Final, Generic, Literal, final
 
-from typing_extensions import Buffer, TypeVar
+from typing_extensions import TypeVar
 
-RowT = TypeVar("RowT", default=Row)
-NewT = TypeVar("NewT")
+_RowT = TypeVar("_RowT", default=Row)
+_NewT = TypeVar("_NewT")
+
+__all__ = [
+    "ArrowStream",
+    "Batch",
+    "BatchBuilder",
+    "Change",
+    "Chunk",
+    "Column",
+    "CopyReader",
+    "CopyRows",
+    "DebeziumJson",
+    "Encoded",
+    "Mask",
+    "Message",
+    "PgOutput",
+    "Position",
+    "Relation",
+    "Rename",
+    "Row",
+    "Select",
+    "SnapshotMark",
+    "Table",
+    "UNCHANGED",
+    "Unchanged",
+    "__version__",
+]
 
 __version__: Final[str]
 
@@ -29,9 +56,9 @@ class Position:
     """A place in one totally ordered stream: `text` orders within `lineage`; only its source reads either.
 
     PostgreSQL: lineage `postgres/<system identifier>/<database>/<slot>`, text
-    `<LSN, 16 hex>.<phase>.<ordinal, 12 digits>/<timeline, 8 hex>/<end LSN, 16 hex>`. Phase 0 is a snapshot row, 1 progress
-    or a non-transactional message, 2 a row of the transaction whose commit record starts at LSN. Phase 1 at the
-    snapshot's consistent point says that the snapshot is complete. Ordered, hashable, picklable.
+    `<LSN, 16 hex>.<phase>.<ordinal, 12 digits>/<timeline, 8 hex>/<end LSN, 16 hex>`. Phase 0 is a snapshot row, 1
+    progress or a non-transactional message, 2 a row of the transaction whose commit record starts at LSN. Phase 1 at
+    the snapshot's consistent point says that the snapshot is complete. Ordered, hashable, picklable.
     """
 
     def __new__(cls, lineage: str, text: str) -> Position: ...
@@ -50,7 +77,7 @@ class Column:
     """One column: `type` is the portable type's name (`int4`, `numeric(12,2)`, `text`, `timestamptz`, `int4[]`, …)."""
 
     def __new__(
-        cls, name: str, type: str, *, native: str | None = None, nullable: bool = True, labels: Sequence[str] = ()
+        cls, name: str, type: str, *, native: str | None = None, nullable: bool = True, labels: Sequence[str] = ...
     ) -> Column: ...
     @property
     def name(self) -> str: ...
@@ -75,7 +102,7 @@ class Column:
 class Table:
     """One version of a table: immutable; DDL makes a new version. Equal when name, columns and key are equal."""
 
-    def __new__(cls, schema: str, name: str, columns: Sequence[Column], *, key: Sequence[str] = ()) -> Table: ...
+    def __new__(cls, schema: str, name: str, columns: Sequence[Column], *, key: Sequence[str] = ...) -> Table: ...
     @property
     def schema(self) -> str: ...
     @property
@@ -96,18 +123,20 @@ class Table:
 class Row(Mapping[str, Any]):
     """A read-only mapping of column name to Python value, decoded cell by cell on first use.
 
-    int, float, bool, str, bytes, Decimal, date, time, datetime (timestamptz aware in UTC, timestamp naive), timedelta-free
-    text for interval, UUID, list for arrays, decoded JSON kept as text (str). Infinite or out-of-range dates stay text.
-    Holds only the columns that the server sent: a key-only image has the key columns; an unsent TOAST cell is UNCHANGED.
+    int, float, bool, str, bytes, Decimal, date, time, datetime (timestamptz aware in UTC, timestamp naive),
+    timedelta-free text for interval, UUID, list for arrays, json and jsonb as `json.loads` reads them (`text()` has
+    every digit). Infinite or out-of-range dates stay text. Holds only the columns that the server sent: a key-only
+    image has the key columns; an unsent TOAST cell is UNCHANGED.
     """
 
     def __getitem__(self, name: str, /) -> Any: ...
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[str]: ...
-    def values_of(self, names: Sequence[str], /) -> tuple[Any, ...]:
+    def values_of(self, names: Sequence[str]) -> tuple[Any, ...]:
         """The values of these columns, in this order; KeyError for a column that was not sent."""
+    def get(self, key: str, default: Any = None, /) -> Any: ...  # type: ignore[override]
     def asdict(self) -> dict[str, Any]: ...
-    def text(self, name: str, /) -> str | Unchanged | None:
+    def text(self, name: str) -> str | Unchanged | None:
         """The cell as the server sent it."""
     def texts(self) -> dict[str, str | Unchanged | None]:
         """All cells as the server sent them: what `BatchBuilder` takes back."""
@@ -127,7 +156,7 @@ class Message:
     def transactional(self) -> bool: ...
 
 @final
-class Change(Generic[RowT]):
+class Change(Generic[_RowT]):
     """One row event, a read-only view into its batch. `position` is its own, unique, the same on every replay (I7)."""
 
     @property
@@ -139,10 +168,10 @@ class Change(Generic[RowT]):
     def key(self) -> Row | None:
         """The key columns after the change (before it, for a delete); None without a key."""
     @property
-    def before(self) -> RowT | None:
+    def before(self) -> _RowT | None:
         """The old image: all columns under replica identity full, the key columns when the key changed or on delete."""
     @property
-    def after(self) -> RowT | None: ...
+    def after(self) -> _RowT | None: ...
     @property
     def committed_at(self) -> datetime:
         """Commit time at the source, in UTC; for a snapshot row the time of the snapshot."""
@@ -156,11 +185,16 @@ class Change(Generic[RowT]):
     @property
     def origin(self) -> str | None:
         """The replication origin that the transaction came through, if any."""
-    def cast(self, convert: Callable[[Row], NewT], /) -> Change[NewT]:
-        """The same change with `before` (when complete) and `after` passed through `convert`, each once, at first access."""
+    @property
+    def truncate_options(self) -> tuple[bool, bool]:
+        """TRUNCATE's (cascade, restart identity)."""
+    def cast(self, convert: Callable[[Row], _NewT]) -> Change[_NewT]:
+        """The same change with `before` (when complete) and `after` passed through `convert`, each once, at first
+        access."""
     def replace(self, *, after: Mapping[str, Any] | None = None, before: Mapping[str, Any] | None = None) -> Change:
-        """A copy with other cells; columns not named keep theirs. KeyError for a column that the table does not have."""
-    def __class_getitem__(cls, item: Any, /) -> Any: ...
+        """A copy with other cells; columns not named keep theirs. KeyError for a column that the table does not
+        have."""
+    def __class_getitem__(cls, item: Any) -> Any: ...
 
 @final
 class SnapshotMark:
@@ -185,11 +219,11 @@ class Encoded:
     def __buffer__(self, flags: int, /) -> memoryview: ...
     @property
     def nbytes(self) -> int: ...
-    def topic(self, index: int, /) -> str: ...
-    def key(self, index: int, /) -> bytes | None: ...
-    def value(self, index: int, /) -> bytes | None: ...
-    def headers(self, index: int, /) -> list[tuple[str, bytes]]: ...
-    def change(self, index: int, /) -> int:
+    def topic(self, index: int) -> str: ...
+    def key(self, index: int) -> bytes | None: ...
+    def value(self, index: int) -> bytes | None: ...
+    def headers(self, index: int) -> list[tuple[str, bytes]]: ...
+    def change(self, index: int) -> int:
         """Index in the batch of the change that this record belongs to."""
 
 @final
@@ -208,8 +242,15 @@ class DebeziumJson:
 
 @final
 class ArrowStream:
-    """Record batches of one table, by the Arrow PyCapsule protocol; consumed once, one record batch a segment."""
+    """Record batches of one table, by the Arrow PyCapsule protocol; consumed once, one record batch a segment.
 
+    A batch of one segment is encoded by `Batch.arrow` itself, which then raises `Reject`. Otherwise segments are
+    encoded while the consumer pulls; a value that does not fit ends the stream with the consumer's own error, and
+    `raise_reject` gives the `Reject`.
+    """
+
+    def raise_reject(self) -> None:
+        """Raise the `Reject` that ended the stream early, if one did."""
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
     def __arrow_c_schema__(self) -> object: ...
 
@@ -241,45 +282,70 @@ class Batch:
         """Commit time of the last transaction; None for progress."""
     def segments(self) -> Iterator[Batch]:
         """One batch a segment (I5: a segment holds one version of each table). Their positions are this batch's."""
-    def json(self, profile: DebeziumJson, /) -> Iterator[Encoded]:
+    def json(self, profile: DebeziumJson) -> Iterator[Encoded]:
         """Encode for `profile`, one `Encoded` a segment; `Reject` for values that it cannot carry."""
-    def arrow(self, table: Table, /) -> ArrowStream:
+    def arrow(self, table: Table) -> ArrowStream:
         """The changes of this table version as typed columns (the row after the change; before it for deletes) and
         `_op` utf8, `_position` utf8, `_committed_at` timestamp[us, UTC], `_index` uint64 (index in this batch),
         `_unchanged` list<utf8> (names of the UNCHANGED columns, null when none). `Reject` for values out of range."""
-    def select(
-        self,
-        *,
-        tables: Collection[str] | None = None,
-        exclude_tables: Collection[str] = (),
-        columns: Collection[str] | None = None,
-        exclude_columns: Collection[str] = (),
-        ops: str | None = None,
-    ) -> Batch:
-        """Keep what matches: `schema.table` globs, `schema.table.column` globs (key columns always stay), op letters."""
-    def rename(self, names: Mapping[str, str], /) -> Batch:
-        """Give tables (`schema.table` to `schema.table`) and columns (`schema.table.column` to a name) other names."""
-    def mask(
-        self, columns: Collection[str], method: Literal["redact", "hash", "truncate"], /, *, salt: bytes = b"", length: int = 0
-    ) -> Batch:
-        """Mask cells of columns that match the globs, in every image and in the key: `redact` to null (empty text where
-        not nullable), `hash` to HMAC-SHA-256 of the text under `salt` in hex, `truncate` to `length` characters."""
     def latest(self) -> Batch:
-        """One folded change a key and segment window: op c/u become u when the row may exist, unchanged cells are filled
-        from earlier changes where possible; TRUNCATE and key changes are barriers. Apply its `segments()` in order: each
-        holds either changes of distinct keys of one table, or one barrier (op t, or a single op u that changes a key)."""
-    def without(self, indexes: Collection[int], /) -> Batch: ...
-    def only(self, indexes: Collection[int], /) -> Batch:
+        """One folded change a key and segment window: op c/u become u when the row may exist, unchanged cells are
+        filled from earlier changes where possible; TRUNCATE and key changes are barriers. Apply its `segments()` in
+        order: each holds either changes of distinct keys of one table, or one barrier (op t, or a single op u that
+        changes a key)."""
+    def without(self, indexes: Collection[int]) -> Batch: ...
+    def only(self, indexes: Collection[int]) -> Batch:
         """Just these changes; positions stay as they are."""
-    def with_changes(self, changes: Sequence[Change], /) -> Batch:
+    def with_changes(self, changes: Sequence[Change]) -> Batch:
         """The same positions with these changes in place of the present ones (what `map_changes` uses)."""
-    def with_arrow(self, table: Table, stream: object, /) -> Batch:
-        """Replace the changes of `table` by these Arrow rows, matched by `_index`; rows that are missing are dropped."""
+    def with_arrow(self, table: Table, stream: object) -> Batch:
+        """Replace the changes of `table` by these Arrow rows, matched by `_index`; rows that are missing are
+        dropped."""
     @staticmethod
-    def merge(batches: Sequence[Batch], /) -> list[Batch]:
+    def merge(batches: Sequence[Batch]) -> list[Batch]:
         """Join neighbours into as few batches as their snapshot marks allow; order is kept."""
     @staticmethod
-    def progress(position: Position, /) -> Batch: ...
+    def progress(position: Position) -> Batch: ...
+
+@final
+class Select:
+    """Keeps what matches: `schema.table` globs, `schema.table.column` globs (key columns always stay), op letters.
+
+    Like every transform object it keeps its plans: one table version always becomes the same new version.
+    """
+
+    def __new__(
+        cls,
+        *,
+        tables: Sequence[str] | None = None,
+        exclude_tables: Sequence[str] = ...,
+        columns: Sequence[str] | None = None,
+        exclude_columns: Sequence[str] = ...,
+        ops: str | None = None,
+    ) -> Select: ...
+    def __call__(self, batch: Batch, /) -> Batch: ...
+
+@final
+class Rename:
+    """Gives tables (`schema.table` to `schema.table`) and columns (`schema.table.column` to a name) other names."""
+
+    def __new__(cls, names: Mapping[str, str]) -> Rename: ...
+    def __call__(self, batch: Batch, /) -> Batch: ...
+
+@final
+class Mask:
+    """Masks cells of columns that match the globs, in every image and in the key: `redact` to null (empty text where
+    not nullable), `hash` to HMAC-SHA-256 of the text under `salt` in hex, `truncate` to `length` characters."""
+
+    def __new__(
+        cls,
+        columns: Sequence[str],
+        method: Literal["redact", "hash", "truncate"],
+        *,
+        salt: bytes = ...,
+        length: int = 0,
+    ) -> Mask: ...
+    def __call__(self, batch: Batch, /) -> Batch: ...
 
 @final
 class BatchBuilder:
@@ -310,16 +376,18 @@ class Chunk:
     @property
     def nbytes(self) -> int: ...
     @staticmethod
-    def of(messages: Sequence[bytes], /) -> Chunk: ...
+    def of(messages: Sequence[bytes]) -> Chunk: ...
     def __getitem__(self, index: int, /) -> bytes: ...
 
 @final
 class CopyReader:
-    """Drains a libpq connection in COPY OUT or COPY BOTH through libpq's own functions, the interpreter lock released."""
+    """Drains a libpq connection in COPY OUT or COPY BOTH through libpq's own functions, the interpreter lock
+    released."""
 
     def __new__(cls, libpq: str | PathLike[str], pgconn_ptr: int, *, frame_bytes_max: int) -> CopyReader: ...
-    def drain(self, bytes_max: int, /) -> Chunk:
-        """Take all that waits, up to `bytes_max`; never blocks. OSError with libpq's message when the connection broke."""
+    def drain(self, bytes_max: int) -> Chunk:
+        """Take all that waits, up to `bytes_max`; never blocks. OSError with libpq's message when the connection
+        broke."""
     @property
     def done(self) -> bool:
         """The server ended the COPY."""
@@ -358,10 +426,10 @@ class PgOutput:
         spill_dir: str | PathLike[str],
     ) -> PgOutput:
         """`start_after` is a saved position's text: transactions at or before it are dropped."""
-    def feed(self, chunk: Chunk | None, /) -> Relation | None:
+    def feed(self, chunk: Chunk | None) -> Relation | None:
         """Decode; stops at a Relation that must be described first: `describe` it and feed None to go on.
         ValueError names the message and offset that is not understood (I10); OSError when the spill limit is met."""
-    def describe(self, oid: int, table: Table, /) -> None:
+    def describe(self, oid: int, table: Table) -> None:
         """The table for a Relation: its columns must be the Relation's, in order."""
     def take(self) -> Batch | None:
         """Every transaction that is complete; None when there is none."""
@@ -400,7 +468,7 @@ class CopyRows:
         first_table: bool,
         segment_bytes: int,
     ) -> CopyRows: ...
-    def feed(self, chunk: Chunk, /) -> None: ...
+    def feed(self, chunk: Chunk) -> None: ...
     def take(self) -> Batch | None:
         """Complete rows so far; the first batch of a table carries `begin`."""
     def finish(self, *, last_table: bool) -> Batch:

@@ -37,7 +37,8 @@ class Positions(Protocol):
         ...
 
     def save(self, positions: Sequence[Position]) -> None:
-        """Make these positions durable before returning; `Fenced` when a newer epoch exists. Saving twice is harmless."""
+        """Make these positions durable before returning; `Fenced` when a newer epoch exists. Saving twice is
+        harmless."""
         ...
 
     def forget(self) -> None:
@@ -73,7 +74,8 @@ class Stream(Protocol):
         ...
 
     def confirm(self, positions: Sequence[Position]) -> None:
-        """These positions are durable: the server may forget what is before them. Cheap, idempotent, only advice (I2)."""
+        """These positions are durable: the server may forget what is before them. Cheap, idempotent, only advice
+        (I2)."""
         ...
 
     def release(self, lineages: Sequence[str]) -> None:
@@ -114,11 +116,11 @@ class Writer(Protocol):
     def write(self, batch: Batch) -> None:
         """Return only when the whole batch is durable. If it raises, the same changes come again (I4).
 
-        May raise `Reject` for changes that can never succeed: the pipeline parks them durably (I14) and offers the batch
-        again without them. An empty batch is progress: keep its positions, if this writer keeps any. When the sink is
-        `transactional`, the writer is a `Positions` too and stores `batch.positions` in the same transaction as the
-        rows, epoch checked (`Fenced`); its `save` then does nothing. `batch.snapshot.begin` of a new attempt tells
-        a table-like sink to forget rows of that table that an earlier attempt left (I15).
+        May raise `Reject` for changes that can never succeed: the pipeline parks them durably (I14) and offers the
+        batch again without them. An empty batch is progress: keep its positions, if this writer keeps any. When the
+        sink is `transactional`, the writer is a `Positions` too and stores `batch.positions` in the same transaction
+        as the rows, epoch checked (`Fenced`); its `save` then does nothing. `batch.snapshot.begin` of a new attempt
+        tells a table-like sink to forget rows of that table that an earlier attempt left (I15).
         """
         ...
 

@@ -71,12 +71,13 @@ class Fenced(Fatal):
 
 
 class Reject(TailraceError):
-    """Changes of the offered batch that can never succeed: index in the batch to reason (reasons hold no row values)."""
+    """Changes of the offered batch that can never succeed: index in the batch to reason (reasons hold no row
+    values)."""
 
     def __init__(self, reasons: Mapping[int, str]) -> None:
         super().__init__(f"{len(reasons)} change(s) rejected")
         self.reasons = dict(reasons)
 
 
-class EndOfStream(Exception):  # noqa: N818 - the end is not an error
+class EndOfStream(Exception):
     """A bounded stream has delivered everything up to its bound."""

@@ -2,12 +2,15 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pyo3::exceptions::{PyIndexError, PyTypeError};
+use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use tailrace_wire::batch as wire;
 use tailrace_wire::batch::{Part, Segment, SegmentBuilder};
+use tailrace_wire::error::Error;
+use tailrace_wire::transform;
 
+use crate::arrow::{self, ArrowStream};
 use crate::change::{Change, datetime};
 use crate::encode::{DebeziumJson, Encodings};
 use crate::error::raise;
@@ -120,6 +123,37 @@ impl Batch {
         let one = |part: &Part| Self::of(self.inner.with_parts(vec![part.clone()]));
         let batches: Vec<Self> = self.inner.parts().iter().map(one).collect();
         Ok(PyList::new(py, batches)?.try_iter()?.into_any())
+    }
+
+    /// The changes of a table version as Arrow record batches.
+    fn arrow(&self, py: Python<'_>, table: &Table) -> PyResult<ArrowStream> {
+        ArrowStream::new(py, &self.inner, &table.inner)
+    }
+
+    /// Replace the changes of `table` by Arrow rows.
+    fn with_arrow(&self, py: Python<'_>, table: &Table, stream: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let rows = arrow::import(stream)?;
+        let batch = py.detach(|| tailrace_wire::arrow::with_arrow(&self.inner, &table.inner, &rows));
+        batch.map(Self::of).map_err(|error| match error {
+            Error::Usage(message) => PyValueError::new_err(message),
+            other => raise(py, other),
+        })
+    }
+
+    /// One folded change a key.
+    fn latest(&self, py: Python<'_>) -> PyResult<Self> {
+        let folded = py.detach(|| tailrace_wire::fold::latest(&self.inner));
+        folded.map(Self::of).map_err(|error| raise(py, error))
+    }
+
+    fn without(&self, py: Python<'_>, indexes: Vec<usize>) -> PyResult<Self> {
+        let kept = py.detach(|| transform::without(&self.inner, &indexes));
+        kept.map(Self::of).map_err(|error| raise(py, error))
+    }
+
+    fn only(&self, py: Python<'_>, indexes: Vec<usize>) -> PyResult<Self> {
+        let kept = py.detach(|| transform::only(&self.inner, &indexes));
+        kept.map(Self::of).map_err(|error| raise(py, error))
     }
 
     /// The same positions with these changes.

@@ -1,5 +1,6 @@
 //! The PyO3 skin over `tailrace-wire`; nothing else knows Python. `_native.pyi` documents every class.
 
+mod arrow;
 mod batch;
 mod build;
 mod change;
@@ -9,6 +10,7 @@ mod error;
 mod libpq;
 mod row;
 mod table;
+mod transform;
 mod value;
 
 use pyo3::prelude::*;
@@ -18,6 +20,7 @@ use pyo3::prelude::*;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<arrow::ArrowStream>()?;
     module.add_class::<batch::Batch>()?;
     module.add_class::<build::BatchBuilder>()?;
     module.add_class::<change::Change>()?;
@@ -34,6 +37,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<table::Position>()?;
     module.add_class::<table::SnapshotMark>()?;
     module.add_class::<table::Table>()?;
+    module.add_class::<transform::Mask>()?;
+    module.add_class::<transform::Rename>()?;
+    module.add_class::<transform::Select>()?;
     module.add_class::<value::Unchanged>()?;
     module.add("UNCHANGED", value::unchanged(py)?)?;
     py.import("collections.abc")?.getattr("Mapping")?.call_method1("register", (module.getattr("Row")?,))?;

@@ -81,9 +81,9 @@ impl Row {
         }
     }
 
-    #[pyo3(signature = (name, default=None, /))]
-    fn get<'py>(&self, py: Python<'py>, name: &str, default: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
-        match self.find(name) {
+    #[pyo3(signature = (key, default=None, /))]
+    fn get<'py>(&self, py: Python<'py>, key: &str, default: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        match self.find(key) {
             Some((column, cell)) => self.value(py, column, cell),
             None => Ok(default.unwrap_or_else(|| py.None().into_bound(py))),
         }

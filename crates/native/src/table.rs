@@ -97,6 +97,18 @@ impl Column {
         PyTuple::new(py, &self.inner.labels)
     }
 
+    /// The Arrow type in `Batch.arrow`.
+    #[getter]
+    fn arrow(&self) -> String {
+        tailrace_wire::arrow::arrow_name(&self.inner)
+    }
+
+    /// The DuckDB type of the closed table of types.
+    #[getter]
+    fn duckdb(&self) -> String {
+        tailrace_wire::arrow::duckdb_type(&self.inner)
+    }
+
     fn __repr__(&self) -> String {
         format!("Column({:?}, {:?})", self.inner.name, self.inner.kind.to_string())
     }

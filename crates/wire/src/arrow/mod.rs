@@ -1,7 +1,10 @@
 //! Arrow record batches from segments, and cells from record batches. One record batch a segment and table version.
 
 mod cells;
+mod column;
 mod encoder;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use cells::with_arrow;

@@ -2,6 +2,8 @@
 
 mod builder;
 mod derived;
+#[cfg(test)]
+pub(crate) mod sample;
 mod segment;
 mod spill;
 mod tuple;

@@ -1,0 +1,71 @@
+"""The real Debezium engine as an oracle: what it writes for the same statements that Tailrace sees. Never compares.
+
+    with oracle.recording(start_debezium, database, decimal_handling_mode="string") as recording:
+        recording.snapshot              # the rows that were there, as Kafka records
+        ...                             # run the statements, with any other reader of the same database
+        recording.finish()              # what Debezium wrote for them
+
+Two readers of one database see the same LSNs, transaction ids and commit times, so nearly every byte must agree;
+`masked` blanks the few that are a reader's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+import psycopg
+
+from servers import debezium
+from servers.debezium import Record
+
+TIMEOUT_S = 90.0
+_MARKER = "public.oracle_marker"
+_OWN_TIMES = re.compile(rb'"ts_ms":\d+,"ts_us":\d+,"ts_ns":\d+\}$')
+_SNAPSHOT_SOURCE = re.compile(
+    rb'("ts_ms":)\d+(,"snapshot":)"(?:true|first|first_in_data_collection|last_in_data_collection|last)"(.*?"ts_us":)\d+'
+    rb'(,"ts_ns":)\d+(.*?"txId":)(?:\d+|null)(,"lsn":)\d+'
+)
+_SEQUENCE = re.compile(rb'"sequence":"\[[^]]*\]"')
+
+
+@dataclass(slots=True)
+class Recording:
+    """A running engine that has delivered its snapshot and streams."""
+
+    url: str
+    engine: debezium.Engine
+    snapshot: list[Record]
+
+    def finish(self) -> list[Record]:
+        """Everything that Debezium wrote for the statements since, tombstones included."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"INSERT INTO {_MARKER} VALUES (2)".encode())
+        return self.engine.until(_is_marker, timeout_s=TIMEOUT_S)[:-1]
+
+
+@contextmanager
+def recording(
+    start: Callable[..., AbstractContextManager[debezium.Engine]], url: str, **options: str
+) -> Iterator[Recording]:
+    """Start the engine on the database at `url` and let it take its snapshot; options with underscores for dots."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {_MARKER} (id int PRIMARY KEY)".encode())
+        connection.execute(f"INSERT INTO {_MARKER} VALUES (1)".encode())
+    settings = debezium.properties(url, slot_name="oracle", publication_name="oracle", **options)
+    with start(settings) as engine:
+        records = engine.until(lambda record: b'"snapshot":"last"' in (record.value or b""), timeout_s=TIMEOUT_S)
+        yield Recording(url, engine, [record for record in records if not _is_marker(record)])
+
+
+def masked(value: bytes) -> bytes:
+    """An envelope without what is a reader's own: when it was processed, and when and where its snapshot was taken."""
+    value = _OWN_TIMES.sub(b'"ts_ms":0,"ts_us":0,"ts_ns":0}', value)
+    value, snapshots = _SNAPSHOT_SOURCE.subn(rb'\g<1>0\g<2>"true"\g<3>0\g<4>0\g<5>0\g<6>0', value)
+    return _SEQUENCE.sub(b'"sequence":""', value) if snapshots else value
+
+
+def _is_marker(record: Record) -> bool:
+    return record.topic.endswith(_MARKER)

@@ -1,0 +1,123 @@
+"""Documents tell the truth: links lead somewhere, programs and commands run against a real server, examples are short.
+
+A program that does not end by itself (`app.run()`, `tailrace run`) has run when it printed something, or when its slot
+was confirmed beyond rows that were written meanwhile; then it is interrupted, as a user would, and must end cleanly.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.tidy import tree
+
+URL = "postgresql://localhost/shop"
+"""What documents and examples call their database: it stands for the test's own."""
+SHOP = """
+CREATE TABLE customers (id bigint PRIMARY KEY, name text NOT NULL);
+CREATE TABLE orders (
+    id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, customer_id bigint NOT NULL, amount numeric(12,2) NOT NULL,
+    status text NOT NULL DEFAULT 'new', note text, placed_at timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO customers SELECT i, 'customer ' || i FROM generate_series(1, 3) AS i;
+INSERT INTO orders (customer_id, amount) SELECT 1 + i % 3, i FROM generate_series(1, 5) AS i;
+"""
+PROGRAMS = ("tailrace",)
+"""Commands of console blocks that are run; others (make, git, pip) set up what the tests have already."""
+TIMEOUT_S = 60.0
+_BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s#]+)[^)]*\)")
+DOCUMENTS = [path for path in tree.files(".md") if "tests" not in path.parts]
+EXAMPLES = [path for path in tree.files(".py") if path.parent == tree.ROOT / "examples"]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One fenced block of a document."""
+
+    language: str
+    text: str
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=tree.shown)
+def test_links_lead_to_files_that_exist(document: Path) -> None:
+    targets = (target for target in _LINK.findall(document.read_text()) if "://" not in target)
+    missing = [target for target in targets if not (document.parent / target).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=tree.shown)
+def test_every_example_runs_against_a_real_server(example: Path, database: str, tmp_path: Path) -> None:
+    _prepare(database)
+    _run([sys.executable, "-c", example.read_text().replace(URL, database)], database, tmp_path)
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if _BLOCK.search(path.read_text())], ids=tree.shown)
+def test_programs_and_commands_of_documents_run(document: Path, database: str, tmp_path: Path) -> None:
+    _prepare(database)
+    for found in _BLOCK.finditer(document.read_text()):
+        block = Block(found[1], found[2].replace(URL, database))
+        if block.language == "python":
+            _run([sys.executable, "-c", block.text], database, tmp_path)
+        elif block.language == "toml":
+            (tmp_path / "shop.toml").write_text(block.text)
+        elif block.language == "console":
+            for line in block.text.splitlines():
+                command = line.removeprefix("$ ").split("#")[0].split()
+                if line.startswith("$ ") and command[0] in PROGRAMS:
+                    _run([str(Path(sys.executable).parent / command[0]), *command[1:]], database, tmp_path)
+
+
+def _prepare(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(SHOP.encode())
+
+
+def _run(command: list[str], database: str, folder: Path) -> None:
+    """Run until it ended or did its work, writing rows meanwhile; it must end cleanly and without a traceback."""
+    out, err = folder / "stdout", folder / "stderr"
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+    shown = command[-1] if "-c" in command else " ".join(command)
+    try:
+        _wait(process, database, out)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        code = process.wait(TIMEOUT_S)
+    finally:
+        process.kill()
+        process.wait()
+    said = err.read_text()
+    assert code in (0, 130), f"{shown}\nended with {code}:\n{said}"
+    assert "Traceback" not in said, f"{shown}\n{said}"
+
+
+def _wait(process: subprocess.Popen[bytes], database: str, out: Path) -> None:
+    """Return when the process has ended, has printed something, or has confirmed rows that were written here."""
+    deadline = time.monotonic() + TIMEOUT_S
+    mark: str | None = None
+    with psycopg.connect(database, autocommit=True) as connection:
+        while process.poll() is None and not out.stat().st_size:
+            assert time.monotonic() < deadline, "neither ended, nor printed, nor confirmed anything"
+            connection.execute("INSERT INTO orders (customer_id, amount) VALUES (1, 9.99), (2, 19.99)")
+            connection.execute("UPDATE orders SET status = 'paid' WHERE id = (SELECT max(id) FROM orders)")
+            connection.execute("DELETE FROM orders WHERE id = (SELECT max(id) - 1 FROM orders)")
+            if mark is None:
+                query = """SELECT pg_current_wal_lsn()::text FROM pg_replication_slots
+                           WHERE database = current_database() AND active LIMIT 1"""
+                row = connection.execute(query).fetchone()
+                mark = row[0] if row else None
+            elif connection.execute(
+                "SELECT 1 FROM pg_replication_slots WHERE database = current_database() AND confirmed_flush_lsn > %s",
+                [mark],
+            ).fetchone():
+                return
+            connection.execute("SELECT pg_sleep(0.1)")
