@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{ABSENT, Cell, Entry, OldImage, Op, Origin, Segment, SegmentBuilder, SnapshotFlag, Txn};
+use super::{
+    ABSENT, Batch, Cell, Entry, OldImage, Op, Origin, Part, RowRef, Segment, SegmentBuilder, SnapshotFlag, Txn,
+};
+use super::{OpenSegment, Settlement, SpillFile, SpillQuota};
 use crate::position::Phase;
 use crate::table::{Column, Table, Type};
 
@@ -22,6 +25,14 @@ impl Value {
             Null => Cell::Null,
             Unchanged => Cell::Unchanged,
             Self::Text(text) => Cell::Text(text.as_bytes()),
+        }
+    }
+
+    pub fn of(cell: Cell<'_>) -> Self {
+        match cell {
+            Cell::Null => Null,
+            Cell::Unchanged => Unchanged,
+            Cell::Text(text) => t(&String::from_utf8_lossy(text)),
         }
     }
 }
@@ -59,6 +70,17 @@ impl Row {
 
     pub fn truncate(table: &Arc<Table>) -> Self {
         Self { op: Op::Truncate, table: Arc::clone(table), old: None, new: None }
+    }
+
+    /// The change as it stands in a segment.
+    pub fn of(row: RowRef<'_>) -> Self {
+        let image = |tuple: super::Tuple<'_>| tuple.cells().map(Value::of).collect::<Vec<_>>();
+        Self {
+            op: row.op(),
+            table: Arc::clone(row.table().unwrap()),
+            old: row.before().map(|tuple| (row.entry().old_image, image(tuple))),
+            new: row.after().map(image),
+        }
     }
 }
 
@@ -98,4 +120,29 @@ pub fn segment(rows: &[Row], first: u64) -> Segment {
         builder.push(Entry { op, snapshot, old_image, flags, table, txn, old, new, ordinal, lsn });
     }
     builder.seal()
+}
+
+/// A batch of one transaction, cut into segments of `size` rows, in memory or in a spill file.
+pub fn batch(rows: &[Row], size: usize, spilled: bool) -> Batch {
+    let mut first = 0;
+    let mut parts = Vec::new();
+    let quota = SpillQuota::new(std::env::temp_dir(), u64::MAX);
+    let file = SpillFile::create(&quota).unwrap();
+    let settlement = Arc::new(Settlement { txn: txn(16), aborted: rustc_hash::FxHashSet::default() });
+    for rows in rows.chunks(size) {
+        let segment = segment(rows, first);
+        parts.push(if spilled {
+            let open: OpenSegment = file.append(segment).unwrap();
+            Part::Spilled(Arc::new(open.settle(&settlement, first)))
+        } else {
+            Part::Memory(Arc::new(segment))
+        });
+        first += rows.len() as u64;
+    }
+    Batch::new(parts, Vec::new(), None)
+}
+
+/// All changes of a batch.
+pub fn rows(batch: &Batch) -> Vec<Row> {
+    batch.parts().iter().flat_map(|part| part.load().unwrap().rows().map(Row::of).collect::<Vec<_>>()).collect()
 }

@@ -85,6 +85,14 @@ impl<'a> Tuple<'a> {
         self.len() == 0
     }
 
+    /// Its bytes as they lie in the arena: what [`super::SegmentBuilder::copy_tuple`] takes.
+    #[must_use]
+    pub fn raw(&self) -> &'a [u8] {
+        let mut cells = self.cells();
+        cells.by_ref().for_each(drop);
+        &self.bytes[..self.bytes.len() - cells.rest.len()]
+    }
+
     /// The cells in column order.
     #[must_use]
     pub fn cells(&self) -> Cells<'a> {
