@@ -1,0 +1,7 @@
+"""Where changes go, one folder a product. Never imports a driver: each does so when it is opened."""
+
+from tailrace.sink.duckdb import DuckDB, Existing
+from tailrace.sink.file import Compression, File
+from tailrace.sink.stdout import Stdout
+
+__all__ = ["Compression", "DuckDB", "Existing", "File", "Stdout"]

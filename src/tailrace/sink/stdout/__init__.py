@@ -1,0 +1,69 @@
+"""Prints changes as JSON Lines on standard output. Never keeps a position, never mixes logs into the data."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from tailrace.error import EndOfStream
+from tailrace.format import Format
+from tailrace.model import Batch, Finding, Limits, Severity
+
+__all__ = ["Stdout", "StdoutWriter"]
+
+tailrace_contract = 1
+_FD = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stdout:
+    """One line a record, as `docs/reference` describes; at-least-once, since a pipe cannot hold a position."""
+
+    format: Format = field(default_factory=Format)
+
+    kind: ClassVar[str] = "stdout"
+    transactional: ClassVar[bool] = False
+    table_like: ClassVar[bool] = False
+    truncate: ClassVar[bool] = True
+
+    def check(self) -> list[Finding]:
+        """Whether standard output is open."""
+        try:
+            os.fstat(_FD)
+        except OSError:
+            return [Finding(Severity.ERROR, "stdout", "standard output is closed")]
+        return [Finding(Severity.OK, "stdout", "standard output is open")]
+
+    def open(self, name: str, limits: Limits) -> StdoutWriter:
+        """Start to print for pipeline `name`; what Python still buffers for standard output goes first."""
+        sys.stdout.flush()
+        return StdoutWriter(name, self.format)
+
+
+class StdoutWriter:
+    """Writes whole buffers to file descriptor 1, past Python's own buffering. Used by the writer thread only."""
+
+    def __init__(self, name: str, format: Format) -> None:
+        self._profile = format.profile(name)
+
+    def write(self, batch: Batch) -> None:
+        """Hand the batch to the reader of standard output; `EndOfStream` when that reader is gone."""
+        for encoded in batch.json(self._profile):
+            try:
+                _write(memoryview(encoded))
+            except BrokenPipeError:
+                raise EndOfStream("the reader of standard output is gone") from None
+
+    def close(self) -> None:
+        """Nothing is held; closing twice is harmless (I12)."""
+
+
+def _write(view: memoryview) -> None:
+    while view:
+        try:
+            view = view[os.write(_FD, view) :]
+        except BlockingIOError:  # Whoever started us made the pipe non-blocking.
+            select.select([], [_FD], [])
