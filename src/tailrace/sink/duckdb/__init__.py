@@ -1,0 +1,90 @@
+"""Keeps tables in a DuckDB file equal to their sources, exactly once. Never reads what others wrote beside them.
+
+Tables with a key hold the current rows; tables without one are a log of changes with `_op`, `_position` and
+`_committed_at`. The position lies in `_tailrace.positions` and moves in the transaction of the rows.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar
+
+from tailrace.error import ConfigError
+from tailrace.model import Finding, Limits, Severity
+from tailrace.sink.duckdb.writer import DuckDBWriter
+
+__all__ = ["DuckDB", "Existing"]
+
+tailrace_contract = 1
+
+
+class Existing(StrEnum):
+    """What to do with a target table that holds rows which this pipeline did not write."""
+
+    REFUSE = "refuse"
+    """Stop before any row is touched."""
+    APPEND = "append"
+    """Keep them: the source's rows are merged in by key (or appended, where there is no key)."""
+    REPLACE = "replace"
+    """Drop the table and make it anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuckDB:
+    """A DuckDB database file. `schema` maps a schema of the source to one of the target; others keep their names.
+
+    `memory_limit` (DuckDB's spelling, such as "1GB") and `threads` bound DuckDB itself; it spills beside the file.
+    """
+
+    path: str | Path
+    schema: Mapping[str, str] | None = None
+    existing: Existing = Existing.REFUSE
+    memory_limit: str = "256MB"
+    threads: int = 2
+
+    kind: ClassVar[str] = "duckdb"
+    transactional: ClassVar[bool] = True
+    table_like: ClassVar[bool] = True
+    truncate: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.existing not in tuple(Existing):
+            names = ", ".join(f'"{value}"' for value in Existing)
+            raise ConfigError(f"sink.existing is {str(self.existing)!r}", hint=f"it can be {names}")
+        if self.threads < 1:
+            raise ConfigError(f"sink.threads is {self.threads}", hint="give 1 or more")
+        if str(self.path) in {"", ":memory:"}:
+            raise ConfigError(
+                "the DuckDB sink needs a file: a database in memory would lose the position", hint="give a path"
+            )
+
+    def check(self) -> list[Finding]:
+        """Whether the package is installed and the file can be written."""
+        path = Path(self.path)
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        findings = []
+        if importlib.util.find_spec("duckdb") is None:
+            findings.append(Finding(Severity.ERROR, "duckdb", "it is not installed", "pip install 'tailrace[duckdb]'"))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            findings.append(
+                Finding(Severity.ERROR, str(folder), "this user may not write here", f"chmod u+wx '{folder}'")
+            )
+        if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
+            findings.append(Finding(Severity.ERROR, str(path), "it is not a file that this user may write"))
+        return findings or [Finding(Severity.OK, str(path), "it can be written")]
+
+    def open(self, name: str, limits: Limits) -> DuckDBWriter:
+        """Open the file for pipeline `name`; `Retryable` while another process has it (DuckDB's own lock)."""
+        return DuckDBWriter(
+            Path(self.path),
+            name,
+            schemas=self.schema or {},
+            existing=str(self.existing),
+            memory_limit=self.memory_limit,
+            threads=self.threads,
+        )

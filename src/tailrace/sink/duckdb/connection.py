@@ -1,0 +1,93 @@
+"""Opens a DuckDB file and says in our words what DuckDB's errors mean. Never lets a row value into a message."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailrace.error import ConfigError, Fatal, Retryable, TailraceError
+from tailrace.sink.duckdb.sql import literal
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["connect", "explained"]
+
+
+def connect(path: Path, *, memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
+    """Open the file, alone (DuckDB locks it), and bound what DuckDB may use.
+
+    `Retryable` while another process has it, `ConfigError` without the package or for settings DuckDB does not know.
+    """
+    try:
+        import duckdb
+    except ImportError:
+        raise ConfigError(
+            "the DuckDB sink needs a package that is not installed", hint="pip install 'tailrace[duckdb]'"
+        ) from None
+    with explained(path):
+        connection = duckdb.connect(str(path))
+    try:
+        # Set one by one: a file that this process has open already (a second pipeline) refuses another configuration.
+        connection.execute(f"SET memory_limit = {literal(memory_limit)}")
+        connection.execute(f"SET threads = {threads}")
+        connection.execute("SET preserve_insertion_order = false")
+        connection.execute("SET autoinstall_known_extensions = false")
+    except duckdb.Error as error:
+        connection.close()
+        raise ConfigError(f"{path}: {_first_line(error)}", hint='memory_limit is, for example, "512MB"') from None
+    return connection
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn DuckDB's errors of the block into ours."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise _explain(error, path) from None
+
+
+def _explain(error: duckdb.Error, path: Path) -> TailraceError:
+    import duckdb
+
+    line = _first_line(error)
+    if isinstance(error, duckdb.IOException):
+        return _explain_io(line, path)
+    if isinstance(error, duckdb.ConnectionException):
+        return ConfigError(f"cannot open {path}: {line}", hint="open it with the same settings in this process")
+    if isinstance(error, duckdb.TransactionException):
+        return Retryable(f"DuckDB could not commit to {path}: {line}", hint="another writer of this process was first")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return Fatal(f"DuckDB ran out of its memory limit on {path}", hint="give the sink a larger memory_limit")
+    if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.DependencyException):
+        return Fatal(f"DuckDB refused a statement on {path}: {line}", hint="compare the target table with its source")
+    # What is left (conversion, constraint, range) would name values of rows.
+    return Fatal(
+        f"DuckDB refused rows for {path}: {type(error).__name__}",
+        hint="compare types and constraints of the target table with its source",
+    )
+
+
+def _explain_io(line: str, path: Path) -> TailraceError:
+    if "Could not set lock" in line:
+        holder = line.partition("(PID ")[2].partition(")")[0]
+        by = f" by process {holder}" if holder else ""
+        return Retryable(
+            f"{path} is in use{by}: DuckDB lets one process at a time write", hint="stop the other process"
+        )
+    if "No space left" in line or "File too large" in line or "quota" in line.lower():
+        return Retryable(
+            f"cannot write {path}: the disk is full", hint="free some space; the saved position has not moved"
+        )
+    if "not a valid DuckDB" in line:
+        return Fatal(f"{path} is not a DuckDB database", hint="give the path of a database, or of a file to create")
+    return Retryable(f"DuckDB cannot read or write {path}: {line}", hint="check the disk, and who may write there")
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,145 @@
+"""What the sink knows about itself, in the schema `_tailrace`: positions, epochs, target tables. Never moves rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tailrace.error import Fenced
+from tailrace.model import Position
+from tailrace.sink.duckdb.sql import qualified
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["Ledger", "Record"]
+
+_SCHEMA = """
+CREATE SCHEMA IF NOT EXISTS _tailrace;
+CREATE TABLE IF NOT EXISTS _tailrace.positions (
+    pipeline VARCHAR NOT NULL, lineage VARCHAR NOT NULL, epoch BIGINT NOT NULL, position VARCHAR,
+    saved_at TIMESTAMP WITH TIME ZONE
+);
+CREATE TABLE IF NOT EXISTS _tailrace.targets (
+    pipeline VARCHAR NOT NULL, "schema" VARCHAR NOT NULL, name VARCHAR NOT NULL, key VARCHAR[] NOT NULL,
+    shared BOOLEAN NOT NULL, attempt VARCHAR, staged BOOLEAN NOT NULL
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is remembered of a target table: a log of changes when `key` is empty; `shared` with others' rows.
+
+    `attempt` is the snapshot that filled it last; `staged` while the rows of that snapshot wait beside the table.
+    """
+
+    schema: str
+    name: str
+    key: tuple[str, ...]
+    shared: bool
+    attempt: str | None = None
+    staged: bool = False
+
+    @property
+    def target(self) -> str:
+        """The table, as SQL."""
+        return qualified(self.schema, self.name)
+
+    @property
+    def beside(self) -> tuple[str, str]:
+        """Schema and name of the table where a snapshot waits."""
+        return "_tailrace", f"snapshot of {self.schema}.{self.name}"
+
+    @property
+    def stage(self) -> str:
+        """The table where a snapshot waits, as SQL."""
+        return qualified(*self.beside)
+
+
+class Ledger:
+    """The rows of one pipeline in the schema `_tailrace`. Every method runs in the transaction of its caller."""
+
+    def __init__(self, connection: DuckDBPyConnection, pipeline: str) -> None:
+        self._connection = connection
+        self._pipeline = pipeline
+        self._epochs: dict[str, int] = {}
+
+    def create(self) -> None:
+        """Make the schema and its tables where they are missing."""
+        self._connection.execute(_SCHEMA)
+
+    def positions(self) -> dict[str, Position | None]:
+        """Every lineage that was claimed, with its saved position."""
+        rows = self._connection.execute(
+            "SELECT lineage, position FROM _tailrace.positions WHERE pipeline = ?", [self._pipeline]
+        ).fetchall()
+        return {lineage: Position(lineage, text) if text is not None else None for lineage, text in rows}
+
+    def claim(self, lineage: str) -> int:
+        """Record a new epoch and return it; it counts once the caller, having committed, calls `hold`."""
+        found = self._connection.execute(
+            "UPDATE _tailrace.positions SET epoch = epoch + 1 WHERE pipeline = ? AND lineage = ? RETURNING epoch",
+            [self._pipeline, lineage],
+        ).fetchall()
+        if found:
+            return int(found[0][0])
+        self._connection.execute(
+            "INSERT INTO _tailrace.positions VALUES (?, ?, 1, NULL, NULL)", [self._pipeline, lineage]
+        )
+        return 1
+
+    def hold(self, lineage: str, epoch: int) -> None:
+        """From now on positions of `lineage` are saved under `epoch`."""
+        self._epochs[lineage] = epoch
+
+    def save(self, positions: Sequence[Position]) -> None:
+        """Move the positions on; `Fenced` when another epoch lies there."""
+        for position in positions:
+            moved = self._connection.execute(
+                "UPDATE _tailrace.positions SET position = ?, saved_at = now() "
+                "WHERE pipeline = ? AND lineage = ? AND epoch = ? RETURNING epoch",
+                [position.text, self._pipeline, position.lineage, self._epochs.get(position.lineage, 0)],
+            ).fetchall()
+            if not moved:
+                raise Fenced(
+                    f"another process has claimed {position.lineage} of the pipeline {self._pipeline!r} since",
+                    hint="let that one go on; this one stops",
+                )
+
+    def moves(self, positions: Sequence[Position]) -> bool:
+        """Whether any of these is not where its lineage is saved: dead letters that are replayed do not move it."""
+        saved = self.positions()
+        return any(saved.get(position.lineage) != position for position in positions)
+
+    def forget(self) -> None:
+        """Remove every claim and position; target tables and what is known of them stay."""
+        self._connection.execute("DELETE FROM _tailrace.positions WHERE pipeline = ?", [self._pipeline])
+
+    def records(self) -> list[Record]:
+        """The target tables of this pipeline."""
+        rows = self._connection.execute(
+            'SELECT "schema", name, key, shared, attempt, staged FROM _tailrace.targets WHERE pipeline = ?',
+            [self._pipeline],
+        ).fetchall()
+        return [Record(schema, name, tuple(key), *rest) for schema, name, key, *rest in rows]
+
+    def record(self, record: Record) -> None:
+        """Remember this of its table, in place of what was known."""
+        self._connection.execute(
+            'DELETE FROM _tailrace.targets WHERE pipeline = ? AND "schema" = ? AND name = ?',
+            [self._pipeline, record.schema, record.name],
+        )
+        self._connection.execute(
+            "INSERT INTO _tailrace.targets VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                self._pipeline,
+                record.schema,
+                record.name,
+                list(record.key),
+                record.shared,
+                record.attempt,
+                record.staged,
+            ],
+        )

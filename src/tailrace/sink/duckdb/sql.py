@@ -1,0 +1,125 @@
+"""DuckDB's SQL: the one function that quotes names, and the statements that move rows. Never runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+__all__ = [
+    "INCOMING",
+    "LOG",
+    "MOVED",
+    "STAGE",
+    "add_column",
+    "create_table",
+    "delete",
+    "fill",
+    "insert",
+    "keep",
+    "literal",
+    "qualified",
+    "quote",
+    "select_into",
+    "stage",
+    "widen_column",
+]
+
+INCOMING: Final = "_tailrace_incoming"
+"""The Arrow stream of one segment, registered."""
+STAGE: Final = "_tailrace_stage"
+"""A temporary table: the rows of one segment, one a key."""
+MOVED: Final = "_tailrace_moved"
+"""A temporary table: the key that a row had before an update of its key."""
+LOG: Final = (("_op", "VARCHAR"), ("_position", "VARCHAR"), ("_committed_at", "TIMESTAMP WITH TIME ZONE"))
+"""What a table without a key has beside the source's columns."""
+
+Typed = Sequence[tuple[str, str]]
+"""Column names with DuckDB types."""
+
+
+def quote(name: str) -> str:
+    """An identifier, whatever it holds."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def qualified(schema: str, name: str) -> str:
+    """A table's name with its schema."""
+    return f"{quote(schema)}.{quote(name)}"
+
+
+def create_table(target: str, columns: Typed) -> str:
+    """Every column may be null: a target outlives the constraints of its source."""
+    return f"CREATE TABLE {target} ({', '.join(f'{quote(name)} {type}' for name, type in columns)})"
+
+
+def add_column(target: str, name: str, type: str) -> str:
+    """Add a column to `target`; rows that are there get null."""
+    return f"ALTER TABLE {target} ADD COLUMN {quote(name)} {type}"
+
+
+def widen_column(target: str, name: str, type: str) -> str:
+    """Give a column of `target` a type that holds all its values."""
+    return f"ALTER TABLE {target} ALTER COLUMN {quote(name)} TYPE {type}"
+
+
+def insert(target: str, columns: Typed, source: str, *, where: str = "") -> str:
+    """Copy `columns` of `source` into `target`, cast to their types."""
+    cast = ", ".join(f"{quote(name)}::{type}" for name, type in columns)
+    return f"INSERT INTO {target} ({_names(columns)}) SELECT {cast} FROM {source}{where and ' WHERE ' + where}"
+
+
+def select_into(temporary: str, columns: Typed) -> str:
+    """Materialize `columns` of what is incoming as a temporary table."""
+    cells = ", ".join(f"{quote(name)}::{type} AS {quote(name)}" for name, type in columns)
+    return f"CREATE OR REPLACE TEMP TABLE {temporary} AS SELECT {cells} FROM {INCOMING}"
+
+
+def stage(columns: Typed, extra: Typed) -> str:
+    """Materialize what is incoming, since a stream can be read once; `extra` columns wait to be filled."""
+    cells = [f"{quote(name)}::{type} AS {quote(name)}" for name, type in columns]
+    cells += [f"NULL::{type} AS {quote(name)}" for name, type in extra]
+    return f"CREATE OR REPLACE TEMP TABLE {STAGE} AS SELECT {', '.join(cells)}, _op, _unchanged, _index FROM {INCOMING}"
+
+
+def fill(target: str, key: Sequence[str], *, moved: bool, unchanged: Iterable[str], extra: Typed) -> str:
+    """Take cells that were not sent, and the `extra` columns, from the target's row of the same key (of the key in
+    `MOVED`, when the update `moved` its row).
+
+    A row that was found loses its `_unchanged`: what keeps it has no row to take cells from.
+    """
+    cells = [
+        f"{quote(name)} = CASE WHEN list_contains(s._unchanged, {literal(name)}) "
+        f"THEN o.{quote(name)} ELSE s.{quote(name)} END"
+        for name in unchanged
+    ]
+    cells += [f"{quote(name)} = o.{quote(name)}" for name, _ in extra]
+    tables, match = (f"{target} AS o, {MOVED} AS m", "m") if moved else (f"{target} AS o", "s")
+    return (
+        f"UPDATE {STAGE} AS s SET {', '.join([*cells, '_unchanged = NULL'])} FROM {tables} "
+        f"WHERE {_match('o', match, key)}"
+    )
+
+
+def keep(target: str, stage: str, *, key: Sequence[str], extra: Typed) -> tuple[str, ...]:
+    """Give a snapshot that waits in `stage` the `extra` columns, as the target's rows of the same keys have them."""
+    adds = [add_column(stage, name, type) for name, type in extra]
+    cells = ", ".join(f"{quote(name)} = o.{quote(name)}" for name, _ in extra)
+    return (*adds, f"UPDATE {stage} AS s SET {cells} FROM {target} AS o WHERE {_match('o', 's', key)}")
+
+
+def delete(target: str, source: str, key: Sequence[str]) -> str:
+    """Remove the target's rows whose key is in `source`."""
+    return f"DELETE FROM {target} AS o USING {source} AS s WHERE {_match('o', 's', key)}"
+
+
+def _match(left: str, right: str, key: Sequence[str]) -> str:
+    return " AND ".join(f"{left}.{quote(name)} = {right}.{quote(name)}" for name in key)
+
+
+def _names(columns: Typed) -> str:
+    return ", ".join(quote(name) for name, _ in columns)
+
+
+def literal(text: str) -> str:
+    """A string constant."""
+    return "'" + text.replace("'", "''") + "'"

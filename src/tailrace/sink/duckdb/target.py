@@ -1,0 +1,214 @@
+"""Makes and evolves the target tables, and refuses what is not ours. Never touches a row that it may not.
+
+A column that is missing is added, one that became wider is widened, one that the source dropped stays; any other
+difference stops the pipeline before a row is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from tailrace.error import Fatal
+from tailrace.model import Table
+from tailrace.sink.duckdb import sql
+from tailrace.sink.duckdb.ledger import Ledger, Record
+from tailrace.sink.duckdb.widen import fits
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["Target", "Targets"]
+
+_RESERVED = {"_op", "_position", "_committed_at", "_index", "_unchanged"}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One version of a source's table, and the table that holds it. Types are those of the target."""
+
+    source: Table
+    record: Record
+    columns: tuple[tuple[str, str], ...]
+    extra: tuple[tuple[str, str], ...]
+    """Columns of the target that the source does not have (any more)."""
+
+    @property
+    def stored(self) -> tuple[tuple[str, str], ...]:
+        """The columns that an insert fills from an Arrow stream: a log has more than its source."""
+        return self.columns if self.record.key else (*self.columns, *sql.LOG)
+
+
+class Targets:
+    """The target tables of one pipeline. Every method runs in the transaction of its caller."""
+
+    def __init__(
+        self, connection: DuckDBPyConnection, ledger: Ledger, *, schemas: Mapping[str, str], existing: str
+    ) -> None:
+        self._connection = connection
+        self._ledger = ledger
+        self._schemas = schemas
+        self._existing = existing
+        self._records: dict[tuple[str, str], Record] | None = None
+        self._ready: dict[tuple[str, str], Target] = {}
+        self._types: dict[str, str] = {}
+
+    def roll_back(self) -> None:
+        """Forget what a transaction that failed has seen."""
+        self._records = None
+        self._ready.clear()
+
+    @property
+    def staged(self) -> list[Record]:
+        """Tables whose snapshot waits beside them."""
+        return [record for record in self._known().values() if record.staged]
+
+    def prepare(self, table: Table, *, attempt: str | None = None) -> Target:
+        """The target of `table`, made or evolved to hold it; with a new snapshot `attempt`, made ready to be filled.
+
+        `Fatal` when it may not be touched or cannot follow; nothing was written then.
+        """
+        schema = self._schemas.get(table.schema, table.schema)
+        ready = self._ready.get((schema, table.name))
+        if ready is not None and ready.source == table and attempt in {None, ready.record.attempt}:
+            return ready
+        _check_names(table)
+        record = self._known().get(_fold(schema, table.name))
+        fresh = attempt is not None and (record is None or record.attempt != attempt)
+        record, columns = self._own(table, Record(schema, table.name, table.key, False), record, fresh=fresh)
+        if fresh:
+            shared = record.shared and self._existing != "replace"
+            record = self._begin(replace(record, attempt=attempt, shared=shared, staged=shared))
+        target = self._evolve(table, record, columns)
+        if fresh and record.staged:
+            self._connection.execute(f"DROP TABLE IF EXISTS {record.stage}")
+            self._connection.execute(sql.create_table(record.stage, target.stored))
+        self._ready[schema, table.name] = target
+        return target
+
+    def remember(self, record: Record) -> None:
+        """Keep `record` in place of what was known of its table."""
+        self._ledger.record(record)
+        self._known()[_fold(record.schema, record.name)] = record
+        self._ready.pop((record.schema, record.name), None)
+
+    def _begin(self, record: Record) -> Record:
+        """Clear what an earlier attempt left (I15): the table if all of it is ours, else what waits beside others'."""
+        for other in self.staged:
+            if other.attempt != record.attempt:
+                self._connection.execute(f"DROP TABLE IF EXISTS {other.stage}")
+                self.remember(replace(other, staged=False))
+        if not record.shared:
+            self._connection.execute(f"TRUNCATE {record.target}")
+        self.remember(record)
+        return record
+
+    def _own(
+        self, table: Table, new: Record, record: Record | None, *, fresh: bool
+    ) -> tuple[Record, dict[str, tuple[str, str]]]:
+        """The record of the table and its columns; makes it where it is missing, refuses what is not ours."""
+        columns = self._columns(new.schema, new.name)
+        if record is not None and columns:
+            if bool(record.key) != bool(new.key):
+                was = "rows by key" if record.key else "a log of changes, without a key"
+                raise Fatal(
+                    f"{table} has {'a' if new.key else 'no'} key now, but {new.target} holds {was}",
+                    hint=f"drop or rename {new.target}, then start again with a snapshot: tailrace reset",
+                )
+            if record.key != new.key:
+                record = replace(record, key=new.key)
+                self.remember(record)
+            return record, columns
+        if record is not None and not fresh:
+            raise Fatal(
+                f"the target table {new.target} of {table} is gone",
+                hint="restore it, or start again with a snapshot: tailrace reset",
+            )
+        if columns and self._connection.execute(f"SELECT 1 FROM {new.target} LIMIT 1").fetchall():
+            if self._existing == "refuse":
+                raise Fatal(
+                    f"the target table {new.target} holds rows that this pipeline did not write",
+                    hint='set existing = "append" to keep them, or existing = "replace" to drop them',
+                )
+            if self._existing == "append":
+                new = replace(new, shared=True)
+            else:
+                self._connection.execute(f"DROP TABLE {new.target}")
+                columns = {}
+        if not columns:
+            self._create(table, new)
+            columns = self._columns(new.schema, new.name)
+        self.remember(new)
+        return new, columns
+
+    def _create(self, table: Table, record: Record) -> None:
+        columns = [(column.name, column.duckdb) for column in table.columns]
+        self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {sql.quote(record.schema)}")
+        self._connection.execute(sql.create_table(record.target, columns if record.key else [*columns, *sql.LOG]))
+
+    def _evolve(self, table: Table, record: Record, present: Mapping[str, tuple[str, str]]) -> Target:
+        """Add and widen columns until the target holds every value of `table`."""
+        wanted = [(column.name, self._canonical(column.duckdb)) for column in table.columns]
+        columns = []
+        for name, type in wanted if record.key else [*wanted, *sql.LOG]:
+            held = present.get(name.lower())
+            if held is None:
+                self._connection.execute(sql.add_column(record.target, name, type))
+            elif fits(type, held[1]):
+                type = held[1]
+            elif fits(held[1], type):
+                self._connection.execute(sql.widen_column(record.target, name, type))
+            else:
+                raise Fatal(
+                    f"the column {name} of {table} is {type} now, but {held[1]} in {record.target}",
+                    hint=f"rename or drop the column in {record.target}; then Tailrace adds it with its new type",
+                )
+            columns.append((name, type))
+        ours = {name.lower() for name, _ in columns}
+        extra = tuple(column for folded, column in present.items() if folded not in ours)
+        return Target(table, record, tuple(columns[: len(wanted)]), extra)
+
+    def extra(self, record: Record) -> list[tuple[str, str]]:
+        """Columns of the target that the snapshot waiting beside it does not have."""
+        stage = self._columns(*record.beside)
+        return [column for folded, column in self._columns(record.schema, record.name).items() if folded not in stage]
+
+    def _known(self) -> dict[tuple[str, str], Record]:
+        if self._records is None:
+            self._records = {_fold(record.schema, record.name): record for record in self._ledger.records()}
+        return self._records
+
+    def _columns(self, schema: str, name: str) -> dict[str, tuple[str, str]]:
+        """Name and type of each column by its name in lower case (DuckDB ignores case); empty without a table."""
+        rows = self._connection.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE database_name = current_database() "
+            "AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?) ORDER BY column_index",
+            [schema, name],
+        ).fetchall()
+        return {name.lower(): (name, type) for name, type in rows}
+
+    def _canonical(self, type: str) -> str:
+        """The type as DuckDB itself prints it."""
+        if type not in self._types:
+            [[canonical]] = self._connection.execute(f"SELECT typeof(NULL::{type})").fetchall()
+            self._types[type] = str(canonical)
+        return self._types[type]
+
+
+def _fold(schema: str, name: str) -> tuple[str, str]:
+    return schema.lower(), name.lower()
+
+
+def _check_names(table: Table) -> None:
+    """Refuse columns that DuckDB, which ignores case, would take for one another or for ours."""
+    seen: set[str] = set()
+    for column in table.columns:
+        folded = column.name.lower()
+        if folded in seen or folded in _RESERVED:
+            other = "a column that Tailrace adds" if folded in _RESERVED else "another column"
+            raise Fatal(
+                f"DuckDB takes the column {column.name} of {table} for {other}: it ignores case",
+                hint="give it another name with a rename transform, or leave it out with select",
+            )
+        seen.add(folded)

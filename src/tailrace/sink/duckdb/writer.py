@@ -1,0 +1,230 @@
+"""Writes batches into DuckDB, each in one transaction with its positions. Never holds rows in Python.
+
+The rows of a segment go through one temporary table, since an Arrow stream can be read once: the keys are deleted from
+the target, then the rows inserted. No index is kept: docs/design tells what was measured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailrace import durable
+from tailrace._native import ArrowStream, BatchBuilder
+from tailrace.error import Reject, Retryable
+from tailrace.model import Batch, Change, Position, SnapshotMark
+from tailrace.sink.duckdb import sql
+from tailrace.sink.duckdb.connection import connect, explained
+from tailrace.sink.duckdb.ledger import Ledger
+from tailrace.sink.duckdb.target import Target, Targets
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+__all__ = ["DuckDBWriter"]
+
+
+class DuckDBWriter:
+    """An open DuckDB sink and its `Positions`. Used by the writer thread; `claim` and `known` come before any batch."""
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        *,
+        schemas: Mapping[str, str],
+        existing: str,
+        memory_limit: str,
+        threads: int,
+    ) -> None:
+        self._path = path
+        durable.make_folder(path.absolute().parent)
+        self._connection: DuckDBPyConnection | None = connect(path, memory_limit=memory_limit, threads=threads)
+        self._ledger = Ledger(self._connection, name)
+        self._targets = Targets(self._connection, self._ledger, schemas=schemas, existing=existing)
+        with self._transaction():
+            self._ledger.create()
+
+    def known(self) -> Mapping[str, Position | None]:
+        """Every lineage that this pipeline claimed in the file, with its position."""
+        with self._transaction():
+            return self._ledger.positions()
+
+    def claim(self, lineage: str) -> Position | None:
+        """Record a new epoch for `lineage` in the file; return its position."""
+        with self._transaction():
+            epoch = self._ledger.claim(lineage)
+            position = self._ledger.positions()[lineage]
+        self._ledger.hold(lineage, epoch)
+        return position
+
+    def save(self, positions: Sequence[Position]) -> None:
+        """Does nothing: `write` saved them with the rows."""
+
+    def forget(self) -> None:
+        """Remove every claim and position. Tables stay; the next snapshot clears them."""
+        with self._transaction():
+            self._ledger.forget()
+
+    def close(self) -> None:
+        """Close the file; closing twice is harmless (I12)."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def write(self, batch: Batch) -> None:
+        """Make the rows and the positions of `batch` durable in one transaction; on any failure none of them are."""
+        with self._transaction():
+            mark = batch.snapshot
+            if mark is not None:
+                self._load(batch, mark)
+            else:
+                if self._targets.staged and self._ledger.moves(batch.positions):
+                    self._merge_snapshots()
+                for table in batch.tables:
+                    self._targets.prepare(table)
+                self._append(batch)
+                self._upsert(batch)
+            self._ledger.save(batch.positions)
+
+    def _load(self, batch: Batch, mark: SnapshotMark) -> None:
+        """Snapshot rows: nothing of theirs is in the target, which was cleared when the attempt began."""
+        for table in batch.tables or (mark.table,):
+            target = self._targets.prepare(table, attempt=mark.attempt)
+            into = target.record.stage if target.record.staged else target.record.target
+            if batch:
+                self._read(batch.arrow(table), sql.insert(into, target.stored, sql.INCOMING))
+
+    def _merge_snapshots(self) -> None:
+        """The snapshot is complete: what waited beside tables with others' rows goes in."""
+        for record in self._targets.staged:
+            extra = self._targets.extra(record)
+            if record.key:
+                for statement in sql.keep(record.target, record.stage, key=record.key, extra=extra) if extra else ():
+                    self._execute(statement)
+                self._execute(sql.delete(record.target, record.stage, record.key))
+            self._execute(f"INSERT INTO {record.target} BY NAME FROM {record.stage}")
+            self._execute(f"DROP TABLE {record.stage}")
+            self._targets.remember(replace(record, staged=False))
+
+    def _append(self, batch: Batch) -> None:
+        """Changes of tables without a key: one row each."""
+        if all(table.key for table in batch.tables):
+            return
+        for segment in batch.segments():
+            for table in segment.tables:
+                if not table.key:
+                    target = self._targets.prepare(table)
+                    with _indexes_of(batch, segment):
+                        self._read(segment.arrow(table), sql.insert(target.record.target, target.stored, sql.INCOMING))
+
+    def _upsert(self, batch: Batch) -> None:
+        """Changes of tables with a key, folded to one a key."""
+        if not any(table.key for table in batch.tables):
+            return
+        for segment in batch.latest().segments():
+            for table in segment.tables:
+                if table.key:
+                    with _indexes_of(batch, segment):
+                        self._apply(segment, self._targets.prepare(table))
+
+    def _apply(self, segment: Batch, target: Target) -> None:
+        """One part of a folded batch: changes of distinct keys, or a TRUNCATE, or an update of a key."""
+        table, record = target.source, target.record
+        first = segment[0]
+        if first.op == "t":
+            self._execute(f"TRUNCATE {record.target}")
+            return
+        moved = len(segment) == 1 and _moves(first)
+        if moved:
+            cells = [(name, type) for name, type in target.columns if name in table.key]
+            self._read(_old_key(first), sql.select_into(sql.MOVED, cells))
+        self._read(segment.arrow(table), sql.stage(target.columns, target.extra))
+        self._fill(target, moved=moved)
+        for source in (sql.MOVED, sql.STAGE) if moved else (sql.STAGE,):
+            self._execute(sql.delete(record.target, source, table.key))
+        self._execute(sql.insert(record.target, (*target.columns, *target.extra), sql.STAGE, where="_op <> 'd'"))
+
+    def _fill(self, target: Target, *, moved: bool) -> None:
+        """Give staged rows what was not sent; `Reject` for those that the target has no row to take it from."""
+        [[unchanged]] = self._execute(f"SELECT list_distinct(flatten(list(_unchanged))) FROM {sql.STAGE}").fetchall()
+        if not unchanged and not target.extra:
+            return
+        fill = sql.fill(target.record.target, target.source.key, moved=moved, unchanged=unchanged, extra=target.extra)
+        self._execute(fill)
+        lost = self._execute(f"SELECT _index FROM {sql.STAGE} WHERE _unchanged IS NOT NULL AND _op <> 'd'").fetchall()
+        if lost:
+            reason = f"the update did not send all columns, and {target.record.target} has no row to take them from"
+            raise Reject({int(index): reason for (index,) in lost})
+
+    def _read(self, stream: ArrowStream, statement: str) -> None:
+        """Run a statement that reads `stream` as the table `INCOMING`; `Reject` for what Arrow cannot hold."""
+        import duckdb
+
+        connection = self._open()
+        connection.register(sql.INCOMING, stream)
+        try:
+            connection.execute(statement)
+        except duckdb.Error:
+            stream.raise_reject()
+            raise
+        finally:
+            with contextlib.suppress(duckdb.TransactionException):  # Refused in a transaction that has failed.
+                connection.unregister(sql.INCOMING)
+
+    def _execute(self, statement: str) -> DuckDBPyConnection:
+        return self._open().execute(statement)
+
+    def _open(self) -> DuckDBPyConnection:
+        if self._connection is None:
+            raise Retryable(f"{self._path} is closed", hint="it is opened again after a pause")
+        return self._connection
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All of the block, or nothing; DuckDB's errors become ours."""
+        import duckdb
+
+        connection = self._open()
+        with explained(self._path):
+            connection.begin()
+            try:
+                yield
+                connection.commit()
+            except BaseException:
+                self._targets.roll_back()
+                with contextlib.suppress(duckdb.Error):  # A commit that failed has rolled back already.
+                    connection.rollback()
+                raise
+
+
+@contextlib.contextmanager
+def _indexes_of(batch: Batch, part: Batch) -> Iterator[None]:
+    """A `Reject` of changes of `part`, which was made of `batch`, names their indexes in `batch`."""
+    try:
+        yield
+    except Reject as reject:
+        reasons = {part[index].position: reason for index, reason in reject.reasons.items()}
+        found = {index: reasons[change.position] for index, change in enumerate(batch) if change.position in reasons}
+        raise Reject(found) from None
+
+
+def _moves(change: Change) -> bool:
+    """Whether an update gave its row another key."""
+    if change.op != "u" or change.before is None or change.after is None:
+        return False
+    key = change.table.key
+    return bool(change.before.values_of(key) != change.after.values_of(key))
+
+
+def _old_key(change: Change) -> ArrowStream:
+    """The key that the row had, typed as the table's key is."""
+    assert change.before is not None
+    builder = BatchBuilder(change.position.lineage)
+    builder.begin(xid=0, lsn=0, committed_at_us=0)
+    builder.add("d", change.table, before={name: change.before.text(name) for name in change.table.key})
+    builder.commit()
+    return builder.take().arrow(change.table)
