@@ -18,7 +18,6 @@ from tailrace.contract import Sink
 from tailrace.format import Format
 from tailrace.model import Batch, Finding, Limits, Position
 from tailrace.pipeline import Pipeline
-from tailrace.sink import DuckDB
 from tailrace.source import Postgres
 from tailrace.source.postgres.place import Lineage, Place, parse_lsn
 
@@ -93,6 +92,8 @@ def arrow(*, url: str, slot: str, snapshot: bool = False) -> Numbers:
 def duckdb(*, url: str, slot: str, path: str, snapshot: bool = False) -> Numbers:
     """Into a DuckDB file, rows and position in the same transactions."""
     import duckdb as engine
+
+    from tailrace.sink import DuckDB
 
     numbers = _run(DuckDB(path), url=url, slot=slot, snapshot=snapshot, events=lambda: 1)
     with engine.connect(path) as target:
