@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from benchmarks.meter import Meter, Numbers
 from tailrace.checkpoint import Memory
@@ -97,7 +97,7 @@ def duckdb(*, url: str, slot: str, path: str, snapshot: bool = False) -> Numbers
 
     numbers = _run(DuckDB(path), url=url, slot=slot, snapshot=snapshot, events=lambda: 1)
     with engine.connect(path) as target:
-        row = target.execute("SELECT count(*) FROM orders").fetchone()
+        row = target.execute("SELECT count(*) FROM public.orders").fetchone()
     Path(path).unlink()
     assert row is not None
     numbers["events"] = row[0]
@@ -106,7 +106,7 @@ def duckdb(*, url: str, slot: str, path: str, snapshot: bool = False) -> Numbers
 
 def _run(sink: Sink, *, url: str, slot: str, snapshot: bool, events: Callable[[], int]) -> Numbers:
     """Run a pipeline until what the source had at its start is written; `events` is asked afterwards."""
-    mode = "only" if snapshot else "never"
+    mode: Literal["only", "never"] = "only" if snapshot else "never"
     source = Postgres(url=url, tables=["public.orders"], slot=slot, publication=NAME, snapshot=mode, create=snapshot)
     checkpoint = Memory()
     if not snapshot:

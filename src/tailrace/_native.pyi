@@ -16,6 +16,7 @@ _RowT = TypeVar("_RowT", default=Row)
 _NewT = TypeVar("_NewT")
 
 __all__ = [
+    "UNCHANGED",
     "ArrowStream",
     "Batch",
     "BatchBuilder",
@@ -36,7 +37,6 @@ __all__ = [
     "Select",
     "SnapshotMark",
     "Table",
-    "UNCHANGED",
     "Unchanged",
     "__version__",
 ]
@@ -134,7 +134,7 @@ class Row(Mapping[str, Any]):
     def __iter__(self) -> Iterator[str]: ...
     def values_of(self, names: Sequence[str]) -> tuple[Any, ...]:
         """The values of these columns, in this order; KeyError for a column that was not sent."""
-    def get(self, key: str, default: Any = None, /) -> Any: ...  # type: ignore[override]
+    def get(self, key: str, default: Any = None, /) -> Any: ...
     def asdict(self) -> dict[str, Any]: ...
     def text(self, name: str) -> str | Unchanged | None:
         """The cell as the server sent it."""
