@@ -1,11 +1,15 @@
 //! Batches from batches: select, rename, mask, pick. A transform is made once and keeps its plan for each table version, so
-//! that the same version always becomes the same new version.
+//! that the same version always becomes the same new version. Parts on disk stay there: they are transformed when they are
+//! read.
 
 mod glob;
 mod mask;
 mod pick;
+mod plan;
 mod rename;
 mod select;
+#[cfg(test)]
+mod tests;
 
 pub use mask::{Mask, Method};
 pub use pick::{only, without};

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::batch::Batch;
-use crate::error::Result;
+use super::glob::Globs;
+use super::plan::{self, Images, Plan, Plans, Transform};
+use crate::batch::{Batch, Op};
+use crate::error::{Error, Result};
+use crate::table::Table;
 
 /// What to keep; None keeps all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -21,26 +24,73 @@ pub struct Selection {
 }
 
 /// A selection with its plans. Messages belong to no table: only `ops` leaves them out.
-#[derive(Debug)]
 pub struct Select {
-    selection: Selection,
+    tables: Option<Globs>,
+    exclude_tables: Globs,
+    columns: Option<Globs>,
+    exclude_columns: Globs,
+    ops: Option<Vec<Op>>,
+    plans: Plans,
 }
 
 impl Select {
     /// A transform without plans yet.
     ///
     /// # Errors
-    /// [`crate::error::Error::Usage`] for an unknown letter.
+    /// [`Error::Usage`] for an unknown letter.
     pub fn new(selection: Selection) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { selection }))
+        let Selection { tables, exclude_tables, columns, exclude_columns, ops } = selection;
+        let letter = |letter: u8| {
+            let unknown = || Error::Usage(format!("unknown op {:?}: use letters of \"cudrtm\"", char::from(letter)));
+            Op::parse(letter).ok_or_else(unknown)
+        };
+        Ok(Arc::new(Self {
+            tables: tables.as_deref().map(Globs::new),
+            exclude_tables: Globs::new(&exclude_tables),
+            columns: columns.as_deref().map(Globs::new),
+            exclude_columns: Globs::new(&exclude_columns),
+            ops: ops.map(|ops| ops.bytes().map(letter).collect()).transpose()?,
+            plans: Plans::default(),
+        }))
     }
 
     /// The changes that match.
     ///
     /// # Errors
-    /// [`crate::error::Error::Io`] when a spill file cannot be read.
+    /// [`Error::Io`] when a spill file cannot be read.
     pub fn apply(self: &Arc<Self>, batch: &Batch) -> Result<Batch> {
-        let _ = &self.selection;
-        Ok(batch.clone())
+        plan::apply(self, batch)
+    }
+}
+
+impl Transform for Select {
+    fn plans(&self) -> &Plans {
+        &self.plans
+    }
+
+    fn plan(&self, table: &Arc<Table>) -> Result<Option<Plan>> {
+        let name = table.to_string();
+        if self.tables.as_ref().is_some_and(|globs| !globs.matches(&name)) || self.exclude_tables.matches(&name) {
+            return Ok(None);
+        }
+        let kept = |index: &usize| {
+            let is_key = table.key.iter().any(|key| usize::from(*key) == *index);
+            let name = format!("{name}.{}", table.columns[*index].name);
+            let wanted = self.columns.as_ref().is_none_or(|globs| globs.matches(&name));
+            is_key || wanted && !self.exclude_columns.matches(&name)
+        };
+        let columns: Vec<usize> = (0..table.columns.len()).filter(kept).collect();
+        if columns.len() == table.columns.len() {
+            return Ok(Some(Plan::keep(table)));
+        }
+        let moved = |key: &u16| columns.binary_search(&usize::from(*key)).ok().and_then(|at| u16::try_from(at).ok());
+        let key = table.key.iter().filter_map(moved).collect();
+        let left = columns.iter().map(|index| table.columns[*index].clone()).collect();
+        let table = Table::new(table.schema.clone(), table.name.clone(), left, key);
+        Ok(Some(Plan { table, images: Images::Columns(columns) }))
+    }
+
+    fn keeps(&self, op: Op) -> bool {
+        self.ops.as_ref().is_none_or(|ops| ops.contains(&op))
     }
 }

@@ -1,0 +1,45 @@
+"""Hides cells before they leave the process, in Rust: in both images, in the key, in snapshot and stream alike.
+
+Never keeps what it hides: dead letters and sinks see only the masked cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from tailrace import _native
+from tailrace.error import ConfigError
+from tailrace.model import Batch
+
+__all__ = ["Mask"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Mask the columns that match the `schema.table.column` globs.
+
+    `redact` gives null (empty text where the column is not nullable), `hash` HMAC-SHA-256 of the text under `salt` in
+    hex, `truncate` the first `length` characters.
+    """
+
+    kind: ClassVar[str] = "mask"
+    columns: tuple[str, ...]
+    method: Literal["redact", "hash", "truncate"] = "redact"
+    salt: str = field(default="", repr=False)
+    length: int = 0
+    _native: _native.Mask = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.method == "hash" and not self.salt:
+            raise ConfigError("mask: method = 'hash' needs a salt", hint='for example salt = "${SALT}"')
+        if self.method == "truncate" and self.length < 1:
+            raise ConfigError("mask: method = 'truncate' needs a length of at least 1")
+        if (self.method != "hash" and self.salt) or (self.method != "truncate" and self.length):
+            raise ConfigError(f"mask: salt belongs to 'hash' and length to 'truncate', not to {self.method!r}")
+        mask = _native.Mask(self.columns, self.method, salt=self.salt.encode(), length=self.length)
+        object.__setattr__(self, "_native", mask)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """`batch` with those cells masked."""
+        return self._native(batch)

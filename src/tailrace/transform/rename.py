@@ -1,0 +1,33 @@
+"""Gives tables and columns other names, in Rust. Never changes a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from tailrace import _native
+from tailrace.error import ConfigError
+from tailrace.model import Batch
+
+__all__ = ["Rename"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """`names` maps `schema.table` to `schema.table`, and `schema.table.column` to a column's new name."""
+
+    kind: ClassVar[str] = "rename"
+    names: Mapping[str, str]
+    _native: _native.Rename = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        try:
+            rename = _native.Rename(dict(self.names))
+        except ValueError as error:
+            raise ConfigError(f"rename: {error}") from error
+        object.__setattr__(self, "_native", rename)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """The changes of `batch` under the new names."""
+        return self._native(batch)

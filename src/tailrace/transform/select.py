@@ -1,0 +1,43 @@
+"""Keeps some tables, columns and operations, in Rust. Never drops a key column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from tailrace import _native
+from tailrace.error import ConfigError
+from tailrace.model import Batch
+
+__all__ = ["Select"]
+
+_OPS = "cudrtm"
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """Keep what matches: `schema.table` and `schema.table.column` globs, op letters. None keeps all; key columns stay."""
+
+    kind: ClassVar[str] = "select"
+    tables: tuple[str, ...] | None = None
+    exclude_tables: tuple[str, ...] = ()
+    columns: tuple[str, ...] | None = None
+    exclude_columns: tuple[str, ...] = ()
+    ops: str | None = None
+    _native: _native.Select = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.ops is not None and (not self.ops or set(self.ops) - set(_OPS)):
+            raise ConfigError(f"select: ops = {self.ops!r} is not made of the letters {_OPS}")
+        select = _native.Select(
+            tables=self.tables,
+            exclude_tables=self.exclude_tables,
+            columns=self.columns,
+            exclude_columns=self.exclude_columns,
+            ops=self.ops,
+        )
+        object.__setattr__(self, "_native", select)
+
+    def __call__(self, batch: Batch) -> Batch:
+        """The changes of `batch` that match."""
+        return self._native(batch)
