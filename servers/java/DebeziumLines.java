@@ -35,7 +35,8 @@ public final class DebeziumLines {
         }
         boolean discard = arguments.length > 1 && arguments[1].equals("discard");
         AtomicBoolean failed = new AtomicBoolean();
-        DebeziumEngine<ChangeEvent<byte[], byte[]>> engine = DebeziumEngine.create(JsonByteArray.class)
+        DebeziumEngine<ChangeEvent<byte[], byte[]>> engine = DebeziumEngine
+                .create(JsonByteArray.class, JsonByteArray.class, JsonByteArray.class) // key, value, headers
                 .using(properties)
                 .using((success, message, error) -> {
                     if (!success) {
