@@ -34,6 +34,21 @@ const KEY: &[u8] = b"\",\"key\":";
 const VALUE: &[u8] = b",\"value\":";
 const NULL: &[u8] = b"null";
 
+/// Append how a line of this topic begins, up to its key. The name must not need escapes.
+pub(super) fn opening(topic: &str) -> Vec<u8> {
+    [TOPIC, topic.as_bytes(), KEY].concat()
+}
+
+/// A line in the making: opened, then its key, value and headers appended in this order, then closed.
+#[derive(Debug)]
+pub(super) struct Line {
+    start: usize,
+    key: usize,
+    value: usize,
+    end: usize,
+    header: usize,
+}
+
 /// The records of one segment.
 #[derive(Clone, Debug, Default)]
 pub struct Encoded {
@@ -98,6 +113,74 @@ impl Encoded {
             let name = self.slice(line + header.name as usize, header.name_len);
             (name, self.slice(line + header.value as usize, header.value_len))
         })
+    }
+
+    /// Begin a line with what [`opening`] made.
+    #[inline]
+    pub(super) fn open(&mut self, opening: &[u8]) -> Line {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(opening);
+        Line { start, key: self.bytes.len(), value: 0, end: 0, header: self.headers.len() }
+    }
+
+    /// The key was appended; the value comes next.
+    #[inline]
+    pub(super) fn end_key(&mut self, line: &mut Line) {
+        self.bytes.extend_from_slice(VALUE);
+        line.value = self.bytes.len();
+    }
+
+    /// The value was appended; headers come next.
+    #[inline]
+    pub(super) fn end_value(&mut self, line: &mut Line) {
+        line.end = self.bytes.len();
+    }
+
+    /// Append a header, its value as JSON; the name must not need escapes.
+    pub(super) fn header(&mut self, line: &Line, name: &str, value: &[u8]) {
+        self.bytes.extend_from_slice(if self.headers.len() == line.header { b",\"headers\":[" } else { b"," });
+        self.bytes.extend_from_slice(b"[\"");
+        let name_start = self.bytes.len();
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.extend_from_slice(b"\",");
+        let value_start = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        self.bytes.push(b']');
+        let offset = |at: usize| u32::try_from(at - line.start).unwrap_or(u32::MAX);
+        let (name_len, value_len) = (name.len() as u32, u32::try_from(value.len()).unwrap_or(u32::MAX));
+        self.headers.push(Header { name: offset(name_start), name_len, value: offset(value_start), value_len });
+    }
+
+    /// End the line and record where its parts lie; false, and no record, when it is longer than 4 GB.
+    #[inline]
+    pub(super) fn close(&mut self, line: &Line, change: usize) -> bool {
+        let headers = self.headers.len() - line.header;
+        self.bytes.extend_from_slice(if headers > 0 { b"]}\n" } else { b"}\n" });
+        if u32::try_from(self.bytes.len() - line.start).is_err() {
+            return false;
+        }
+        self.records.push(Record {
+            line: line.start,
+            topic_len: (line.key - line.start - TOPIC.len() - KEY.len()) as u32,
+            key_len: (line.value - line.key - VALUE.len()) as u32,
+            value_len: (line.end - line.value) as u32,
+            header: line.header as u32,
+            headers: headers as u32,
+            change,
+        });
+        true
+    }
+
+    /// Where the buffer stands, to come back to.
+    pub(super) fn mark(&self) -> [usize; 3] {
+        [self.bytes.len(), self.records.len(), self.headers.len()]
+    }
+
+    /// Forget what came after a mark.
+    pub(super) fn rewind(&mut self, mark: [usize; 3]) {
+        self.bytes.truncate(mark[0]);
+        self.records.truncate(mark[1]);
+        self.headers.truncate(mark[2]);
     }
 
     fn slice(&self, start: usize, length: u32) -> &[u8] {

@@ -3,5 +3,7 @@
 
 pub mod debezium;
 mod encoded;
+mod java;
+mod json;
 
 pub use encoded::{Encoded, Record};

@@ -1,25 +1,82 @@
 //! Debezium 3.6's change events as JSON (`schemas.enable=false`), for PostgreSQL. The real engine is the judge of every
 //! byte: `tests/conformance` compares. Never reads a clock: the caller says what time it is.
+//!
+//! `plan` knows a table version, `codec` a column; `number`, `text`, `temporal`, `binary` and `array` each write a family
+//! of types; `envelope` is what stands around the rows.
 
+mod array;
+mod binary;
+mod codec;
+mod envelope;
+mod number;
+mod plan;
 mod profile;
+mod temporal;
+mod text;
+mod uuid;
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 pub use profile::{DecimalMode, OpSet, Profile};
 
-use crate::batch::Segment;
+#[cfg(test)]
+mod tests;
+
+use self::codec::Scratch;
+use self::envelope::Frame;
+use self::plan::{Fault, Plan};
+use crate::batch::{FLAG_TRANSACTIONAL, OldImage, Op, RowRef, Segment, Tuple};
 use crate::encode::Encoded;
+use crate::encode::encoded::{Line, opening};
+use crate::encode::json;
 use crate::error::{Error, Result};
+use crate::table::Table;
+
+/// Plans that are kept; more table versions than this in one process are rare, and planning is cheap.
+const PLANS_MAX: usize = 4096;
 
 /// Encodes segments for one profile; keeps a plan for each table version.
 #[derive(Debug)]
 pub struct Encoder {
     profile: Profile,
+    messages: Vec<u8>,
+    context: Vec<(&'static str, Vec<u8>)>,
+    plans: FxHashMap<u64, Arc<Plan>>,
+    frame: Frame,
+    scratch: Scratch,
+    key: Vec<u8>,
+    old_key: Vec<u8>,
+}
+
+/// Why a change cannot be written, before it has words.
+enum Refusal {
+    Cell(Fault),
+    Row(&'static str),
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Cell(fault)
+    }
 }
 
 impl Encoder {
     /// An encoder without plans yet.
     #[must_use]
     pub fn new(profile: Profile) -> Self {
-        Self { profile }
+        let messages = opening(&plan::topic(&[&profile.topic_prefix, "message"]));
+        Self {
+            context: context(&profile),
+            profile,
+            messages,
+            plans: FxHashMap::default(),
+            frame: Frame::default(),
+            scratch: Scratch::default(),
+            key: Vec::new(),
+            old_key: Vec::new(),
+        }
     }
 
     /// The options.
@@ -35,8 +92,231 @@ impl Encoder {
     /// [`Error::Reject`] with every change that the format cannot carry (index in the batch); `out` is empty then.
     pub fn encode(&mut self, segment: &Segment, base_index: usize, now_ns: i64, out: &mut Encoded) -> Result<()> {
         out.clear();
-        let _ = now_ns;
-        let reasons: Vec<_> = (0..segment.len()).map(|i| (base_index + i, "not encodable yet".to_owned())).collect();
-        if reasons.is_empty() { Ok(()) } else { Err(Error::Reject(reasons)) }
+        self.frame.begin(&self.profile.topic_prefix, segment.origin(), now_ns);
+        let plans: Vec<Arc<Plan>> = segment.tables().iter().map(|table| self.plan(table)).collect();
+        let mut rejected = Vec::new();
+        for (index, row) in segment.rows().enumerate() {
+            if self.profile.skipped.contains(row.op()) {
+                continue;
+            }
+            let (mark, change) = (out.mark(), base_index + index);
+            let plan = plans.get(usize::from(row.entry().table));
+            if let Err(refusal) = self.change(&row, plan, change, out) {
+                out.rewind(mark);
+                rejected.push((change, refusal.words(&row)));
+            }
+        }
+        if rejected.is_empty() {
+            return Ok(());
+        }
+        out.clear();
+        Err(Error::Reject(rejected))
+    }
+
+    fn plan(&mut self, table: &Arc<Table>) -> Arc<Plan> {
+        if self.plans.len() >= PLANS_MAX {
+            self.plans.clear();
+        }
+        let plan = self.plans.entry(table.version).or_insert_with(|| Arc::new(Plan::new(table, &self.profile)));
+        Arc::clone(plan)
+    }
+
+    /// Write the records of one change.
+    #[inline]
+    fn change(
+        &mut self,
+        row: &RowRef<'_>,
+        plan: Option<&Arc<Plan>>,
+        change: usize,
+        out: &mut Encoded,
+    ) -> std::result::Result<(), Refusal> {
+        let Some(plan) = plan else { return self.message(row, change, out) };
+        match (row.op(), row.before(), row.after()) {
+            (Op::Create | Op::Read, _, Some(after)) => {
+                let mut line = out.open(&plan.opening);
+                plan.write_key(after, None, &mut self.scratch, &mut out.bytes)?;
+                out.end_key(&mut line);
+                self.event(row, plan, row.op(), [None, Some(after)], &mut out.bytes)?;
+                self.close(line, change, &[], out)
+            }
+            (Op::Update, before, Some(after)) => self.update(row, plan, before, after, change, out),
+            (Op::Delete, Some(before), _) => {
+                self.old_key.clear();
+                plan.write_key(before, None, &mut self.scratch, &mut self.old_key)?;
+                self.delete(row, plan, before, change, &[], out)
+            }
+            (Op::Truncate, ..) => {
+                let mut line = out.open(&plan.opening);
+                out.bytes.extend_from_slice(b"null");
+                out.end_key(&mut line);
+                self.event(row, plan, Op::Truncate, [None, None], &mut out.bytes)?;
+                self.close(line, change, &[], out)
+            }
+            _ => Err(Refusal::Row("the row image that the operation needs was not sent")),
+        }
+    }
+
+    /// An update; a changed key makes it a delete of the old one and a create of the new one.
+    fn update(
+        &mut self,
+        row: &RowRef<'_>,
+        plan: &Plan,
+        before: Option<Tuple<'_>>,
+        after: Tuple<'_>,
+        change: usize,
+        out: &mut Encoded,
+    ) -> std::result::Result<(), Refusal> {
+        self.key.clear();
+        plan.write_key(after, before, &mut self.scratch, &mut self.key)?;
+        if let Some(before) = before.filter(|_| plan.has_key()) {
+            self.old_key.clear();
+            plan.write_key(before, Some(after), &mut self.scratch, &mut self.old_key)?;
+            if self.old_key != self.key {
+                let new_key = std::mem::take(&mut self.key);
+                let deleted = self.delete(row, plan, before, change, &[("__debezium.newkey", &new_key)], out);
+                self.key = new_key;
+                deleted?;
+                let mut line = out.open(&plan.opening);
+                out.bytes.extend_from_slice(&self.key);
+                out.end_key(&mut line);
+                self.event(row, plan, Op::Create, [None, Some(after)], &mut out.bytes)?;
+                return self.close(line, change, &[("__debezium.oldkey", &self.old_key)], out);
+            }
+        }
+        let mut line = out.open(&plan.opening);
+        out.bytes.extend_from_slice(&self.key);
+        out.end_key(&mut line);
+        self.event(row, plan, Op::Update, [before, Some(after)], &mut out.bytes)?;
+        self.close(line, change, &[], out)
+    }
+
+    /// A delete under `self.old_key`, and its tombstone.
+    fn delete(
+        &mut self,
+        row: &RowRef<'_>,
+        plan: &Plan,
+        before: Tuple<'_>,
+        change: usize,
+        headers: &[(&str, &[u8])],
+        out: &mut Encoded,
+    ) -> std::result::Result<(), Refusal> {
+        let mut line = out.open(&plan.opening);
+        out.bytes.extend_from_slice(&self.old_key);
+        out.end_key(&mut line);
+        self.event(row, plan, Op::Delete, [Some(before), None], &mut out.bytes)?;
+        self.close(line, change, headers, out)?;
+        if self.profile.tombstones_on_delete {
+            let mut line = out.open(&plan.opening);
+            out.bytes.extend_from_slice(&self.old_key);
+            out.end_key(&mut line);
+            out.bytes.extend_from_slice(b"null");
+            self.close(line, change, headers, out)?;
+        }
+        Ok(())
+    }
+}
+
+impl Encoder {
+    /// The value of a row's event: `[before, after]`.
+    #[inline]
+    fn event(
+        &mut self,
+        row: &RowRef<'_>,
+        plan: &Plan,
+        op: Op,
+        [before, after]: [Option<Tuple<'_>>; 2],
+        out: &mut Vec<u8>,
+    ) -> std::result::Result<(), Fault> {
+        let image = row.entry().old_image;
+        out.extend_from_slice(b"{\"before\":");
+        match before {
+            Some(before) => plan.write_row(before, image == OldImage::Key, None, &mut self.scratch, out)?,
+            None => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b",\"after\":");
+        match after {
+            Some(after) => {
+                let full = if image == OldImage::Full { row.before() } else { None };
+                plan.write_row(after, false, full, &mut self.scratch, out)?;
+            }
+            None => out.extend_from_slice(b"null"),
+        }
+        out.push(b',');
+        self.frame.write_source(row, &plan.source, true, out);
+        self.frame.write_end(op, out);
+        Ok(())
+    }
+
+    /// A logical decoding message: its own envelope, in a topic of its own, without context headers.
+    fn message(&mut self, row: &RowRef<'_>, change: usize, out: &mut Encoded) -> std::result::Result<(), Refusal> {
+        let (prefix, content) = row.message().ok_or(Refusal::Row("a change without a table"))?;
+        let mut line = out.open(&self.messages);
+        out.bytes.extend_from_slice(b"{\"prefix\":");
+        json::string(prefix, &mut out.bytes).ok_or(Refusal::Row("a message whose prefix is not UTF-8"))?;
+        out.bytes.push(b'}');
+        out.end_key(&mut line);
+        out.bytes.extend_from_slice(b"{\"op\":\"m\"");
+        out.bytes.extend_from_slice(self.frame.message_time());
+        out.bytes.push(b',');
+        let transactional = row.entry().flags & FLAG_TRANSACTIONAL != 0;
+        self.frame.write_source(row, b",\"schema\":\"\",\"table\":\"\"", transactional, &mut out.bytes);
+        out.bytes.extend_from_slice(b",\"message\":{\"prefix\":");
+        json::string(prefix, &mut out.bytes).ok_or(Refusal::Row("a message whose prefix is not UTF-8"))?;
+        out.bytes.extend_from_slice(b",\"content\":\"");
+        json::base64(content, &mut out.bytes);
+        out.bytes.extend_from_slice(b"\"}}");
+        out.end_value(&mut line);
+        if out.close(&line, change) { Ok(()) } else { Err(TOO_LONG) }
+    }
+
+    /// End a line whose value was written: its headers, and the context headers if they are wanted.
+    #[inline]
+    fn close(
+        &self,
+        mut line: Line,
+        change: usize,
+        headers: &[(&str, &[u8])],
+        out: &mut Encoded,
+    ) -> std::result::Result<(), Refusal> {
+        out.end_value(&mut line);
+        for (name, value) in headers {
+            out.header(&line, name, value);
+        }
+        for (name, value) in &self.context {
+            out.header(&line, name, value);
+        }
+        if out.close(&line, change) { Ok(()) } else { Err(TOO_LONG) }
+    }
+}
+
+const TOO_LONG: Refusal = Refusal::Row("a record of more than 4 GB");
+
+/// What `extended.headers.enabled` adds to every record of a table.
+fn context(profile: &Profile) -> Vec<(&'static str, Vec<u8>)> {
+    let Some(run_id) = &profile.run_id else { return Vec::new() };
+    let quoted = |text: &str| {
+        let mut json = Vec::new();
+        plan::member("", text, &mut json);
+        json
+    };
+    vec![
+        ("__debezium.context.connectorLogicalName", quoted(&profile.topic_prefix)),
+        ("__debezium.context.taskId", quoted("0")),
+        ("__debezium.context.connectorName", quoted("postgresql")),
+        ("__debezium.context.runId", quoted(run_id)),
+    ]
+}
+
+impl Refusal {
+    /// Names the table and column, never a value (I9).
+    fn words(&self, row: &RowRef<'_>) -> String {
+        match (self, row.table()) {
+            (Self::Cell((index, reason)), Some(table)) => match table.columns.get(*index) {
+                Some(column) => format!("{table}, column {:?} ({}): {reason}", column.name, column.kind),
+                None => format!("{table}: {reason}"),
+            },
+            (Self::Row(reason), Some(table)) => format!("{table}: {reason}"),
+            (Self::Cell((_, reason)) | Self::Row(reason), None) => (*reason).to_owned(),
+        }
     }
 }

@@ -62,12 +62,13 @@ pub struct Profile {
     pub unavailable: String,
     /// `skipped.operations`
     pub skipped: OpSet,
-    /// `extended.headers.enabled`: the three `__debezium.context.…` headers on every record.
-    pub extended_headers: bool,
+    /// `extended.headers.enabled`: the id of this run, for the four `__debezium.context.…` headers on every record of a
+    /// table; None leaves them out.
+    pub run_id: Option<String>,
 }
 
 impl Profile {
-    /// Debezium's defaults.
+    /// Debezium's defaults, without context headers.
     #[must_use]
     pub fn new(topic_prefix: impl Into<String>) -> Self {
         Self {
@@ -76,7 +77,7 @@ impl Profile {
             tombstones_on_delete: true,
             unavailable: "__debezium_unavailable_value".into(),
             skipped: OpSet(OpSet::bit(Op::Truncate)),
-            extended_headers: true,
+            run_id: None,
         }
     }
 }

@@ -1,0 +1,229 @@
+//! Which JSON a column's cells become: chosen once for a table version, by the portable type and the profile.
+
+use super::profile::{DecimalMode, Profile};
+use super::temporal::{self, Unit};
+use super::{array, binary, number, text};
+use crate::encode::java::Float;
+use crate::encode::json;
+use crate::table::{Column, Type};
+
+/// Result of writing a value; the reason never holds any of it (I9).
+pub(super) type Written = Result<(), &'static str>;
+
+/// Memory that conversions reuse.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// For the conversion of a single value.
+    pub(super) digits: Vec<u8>,
+    /// For an array element that needed unquoting.
+    pub(super) element: Vec<u8>,
+}
+
+/// How the values of one column are written.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Codec {
+    Bool,
+    Integer,
+    Float(Float),
+    Decimal { scale: i16, nullable: bool },
+    Variable { nullable: bool },
+    DecimalDouble,
+    DecimalString { scale: i16 },
+    Money(DecimalMode),
+    Text,
+    Uuid,
+    Bytes,
+    Bit,
+    Bits,
+    Point,
+    Date { in_array: bool },
+    Time(Unit),
+    TimeTz,
+    Timestamp(Unit),
+    TimestampTz(u8),
+    Interval,
+    Hstore,
+    Array(Box<Codec>),
+}
+
+impl Codec {
+    /// The codec of a column; None for types that Debezium leaves out of its events.
+    pub(super) fn of(column: &Column, profile: &Profile) -> Option<Self> {
+        match &column.kind {
+            Type::Array(element) => Some(Self::Array(Box::new(Self::element(element, profile)?))),
+            Type::Other if !matches!(column.native.as_str(), "isbn" | "\"char\"") => None,
+            kind => Self::scalar(kind, column.nullable, profile),
+        }
+    }
+
+    /// Debezium has no arrays of these types.
+    fn element(kind: &Type, profile: &Profile) -> Option<Self> {
+        match kind {
+            Type::Money | Type::Name | Type::Interval | Type::Varbit(_) | Type::Point | Type::Xml => None,
+            Type::Array(_) | Type::Other => None,
+            Type::Date => Some(Self::Date { in_array: true }),
+            kind => Self::scalar(kind, true, profile),
+        }
+    }
+
+    fn scalar(kind: &Type, nullable: bool, profile: &Profile) -> Option<Self> {
+        Some(match kind {
+            Type::Bool => Self::Bool,
+            Type::Int2 | Type::Int4 | Type::Int8 | Type::Oid => Self::Integer,
+            Type::Float4 => Self::Float(Float::Single),
+            Type::Float8 => Self::Float(Float::Double),
+            Type::Numeric(size) => match (profile.decimal, size) {
+                (DecimalMode::Precise, Some((_, scale))) => Self::Decimal { scale: *scale, nullable },
+                (DecimalMode::Precise, None) => Self::Variable { nullable },
+                (DecimalMode::Double, _) => Self::DecimalDouble,
+                (DecimalMode::String, size) => Self::DecimalString { scale: size.map_or(0, |(_, scale)| scale) },
+            },
+            Type::Money => Self::Money(profile.decimal),
+            Type::Bytea => Self::Bytes,
+            Type::Date => Self::Date { in_array: false },
+            Type::Time(digits) => Self::Time(Unit::of(*digits)),
+            Type::TimeTz(_) => Self::TimeTz,
+            Type::Timestamp(digits) => Self::Timestamp(Unit::of(*digits)),
+            Type::TimestampTz(digits) => Self::TimestampTz(*digits),
+            Type::Interval => Self::Interval,
+            Type::Bit(1) | Type::Varbit(Some(1)) => Self::Bit,
+            Type::Bit(_) | Type::Varbit(_) => Self::Bits,
+            Type::Hstore => Self::Hstore,
+            Type::Point => Self::Point,
+            Type::Uuid => Self::Uuid,
+            Type::Multirange | Type::Array(_) => return None,
+            Type::Text | Type::Varchar(_) | Type::Bpchar(_) | Type::Name | Type::Citext | Type::Other => Self::Text,
+            Type::Json | Type::Jsonb | Type::Xml | Type::Enum | Type::Range(_) | Type::Ltree => Self::Text,
+            Type::Inet | Type::Cidr | Type::Macaddr | Type::Macaddr8 | Type::Tsvector => Self::Text,
+        })
+    }
+
+    /// Append a value that the server sent as `cell`.
+    #[inline]
+    pub(super) fn write(&self, cell: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) -> Written {
+        match self {
+            Self::Integer => number::integer(cell, out),
+            Self::Text | Self::Uuid => text::text(cell, out),
+            Self::Bool => number::boolean(cell, out),
+            Self::Float(float) => number::float(cell, *float, out),
+            Self::Decimal { scale, nullable } => number::decimal(cell, *scale, *nullable, out),
+            Self::Variable { nullable } => number::variable(cell, *nullable, out),
+            Self::DecimalDouble => number::decimal_double(cell, out),
+            Self::DecimalString { .. } => number::decimal_string(cell, out),
+            Self::Money(mode) => number::money(cell, *mode, scratch, out),
+            Self::Bytes => binary::bytes(cell, scratch, out),
+            Self::Bit => binary::bit(cell, out),
+            Self::Bits => binary::bits(cell, scratch, out),
+            Self::Point => binary::point(cell, out),
+            Self::Date { in_array } => temporal::date(cell, *in_array, out),
+            Self::Time(unit) => temporal::time_of_day(cell, *unit, out),
+            Self::TimeTz => temporal::timetz(cell, out),
+            Self::Timestamp(unit) => temporal::timestamp(cell, *unit, out),
+            Self::TimestampTz(digits) => temporal::timestamptz(cell, *digits, out),
+            Self::Interval => temporal::interval(cell, out),
+            Self::Hstore => text::hstore(cell, scratch, out),
+            Self::Array(element) => array::list(cell, element, scratch, out),
+        }
+    }
+
+    /// What Debezium writes for a NOT NULL column that the server did not send (an old row with its key only).
+    pub(super) fn not_sent(&self) -> String {
+        let fixed = match self {
+            Self::Bool | Self::Bit => "false",
+            Self::Integer | Self::Date { .. } | Self::Time(_) | Self::Timestamp(_) | Self::Interval => "0",
+            Self::Float(_) | Self::DecimalDouble | Self::Money(DecimalMode::Double) => "0.0",
+            Self::Decimal { .. } | Self::Money(DecimalMode::Precise) => "\"AA==\"",
+            Self::Variable { .. } => r#"{"scale":0,"value":"AA=="}"#,
+            Self::Money(DecimalMode::String) => "\"0.00\"",
+            Self::DecimalString { scale } => {
+                let places = usize::try_from(*scale).unwrap_or(0);
+                return format!("\"0{}{}\"", if places > 0 { "." } else { "" }, "0".repeat(places));
+            }
+            Self::Text | Self::Uuid | Self::Bytes | Self::Bits => "\"\"",
+            Self::Point => r#"{"x":0.0,"y":0.0,"wkb":"AQEAAAAAAAAAAAAAAAAAAAAAAAAA","srid":null}"#,
+            Self::TimeTz => "\"00:00:00Z\"",
+            Self::TimestampTz(_) => "\"1970-01-01T00:00:00Z\"",
+            Self::Hstore => "\"{}\"",
+            Self::Array(_) => "[]",
+        };
+        fixed.to_owned()
+    }
+
+    /// What stands for an unchanged TOAST value: the placeholder in the type's own form. Debezium has it for the types
+    /// that it knows to be long and writes null for the others, which says that the value is gone.
+    pub(super) fn unavailable(&self, placeholder: &str) -> String {
+        let mut out = Vec::new();
+        match self {
+            Self::Text | Self::DecimalString { .. } => json::text(placeholder, &mut out),
+            Self::TimestampTz(_) | Self::TimeTz => json::text(placeholder, &mut out),
+            Self::Bytes | Self::Bits | Self::Decimal { .. } => quoted_base64(placeholder, &mut out),
+            Self::Variable { .. } => {
+                out.extend_from_slice(b"{\"scale\":0,\"value\":");
+                quoted_base64(placeholder, &mut out);
+                out.push(b'}');
+            }
+            Self::Uuid => json::text(&super::uuid::name_based(placeholder.as_bytes()), &mut out),
+            Self::Hstore => {
+                let mut quoted = Vec::new();
+                json::text(placeholder, &mut quoted);
+                let object = [b"{", &quoted[..], b":", &quoted[..], b"}"].concat();
+                json::text(&String::from_utf8_lossy(&object), &mut out);
+            }
+            Self::Array(element) => return element.unavailable_list(placeholder),
+            _ => out.extend_from_slice(b"null"),
+        }
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    fn unavailable_list(&self, placeholder: &str) -> String {
+        let bytes = |suffix: &str| {
+            let numbers: Vec<String> = placeholder.bytes().map(|byte| format!("{byte}{suffix}")).collect();
+            format!("[{}]", numbers.join(","))
+        };
+        match self {
+            Self::Integer | Self::Date { .. } | Self::Time(_) | Self::Timestamp(_) => bytes(""),
+            Self::Float(_) | Self::DecimalDouble => bytes(".0"),
+            Self::Bool | Self::Bit => "null".into(),
+            element => format!("[{}]", element.unavailable(placeholder)),
+        }
+    }
+}
+
+fn quoted_base64(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    json::base64(text.as_bytes(), out);
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codec(kind: &str) -> Option<Codec> {
+        let kind = Type::parse(kind).unwrap();
+        let column = Column { name: "c".into(), native: kind.to_string(), kind, nullable: true, labels: vec![] };
+        Codec::of(&column, &Profile::new("shop"))
+    }
+
+    #[test]
+    fn types_that_debezium_leaves_out_have_no_codec() {
+        for kind in ["other", "multirange", "money[]", "name[]", "interval[]", "varbit[]", "point[]", "xml[]"] {
+            assert_eq!(codec(kind), None, "{kind}");
+        }
+    }
+
+    #[test]
+    fn placeholders_have_the_form_of_their_type() {
+        let of = |kind: &str| codec(kind).map(|codec| codec.unavailable("ph")).unwrap_or_default();
+        assert_eq!(of("text"), r#""ph""#);
+        assert_eq!(of("bytea"), r#""cGg=""#);
+        assert_eq!(of("hstore"), r#""{\"ph\":\"ph\"}""#);
+        assert_eq!(of("text[]"), r#"["ph"]"#);
+        assert_eq!(of("int4[]"), "[112,104]");
+        assert_eq!(of("bytea[]"), r#"["cGg="]"#);
+        assert_eq!(of("numeric"), r#"{"scale":0,"value":"cGg="}"#);
+        assert_eq!(of("bool[]"), "null");
+        let uuids = codec("uuid[]").map(|codec| codec.unavailable("__debezium_unavailable_value"));
+        assert_eq!(uuids.as_deref(), Some(r#"["b68a35a7-17ad-35b3-af2a-ae46edb4545a"]"#));
+    }
+}
