@@ -1,4 +1,4 @@
-"""Starts a throw-away PostgreSQL server from a folder of binaries, on TCP at localhost. Never uses a server that runs already.
+"""Starts a throw-away PostgreSQL server from a folder of binaries, on TCP. Never uses a server that runs already.
 
 PostgreSQL refuses to run as root: then the server gets the user `nobody`, and binaries which that user cannot read are
 copied beside the data. Shared by the demonstration and by the test servers, so there is one way to start a server.
@@ -46,7 +46,7 @@ def embedded_binaries() -> Path:
 
 @dataclass(slots=True)
 class Server:
-    """One server in `folder` (data, log), not running until `start`. The superuser is `postgres`, without a password."""
+    """One server in `folder` (data, log), not running until `start`. Superuser `postgres`, without a password."""
 
     folder: Path
     binaries: Path
@@ -89,7 +89,7 @@ class Server:
             self._initdb()
         self.port = self.port or _free_port()
         options = [f"-c{name}={value}" for name, value in {**SETTINGS, **self.settings}.items()]
-        command = [self.binaries / "postgres", "-D", self.data, "-p", str(self.port), *options]
+        command: list[str | Path] = [self.binaries / "postgres", "-D", self.data, "-p", str(self.port), *options]
         with self.log.open("ab") as log:
             self._process = self._spawn(command, log.fileno())
         self._wait_until_ready()
@@ -107,7 +107,7 @@ class Server:
         self._process = None
 
     def _initdb(self) -> None:
-        command = [self.binaries / "initdb", "-D", self.data, "-U", "postgres"]
+        command: list[str | Path] = [self.binaries / "initdb", "-D", self.data, "-U", "postgres"]
         command += ["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"]
         with self.log.open("ab") as log:
             code = self._spawn(command, log.fileno()).wait()
