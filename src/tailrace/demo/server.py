@@ -1,7 +1,7 @@
 """Starts a throw-away PostgreSQL server from a folder of binaries, on TCP. Never uses a server that runs already.
 
 PostgreSQL refuses to run as root: then the server gets the user `nobody`, and binaries which that user cannot read are
-copied beside the data. Shared by the demonstration and by the test servers, so there is one way to start a server.
+copied beside the data. The tests' `servers/postgres.py` does the same for tests, with more versions.
 """
 
 from __future__ import annotations
@@ -69,13 +69,6 @@ class Server:
         """The postmaster is alive."""
         return self._process is not None and self._process.poll() is None
 
-    @property
-    def pid(self) -> int:
-        """Process id of the postmaster; `Fatal` when the server is not running."""
-        if self._process is None:
-            raise Fatal(f"The server in {self.folder} is not running")
-        return self._process.pid
-
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
         """A libpq URL to `database`."""
         return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
@@ -94,11 +87,11 @@ class Server:
             self._process = self._spawn(command, log.fileno())
         self._wait_until_ready()
 
-    def stop(self, *, immediate: bool = False) -> None:
-        """Shut down (fast, or `immediate` as in a crash) and wait for the end; stopping twice is harmless."""
+    def stop(self) -> None:
+        """End every session, shut down and wait for the end; stopping twice is harmless."""
         if self._process is None:
             return
-        self._process.send_signal(signal.SIGQUIT if immediate else signal.SIGINT)
+        self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -122,7 +115,7 @@ class Server:
             stdout=output,
             stderr=output,
             cwd=self.folder,
-            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"} | _library_path(self.binaries),
+            env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"},
             start_new_session=True,  # a Ctrl-C on the terminal is for us: the server stops when we say so
             user=_unprivileged().pw_uid if root else None,
             group=_unprivileged().pw_gid if root else None,
@@ -172,11 +165,6 @@ def _reachable(path: Path) -> bool:
         if status.st_uid != user.pw_uid and not status.st_mode & 0o001:
             return False
     return True
-
-
-def _library_path(binaries: Path) -> dict[str, str]:
-    """Archives of binaries carry their libraries in `lib`, without a run path that survives unpacking elsewhere."""
-    return {"LD_LIBRARY_PATH": str(binaries.parent / "lib")}
 
 
 def _free_port() -> int:
