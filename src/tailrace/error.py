@@ -72,11 +72,14 @@ class Fenced(Fatal):
 
 class Reject(TailraceError):
     """Changes of the offered batch that can never succeed: index in the batch to reason (reasons hold no row
-    values)."""
+    values).
 
-    def __init__(self, reasons: Mapping[int, str]) -> None:
-        super().__init__(f"{len(reasons)} change(s) rejected")
-        self.reasons = dict(reasons)
+    A plain string is the reason for the one change at hand: `raise Reject("unknown currency")` in a handler.
+    """
+
+    def __init__(self, reasons: Mapping[int, str] | str) -> None:
+        self.reasons = {0: reasons} if isinstance(reasons, str) else dict(reasons)
+        super().__init__(f"{len(self.reasons)} change(s) rejected")
 
 
 class EndOfStream(Exception):
