@@ -1,7 +1,7 @@
 """Starts a throw-away PostgreSQL server from a folder of binaries, on TCP. Never uses a server that runs already.
 
 PostgreSQL refuses to run as root: then the server gets the user `nobody`, and binaries which that user cannot read are
-copied beside the data. The tests' `servers/postgres.py` does the same for tests, with more versions.
+copied beside the data. `servers/postgres.py` does it for the tests, with more versions.
 """
 
 from __future__ import annotations

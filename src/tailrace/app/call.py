@@ -1,0 +1,190 @@
+"""Calls a handler until it succeeds: retries with backoff and jitter, on a thread or on the private loop.
+
+Never decides what becomes of a change that failed: it returns the reasons, and raises what must stop the pipeline.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import traceback
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_not_exception_type, stop_after_attempt
+from tenacity.wait import wait_exponential_jitter
+
+from tailrace.app.handler import Handler
+from tailrace.error import Fatal, Reject, Retryable
+
+ResultT = TypeVar("ResultT")
+
+FIRST_PAUSE_S = 0.1
+"""The pause before the second try; it doubles (plus jitter of up to a quarter of a second) up to `backoff_s_max`."""
+
+_log = structlog.get_logger("tailrace.app")
+
+
+class Stopped(Retryable):
+    """The pipeline stops while a handler waits for its next try: the change is neither done nor parked."""
+
+    def __init__(self, handler: Handler) -> None:
+        super().__init__(f"Stopped between two tries of {handler.name}", hint="the change comes again at the next start")
+
+
+class Loop:
+    """An asyncio loop on a private thread, for handlers that are coroutines. Started at first use."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Run to the end on the loop; called from the writer thread."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="tailrace-app-loop", daemon=True)
+            self._thread.start()
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Cancel what is left, stop the loop and join its thread; closing twice is harmless."""
+        if self._loop is None or self._thread is None:
+            return
+        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._loop = self._thread = None
+
+
+class Caller:
+    """Tries a call again, with pauses that `interrupt` cuts short. Used from any thread."""
+
+    def __init__(self, *, backoff_s_max: float, pauses: bool = True) -> None:
+        self.loop = Loop()
+        self._stopping = threading.Event()
+        self._wait = wait_exponential_jitter(FIRST_PAUSE_S, max=backoff_s_max, jitter=0.25)
+        self._pauses = pauses
+        self._pools: dict[Handler, ThreadPoolExecutor] = {}
+
+    def pool(self, handler: Handler) -> ThreadPoolExecutor:
+        """The threads of a concurrent handler, made at first use. Called from the writer thread."""
+        if handler not in self._pools:
+            self._pools[handler] = ThreadPoolExecutor(handler.concurrency, thread_name_prefix="tailrace-handler")
+        return self._pools[handler]
+
+    def interrupt(self) -> None:
+        """End every pause now: handlers that wait for a next try raise `Stopped`. Called from any thread."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Stop the loop and the threads; closing twice is harmless (I12)."""
+        self.loop.close()
+        for pool in self._pools.values():
+            pool.shutdown()
+        self._pools.clear()
+
+    def call(self, handler: Handler, argument: object) -> Exception | None:
+        """Call until it succeeds (None) or gives up (the last error); raises `Fatal`, `Retryable`, `Stopped`."""
+        try:
+            handler.call(argument)
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything
+            return self.again(handler, argument, error)
+        return None
+
+    def again(self, handler: Handler, argument: object, error: Exception) -> Exception | None:
+        """What `call` does after a first try that ended with `error`."""
+        first: list[Exception] = [error]
+
+        def attempt() -> None:
+            if first:
+                raise first.pop()
+            handler.call(argument)
+
+        try:
+            Retrying(sleep=lambda pause_s: self._sleep(handler, pause_s), **self._policy(handler))(attempt)
+        except Exception as last:  # noqa: BLE001 - a handler may raise anything
+            return _given_up(last)
+        return None
+
+    async def call_async(self, handler: Handler, argument: object) -> Exception | None:
+        """The same on the loop, for a coroutine function."""
+        try:
+            await handler.call(argument)  # type: ignore[misc]
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything
+            first: list[Exception] = [error]
+        else:
+            return None
+
+        async def attempt() -> None:
+            if first:
+                raise first.pop()
+            await handler.call(argument)  # type: ignore[misc]
+
+        async def sleep(pause_s: float) -> None:
+            await asyncio.to_thread(self._sleep, handler, pause_s)
+
+        try:
+            await AsyncRetrying(sleep=sleep, **self._policy(handler))(attempt)
+        except Exception as last:  # noqa: BLE001 - a handler may raise anything
+            return _given_up(last)
+        return None
+
+    def _policy(self, handler: Handler) -> dict[str, Any]:
+        return {
+            "stop": stop_after_attempt(handler.retries + 1),
+            "wait": self._wait,
+            "retry": retry_if_not_exception_type((Reject, Fatal)),
+            "before_sleep": _log_retry(handler),
+            "reraise": True,
+        }
+
+    def _sleep(self, handler: Handler, pause_s: float) -> None:
+        if self._stopping.wait(pause_s if self._pauses else 0.0):
+            raise Stopped(handler)
+
+
+def reasons_of(handler: Handler, error: Exception, size: int) -> dict[int, str]:
+    """Why changes are parked, by index among the `size` that were offered; for a `Reject` only those that it names."""
+    if isinstance(error, Reject):
+        return {index: reason for index, reason in error.reasons.items() if 0 <= index < size}
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" at {last[0].filename.rpartition('/')[2]}:{last[0].lineno}" if last else ""
+    # The message is left out: it may quote the row, and reasons are logged (I9).
+    return dict.fromkeys(range(size), f"{type(error).__name__} in {handler.name}{where}, {handler.retries + 1} tries")
+
+
+def _given_up(error: Exception) -> Exception:
+    if isinstance(error, Fatal | Retryable):
+        raise error
+    return error
+
+
+def _log_retry(handler: Handler) -> Callable[[RetryCallState], None]:
+    def log(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        pause_s = round(state.next_action.sleep, 2) if state.next_action else 0.0
+        _log.warning(
+            "handler failed, trying again",
+            handler=handler.name,
+            error=type(error).__name__,
+            attempt=state.attempt_number,
+            pause_s=pause_s,
+        )
+
+    return log
+
+
+async def _cancel_others() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

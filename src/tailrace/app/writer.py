@@ -1,0 +1,187 @@
+"""The App as a sink's writer: walks each batch, calls handlers in order, retries, rejects. Never talks to a server.
+
+The walk goes window by window (10,000 changes or 8 MB), so that what waits for a handler is bounded. Handlers that are
+plain functions are called at once; lists, coroutines and concurrent handlers gather their changes, and run when order
+demands it or the window ends. What is done of a batch that did not succeed whole is remembered: it is not called again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from tailrace.app import lane
+from tailrace.app.call import Caller, reasons_of
+from tailrace.app.done import Done
+from tailrace.app.handler import Handler
+from tailrace.app.lane import Gathered, Item, Key, keys_of
+from tailrace.app.route import Route, Router
+from tailrace.error import Reject
+from tailrace.model import Batch, Change, Table
+
+WINDOW_CHANGES_MAX = 10_000
+WINDOW_BYTES_MAX = 8 << 20
+
+
+class AppWriter:
+    """Calls the handlers of an App. All methods run on the writer thread, save `interrupt`."""
+
+    def __init__(self, handlers: Sequence[Handler], done: Done, caller: Caller) -> None:
+        self._router = Router(handlers)
+        self._gathers = any(not handler.direct for handler in handlers)
+        self._rivals = {handler: [other for other in handlers if handler.rivals(other)] for handler in handlers}
+        self._caller = caller
+        self._done = done
+        self._pending: dict[Handler, Gathered] = {}
+        self._rejects: dict[int, str] = {}
+        self._parked: dict[Key, int] = {}
+        self._from = self._next = 0
+        self._turn: Handler | None = None
+
+    def write(self, batch: Batch) -> None:
+        """Return when every handler has succeeded with every change; `Reject` what failed for good."""
+        self._pending.clear()
+        self._rejects.clear()
+        self._parked.clear()
+        self._from = self._next = self._done.start(batch)
+        first = nbytes = 0
+        try:
+            for segment in batch.segments():
+                first, after = first + len(segment), first
+                if first <= self._next:
+                    continue
+                changes = islice(segment, self._next - after, None)
+                while self._next < first:
+                    self._walk(islice(changes, min(first - self._next, self._from + WINDOW_CHANGES_MAX - self._next)))
+                    full = self._next - self._from >= WINDOW_CHANGES_MAX
+                    if full or (self._next == first and (nbytes := nbytes + segment.nbytes) >= WINDOW_BYTES_MAX):
+                        nbytes = 0
+                        self._end_window(batch)
+            self._end_window(batch)
+        except Reject:
+            raise
+        except BaseException:
+            self._remember(batch)
+            raise
+        self._done.settle(batch.positions)
+
+    def interrupt(self) -> None:
+        """The pipeline is asked to stop: do not wait for next tries. Called from any thread."""
+        self._caller.interrupt()
+
+    def close(self) -> None:
+        """End the private loop and threads; closing twice is harmless (I12)."""
+        self._caller.close()
+
+    def _walk(self, changes: Iterable[Change]) -> None:
+        """Call or gather for each change, from index `_next` on; at an error `_next` is the change that it befell."""
+        table: Table | None = None
+        plan: dict[str, tuple[Route, ...]] = {}
+        careful = self._gathers or bool(self._rejects or self._done)
+        index = self._next
+        self._turn = None
+        try:
+            for change in changes:
+                op = change.op
+                if op == "m":
+                    routes = self._router.routes(change)
+                else:
+                    if change.table is not table:
+                        table = change.table
+                        plan = self._router.plan(table)
+                    routes = plan[op]
+                for route in routes:
+                    if careful:
+                        self._carefully(route, index, change)
+                        continue
+                    seen = change
+                    try:
+                        if route.convert is not None:
+                            seen = route.show(change)
+                        route.call(seen)
+                    except Exception as error:  # noqa: BLE001 - a handler may raise anything
+                        self._turn = route.handler
+                        self._failed(route.handler, index, change, self._caller.again(route.handler, seen, error))
+                        careful = True
+                index += 1
+        finally:
+            self._next = index
+
+    def _carefully(self, route: Route, index: int, change: Change) -> None:
+        """The same with every question asked: is it done, is its key parked, whose turn is it."""
+        self._turn = handler = route.handler
+        if index in self._rejects or (self._done and self._done.has(handler, change)):
+            return
+        if self._pending:
+            self._make_way(handler, change)
+        if self._parked and any(self._parked.get(key, index) < index for key in keys_of(change)):
+            self._rejects[index] = lane.BEHIND
+            return
+        seen = route.show(change)
+        if route.direct:
+            self._failed(handler, index, change, self._caller.call(handler, seen))
+            return
+        gathered = self._pending.setdefault(handler, Gathered(handler))
+        gathered.items.append(Item(index, change, seen))
+        if self._rivals[handler]:
+            keys = keys_of(change)
+            gathered.keys.update(keys)
+            gathered.barrier |= not keys
+
+    def _make_way(self, handler: Handler, change: Change) -> None:
+        """Run what others gathered, where it must come before `handler` gets `change`."""
+        keys: tuple[Key, ...] | None = None
+        for gathered in list(self._pending.values()):
+            other = gathered.handler
+            if other is handler:
+                continue
+            turn = other.strict and handler.strict
+            if not turn and handler in self._rivals[other]:
+                keys = keys_of(change) if keys is None else keys
+                turn = gathered.barrier or not keys or not gathered.keys.isdisjoint(keys)
+            if turn:
+                self._run(gathered)
+
+    def _run(self, gathered: Gathered) -> None:
+        lane.run(gathered, self._caller, self._parked)
+        del self._pending[gathered.handler]
+        for item in gathered.items:
+            if item.index in gathered.rejected:
+                self._park(item.index, item.change, gathered.rejected[item.index])
+
+    def _failed(self, handler: Handler, index: int, change: Change, error: Exception | None) -> None:
+        if error is not None:
+            self._park(index, change, next(iter(reasons_of(handler, error, 1).values()), lane.UNNAMED))
+
+    def _park(self, index: int, change: Change, reason: str) -> None:
+        self._rejects.setdefault(index, reason)
+        for key in keys_of(change):
+            self._parked[key] = min(index, self._parked.get(key, index))
+
+    def _end_window(self, batch: Batch) -> None:
+        """Run what is gathered; offer rejected changes to the dead letters before anything else is done."""
+        self._turn = None
+        for gathered in list(self._pending.values()):
+            self._run(gathered)
+        if self._rejects:
+            self._done.advance(batch, self._next)
+            self._done.calls.clear()
+            raise Reject(self._rejects)
+        self._from = self._next
+
+    def _remember(self, batch: Batch) -> None:
+        """The batch did not succeed: note which calls of the open window are done, so that they are not made again."""
+        self._done.advance(batch, self._from)
+        waiting = {
+            gathered.handler: {item.index for item in gathered.items} - gathered.done
+            for gathered in self._pending.values()
+        }
+        # The change at `_next` is half done when one of its handlers failed: those before it in turn have succeeded.
+        last = self._next if self._turn is None else self._next + 1
+        for index in range(self._from, min(last, len(batch))):
+            change = batch[index]
+            for route in self._router.routes(change) if index not in self._rejects else ():
+                if index == self._next and route.handler is self._turn:
+                    break
+                if index not in waiting.get(route.handler, ()):
+                    self._done.calls.add((route.handler, change.position))
