@@ -79,7 +79,7 @@ def is_async(call: Callable[..., object]) -> bool:
 
 
 def read_annotation(call: Callable[..., object], scope: Mapping[str, Any]) -> tuple[Any, bool]:
-    """(row type or None, takes a list) from the annotation of the first parameter; `scope` holds the caller's locals."""
+    """(row type or None, takes a list) from the first parameter's annotation; `scope` holds the caller's locals."""
     name = getattr(call, "__qualname__", repr(call))
     parameters = list(inspect.signature(call).parameters.values())
     if not parameters:

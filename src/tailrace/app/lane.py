@@ -25,7 +25,7 @@ UNNAMED = "rejected by the handler, which gave no reason for this change"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A change for a handler: its index in the offered batch, the change as the batch has it, and as the handler sees it."""
+    """A change for a handler: its index in the offered batch, as the batch has it, and as the handler sees it."""
 
     index: int
     change: Change

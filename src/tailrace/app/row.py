@@ -2,16 +2,15 @@
 
 Dataclasses, TypedDicts, `msgspec.Struct` and pydantic models; never imports pydantic itself: a model brings it along.
 Columns without a field are left out (unless the type forbids or collects extras); a field without a column needs a
-default. The text of json columns is decoded where the field's type is not a string.
+default. Values are those of `Row`: only msgspec and pydantic look whether they fit the field.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +29,6 @@ class _Field:
     name: str
     column: str
     required: bool
-    type: Any
     keyword: bool = False
 
 
@@ -48,7 +46,7 @@ def check_type(kind: Any) -> None:
 
 
 def converter(kind: Any, table: Table) -> Convert:
-    """The function that makes a `kind` of a row of this table version; `Fatal` names a field that no column can fill."""
+    """The function that makes a `kind` of a row of this table version; `Fatal` names a field without a column."""
     return _maker(kind)(kind, table)
 
 
@@ -75,19 +73,17 @@ def _maker(kind: Any) -> Callable[[Any, Table], Convert]:
             return _dataclass
     raise ConfigError(
         f"Rows cannot be made into {_name(kind)}",
-        hint="annotate with a dataclass, TypedDict, msgspec.Struct or pydantic model, or with plain Change for a mapping",
+        hint="annotate with a dataclass, TypedDict, msgspec.Struct or pydantic model; plain Change gives a mapping",
     )
 
 
 def _dataclass(kind: Any, table: Table) -> Convert:
-    hints = typing.get_type_hints(kind)
     shape = _Shape(
         tuple(
             _Field(
                 field.name,
                 field.name,
                 field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
-                hints.get(field.name),
                 field.kw_only,
             )
             for field in dataclasses.fields(kind)
@@ -95,28 +91,21 @@ def _dataclass(kind: Any, table: Table) -> Convert:
         )
     )
     fields = _present(kind, shape, table)
-    values_of = _values(fields, table)
     if fields == shape.fields[: len(fields)] and not any(field.keyword for field in fields):
         columns = [field.column for field in fields]
-        if values_of is None:
-            return lambda row: kind(*row.values_of(columns))
-        return lambda row: kind(*values_of(row))
+        return lambda row: kind(*row.values_of(columns))
     as_dict = _as_dict(fields, table)
     return lambda row: kind(**as_dict(row))
 
 
 def _typed_dict(kind: Any, table: Table) -> Convert:
-    hints = typing.get_type_hints(kind)
-    required = kind.__required_keys__
-    return _as_dict(
-        _present(kind, _Shape(tuple(_Field(name, name, name in required, hints[name]) for name in hints)), table), table
-    )
+    fields = tuple(_Field(name, name, name in kind.__required_keys__) for name in typing.get_type_hints(kind))
+    return _as_dict(_present(kind, _Shape(fields), table), table)
 
 
 def _struct(kind: Any, table: Table) -> Convert:
     fields = tuple(
-        _Field(field.encode_name, field.encode_name, field.required, field.type)
-        for field in msgspec.structs.fields(kind)
+        _Field(field.encode_name, field.encode_name, field.required) for field in msgspec.structs.fields(kind)
     )
     extra = "forbid" if kind.__struct_config__.forbid_unknown_fields else "ignore"
     as_dict = _as_dict(_present(kind, _Shape(fields, extra), table), table)
@@ -139,7 +128,7 @@ def _pydantic(kind: Any, table: Table) -> Convert:
     for name, info in declared.items():
         alias = info.validation_alias or info.alias
         column = alias if isinstance(alias, str) and not (by_name and name in columns) else name
-        fields.append(_Field(column, column, info.is_required(), info.annotation))
+        fields.append(_Field(column, column, info.is_required()))
     as_dict = _as_dict(_present(kind, _Shape(tuple(fields), config.get("extra") or "ignore"), table), table)
     validate = kind.__pydantic_validator__.validate_python
 
@@ -170,41 +159,16 @@ def _present(kind: Any, shape: _Shape, table: Table) -> tuple[_Field, ...]:
         )
     present = tuple(field for field in shape.fields if field.column in columns)
     if shape.extra == "allow":
-        present += tuple(_Field(name, name, False, Any) for name in spare)
+        present += tuple(_Field(name, name, False) for name in spare)
     return present
 
 
 def _as_dict(fields: tuple[_Field, ...], table: Table) -> Callable[[Row], dict[str, Any]]:
     names = [field.name for field in fields]
     columns = [field.column for field in fields]
-    values_of = _values(fields, table)
-    if values_of is not None:
-        return lambda row: dict(zip(names, values_of(row), strict=True))
     if names == [column.name for column in table.columns]:
         return Row.asdict
     return lambda row: dict(zip(names, row.values_of(columns), strict=True))
-
-
-def _values(fields: tuple[_Field, ...], table: Table) -> Callable[[Row], Iterator[Any]] | None:
-    """The values of the fields where some are JSON to be decoded; None when the row's own values will do."""
-    kinds = {column.name: column.type for column in table.columns}
-    columns = [field.column for field in fields]
-    decode = [kinds[field.column] in ("json", "jsonb") and not _takes_text(field.type) for field in fields]
-    if not any(decode):
-        return None
-    load = msgspec.json.decode
-
-    def values_of(row: Row) -> Iterator[Any]:
-        values = zip(row.values_of(columns), decode, strict=True)
-        return (load(value) if json and isinstance(value, str) else value for value, json in values)
-
-    return values_of
-
-
-def _takes_text(annotation: Any) -> bool:
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return any(_takes_text(part) for part in typing.get_args(annotation) if part is not type(None))
-    return annotation in (str, bytes, Any, object, None)
 
 
 def _reject(kind: Any, table: Table, row: Row, reasons: str) -> Reject:

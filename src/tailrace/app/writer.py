@@ -164,7 +164,7 @@ class AppWriter:
         for gathered in list(self._pending.values()):
             self._run(gathered)
         if self._rejects:
-            self._done.advance(batch, self._next)
+            self._done.advance(batch, self._next, self._rejects)
             self._done.calls.clear()
             raise Reject(self._rejects)
         self._from = self._next

@@ -1,0 +1,201 @@
+"""`App`: functions registered by table and op, and the pipeline that calls them. Never touches a batch itself."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import ClassVar, TypeVar
+
+from tailrace.app.call import Caller
+from tailrace.app.done import Done
+from tailrace.app.handler import Handler, is_async, parse_ops, read_annotation
+from tailrace.app.row import check_type
+from tailrace.app.writer import AppWriter
+from tailrace.config import source_from_url
+from tailrace.contract import Checkpoint, DeadLetters, Source, Transform
+from tailrace.error import ConfigError
+from tailrace.model import Finding, Limits, Severity
+from tailrace.pipeline import Pipeline
+
+HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
+
+
+class App:
+    """Your functions at the end of a pipeline. An App is a sink like any other; `run` puts it behind its source.
+
+    `source` is a URL or a Source; `tables` are globs of `schema.table`, by default those of the handlers. A handler gets
+    one change after another, in commit order; a change counts as done when it returns. When it raises, it is called
+    again after a pause that doubles; after its last try the change is parked in `dead_letters`, and so are later changes
+    of its key, or without dead letters the pipeline stops (`Refused`). `raise tr.Reject("reason")` parks at once,
+    `raise tr.Retryable(...)` never parks: after the last try the pipeline opens again and the change comes back;
+    `raise tr.Fatal(...)` stops the pipeline. After a crash, up to a second of changes comes again (`Change.position` is
+    the same then); within a process nothing that is done is called again.
+    """
+
+    kind: ClassVar[str] = "app"
+    transactional: ClassVar[bool] = False
+    table_like: ClassVar[bool] = False
+    truncate: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        source: str | Source,
+        *,
+        name: str,
+        tables: Sequence[str] | None = None,
+        checkpoint: Checkpoint | None = None,
+        dead_letters: DeadLetters | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.name = name
+        self._source = source
+        self._tables = tables
+        self._checkpoint = checkpoint
+        self._dead_letters = dead_letters
+        self._limits = limits or Limits()
+        self._handlers: list[Handler] = []
+        self._done: dict[str, Done] = {}
+
+    @property
+    def handlers(self) -> tuple[Handler, ...]:
+        """What is registered, in order."""
+        return tuple(self._handlers)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The table globs that the source is asked for."""
+        if self._tables is not None:
+            return tuple(self._tables)
+        patterns = (pattern for handler in self._handlers if "m" not in handler.ops for pattern in handler.patterns)
+        return tuple(dict.fromkeys(patterns))
+
+    def on(
+        self,
+        *patterns: str,
+        op: str | Iterable[str] | None = None,
+        batch: bool = False,
+        retries: int = 5,
+        concurrency: int = 1,
+    ) -> Callable[[HandlerT], HandlerT]:
+        """Register a function for the changes of tables that match a glob; returns it unchanged.
+
+        `op` has the letters of the changes wanted (`"c"`, `"cu"`, `"c,u"`; default create, update, delete and snapshot
+        row). Annotated `Change[T]`, rows come as T. With `batch`, or annotated `list[Change[T]]`, it gets a list of up
+        to 10,000 changes; a list that fails for good is halved until the changes at fault stand alone. `concurrency`
+        runs that many changes of different keys side by side, on threads or as tasks for an `async def`.
+        """
+        if not patterns:
+            raise ConfigError("@app.on names no table", hint='write @app.on("public.orders")')
+
+        def register(call: HandlerT) -> HandlerT:
+            row, many = read_annotation(call, sys._getframe(1).f_locals)
+            if row is not None:
+                check_type(row)
+            self._add(
+                Handler(
+                    call=call,
+                    name=_name(call),
+                    patterns=patterns,
+                    ops=parse_ops(op),
+                    row=row,
+                    batch=batch or many,
+                    asynchronous=is_async(call),
+                    retries=retries,
+                    concurrency=concurrency,
+                )
+            )
+            return call
+
+        return register
+
+    def on_message(self, *prefixes: str, retries: int = 5) -> Callable[[HandlerT], HandlerT]:
+        """Register a function for logical messages (`pg_logical_emit_message`) whose prefix matches a glob."""
+        if not prefixes:
+            raise ConfigError("@app.on_message names no prefix", hint='write @app.on_message("*") for all')
+
+        def register(call: HandlerT) -> HandlerT:
+            self._add(Handler(call, _name(call), prefixes, frozenset("m"), asynchronous=is_async(call), retries=retries))
+            return call
+
+        return register
+
+    def check(self) -> list[Finding]:
+        """Whether there is a handler at all; handlers themselves are not called."""
+        if not self._handlers:
+            return [Finding(Severity.ERROR, "handlers", "no function is registered", 'decorate one: @app.on("public.t")')]
+        names = ", ".join(handler.name for handler in self._handlers)
+        return [Finding(Severity.OK, "handlers", f"{len(self._handlers)} registered: {names}")]
+
+    def open(self, name: str, limits: Limits) -> AppWriter:
+        """Open the handlers for pipeline `name`; `ConfigError` when there are none."""
+        return self.writer(name, Caller(backoff_s_max=limits.backoff_s_max))
+
+    def writer(self, name: str, caller: Caller) -> AppWriter:
+        """The same with a `Caller` of one's own (`tailrace.testing` has one that does not pause)."""
+        if not self._handlers:
+            raise ConfigError(f"App {self.name!r} has no handlers", hint='decorate a function: @app.on("public.orders")')
+        return AppWriter(self._handlers, self._done.setdefault(name, Done()), caller)
+
+    def pipeline(self, *, transforms: Sequence[Transform] = (), state_dir: Path | None = Path(".tailrace")) -> Pipeline:
+        """The pipeline that `run` would run: source → transforms → handlers."""
+        source = source_from_url(self._source, tables=self.tables) if isinstance(self._source, str) else self._source
+        return Pipeline(
+            source,
+            self,
+            name=self.name,
+            transforms=transforms,
+            checkpoint=self._checkpoint,
+            dead_letters=self._dead_letters,
+            limits=self._limits,
+            state_dir=state_dir,
+        )
+
+    def run(self, *, until_current: bool = False) -> None:
+        """Run until SIGINT or SIGTERM (a second one aborts), or until what the source had at the start is done."""
+        pipeline = self.pipeline()
+        with _stop_on_signals(pipeline.stop):
+            pipeline.run(until_current=until_current)
+
+    def _add(self, handler: Handler) -> None:
+        if handler.retries < 0 or handler.concurrency < 1:
+            raise ConfigError(
+                f"Handler {handler.name}: retries={handler.retries}, concurrency={handler.concurrency}",
+                hint="retries is 0 or more, concurrency 1 or more",
+            )
+        if handler.batch and handler.concurrency > 1:
+            raise ConfigError(
+                f"Handler {handler.name} takes lists, so it cannot be called for several changes at once",
+                hint="leave out batch or concurrency",
+            )
+        self._handlers.append(handler)
+
+
+@contextmanager
+def _stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """The first SIGINT or SIGTERM calls `stop`; a second one does what it did before. Only in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        stop()
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _name(call: Callable[..., object]) -> str:
+    return str(getattr(call, "__qualname__", type(call).__qualname__)).replace("<locals>.", "")
