@@ -9,18 +9,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from tailrace.app.call import Caller
 from tailrace.app.done import Done
 from tailrace.app.handler import Handler, is_async, parse_ops, read_annotation
 from tailrace.app.row import check_type
 from tailrace.app.writer import AppWriter
-from tailrace.config import source_from_url
 from tailrace.contract import Checkpoint, DeadLetters, Source, Transform
 from tailrace.error import ConfigError
 from tailrace.model import Finding, Limits, Severity
-from tailrace.pipeline import Pipeline
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
 
@@ -141,8 +139,11 @@ class App:
             raise ConfigError(f"App {self.name!r} has no handlers", hint='decorate a function: @app.on("public.orders")')
         return AppWriter(self._handlers, self._done.setdefault(name, Done()), caller)
 
-    def pipeline(self, *, transforms: Sequence[Transform] = (), state_dir: Path | None = Path(".tailrace")) -> Pipeline:
+    def pipeline(self, *, transforms: Sequence[Transform] = (), state_dir: Path | None = Path(".tailrace")) -> Any:
         """The pipeline that `run` would run: source → transforms → handlers."""
+        from tailrace.config import source_from_url
+        from tailrace.pipeline import Pipeline
+
         source = source_from_url(self._source, tables=self.tables) if isinstance(self._source, str) else self._source
         return Pipeline(
             source,
