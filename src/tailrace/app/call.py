@@ -31,9 +31,7 @@ class Stopped(Retryable):
     """The pipeline stops while a handler waits for its next try: the change is neither done nor parked."""
 
     def __init__(self, handler: Handler) -> None:
-        super().__init__(
-            f"Stopped between two tries of {handler.name}", hint="it comes again at the next start"
-        )
+        super().__init__(f"Stopped between two tries of {handler.name}", hint="it comes again at the next start")
 
 
 class Loop:

@@ -117,7 +117,9 @@ class App:
             raise ConfigError("@app.on_message names no prefix", hint='write @app.on_message("*") for all')
 
         def register(call: HandlerT) -> HandlerT:
-            self._add(Handler(call, _name(call), prefixes, frozenset("m"), asynchronous=is_async(call), retries=retries))
+            self._add(
+                Handler(call, _name(call), prefixes, frozenset("m"), asynchronous=is_async(call), retries=retries)
+            )
             return call
 
         return register
@@ -125,7 +127,9 @@ class App:
     def check(self) -> list[Finding]:
         """Whether there is a handler at all; handlers themselves are not called."""
         if not self._handlers:
-            return [Finding(Severity.ERROR, "handlers", "no function is registered", 'decorate one: @app.on("public.t")')]
+            return [
+                Finding(Severity.ERROR, "handlers", "no function is registered", 'decorate one: @app.on("public.t")')
+            ]
         names = ", ".join(handler.name for handler in self._handlers)
         return [Finding(Severity.OK, "handlers", f"{len(self._handlers)} registered: {names}")]
 
@@ -136,7 +140,9 @@ class App:
     def writer(self, name: str, caller: Caller) -> AppWriter:
         """The same with a `Caller` of one's own (`tailrace.testing` has one that does not pause)."""
         if not self._handlers:
-            raise ConfigError(f"App {self.name!r} has no handlers", hint='decorate a function: @app.on("public.orders")')
+            raise ConfigError(
+                f"App {self.name!r} has no handlers", hint='decorate a function: @app.on("public.orders")'
+            )
         return AppWriter(self._handlers, self._done.setdefault(name, Done()), caller)
 
     def pipeline(self, *, transforms: Sequence[Transform] = (), state_dir: Path | None = Path(".tailrace")) -> Any:
