@@ -43,11 +43,9 @@ def tail(
     the source are raised by the loop. `with tr.tail(...) as changes` closes at once; else it closes when it is dropped.
     """
     if isinstance(source, str):
-        options: dict[str, object] = {"temporary": True, "snapshot": "initial" if snapshot else "never"}
-        given = {"tables": tables, "slot": slot, "publication": publication}
-        source = source_from_url(
-            source, **options, **{name: value for name, value in given.items() if value is not None}
-        )
+        asked = {"tables": tables, "slot": slot, "publication": publication}
+        options = {name: value for name, value in asked.items() if value is not None}
+        source = source_from_url(source, temporary=True, snapshot="initial" if snapshot else "never", **options)
     return Tail(source, until_current=until_current)
 
 
@@ -153,7 +151,7 @@ class _Hand:
             self._moved.wait_for(lambda: self._batch is None or self._closed)
 
     def take(self) -> Batch | None:
-        """The next batch, or None when there is none yet; raises the error that ended the pipeline, or StopIteration."""
+        """The next batch, or None when there is none yet; raises the pipeline's error, or StopIteration."""
         with self._moved:
             batch, self._batch = self._batch, None
             self._moved.notify_all()

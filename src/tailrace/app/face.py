@@ -26,13 +26,13 @@ HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
 class App:
     """Your functions at the end of a pipeline. An App is a sink like any other; `run` puts it behind its source.
 
-    `source` is a URL or a Source; `tables` are globs of `schema.table`, by default those of the handlers. A handler gets
-    one change after another, in commit order; a change counts as done when it returns. When it raises, it is called
-    again after a pause that doubles; after its last try the change is parked in `dead_letters`, and so are later changes
-    of its key, or without dead letters the pipeline stops (`Refused`). `raise tr.Reject("reason")` parks at once,
+    `source` is a URL or a Source; `tables` are globs of `schema.table`, by default those of the handlers. A handler
+    gets one change after another, in commit order; a change is done when it returns. When it raises, it is called again
+    after a pause that doubles; after its last try the change is parked in `dead_letters`, and so are later changes of
+    its key; without dead letters the pipeline stops (`Refused`). `raise tr.Reject("reason")` parks at once,
     `raise tr.Retryable(...)` never parks: after the last try the pipeline opens again and the change comes back;
-    `raise tr.Fatal(...)` stops the pipeline. After a crash, up to a second of changes comes again (`Change.position` is
-    the same then); within a process nothing that is done is called again.
+    `raise tr.Fatal(...)` stops the pipeline. After a crash, up to a second of changes comes again, each with the same
+    `Change.position`; within a process nothing that is done is called again.
     """
 
     kind: ClassVar[str] = "app"

@@ -1,10 +1,12 @@
-"""Feeds changes to an App without a server: real batches, the real handlers, retries without pauses. Never opens a pipeline.
+"""Feeds changes to an App without a server: real batches, real handlers, retries without pauses. Opens no pipeline.
 
-with tr.testing.client(app) as t:
-    t.insert("public.orders", {"id": 1, "total": Decimal("9.50")})
-    t.update("public.orders", {"id": 1, "total": Decimal("0.00")})
-    t.delete("public.orders", {"id": 1})
-    assert not t.parked
+Like this:
+
+    with tr.testing.client(app) as t:
+        t.insert("public.orders", {"id": 1, "total": Decimal("9.50")})
+        t.update("public.orders", {"id": 1, "total": Decimal("0.00")})
+        t.delete("public.orders", {"id": 1})
+        assert not t.parked
 """
 
 from __future__ import annotations
