@@ -71,8 +71,7 @@ class Fenced(Fatal):
 
 
 class Reject(TailraceError):
-    """Changes of the offered batch that can never succeed: index in the batch to reason (reasons hold no row
-    values).
+    """Changes of the offered batch that can never succeed: index in the batch to reason (without row values).
 
     A plain string is the reason for the one change at hand: `raise Reject("unknown currency")` in a handler.
     """

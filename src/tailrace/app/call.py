@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import structlog
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_not_exception_type, stop_after_attempt
-from tenacity.wait import wait_exponential_jitter
+from tenacity.wait import wait_exponential, wait_random
 
 from tailrace.app.handler import Handler
 from tailrace.error import Fatal, Reject, Retryable
@@ -22,7 +22,8 @@ from tailrace.error import Fatal, Reject, Retryable
 ResultT = TypeVar("ResultT")
 
 FIRST_PAUSE_S = 0.1
-"""The pause before the second try; it doubles (plus jitter of up to a quarter of a second) up to `backoff_s_max`."""
+JITTER_S = 0.25
+"""The pause before the second try, which doubles up to `backoff_s_max`, and what is added to each at random."""
 
 _log = structlog.get_logger("tailrace.app")
 
@@ -71,7 +72,7 @@ class Caller:
     def __init__(self, *, backoff_s_max: float, pauses: bool = True) -> None:
         self.loop = Loop()
         self._stopping = threading.Event()
-        self._wait = wait_exponential_jitter(FIRST_PAUSE_S, max=backoff_s_max, jitter=0.25)
+        self._wait = wait_exponential(FIRST_PAUSE_S, max=backoff_s_max) + wait_random(0, JITTER_S)
         self._pauses = pauses
         self._pools: dict[Handler, ThreadPoolExecutor] = {}
 

@@ -30,7 +30,7 @@ class Done:
         if batch.positions != self.offered or len(self.offered) != 1 or not self.spans:
             return 0
         (_, last), *_ = self.spans.values()
-        return bisect_right(batch, last, key=lambda change: change.position)
+        return bisect_right(range(len(batch)), last, key=lambda index: batch[index].position)
 
     def has(self, handler: Handler, change: Change) -> bool:
         """This call is done."""

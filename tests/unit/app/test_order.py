@@ -1,0 +1,279 @@
+"""Retries, rejection and order: what handlers see when something fails, and when they run side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tailrace import testing
+from tailrace._native import BatchBuilder
+from tailrace.app import App
+from tailrace.error import Fatal, Reject, Retryable
+from tailrace.model import Batch, Change, Column, Limits, Table
+
+ORDERS = Table("public", "orders", [Column("id", "int8", nullable=False), Column("step", "int8")], key=["id"])
+
+
+def app() -> App:
+    return App("postgresql://localhost/shop", name="test")
+
+
+def batch(*changes: tuple[str, int, int], lsn: int = 100) -> Batch:
+    """One transaction of (op, id, step)."""
+    builder = BatchBuilder("test/order")
+    builder.begin(xid=1, lsn=lsn, committed_at_us=0)
+    for op, key, step in changes:
+        cells = {"id": str(key), "step": str(step)}
+        if op == "d":
+            builder.add("d", ORDERS, before={"id": str(key)})
+        else:
+            builder.add(op, ORDERS, after=cells)  # type: ignore[arg-type]
+    builder.commit()
+    return builder.take()
+
+
+@pytest.fixture
+def seen() -> list[tuple[Any, ...]]:
+    return []
+
+
+class Flaky:
+    """Fails as often as it is told for a key, then notes the change."""
+
+    def __init__(self, seen: list[tuple[Any, ...]], failures: dict[int, int], error: Callable[[], Exception]) -> None:
+        self.seen, self.failures, self.error = seen, failures, error
+        self.calls = 0
+
+    def __call__(self, change: Change) -> None:
+        self.calls += 1
+        key = int((change.key or {})["id"])
+        if self.failures.get(key, 0) > 0:
+            self.failures[key] -= 1
+            raise self.error()
+        self.seen.append((key, (change.after or {}).get("step")))
+
+
+def test_a_failing_call_is_tried_again_until_it_succeeds(seen: list[tuple[Any, ...]]) -> None:
+    shop = app()
+    flaky = Flaky(seen, {1: 3}, ValueError)
+    shop.on("public.orders", retries=3)(flaky)
+    with testing.client(shop) as t:
+        t.insert("public.orders", {"id": 1, "step": 1})
+        assert not t.parked
+    assert flaky.calls == 4
+    assert seen == [(1, 1)]
+
+
+def test_i14_after_the_last_try_the_change_and_later_ones_of_its_key_are_parked(seen: list[tuple[Any, ...]]) -> None:
+    shop = app()
+    shop.on("public.orders", retries=2)(Flaky(seen, {1: 3}, lambda: ValueError("row 1 is bad")))
+    with testing.client(shop) as t:
+        with t.transaction():
+            t.insert("public.orders", {"id": 1, "step": 1})
+            t.insert("public.orders", {"id": 2, "step": 1})
+            t.update("public.orders", {"id": 1, "step": 2})
+        reasons = [parked.reason for parked in t.parked]
+    assert seen == [(2, 1)]
+    assert "ValueError in Flaky" in reasons[0]
+    assert "3 tries" in reasons[0]
+    assert "row 1 is bad" not in reasons[0]  # I9: a message may quote the row
+    assert reasons[1] == "an earlier change of this key is parked"
+
+
+@pytest.mark.parametrize("kind", ["plain", "async", "threads", "tasks", "list", "async list"])
+def test_what_is_done_is_not_called_again_when_the_batch_comes_back(kind: str, seen: list[tuple[Any, ...]]) -> None:
+    shop = app()
+    flaky = Flaky(seen, {3: 100}, lambda: Reject("no thanks"))
+    _register(shop, kind, flaky)
+    offered = batch(*(("c", key, 0) for key in range(6)), ("u", 3, 1), ("u", 4, 1))
+    writer = shop.open("test", Limits())
+    with pytest.raises(Reject) as rejected:
+        writer.write(offered)
+    assert rejected.value.reasons[3] == "no thanks"
+    assert set(rejected.value.reasons) == {3, 6}  # the update of row 3 goes behind its insert
+    writer.write(offered.without(list(rejected.value.reasons)))
+    writer.close()
+    assert sorted(seen) == [(0, 0), (1, 0), (2, 0), (4, 0), (4, 1), (5, 0)]
+
+
+@pytest.mark.parametrize("kind", ["plain", "async", "threads", "tasks"])
+def test_what_is_done_is_not_called_again_after_the_pipeline_reopened(kind: str, seen: list[tuple[Any, ...]]) -> None:
+    shop = app()
+    first: list[tuple[Any, ...]] = []
+    shop.on("public.orders")(lambda change: first.append((int(change.key["id"]),)))
+    _register(shop, kind, Flaky(seen, {3: 1}, lambda: Retryable("the index is away")), retries=0)
+    rows = [("c", key, 0) for key in range(6)]
+    writer = shop.open("test", Limits())
+    with pytest.raises(Retryable):
+        writer.write(batch(*rows))
+    writer.close()
+    writer = shop.open("test", Limits())
+    writer.write(batch(*rows))
+    writer.write(batch(("c", 9, 0), lsn=200))
+    writer.close()
+    assert sorted(seen) == [(key, 0) for key in (0, 1, 2, 3, 4, 5, 9)]
+    assert first == [(key,) for key in (0, 1, 2, 3, 4, 5, 9)]
+
+
+def test_fatal_stops_at_once_and_the_change_stays_undone(seen: list[tuple[Any, ...]]) -> None:
+    shop = app()
+    flaky = Flaky(seen, {1: 1}, lambda: Fatal("the index has another schema"))
+    shop.on("public.orders")(flaky)
+    writer = shop.open("test", Limits())
+    with pytest.raises(Fatal, match="another schema"):
+        writer.write(batch(("c", 0, 0), ("c", 1, 0)))
+    assert flaky.calls == 2
+
+
+def test_a_list_that_fails_is_halved_until_the_change_at_fault_stands_alone(seen: list[tuple[Any, ...]]) -> None:
+    shop = app()
+
+    @shop.on("public.orders", retries=0)
+    def index(changes: list[Change]) -> None:
+        if any(change.after["id"] == 5 for change in changes):
+            raise ValueError
+        seen.extend((change.after["id"],) for change in changes)
+
+    writer = shop.open("test", Limits())
+    with pytest.raises(Reject) as rejected:
+        writer.write(batch(*(("c", key, 0) for key in range(8))))
+    assert list(rejected.value.reasons) == [5]
+    assert seen == [(key,) for key in (0, 1, 2, 3, 4, 6, 7)]
+
+
+def test_a_stop_ends_the_wait_for_the_next_try() -> None:
+    shop = app()
+    called = threading.Event()
+
+    @shop.on("public.orders")
+    def fail(change: Change) -> None:
+        called.set()
+        raise ValueError
+
+    writer = shop.open("test", Limits())
+    threading.Thread(target=lambda: (called.wait(), writer.interrupt())).start()
+    with pytest.raises(Retryable, match="Stopped between two tries"):
+        writer.write(batch(("c", 1, 0)))
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_concurrent_calls_run_side_by_side_and_keep_the_order_of_each_key(asynchronous: bool) -> None:
+    shop = app()
+    steps: dict[int, list[Any]] = defaultdict(list)
+    together = threading.Barrier(4)
+    meeting = [0]
+
+    def note(change: Change) -> None:
+        steps[int((change.key or {})["id"])].append((change.after or {}).get("step"))
+
+    @shop.on("public.orders", concurrency=4)
+    def in_threads(change: Change) -> None:
+        if not asynchronous and change.after["step"] == 0:
+            together.wait(10)  # breaks unless four calls are under way at once
+        note(change)
+
+    async def in_tasks(change: Change) -> None:
+        if change.after["step"] == 0:
+            meeting[0] += 1
+            async with asyncio.timeout(10):
+                while meeting[0] < 4:
+                    await asyncio.sleep(0)
+        note(change)
+
+    if asynchronous:
+        shop = app()
+        shop.on("public.orders", concurrency=4)(in_tasks)
+    keys = list(_keys_of_different_lanes(4))
+    writer = shop.open("test", Limits())
+    writer.write(batch(*((op, key, step) for step, op in enumerate("cuuu") for key in keys)))
+    writer.close()
+    assert steps == {key: [0, 1, 2, 3] for key in keys}
+
+
+def test_handlers_that_share_a_table_by_op_keep_the_order_of_each_key(seen: list[tuple[Any, ...]]) -> None:
+    shop = app()
+
+    @shop.on("public.orders", op="cu")
+    async def upsert(changes: list[Change]) -> None:
+        await asyncio.sleep(0)
+        seen.extend(("upsert", change.after["id"]) for change in changes)
+
+    @shop.on("public.orders", op="d")
+    def remove(change: Change) -> None:
+        seen.append(("remove", change.key["id"]))
+
+    writer = shop.open("test", Limits())
+    writer.write(batch(("c", 1, 0), ("c", 2, 0), ("d", 1, 0), ("c", 1, 0), ("d", 9, 0)))
+    writer.close()
+    assert seen == [("upsert", 1), ("upsert", 2), ("remove", 1), ("remove", 9), ("upsert", 1)]
+
+
+def test_plain_and_async_handlers_see_the_changes_in_commit_order(seen: list[tuple[Any, ...]]) -> None:
+    shop = app()
+
+    @shop.on("public.orders", op="c")
+    async def create(change: Change) -> None:
+        seen.append(("c", change.after["id"]))
+
+    @shop.on("public.orders", op="u")
+    def update(change: Change) -> None:
+        seen.append(("u", change.after["id"]))
+
+    writer = shop.open("test", Limits())
+    writer.write(batch(("c", 1, 0), ("u", 2, 0), ("u", 3, 0), ("c", 4, 0), ("u", 5, 0)))
+    writer.close()
+    assert seen == [("c", 1), ("u", 2), ("u", 3), ("c", 4), ("u", 5)]
+
+
+def test_i12_closing_twice_is_harmless() -> None:
+    shop = app()
+
+    @shop.on("public.orders")
+    async def note(change: Change) -> None: ...
+
+    writer = shop.open("test", Limits())
+    writer.write(batch(("c", 1, 0)))
+    writer.close()
+    writer.close()
+
+
+def _register(shop: App, kind: str, call: Callable[[Change], None], retries: int = 5) -> None:
+    """`call` as a handler of that kind."""
+
+    async def async_call(change: Change) -> None:
+        call(change)
+
+    def many(changes: Any) -> None:
+        """Refuse before doing anything, as a bulk request would."""
+        bad = next((index for index, change in enumerate(changes) if change.key["id"] == 3), None)
+        if bad is not None:
+            raise Reject({bad: "no thanks"})
+        for change in changes:
+            call(change)
+
+    async def async_many(changes: Any) -> None:
+        many(changes)
+
+    decorate = shop.on(
+        "public.orders", batch="list" in kind, concurrency=3 if kind in ("threads", "tasks") else 1, retries=retries
+    )
+    decorate(
+        {"plain": call, "threads": call, "list": many, "async list": async_many}.get(kind, async_call)  # type: ignore[arg-type]
+    )
+
+
+def _keys_of_different_lanes(count: int) -> Iterator[int]:
+    """Keys that a handler with that concurrency runs side by side."""
+    lanes: set[int] = set()
+    key = 0
+    while len(lanes) < count:
+        lane = hash(("public", "orders", str(key))) % count
+        if lane not in lanes:
+            lanes.add(lane)
+            yield key
+        key += 1
