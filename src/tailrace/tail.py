@@ -11,13 +11,12 @@ import os
 import secrets
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import ClassVar, Self
 
 from tailrace.checkpoint.memory import Memory
-from tailrace.config import source_from_url
 from tailrace.contract import Positions, Source, Stream
 from tailrace.error import Fatal, Retryable
 from tailrace.model import Batch, Change, Finding, Limits
@@ -42,11 +41,16 @@ def tail(
     are globs of `schema.table`. With `until_current` the iteration ends with what was committed at its start. Errors of
     the source are raised by the loop. `with tr.tail(...) as changes` closes at once; else it closes when it is dropped.
     """
+    opened: Source
     if isinstance(source, str):
         asked = {"tables": tables, "slot": slot, "publication": publication}
         options = {name: value for name, value in asked.items() if value is not None}
-        source = source_from_url(source, temporary=True, snapshot="initial" if snapshot else "never", **options)
-    return Tail(source, until_current=until_current)
+        from tailrace.config import source_from_url  # type: ignore[import-not-found]
+
+        opened = source_from_url(source, temporary=True, snapshot="initial" if snapshot else "never", **options)
+    else:
+        opened = source
+    return Tail(opened, until_current=until_current)
 
 
 class Tail:
@@ -65,7 +69,7 @@ class Tail:
         )
         arguments = (pipeline, self._hand, until_current)
         self._thread = threading.Thread(target=_run, args=arguments, name="tailrace-tail", daemon=True)
-        self._changes = iter(())
+        self._changes: Iterator[Change] = iter(())
         self._finalizer = weakref.finalize(self, _close, pipeline, self._hand, self._thread)
         self._thread.start()
 

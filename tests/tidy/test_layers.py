@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "plugin": SEAM | PLUGINS,
     "config": RUNTIME | {"plugin"},
     "app": RUNTIME | {"plugin", "config"},
-    "tail": RUNTIME | {"plugin", "config"},
+    "tail": RUNTIME | {"checkpoint", "plugin", "config"},
     "testing": SEAM | {"app"},
     "outbox": set[str](),
     "demo": EVERYTHING,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar, TypeVar
 
 from tailrace.app.call import Caller
 from tailrace.app.done import Done
@@ -19,6 +19,7 @@ from tailrace.app.writer import AppWriter
 from tailrace.contract import Checkpoint, DeadLetters, Source, Transform
 from tailrace.error import ConfigError
 from tailrace.model import Finding, Limits, Severity
+from tailrace.pipeline import Pipeline
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
 
@@ -145,10 +146,9 @@ class App:
             )
         return AppWriter(self._handlers, self._done.setdefault(name, Done()), caller)
 
-    def pipeline(self, *, transforms: Sequence[Transform] = (), state_dir: Path | None = Path(".tailrace")) -> Any:
+    def pipeline(self, *, transforms: Sequence[Transform] = (), state_dir: Path | None = Path(".tailrace")) -> Pipeline:
         """The pipeline that `run` would run: source → transforms → handlers."""
-        from tailrace.config import source_from_url
-        from tailrace.pipeline import Pipeline
+        from tailrace.config import source_from_url  # type: ignore[import-not-found]
 
         source = source_from_url(self._source, tables=self.tables) if isinstance(self._source, str) else self._source
         return Pipeline(

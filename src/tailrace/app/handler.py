@@ -96,7 +96,7 @@ def read_annotation(call: Callable[..., object], scope: Mapping[str, Any]) -> tu
                 f"Handler {name}: the annotation {annotation!r} cannot be resolved: {error}",
                 hint="define the row type before the handler, where the handler can see it",
             ) from error
-    many = inspect.isclass(get_origin(annotation)) and issubclass(get_origin(annotation), Iterable)  # type: ignore[arg-type]
+    many = inspect.isclass(get_origin(annotation)) and issubclass(get_origin(annotation), Iterable)
     if many and get_origin(annotation) is not Change:
         (annotation, *_) = get_args(annotation) or (None,)
     else:

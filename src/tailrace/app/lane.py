@@ -154,14 +154,15 @@ def _lane(lane: list[Item], gathered: Gathered, caller: Caller) -> None:
     parked: dict[Key, int] = {}
     for item in lane:
         if not _behind(item, gathered, parked):
-            _settle(item, gathered, caller.call(gathered.handler, item.seen), parked)
+            _settle(item, gathered, error=caller.call(gathered.handler, item.seen), parked=parked)
 
 
 async def _lane_async(lane: list[Item], gathered: Gathered, caller: Caller) -> None:
     parked: dict[Key, int] = {}
     for item in lane:
         if not _behind(item, gathered, parked):
-            _settle(item, gathered, await caller.call_async(gathered.handler, item.seen), parked)
+            error = await caller.call_async(gathered.handler, item.seen)
+            _settle(item, gathered, error=error, parked=parked)
 
 
 async def _stretches_async(items: list[Item], gathered: Gathered, caller: Caller) -> None:
@@ -175,7 +176,7 @@ async def _stretches_async(items: list[Item], gathered: Gathered, caller: Caller
                 raise end
 
 
-def _settle(item: Item, gathered: Gathered, error: Exception | None, parked: dict[Key, int]) -> None:
+def _settle(item: Item, gathered: Gathered, *, error: Exception | None, parked: dict[Key, int]) -> None:
     if error is None:
         gathered.done.add(item.index)
         return

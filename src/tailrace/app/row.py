@@ -84,7 +84,7 @@ def _dataclass(kind: Any, table: Table) -> Convert:
                 field.name,
                 field.name,
                 field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING,
-                field.kw_only,
+                bool(field.kw_only),
             )
             for field in dataclasses.fields(kind)
             if field.init
@@ -114,7 +114,7 @@ def _struct(kind: Any, table: Table) -> Convert:
         try:
             return msgspec.convert(as_dict(row), kind)
         except msgspec.ValidationError as error:
-            raise _reject(kind, table, row, _msgspec_reasons(str(error))) from None
+            raise _reject(kind, table, row, reasons=_msgspec_reasons(str(error))) from None
 
     return convert
 
@@ -136,7 +136,7 @@ def _pydantic(kind: Any, table: Table) -> Convert:
         try:
             made = validate(as_dict(row))
         except ValueError as error:
-            raise _reject(kind, table, row, _pydantic_reasons(error)) from None
+            raise _reject(kind, table, row, reasons=_pydantic_reasons(error)) from None
         return made
 
     return convert
@@ -171,7 +171,7 @@ def _as_dict(fields: tuple[_Field, ...], table: Table) -> Callable[[Row], dict[s
     return lambda row: dict(zip(names, row.values_of(columns), strict=True))
 
 
-def _reject(kind: Any, table: Table, row: Row, reasons: str) -> Reject:
+def _reject(kind: Any, table: Table, row: Row, *, reasons: str) -> Reject:
     unsent = [name for name, text in row.texts().items() if text is UNCHANGED]
     if unsent:
         return Reject(

@@ -101,7 +101,8 @@ class AppWriter:
                         route.call(seen)
                     except Exception as error:  # noqa: BLE001 - a handler may raise anything
                         self._turn = route.handler
-                        self._failed(route.handler, index, change, self._caller.again(route.handler, seen, error))
+                        last = self._caller.again(route.handler, seen, error)
+                        self._failed(route.handler, index, change=change, error=last)
                         careful = True
                 index += 1
         finally:
@@ -119,7 +120,7 @@ class AppWriter:
             return
         seen = route.show(change)
         if route.direct:
-            self._failed(handler, index, change, self._caller.call(handler, seen))
+            self._failed(handler, index, change=change, error=self._caller.call(handler, seen))
             return
         gathered = self._pending.setdefault(handler, Gathered(handler))
         gathered.items.append(Item(index, change, seen))
@@ -149,7 +150,7 @@ class AppWriter:
             if item.index in gathered.rejected:
                 self._park(item.index, item.change, gathered.rejected[item.index])
 
-    def _failed(self, handler: Handler, index: int, change: Change, error: Exception | None) -> None:
+    def _failed(self, handler: Handler, index: int, *, change: Change, error: Exception | None) -> None:
         if error is not None:
             self._park(index, change, next(iter(reasons_of(handler, error, 1).values()), lane.UNNAMED))
 

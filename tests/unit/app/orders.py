@@ -9,9 +9,6 @@ from typing import NotRequired, TypedDict
 import msgspec
 import pydantic
 
-from tailrace.contract import Source
-from tailrace.testing.client import Client
-
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class OrderClass:
