@@ -12,7 +12,8 @@ from uuid import UUID
 
 import msgspec
 
-import tailrace as tr
+from tailrace.app import App
+from tailrace.model import Change
 
 FIELDS: dict[str, Any] = {
     "id": int,
@@ -57,16 +58,19 @@ class Seen:
 
     events: int = 0
     sum: int = 0
+    until: int | None = None
+    """Where to stop: `done` is called when that many events were seen."""
+    done: Callable[[], None] = lambda: None
     lags_s: list[float] = field(default_factory=list)
 
 
-def register(app: tr.App, rows: str, seen: Seen) -> None:
+def register(app: App, rows: str, seen: Seen) -> None:
     """Register the handler for `rows`: mapping, dataclass, msgspec, pydantic or latency."""
     app.on("public.orders", op="cr")(KINDS[rows](seen))
 
 
-def _mapping(seen: Seen) -> Callable[[tr.Change], None]:
-    def handle(change: tr.Change) -> None:
+def _mapping(seen: Seen) -> Callable[[Change], None]:
+    def handle(change: Change) -> None:
         assert change.after is not None
         seen.sum += change.after["id"]
         seen.events += 1
@@ -74,8 +78,8 @@ def _mapping(seen: Seen) -> Callable[[tr.Change], None]:
     return handle
 
 
-def _dataclass(seen: Seen) -> Callable[[tr.Change[Order]], None]:
-    def handle(change: tr.Change[Order]) -> None:
+def _dataclass(seen: Seen) -> Callable[[Change[Order]], None]:
+    def handle(change: Change[Order]) -> None:
         assert change.after is not None
         seen.sum += change.after.id
         seen.events += 1
@@ -83,29 +87,31 @@ def _dataclass(seen: Seen) -> Callable[[tr.Change[Order]], None]:
     return handle
 
 
-def _typed(row: Any) -> Callable[[Seen], Callable[[tr.Change[Any]], None]]:
-    def make(seen: Seen) -> Callable[[tr.Change[Any]], None]:
-        def handle(change: tr.Change[Any]) -> None:
+def _typed(row: Any) -> Callable[[Seen], Callable[[Change[Any]], None]]:
+    def make(seen: Seen) -> Callable[[Change[Any]], None]:
+        def handle(change: Change[Any]) -> None:
             seen.sum += change.after.id
             seen.events += 1
 
-        handle.__annotations__["change"] = tr.Change[row]
+        handle.__annotations__["change"] = Change[row]
         return handle
 
     return make
 
 
-def _pydantic(seen: Seen) -> Callable[[tr.Change[Any]], None]:
+def _pydantic(seen: Seen) -> Callable[[Change[Any]], None]:
     import pydantic
 
     fields: dict[str, Any] = {name: (type_, ...) for name, type_ in FIELDS.items()}
     return _typed(pydantic.create_model("Model", **fields))(seen)
 
 
-def _latency(seen: Seen) -> Callable[[tr.Change], None]:
-    def handle(change: tr.Change) -> None:
+def _latency(seen: Seen) -> Callable[[Change], None]:
+    def handle(change: Change) -> None:
         seen.lags_s.append(time.time() - change.committed_at.timestamp())
         seen.events += 1
+        if seen.events == seen.until:
+            seen.done()
 
     return handle
 

@@ -14,6 +14,7 @@ from benchmarks import orders
 from benchmarks.bench import Bench
 from benchmarks.orders import Load
 from benchmarks.result import Run, quantiles
+from benchmarks.writer import wait_for_reader
 from servers import debezium
 
 _TIMEOUT_S = 600.0
@@ -43,7 +44,7 @@ def latency(load: Load, *, count: int, warm_up: int, rate: int) -> dict[str, flo
     first = 20_000_000
     settings = _settings(load, "debezium_latency", mode="no_data") | {"poll.interval.ms": "1"}
     with debezium.run(settings, java_options=()) as engine:
-        _wait_for_slot(load, "debezium_latency")
+        wait_for_reader(load.url, "debezium_latency")
         arguments = [load.url, str(first), str(count), str(rate)]
         subprocess.run([sys.executable, "-m", "benchmarks.writer", *arguments], check=True)
         records = engine.take(count, timeout_s=_TIMEOUT_S)[warm_up:]
@@ -75,12 +76,3 @@ def _settings(load: Load, slot: str, *, mode: str) -> dict[str, str]:
         table_include_list="public.orders",
         slot_drop_on_stop="false",
     )
-
-
-def _wait_for_slot(load: Load, slot: str) -> None:
-    import psycopg
-
-    with psycopg.connect(load.url, autocommit=True) as connection:
-        query = "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active"
-        while connection.execute(query, [slot]).fetchone() is None:
-            connection.execute("SELECT pg_sleep(0.05)")

@@ -6,6 +6,7 @@ Prints one line of JSON: seconds, cpu_s, events, rss_mb and `extra` numbers. Nev
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from benchmarks.meter import Meter, Numbers
+from benchmarks.result import quantiles
 from tailrace.checkpoint import Memory
 from tailrace.contract import Sink
 from tailrace.format import Format
@@ -104,10 +106,38 @@ def duckdb(*, url: str, slot: str, path: str, snapshot: bool = False) -> Numbers
     return numbers
 
 
+def handlers(*, url: str, slot: str, rows: str) -> Numbers:
+    """To a Python function, with rows as `rows` says."""
+    from benchmarks.handlers import Seen, register
+    from tailrace.app import App
+
+    app, seen = App(url, name=NAME), Seen()
+    register(app, rows, seen)
+    numbers = _run(app, url=url, slot=slot, snapshot=False, events=lambda: seen.events)
+    assert seen.sum == seen.events * (seen.events + 1) // 2, "the handlers have not seen each row once"
+    return numbers
+
+
+def latency(*, url: str, slot: str, count: int, warm_up: int, rate: int) -> Numbers:
+    """From each commit's time stamp to the call of the handler; the writer is a process of its own."""
+    from benchmarks.handlers import Seen, register
+    from tailrace.app import App
+
+    app, seen = App(url, name=NAME), Seen(until=count)
+    register(app, "latency", seen)
+    pipeline = Pipeline(_source(url, slot, snapshot=False, create=True), app, name=NAME, state_dir=None)
+    pipeline.checkpoint = Memory()
+    seen.done = pipeline.stop
+    command = [sys.executable, "-m", "benchmarks.writer", url, "30000000", str(count), str(rate), slot]
+    with subprocess.Popen(command), Meter() as meter:
+        pipeline.run()
+    cuts = quantiles(seen.lags_s[warm_up:])
+    return meter.numbers(seen.events, **cuts)
+
+
 def _run(sink: Sink, *, url: str, slot: str, snapshot: bool, events: Callable[[], int]) -> Numbers:
     """Run a pipeline until what the source had at its start is written; `events` is asked afterwards."""
-    mode: Literal["only", "never"] = "only" if snapshot else "never"
-    source = Postgres(url=url, tables=["public.orders"], slot=slot, publication=NAME, snapshot=mode, create=snapshot)
+    source = _source(url, slot, snapshot=snapshot, create=snapshot)
     checkpoint = Memory()
     if not snapshot:
         _pretend_to_own(slot, url, checkpoint)
@@ -115,6 +145,11 @@ def _run(sink: Sink, *, url: str, slot: str, snapshot: bool, events: Callable[[]
     with Meter() as meter:
         pipeline.run(until_current=True)
     return meter.numbers(events())
+
+
+def _source(url: str, slot: str, *, snapshot: bool, create: bool) -> Postgres:
+    mode: Literal["only", "never"] = "only" if snapshot else "never"
+    return Postgres(url=url, tables=["public.orders"], slot=slot, publication=NAME, snapshot=mode, create=create)
 
 
 def _pretend_to_own(slot: str, url: str, checkpoint: Memory) -> None:
@@ -138,6 +173,8 @@ SIDES: dict[str, Callable[..., Numbers]] = {
     "json": json_,
     "arrow": arrow,
     "duckdb": duckdb,
+    "handlers": handlers,
+    "latency": latency,
 }
 
 
