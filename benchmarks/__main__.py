@@ -1,6 +1,7 @@
 """`python -m benchmarks`: runs the cases that were asked for, prints the table, writes `build/bench.json`.
 
-Asked by environment, as make passes it: ONLY (names, comma-separated), ROWS, BIG_ROWS, PAIRS, RIVALS.
+Asked by environment, as make passes it: ONLY (names, comma-separated), ROWS, BIG_ROWS, COMMITS, PAIRS, RIVALS; the file
+is another with OUTPUT.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from benchmarks.cases import cases
 from benchmarks.process import SideFailed
 from servers import postgres
 
-OUTPUT = Path(__file__).parents[1] / "build" / "bench.json"
+OUTPUT = Path(os.environ.get("OUTPUT") or Path(__file__).parents[1] / "build" / "bench.json")
 
 
 def main() -> int:
@@ -28,6 +29,7 @@ def main() -> int:
             server,
             rows=int(os.environ.get("ROWS") or 1_000_000),
             big_rows=int(os.environ.get("BIG_ROWS") or 10_000_000),
+            commits=int(os.environ.get("COMMITS") or 12_000),
             pairs=int(os.environ.get("PAIRS") or 5),
             rivals=os.environ.get("RIVALS", "") not in ("", "0"),
         )

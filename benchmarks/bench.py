@@ -24,6 +24,7 @@ class Bench:
     server: postgres.Server
     rows: int
     big_rows: int
+    commits: int
     pairs: int
     rivals: bool
     _load: Load | None = None

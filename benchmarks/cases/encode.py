@@ -1,4 +1,4 @@
-"""The native core alone, in memory: decoding pgoutput, encoding Debezium JSON, encoding Arrow."""
+"""The native core alone: decoding pgoutput, encoding Debezium JSON, encoding Arrow; all input lies in memory."""
 
 from __future__ import annotations
 
@@ -32,6 +32,5 @@ def _measure(bench: Bench, name: str) -> Row:
         reference_value=reference,
         ratio=run.rate / reference if reference else None,
         cpu_us_per_event=run.cpu_us,
-        rss_mb=run.rss_mb,
         note=f"{speed / 1e6:,.0f} MB/s" if speed else "",
     )

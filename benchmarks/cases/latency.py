@@ -13,7 +13,7 @@ from benchmarks.result import Row, quantiles
 from servers import postgres
 
 NAMES = ("postgres_latency_p50_ms", "postgres_latency_p99_ms")
-COMMITS, WARM_UP, RATE = 12_000, 2_000, 1000
+RATE = 1000
 SUBSCRIBER = "PostgreSQL's own subscription"
 
 
@@ -21,12 +21,11 @@ def measure(bench: Bench) -> list[Row]:
     """Ours, then the subscription; the reference's clock is a column default, filled while the row is applied."""
     load = orders.load(bench.server, "latency", 1000)
     slot = bench.slot()
-    run, ours = bench.run("latency", url=load.url, slot=slot, count=COMMITS, warm_up=WARM_UP, rate=RATE)
+    count, warm_up = bench.commits, bench.commits // 5
+    run, ours = bench.run("latency", url=load.url, slot=slot, count=count, warm_up=warm_up, rate=RATE)
     orders.drop_slot(load, slot)
     theirs = _subscription(bench, load)
-    note = (
-        f"{COMMITS - WARM_UP:,} commits at {RATE:,}/s, from the commit's time stamp; walsender and writer not counted"
-    )
+    note = f"{count - warm_up:,} commits at {RATE:,}/s, from the commit's time stamp; walsender and writer not counted"
     rows = [
         Row(
             name,
@@ -42,7 +41,7 @@ def measure(bench: Bench) -> list[Row]:
         for name, quantile in zip(NAMES, ("p50", "p99"), strict=True)
     ]
     if bench.rivals:
-        debezium = rival.latency(load, count=COMMITS, warm_up=WARM_UP, rate=RATE)
+        debezium = rival.latency(load, count=count, warm_up=warm_up, rate=RATE)
         rows += [
             Row(f"debezium_latency_{quantile}_ms", debezium[quantile], "ms", note="JSON, no Kafka")
             for quantile in ("p50", "p99")
@@ -59,10 +58,10 @@ def _subscription(bench: Bench, load: orders.Load) -> dict[str, float]:
         copy.execute(
             f"CREATE SUBSCRIPTION bench CONNECTION '{source}' PUBLICATION bench WITH (copy_data = false)".encode()
         )
-        arguments = [load.url, str(first), str(COMMITS), str(RATE)]
+        arguments = [load.url, str(first), str(bench.commits), str(RATE)]
         subprocess.run([sys.executable, "-m", "benchmarks.writer", *arguments], check=True)
         rows: list[tuple[int, float]] = []
-        while len(rows) < COMMITS:
+        while len(rows) < bench.commits:
             copy.execute("SELECT pg_sleep(0.1)")
             query = "SELECT id, extract(epoch FROM received)::float8 FROM orders WHERE id >= %s"
             rows = copy.execute(query, [first]).fetchall()
@@ -70,4 +69,4 @@ def _subscription(bench: Bench, load: orders.Load) -> dict[str, float]:
     query = "SELECT id, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 FROM orders WHERE id >= %s"
     with psycopg.connect(load.url) as connection:
         committed: dict[int, float] = dict(connection.execute(query, [first]).fetchall())
-    return quantiles([received - committed[key] for key, received in sorted(rows)][WARM_UP:])
+    return quantiles([received - committed[key] for key, received in sorted(rows)][bench.commits // 5 :])
