@@ -18,6 +18,7 @@ from typing import cast
 from tailrace.contract import Checkpoint, DeadLetters, Letters, Positions, Sink, Source, Stream, Transform, Writer
 from tailrace.error import ConfigError, EndOfStream, Fatal, Refused, Reject, Retryable, TailraceError
 from tailrace.model import Batch, Limits, Position, Revoked
+from tailrace.pipeline.failpoint import Place, reach
 from tailrace.pipeline.reader import Reader
 from tailrace.pipeline.shelf import End, Shelf
 from tailrace.pipeline.status import Gauge, State
@@ -152,6 +153,8 @@ class Line:
             stack.callback(self._finish, reader)
             try:
                 self._work(writer, positions, reader)
+            except EndOfStream:  # of the sink: whoever read what it writes has left
+                self._settle(positions, reader)
             except BaseException:  # a KeyboardInterrupt too
                 self._settle_in_distress(positions, reader)
                 raise
@@ -238,6 +241,7 @@ class Line:
         self._gauge.state = State.SNAPSHOT if batch.snapshot else State.STREAMING
         self._gauge.committed_at = batch.committed_at
         shaped = self._transform(batch)
+        reach(Place.TRANSFORM)
         self._write(shaped, writer)
         for position in batch.positions:
             self._last[position.lineage] = self._unsaved[position.lineage] = position
@@ -262,11 +266,13 @@ class Line:
         while True:
             batch = self._park_behind(batch)
             try:
+                reach(Place.WRITE_BEFORE)
                 with named(f"sink {self._plan.sink.kind}"):
                     writer.write(batch)
             except Reject as reject:
                 batch = self._park(batch, reject.reasons)
             else:
+                reach(Place.WRITE_AFTER)
                 return
 
     def _park_behind(self, batch: Batch) -> Batch:
@@ -314,11 +320,14 @@ class Line:
         if not self._unsaved:
             return
         saved: Sequence[Position] = list(self._unsaved.values())
+        reach(Place.SAVE_BEFORE)
         with named("saving the position"):
             positions.save(saved)
+        reach(Place.SAVE_AFTER)
         self._unsaved.clear()
         self._gauge.saved.update({position.lineage: position.text for position in saved})
         reader.confirm(saved)
+        reach(Place.CONFIRM)
 
     def _settle_in_distress(self, positions: Positions, reader: Reader) -> None:
         """What was written before the fault need not come again; but the fault is what gets reported."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from tailrace.contract import Measured, Stream
 from tailrace.error import EndOfStream, TailraceError
 from tailrace.model import Position
+from tailrace.pipeline.failpoint import Place, reach
 from tailrace.pipeline.shelf import End, Shelf
 
 __all__ = ["Reader"]
@@ -96,8 +97,12 @@ class Reader:
                 if self._shelf.full:
                     if not self._shelf.wait_room(_TEND_S):
                         stream.tend()
-                elif (item := stream.read(_READ_S)) is not None:
+                    continue
+                reach(Place.READ)
+                if (item := stream.read(_READ_S)) is not None:
+                    reach(Place.DECODE)
                     self._shelf.put(item)
+                    reach(Place.SHELF)
         except EndOfStream:
             self._shelf.put(End())
         except BaseException as error:  # noqa: BLE001 - handed to the writer thread, which raises it
