@@ -5,6 +5,7 @@ mod column;
 mod encoder;
 #[cfg(test)]
 mod tests;
+mod text;
 mod types;
 
 pub use cells::with_arrow;

@@ -7,13 +7,16 @@ use arrow_array::types::{
     Date32Type, Decimal128Type, Float64Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType,
     TimestampMicrosecondType, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, RecordBatch};
+use arrow_array::{
+    Array, ArrayRef, Decimal128Array, DictionaryArray, Float64Array, Int64Array, LargeStringArray, NullArray,
+    RecordBatch, StringArray, StringViewArray, TimestampNanosecondArray, UInt64Array,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Encoder, META, arrow_name, arrow_type, duckdb_type};
-use crate::batch::OldImage;
-use crate::batch::sample::{Null, Row, Unchanged, Value, segment, t, table, texts};
+use super::{Encoder, META, arrow_name, arrow_type, duckdb_type, with_arrow};
+use crate::batch::sample::{Null, Row, Unchanged, Value, batch, rows, segment, t, table, texts};
+use crate::batch::{Batch, OldImage};
 use crate::error::Error;
 use crate::table::Table;
 
@@ -149,6 +152,165 @@ fn every_type_is_in_the_table() {
         ("list<item: decimal128(12, 2)>".into(), "DECIMAL(12,2)[]".into())
     );
     assert_eq!(of("uuid").1, "UUID");
+}
+
+fn orders() -> Arc<Table> {
+    table("orders", &[("id", "int4"), ("state", "text"), ("note", "text")], &[0])
+}
+
+fn order_changes(orders: &Arc<Table>) -> Vec<Row> {
+    vec![
+        Row::insert(orders, texts(&["1", "new", "a"])),
+        Row::insert(&table_named("other"), texts(&["9"])),
+        Row::update(orders, None, vec![t("1"), t("paid"), Unchanged]),
+        Row::delete(orders, OldImage::Key, vec![t("1"), Null, Null]),
+        Row::truncate(orders),
+    ]
+}
+
+/// What `Batch.arrow` gives, a record batch a segment.
+fn stream(batch: &Batch, table: &Arc<Table>) -> Vec<RecordBatch> {
+    let mut first = 0;
+    let mut found = Vec::new();
+    for part in batch.parts() {
+        found.extend(Encoder::new(table).encode(&part.load().unwrap(), first).unwrap());
+        first += part.len();
+    }
+    found
+}
+
+/// A row image, when there is one.
+type Image = Option<Vec<Value>>;
+
+fn images(batch: &Batch) -> Vec<(char, Image, Image)> {
+    rows(batch).into_iter().map(|row| (row.op.letter(), row.old.map(|(_, old)| old), row.new)).collect()
+}
+
+fn replaced(rows: &RecordBatch, name: &str, column: ArrayRef) -> RecordBatch {
+    let columns = rows.schema_ref().fields().iter().zip(rows.columns());
+    RecordBatch::try_from_iter(
+        columns.map(|(field, old)| {
+            (field.name(), if field.name() == name { Arc::clone(&column) } else { Arc::clone(old) })
+        }),
+    )
+    .unwrap()
+}
+
+#[test]
+fn rows_that_come_back_as_they_went_change_nothing() {
+    let orders = orders();
+    for (size, spilled) in [(10, false), (2, true)] {
+        let whole = batch(&order_changes(&orders), size, spilled);
+        let mut rows = stream(&whole, &orders);
+        rows.reverse();
+        assert_eq!(images(&with_arrow(&whole, &orders, &rows).unwrap()), images(&whole));
+    }
+}
+
+#[test]
+fn rows_are_matched_by_index_and_missing_ones_dropped() {
+    let orders = orders();
+    let whole = batch(&order_changes(&orders), 10, false);
+    let rows = stream(&whole, &orders).remove(0);
+    let shout = Arc::new(StringArray::from(vec!["NEW", "PAID", "GONE", ""])) as ArrayRef;
+    let rows = replaced(&rows, "state", shout).slice(1, 2);
+    let rows = rows.project(&[1, 6]).unwrap();
+    let changed = with_arrow(&whole, &orders, &[rows.slice(1, 1), rows.slice(0, 1)]).unwrap();
+    let expected = [
+        ('c', None, Some(texts(&["9"]))),
+        ('u', None, Some(vec![t("1"), t("PAID"), Unchanged])),
+        ('d', Some(vec![t("1"), Null, Null]), None),
+    ];
+    assert_eq!(images(&changed), expected);
+}
+
+#[test]
+fn rows_that_do_not_fit_are_refused() {
+    let orders = orders();
+    let whole = batch(&order_changes(&orders), 10, false);
+    let rows = stream(&whole, &orders).remove(0);
+    let refused = |rows: &[RecordBatch]| match with_arrow(&whole, &orders, rows) {
+        Err(Error::Usage(message)) => message,
+        other => panic!("{other:?}"),
+    };
+    let big = Arc::new(Int64Array::from(vec![1 << 40; 4])) as ArrayRef;
+    assert_eq!(refused(&[replaced(&rows, "id", big)]), "public.orders.id: a value does not fit int4");
+    let real = Arc::new(Float64Array::from(vec![1.5; 4])) as ArrayRef;
+    assert_eq!(refused(&[replaced(&rows, "id", real)]), "public.orders.id: Arrow type Float64 does not fit int4");
+    assert_eq!(refused(&[rows.clone(), rows.clone()]), "public.orders: _index 0 comes twice");
+    let wrong = Arc::new(UInt64Array::from(vec![0, 1, 2, 3])) as ArrayRef;
+    assert_eq!(refused(&[replaced(&rows, "_index", wrong)]), "_index 1: not a change of public.orders in this batch");
+    assert!(refused(&[rows.project(&[0, 1]).unwrap()]).contains("_index"));
+    let renamed = RecordBatch::try_from_iter([("total", Arc::clone(rows.column(0)))]).unwrap();
+    assert!(refused(&[renamed]).contains("total"));
+}
+
+#[test]
+fn every_type_survives_the_way_to_arrow_and_back() {
+    let cells = [
+        ("bool", "t"),
+        ("int2", "-32768"),
+        ("int8", "9223372036854775807"),
+        ("oid", "4294967295"),
+        ("float4", "1.1"),
+        ("float8", "-0.0001"),
+        ("float8", "NaN"),
+        ("float8", "-Infinity"),
+        ("numeric(12,2)", "-0.05"),
+        ("numeric", "1.500"),
+        ("bytea", "\\x00ff"),
+        ("date", "0044-03-15 BC"),
+        ("date", "infinity"),
+        ("time", "23:59:59.5"),
+        ("timestamp", "2026-11-22 12:34:56.000001"),
+        ("timestamp", "-infinity"),
+        ("timestamptz", "0001-12-31 00:00:00+00 BC"),
+        ("interval", "1 year -3 days"),
+        ("uuid", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+        ("jsonb", "{\"a\": 1}"),
+        ("int4[]", "{1,NULL,3}"),
+        ("text[]", "{\"a b\",\"\",\"NULL\",NULL,x}"),
+        ("timestamp[]", "{\"2026-11-22 12:34:56\"}"),
+    ];
+    for (kind, text) in cells {
+        let table = table("t", &[("v", kind)], &[]);
+        let whole = batch(&[Row::insert(&table, texts(&[text])), Row::insert(&table, vec![Null])], 10, false);
+        let back = with_arrow(&whole, &table, &stream(&whole, &table)).unwrap();
+        assert_eq!(images(&back), images(&whole), "{kind}");
+    }
+}
+
+#[test]
+fn other_spellings_of_a_type_are_taken_back() {
+    let back = |kind: &str, column: ArrayRef| {
+        let table = table("t", &[("v", kind)], &[]);
+        let whole = batch(&[Row::insert(&table, vec![Null])], 10, false);
+        let index = Arc::new(UInt64Array::from(vec![0])) as ArrayRef;
+        let rows = RecordBatch::try_from_iter([("v", column), ("_index", index)]).unwrap();
+        match with_arrow(&whole, &table, &[rows]) {
+            Ok(batch) => rows_of(&batch),
+            Err(error) => error.to_string(),
+        }
+    };
+    fn rows_of(batch: &Batch) -> String {
+        match &rows(batch)[0].new.as_ref().unwrap()[0] {
+            Value::Text(text) => text.clone(),
+            other => format!("{other:?}"),
+        }
+    }
+    assert_eq!(back("int4", Arc::new(Int64Array::from(vec![7]))), "7");
+    assert_eq!(back("text", Arc::new(LargeStringArray::from(vec!["x"]))), "x");
+    assert_eq!(back("text", Arc::new(StringViewArray::from(vec!["x"]))), "x");
+    assert_eq!(back("text", Arc::new(vec!["x"].into_iter().collect::<DictionaryArray<Int32Type>>())), "x");
+    assert_eq!(back("timestamp", Arc::new(TimestampNanosecondArray::from(vec![1_999]))), "1970-01-01 00:00:00.000001");
+    let decimal = |scale| Decimal128Array::from(vec![150]).with_precision_and_scale(38, scale).unwrap();
+    assert_eq!(back("numeric(12,2)", Arc::new(decimal(1))), "15.00");
+    assert_eq!(back("numeric(12,2)", Arc::new(decimal(3))), "0.15");
+    assert!(back("numeric(12,2)", Arc::new(decimal(4))).contains("does not fit"));
+    assert_eq!(back("int4", Arc::new(NullArray::new(1))), "Null");
+    assert!(
+        back("timestamptz", Arc::new(TimestampNanosecondArray::from(vec![0]))).contains("does not fit timestamptz")
+    );
 }
 
 const KINDS: [&str; 10] =

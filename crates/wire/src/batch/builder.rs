@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::segment::{ABSENT, Entry, Origin, Segment, Txn};
+use super::segment::{ABSENT, Entry, Origin, RowRef, Segment, Txn};
 use super::tuple::{Cell, Tuple};
 use crate::error::{Error, Result};
 use crate::table::Table;
@@ -64,6 +64,18 @@ impl SegmentBuilder {
         self.segment.txns.push(txn);
         u32::try_from(self.segment.txns.len() - 1)
             .map_err(|_| Error::Limit("too many transactions in a segment".into()))
+    }
+
+    /// Index of the transaction of another segment's row, added unless it is the one that was added last.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] beyond 2³² transactions.
+    pub fn txn_of(&mut self, row: RowRef<'_>) -> Result<u32> {
+        let txns = &self.segment.txns;
+        match txns.last() {
+            Some(last) if last == row.txn() => Ok(u32::try_from(txns.len() - 1).unwrap_or(u32::MAX)),
+            _ => self.txn(row.txn().clone()),
+        }
     }
 
     /// The transaction added last, to be completed when its commit is known.

@@ -145,14 +145,12 @@ struct Outcome {
 struct Writer<'a> {
     sources: &'a [Arc<Segment>],
     builder: SegmentBuilder,
-    /// Segment and transaction of the change before, and the transaction's index here.
-    txn: Option<(u32, u32, u32)>,
 }
 
 impl<'a> Writer<'a> {
     fn new(window: &Window<'a>, first: At) -> Self {
         let origin = Arc::clone(window.sources[first.segment as usize].origin());
-        Self { sources: window.sources, builder: SegmentBuilder::new(origin), txn: None }
+        Self { sources: window.sources, builder: SegmentBuilder::new(origin) }
     }
 
     fn write(&mut self, group: &Group, at: At, outcome: Outcome) -> Result<()> {
@@ -163,7 +161,7 @@ impl<'a> Writer<'a> {
             let index = self.builder.table(table);
             entry.table = index.ok_or_else(|| Error::Usage(format!("two versions of {table} in one segment")))?;
         }
-        entry.txn = self.txn(at.segment, row)?;
+        entry.txn = self.builder.txn_of(row)?;
         (entry.old, entry.new) = (ABSENT, ABSENT);
         match row.before().filter(|_| outcome.old) {
             Some(before) => entry.old = self.builder.copy_tuple(before.raw())?,
@@ -186,18 +184,6 @@ impl<'a> Writer<'a> {
         }
         self.builder.push(entry);
         Ok(())
-    }
-
-    fn txn(&mut self, segment: u32, row: RowRef<'_>) -> Result<u32> {
-        let txn = row.entry().txn;
-        match self.txn {
-            Some((last_segment, last, index)) if (last_segment, last) == (segment, txn) => Ok(index),
-            _ => {
-                let index = self.builder.txn(row.txn().clone())?;
-                self.txn = Some((segment, txn, index));
-                Ok(index)
-            }
-        }
     }
 
     fn row(&self, at: At) -> RowRef<'a> {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::plan::Txns;
 use crate::batch::{Batch, Derive, DerivedSegment, Part, Segment, SegmentBuilder};
 use crate::error::Result;
 
@@ -64,11 +63,10 @@ impl Picked {
     fn make(&self) -> Result<Segment> {
         let segment = self.part.load()?;
         let mut builder = SegmentBuilder::new(Arc::clone(segment.origin()));
-        let mut txns = Txns::default();
         let mut named = self.named.iter().peekable();
         for (index, row) in segment.rows().enumerate() {
             if named.next_if(|named| **named == index).is_some() == self.keep {
-                let txn = txns.of(&segment, row.entry().txn, &mut builder)?;
+                let txn = builder.txn_of(row)?;
                 builder.copy(&segment, index, txn)?;
             }
         }

@@ -119,7 +119,6 @@ impl<T: Transform> Derive for Transformed<T> {
 
 fn rewrite<T: Transform>(transform: &T, segment: &Segment, plans: &[Option<Arc<Plan>>]) -> Result<Segment> {
     let mut builder = SegmentBuilder::new(Arc::clone(segment.origin()));
-    let mut txns = Txns::default();
     let mut scratch = Vec::new();
     for (index, row) in segment.rows().enumerate() {
         if !transform.keeps(row.op()) {
@@ -127,12 +126,12 @@ fn rewrite<T: Transform>(transform: &T, segment: &Segment, plans: &[Option<Arc<P
         }
         let mut entry = *row.entry();
         let Some(planned) = plans.get(usize::from(entry.table)) else {
-            let txn = txns.of(segment, entry.txn, &mut builder)?;
+            let txn = builder.txn_of(row)?;
             builder.copy(segment, index, txn)?;
             continue;
         };
         let Some(plan) = planned else { continue };
-        entry.txn = txns.of(segment, entry.txn, &mut builder)?;
+        entry.txn = builder.txn_of(row)?;
         entry.table = builder.table(&plan.table).ok_or_else(|| {
             Error::Usage(format!("two tables of one transaction would be {}: give them different names", plan.table))
         })?;
@@ -158,23 +157,5 @@ fn image(
             builder.tuple(cells.filter_map(|(index, cell)| wanted.next_if_eq(&index).map(|_| cell)))
         }
         Images::Masked(masked) => masked.write(builder, tuple, scratch),
-    }
-}
-
-/// Transactions of the source segment, added as they are met.
-#[derive(Default)]
-pub(super) struct Txns(Option<(u32, u32)>);
-
-impl Txns {
-    /// Index in `builder` of a transaction of `segment`.
-    pub fn of(&mut self, segment: &Segment, txn: u32, builder: &mut SegmentBuilder) -> Result<u32> {
-        match self.0 {
-            Some((last, index)) if last == txn => Ok(index),
-            _ => {
-                let index = builder.txn(segment.txns()[txn as usize].clone())?;
-                self.0 = Some((txn, index));
-                Ok(index)
-            }
-        }
     }
 }
