@@ -27,7 +27,7 @@ FIELDS: dict[str, Any] = {
     "created_at": datetime,
     "due": date | None,
     "token": UUID,
-    "attributes": str,
+    "attributes": dict[str, Any],
 }
 
 
@@ -46,7 +46,7 @@ class Order:
     created_at: datetime
     due: date | None
     token: UUID
-    attributes: str
+    attributes: dict[str, Any]
 
 
 Struct = msgspec.defstruct("Struct", list(FIELDS.items()))

@@ -1,0 +1,35 @@
+"""The benchmarks run, on a load too small to mean anything, and write the rows that interface.md promises."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.cases import cases
+from servers import postgres
+from tests.tidy import tree
+
+KEYS = {"name", "value", "unit", "reference", "reference_value", "ratio"} | {
+    *("cpu_us_per_event", "reference_cpu_us_per_event", "rss_mb", "note")
+}
+
+
+def test_every_case_yields_its_rows(tmp_path: Path, postgres18: postgres.Server) -> None:
+    small = {"ROWS": "2000", "BIG_ROWS": "5000", "COMMITS": "500", "PAIRS": "1", "ONLY": "", "RIVALS": ""}
+    output = tmp_path / "bench.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks"],
+        cwd=tree.ROOT,
+        env=os.environ | small | {"OUTPUT": str(output)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(output.read_text())
+    assert [set(row) for row in rows] == [KEYS] * len(rows)
+    assert {row["name"] for row in rows} == {name for case in cases() for name in case.NAMES}
+    assert all(row["value"] > 0 for row in rows)
