@@ -90,6 +90,7 @@ def _dataclass(seen: Seen) -> Callable[[Change[Order]], None]:
 def _typed(row: Any) -> Callable[[Seen], Callable[[Change[Any]], None]]:
     def make(seen: Seen) -> Callable[[Change[Any]], None]:
         def handle(change: Change[Any]) -> None:
+            assert change.after is not None
             seen.sum += change.after.id
             seen.events += 1
 
