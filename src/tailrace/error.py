@@ -1,15 +1,15 @@
 """The error tree: each class is named by what the runtime does next. Never raises, logs or formats row values.
 
-    TailraceError            exit 1
-    ├── Retryable            exit 75  reopen after a pause
-    ├── Fatal                exit 1   stop; a human must act
-    │   ├── ConfigError      exit 2   the configuration or the command line is wrong
-    │   ├── CheckFailed      exit 3   the source or the sink lacks something
-    │   ├── HistoryLost      exit 4   the source no longer has what comes after the saved position
-    │   ├── Refused          exit 5   the sink refused changes and there are no dead letters to park them in
-    │   └── Fenced           exit 1   another process owns this pipeline now
-    └── Reject               (never leaves the pipeline) park these changes in the dead letters
-    EndOfStream              (not an error) a bounded stream has delivered all that it will
+TailraceError            exit 1
+├── Retryable            exit 75  reopen after a pause
+├── Fatal                exit 1   stop; a human must act
+│   ├── ConfigError      exit 2   the configuration or the command line is wrong
+│   ├── CheckFailed      exit 3   the source or the sink lacks something
+│   ├── HistoryLost      exit 4   the source no longer has what comes after the saved position
+│   ├── Refused          exit 5   the sink refused changes and there are no dead letters to park them in
+│   └── Fenced           exit 1   another process owns this pipeline now
+└── Reject               (never leaves the pipeline) park these changes in the dead letters
+EndOfStream              (not an error) a bounded stream has delivered all that it will
 """
 
 from __future__ import annotations

@@ -152,7 +152,14 @@ class Opening:
         )
         walsender.start(options, course.begin.end)
         timeout_s = slot.sender_timeout_s(scene.side)
-        return Receiver(walsender, course, describe=describe, limits=self._limits, sender_timeout_s=timeout_s)
+        return Receiver(
+            walsender,
+            course,
+            describe=describe,
+            wal_end=partial(_wal_end, scene.side),
+            limits=self._limits,
+            sender_timeout_s=timeout_s,
+        )
 
     def _snapshot(self, scene: _Scene) -> tuple[Snapshot, Place]:
         bounds = Bounds(self._source.snapshot_readers, self._limits.segment_bytes, self._limits.frame_bytes_max)

@@ -25,6 +25,7 @@ _CONFIRM_S = 1.0
 _PING_S = 10.0
 _SILENCE_S = 60.0
 _HURRY_S = 0.05
+_MEASURE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +47,15 @@ class Receiver:
         course: Course,
         *,
         describe: Callable[[Relation], Table],
+        wal_end: Callable[[], int],
         limits: Limits,
         sender_timeout_s: float,
     ) -> None:
         self._walsender = walsender
         self._course = course
         self._describe = describe
+        self._wal_end = wal_end
+        self._wal_end_seen = 0
         self._limits = limits
         self._status_s = min(sender_timeout_s / 3, _STATUS_S_MAX)
         self._decoder = PgOutput(
@@ -68,7 +72,9 @@ class Receiver:
         now = time.monotonic()
         self._confirmed = self._confirmed_sent = self._delivered = course.begin.end
         self._status_at = self._heard_at = self._flowed_at = self._asked_at = now
+        self._measured_at = 0.0
         self._not_before = 0.0
+        self._awaited = False
 
     @property
     def finished(self) -> bool:
@@ -79,26 +85,15 @@ class Receiver:
         """Everything that has committed, up to about `batch_bytes_max`; None after `timeout_s` without anything."""
         deadline = time.monotonic() + timeout_s
         while True:
-            self._pause()
-            chunk = self._walsender.drain(_DRAIN_BYTES)
+            chunk = self._receive()
             now = time.monotonic()
-            if len(chunk):
-                self._heard_at = now
-                self._decode(chunk)
-            behind = chunk.nbytes >= _BUSY_BYTES
-            if _BUSY_BYTES <= chunk.nbytes < _DRAIN_BYTES:
-                self._not_before = now + _PAUSE_S
             self._beat(now)
-            ready = self._decoder.ready_nbytes
-            enough = self._limits.segment_bytes if behind else 1
-            if ready >= min(enough, self._limits.batch_bytes_max) or (now >= deadline and ready):
-                return self._take(now)
             if not len(chunk):
                 batch = self._take(now) or self._progress(now)
                 if batch is not None or now >= deadline:
                     return batch
                 self._walsender.wait(min(deadline - now, self._next_beat(now)))
-            elif now >= deadline and not behind:
+            elif now >= deadline or self._decoder.ready_nbytes >= self._enough(chunk):
                 return self._take(now)
 
     def tend(self) -> None:
@@ -111,16 +106,32 @@ class Receiver:
         """Everything before `lsn` is durable; the server learns it with a status soon."""
         self._confirmed = max(self._confirmed, lsn)
 
+    def lag_bytes(self) -> int:
+        """Bytes of log that the server had when last asked and that have not been read; from any thread."""
+        return max(self._wal_end_seen - self._decoder.received_lsn, 0)
+
     def close(self) -> None:
         """Send a last status and end the stream; closing twice is harmless (I12)."""
         if self._confirmed > self._confirmed_sent:
             self._send(time.monotonic(), reply=False)
         self._walsender.close()
 
-    def _pause(self) -> None:
+    def _receive(self) -> Chunk:
+        """Everything that waits, decoded; empty when the socket is. Large reads are followed by a pause."""
         pause = self._not_before - time.monotonic()
         if pause > 0:
             time.sleep(pause)
+        chunk = self._walsender.drain(_DRAIN_BYTES)
+        if len(chunk):
+            self._heard_at = time.monotonic()
+            if _BUSY_BYTES <= chunk.nbytes < _DRAIN_BYTES:
+                self._not_before = self._heard_at + _PAUSE_S
+            self._decode(chunk)
+        return chunk
+
+    def _enough(self, chunk: Chunk) -> int:
+        """While behind, a segment's worth is collected; at the head of the log everything goes on at once."""
+        return min(self._limits.segment_bytes, self._limits.batch_bytes_max) if chunk.nbytes >= _BUSY_BYTES else 1
 
     def _decode(self, chunk: Chunk) -> None:
         try:
@@ -152,9 +163,13 @@ class Receiver:
         if idle is None or idle <= self._delivered:
             return None
         bounded = until is not None and self._delivered < until <= idle
-        if not bounded and now - self._flowed_at < self._limits.progress_interval_s:
+        # A server that asks may be shutting down: it waits until all that it has sent is confirmed.
+        interval = (
+            min(_CONFIRM_S, self._limits.progress_interval_s) if self._awaited else self._limits.progress_interval_s
+        )
+        if not bounded and now - self._flowed_at < interval:
             return None
-        self._delivered, self._flowed_at = idle, now
+        self._delivered, self._flowed_at, self._awaited = idle, now, False
         return Batch.progress(Place.progress(idle, self._course.timeline).position(str(self._course.lineage)))
 
     def _beat(self, now: float) -> None:
@@ -162,12 +177,18 @@ class Receiver:
             raise Retryable(
                 f"nothing was heard from the server of slot {self._course.lineage.slot!r} for {_SILENCE_S:.0f} s"
             )
-        silent = now - self._heard_at > _PING_S and now - self._asked_at > _PING_S
-        hurried = self._course.until is not None and now - self._asked_at > _HURRY_S
+        bounded = self._course.until is not None
+        # Without an answer nobody knows how far an idle log has grown, nor whether the server lives.
+        quiet = now - max(self._flowed_at, self._asked_at) > min(_PING_S, self._limits.progress_interval_s)
+        ask = quiet or (bounded and now - self._asked_at > _HURRY_S)
         news = self._confirmed > self._confirmed_sent and now - self._status_at > _CONFIRM_S
         due = now - self._status_at > self._status_s
-        if silent or hurried or news or due or self._decoder.reply_requested:
-            self._send(now, reply=silent or hurried)
+        requested = self._decoder.reply_requested
+        self._awaited = self._awaited or requested
+        if requested or ask or news or due:
+            self._send(now, reply=ask)
+        if now - self._measured_at > _MEASURE_S:
+            self._wal_end_seen, self._measured_at = self._wal_end(), now
 
     def _send(self, now: float, *, reply: bool) -> None:
         confirmed = self._confirmed
@@ -179,4 +200,5 @@ class Receiver:
     def _next_beat(self, now: float) -> float:
         due = min(self._status_s, _CONFIRM_S) if self._confirmed > self._confirmed_sent else self._status_s
         wait = max(self._status_at + due - now, 0.001)
-        return min(wait, _HURRY_S) if self._course.until is not None else min(wait, _PING_S)
+        most = _HURRY_S if self._course.until is not None else min(_PING_S, self._limits.progress_interval_s)
+        return min(wait, most)

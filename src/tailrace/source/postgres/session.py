@@ -26,6 +26,7 @@ _SETTINGS = {
     "bytea_output": "hex",
     "timezone": "UTC",
     "row_security": "off",
+    "client_min_messages": "warning",  # the walsender warns of a publication that is gone, and of nothing else
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",

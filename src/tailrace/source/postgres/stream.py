@@ -95,6 +95,10 @@ class PostgresStream:
             if position.lineage == str(self._opened.lineage):
                 receiver.confirm(Place.of(position).end)
 
+    def lag_bytes(self) -> int | None:
+        """See `Measured.lag_bytes`; unknown until the log is read."""
+        return self._receiver.lag_bytes() if self._receiver is not None else None
+
     def release(self, lineages: Sequence[str]) -> None:
         """See `Stream.release`; nothing is ever revoked here."""
 

@@ -17,9 +17,9 @@ import psycopg
 from psycopg import errors, pq, sql
 
 from tailrace._native import Chunk, CopyReader
-from tailrace.error import Retryable
+from tailrace.error import HistoryLost, Retryable
 from tailrace.source.postgres import libpq
-from tailrace.source.postgres.fault import translate, translate_stream
+from tailrace.source.postgres.fault import RESET_HINT, translate, translate_stream
 from tailrace.source.postgres.place import format_lsn, parse_lsn
 from tailrace.source.postgres.session import Connection, connect_replication
 
@@ -28,6 +28,7 @@ _STATUS = struct.Struct("!cqqqqB")
 _EPOCH_2000_US = 946_684_800_000_000
 _PATIENCE_S = 10.0
 _FAREWELL_S = 1.0
+_SKIPPED = "55000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,9 @@ class Walsender:
         self._poll.register(self._pgconn.socket, select.POLLIN)
         self._reader: CopyReader | None = None
         self._slot = ""
+        self._warning: str | None = None
+        self._send_error: psycopg.Error | None = None
+        self._connection.add_notice_handler(self._note)
 
     @property
     def server_version(self) -> int:
@@ -125,9 +129,14 @@ class Walsender:
         try:
             chunk = self._reader.drain(bytes_max)
         except OSError as error:
-            raise Retryable(f"the connection of slot {self._slot!r} broke: {_text(error)}") from error
+            raise self._broken(error) from error
+        if self._warning is not None:
+            # From 18 on the server only warns, and skips what it cannot decode; before, it ended the stream.
+            raise HistoryLost(f"the stream of slot {self._slot!r} has a hole: {self._warning}", hint=RESET_HINT)
         if self._reader.done and not len(chunk):
             self._raise_end()
+        if self._send_error is not None and not len(chunk):
+            raise self._broken(self._send_error) from self._send_error
         return chunk
 
     def wait(self, timeout_s: float) -> bool:
@@ -135,14 +144,17 @@ class Walsender:
         return bool(self._poll.poll(max(timeout_s, 0.0) * 1000))
 
     def send_status(self, *, received: int, confirmed: int, reply: bool) -> None:
-        """Standby status update: `confirmed` is what the server may forget; `reply` asks for a keepalive at once."""
+        """Standby status update: `confirmed` is what the server may forget; `reply` asks for a keepalive at once.
+
+        When it cannot be sent, the next `drain` says why: the server's last words wait to be read.
+        """
         now_us = time.time_ns() // 1000 - _EPOCH_2000_US
         status = _STATUS.pack(b"r", max(received, confirmed), confirmed, confirmed, now_us, reply)
         try:
             self._pgconn.put_copy_data(status)
             self._pgconn.flush()
         except psycopg.Error as error:
-            raise Retryable(f"the connection of slot {self._slot!r} broke: {_text(error)}") from error
+            self._send_error = error
 
     def close(self) -> None:
         """End the stream politely, so that the server reads the last status, and close. Never raises; idempotent."""
@@ -159,6 +171,10 @@ class Walsender:
     def _pgconn(self) -> pq.abc.PGconn:
         return self._connection.pgconn
 
+    def _note(self, notice: psycopg.errors.Diagnostic) -> None:
+        if self._reader is not None and notice.sqlstate == _SKIPPED:
+            self._warning = notice.message_primary
+
     def _say_farewell(self, reader: CopyReader) -> None:
         self._pgconn.put_copy_end()
         self._pgconn.flush()
@@ -166,6 +182,9 @@ class Walsender:
         while not reader.done and time.monotonic() < deadline:
             reader.drain(1 << 20)
             self.wait(min(0.05, deadline - time.monotonic()))
+
+    def _broken(self, error: Exception) -> Retryable:
+        return Retryable(f"the connection of slot {self._slot!r} broke: {_text(error)}")
 
     def _raise_end(self) -> None:
         result = self._pgconn.get_result()

@@ -1,0 +1,47 @@
+"""Fixtures for tests of the PostgreSQL source on real servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.server.postgres.reading import Make, Reading, Sql
+
+
+@pytest.fixture
+def reading(start_postgres: object) -> Iterator[Make]:
+    """Makes a `Reading` of a database; whatever is open at the end of the test is closed, before any server is."""
+    made: list[Reading] = []
+
+    def make(url: str, name: str = "", **options: Any) -> Reading:
+        # Slot names are unique over a server that other tests share, database names are too.
+        made.append(Reading(url, name or psycopg.conninfo.conninfo_to_dict(url)["dbname"], **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        with suppress(Exception):
+            each.close()
+
+
+@pytest.fixture
+def sql() -> Iterator[Sql]:
+    """Runs statements on a database, each call in one transaction; returns the rows of the last."""
+    connections: dict[str, psycopg.Connection[Any]] = {}
+
+    def run(url: str, *statements: str) -> list[tuple[Any, ...]]:
+        if url not in connections or connections[url].closed:
+            connections[url] = psycopg.connect(url, autocommit=True)
+        connection = connections[url]
+        with connection.transaction():
+            for statement in statements:
+                cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+    yield run
+    for connection in connections.values():
+        connection.close()

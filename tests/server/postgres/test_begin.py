@@ -1,0 +1,273 @@
+"""Where a source begins on a real server, and where it refuses to (I6)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from servers import postgres
+from tailrace.error import CheckFailed, ConfigError, Fatal, HistoryLost, Retryable
+from tailrace.source import Postgres
+from tailrace.source.postgres.place import Place
+from tests.server.postgres.reading import Make, Sql
+
+
+@pytest.fixture
+def shop(any_database: str, sql: Sql) -> str:
+    sql(any_database, "CREATE TABLE orders (id int PRIMARY KEY, note text)", "INSERT INTO orders VALUES (1, 'one')")
+    return any_database
+
+
+def slots(url: str, sql: Sql) -> list[str]:
+    return [
+        name for (name,) in sql(url, "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()")
+    ]
+
+
+def publications(url: str, sql: Sql) -> list[str]:
+    return [name for (name,) in sql(url, "SELECT pubname FROM pg_publication")]
+
+
+def test_drop_removes_what_open_made_and_no_more(shop: str, sql: Sql, reading: Make) -> None:
+    it = reading(shop).open()
+    it.close()
+    assert slots(shop, sql) == publications(shop, sql) == [f"tailrace_{it.name}"]
+    assert it.source.drop(it.name) == [f"replication slot tailrace_{it.name}", f"publication tailrace_{it.name}"]
+    assert slots(shop, sql) == publications(shop, sql) == []
+    assert it.source.drop(it.name) == []
+
+
+def test_a_publication_that_somebody_else_made_is_neither_altered_nor_dropped(
+    shop: str, sql: Sql, reading: Make
+) -> None:
+    sql(shop, "CREATE TABLE other (id int PRIMARY KEY)", "CREATE PUBLICATION theirs FOR TABLE orders")
+    it = reading(shop, publication="theirs").open()
+    it.close()
+    assert sql(shop, "SELECT tablename FROM pg_publication_tables WHERE pubname = 'theirs'") == [("orders",)]
+    assert it.source.drop(it.name) == [f"replication slot tailrace_{it.name}"]
+    assert publications(shop, sql) == ["theirs"]
+
+
+def test_a_table_that_their_publication_lacks_is_a_failed_check_with_the_statement(
+    shop: str, sql: Sql, reading: Make
+) -> None:
+    sql(shop, "CREATE TABLE other (id int PRIMARY KEY)", "CREATE PUBLICATION theirs FOR TABLE orders")
+    with pytest.raises(CheckFailed, match=r'ALTER PUBLICATION "theirs" ADD TABLE "public"."other"'):
+        reading(shop, publication="theirs", tables=["public.orders", "public.other"]).open()
+
+
+def test_a_table_that_matches_later_is_added_with_a_warning(
+    shop: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    it = reading(shop, snapshot="never").open().first()
+    sql(shop, "CREATE TABLE later (id int PRIMARY KEY)", "INSERT INTO later VALUES (1)")
+    with caplog.at_level(logging.WARNING):
+        it.restart()
+    assert "added public.later" in caplog.text and "rows from before are not in" in caplog.text
+
+
+def test_a_missing_table_is_named_and_nothing_is_made(shop: str, sql: Sql, reading: Make) -> None:
+    it = reading(shop, tables=["public.ordres"])
+    with pytest.raises(ConfigError, match=r"(?s)'public.ordres' does not exist.*'public.orders'"):
+        it.open()
+    assert slots(shop, sql) == publications(shop, sql) == []
+    assert not it.positions.known()
+
+
+def test_patterns_without_a_match_are_an_error(shop: str, reading: Make) -> None:
+    with pytest.raises(ConfigError, match=r"no table matches public.nothing_\*"):
+        reading(shop, tables=["public.nothing_*"]).open()
+
+
+def test_a_publication_for_all_tables_may_be_empty(any_database: str, sql: Sql, reading: Make) -> None:
+    sql(any_database, "CREATE PUBLICATION everything FOR ALL TABLES")
+    it = reading(any_database, publication="everything").open()
+    it.first()
+    assert it.seen == []
+
+
+def test_without_leave_to_create_the_statement_is_shown(shop: str, reading: Make) -> None:
+    with pytest.raises(CheckFailed, match=r'CREATE PUBLICATION "theirs" FOR TABLE "public"."orders"'):
+        reading(shop, publication="theirs", create=False).open()
+
+
+def test_a_slot_that_nobody_claimed_is_refused(shop: str, sql: Sql, reading: Make) -> None:
+    it = reading(shop)
+    sql(shop, f"SELECT pg_create_logical_replication_slot('tailrace_{it.name}', 'pgoutput')")
+    with pytest.raises(Fatal, match="this pipeline did not make it"):
+        it.open()
+    assert slots(shop, sql) == [f"tailrace_{it.name}"]
+
+
+def test_i6_a_slot_that_is_gone_is_an_error_and_when_needed_a_new_snapshot(
+    shop: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    it = reading(shop, snapshot="never").open()
+    it.first().close()
+    sql(shop, f"SELECT pg_drop_replication_slot('tailrace_{it.name}')")
+    with pytest.raises(HistoryLost, match="does not exist any more"):
+        it.open()
+    with caplog.at_level(logging.WARNING):
+        it.open(snapshot="when_needed")
+    assert "starting again with a new snapshot" in caplog.text
+    it.count(1)
+    assert it.ops() == ["r"]
+
+
+def test_i6_a_saved_position_behind_the_slot_is_refused(shop: str, sql: Sql, reading: Make) -> None:
+    it = reading(shop, snapshot="never").open().first()
+    first = it.batches[0].positions
+    it.close()
+    sql(shop, "INSERT INTO orders VALUES (2, 'two')")
+    sql(shop, f"SELECT pg_replication_slot_advance('tailrace_{it.name}', pg_current_wal_lsn())")
+    it.positions.claim(first[0].lineage)
+    it.positions.save(first)
+    with pytest.raises(HistoryLost, match="would skip what lies between"):
+        it.open()
+
+
+def test_i6_a_saved_position_after_the_end_of_the_log_is_refused(shop: str, reading: Make) -> None:
+    it = reading(shop, snapshot="never").open().first()
+    (position,) = it.batches[0].positions
+    it.close()
+    it.positions.claim(position.lineage)
+    it.positions.save([Place.progress(1 << 60, 1).position(position.lineage)])
+    with pytest.raises(HistoryLost, match="after the end of the server's log"):
+        it.open()
+
+
+def test_i6_another_server_is_refused_naming_both(
+    shop: str, sql: Sql, reading: Make, start_postgres: Callable[..., postgres.Server]
+) -> None:
+    it = reading(shop, snapshot="never").open().first()
+    (position,) = it.batches[0].positions
+    it.close()
+    other = start_postgres(18)
+    sql(other.url, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
+    with pytest.raises(HistoryLost, match=r"the saved position is of postgres/.*, but this is postgres/") as caught:
+        it.open(url=other.url)
+    assert position.lineage in str(caught.value)
+
+
+def test_i6_a_dropped_publication_is_refused_at_open(shop: str, sql: Sql, reading: Make) -> None:
+    it = reading(shop, snapshot="never").open()
+    it.first().close()
+    sql(shop, f"DROP PUBLICATION tailrace_{it.name}")
+    with pytest.raises(HistoryLost, match="publication"):
+        it.open()
+
+
+def test_i6_a_slot_that_the_server_invalidated_is_an_error(
+    sql: Sql, reading: Make, start_postgres: Callable[..., postgres.Server]
+) -> None:
+    settings = {"max_slot_wal_keep_size": "1MB", "min_wal_size": "32MB", "max_wal_size": "32MB"}
+    server = start_postgres(18, settings=settings)
+    sql(server.url, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
+    it = reading(server.url, snapshot="never").open()
+    it.first().close()
+    while sql(server.url, "SELECT wal_status FROM pg_replication_slots") != [("lost",)]:
+        sql(server.url, "SELECT pg_logical_emit_message(false, 'x', repeat('x', 1000000)) FROM generate_series(1, 20)")
+        sql(server.url, "SELECT pg_switch_wal()")
+        psycopg.connect(server.url, autocommit=True).execute("CHECKPOINT")
+    with pytest.raises(HistoryLost, match=r"(?s)invalidated by the server: wal_removed.*max_slot_wal_keep_size"):
+        it.open()
+
+
+def test_a_slot_that_is_active_is_waited_for(shop: str, sql: Sql, reading: Make) -> None:
+    it = reading(shop, snapshot="never").open().first()
+    walsender = sql(shop, f"SELECT active_pid FROM pg_replication_slots WHERE slot_name = 'tailrace_{it.name}'")[0][0]
+    again = reading(shop, it.name, snapshot="never")
+    again.positions.claim(it.batches[0].positions[0].lineage)
+    again.positions.save(it.batches[0].positions)
+    waiting = threading.Thread(target=again.open)
+    waiting.start()
+    while sql(shop, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_replication_slots AS s%'") == [(0,)]:
+        pass
+    sql(shop, f"SELECT pg_terminate_backend({walsender}, 5000)")
+    waiting.join(20)
+    assert again.read() is None
+    assert sql(shop, f"SELECT active_pid FROM pg_replication_slots WHERE slot_name = 'tailrace_{it.name}'") != [(None,)]
+
+
+def test_a_slot_that_stays_active_is_retryable_naming_the_pid(
+    sql: Sql, reading: Make, start_postgres: Callable[..., postgres.Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start_postgres(18, settings={"wal_sender_timeout": "1s"})
+    sql(server.url, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
+    monkeypatch.setattr("tailrace.source.postgres.slot._GRACE_S", 0.1)
+    it = reading(server.url, snapshot="never").open()
+    it.first()
+    stop = threading.Event()
+
+    def tend() -> None:
+        while not stop.wait(0.1):
+            it.stream.tend()
+
+    reader = threading.Thread(target=tend)
+    reader.start()
+    try:
+        again = reading(server.url, it.name, snapshot="never")
+        again.positions.claim(it.batches[0].positions[0].lineage)
+        again.positions.save(it.batches[0].positions)
+        with pytest.raises(Retryable, match=r"is active for PID \d+"):
+            again.open()
+    finally:
+        stop.set()
+        reader.join()
+
+
+def test_a_tail_leaves_nothing_and_sweeps_what_a_killed_one_left(shop: str, sql: Sql, reading: Make) -> None:
+    killed = reading(shop, "tail", temporary=True, snapshot="never").open()
+    (left,) = publications(shop, sql)
+    mine = {"application_name": "tailrace"}
+    sql(
+        shop,
+        f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        f" WHERE application_name = '{mine['application_name']}' AND datname = current_database()",
+    )
+    assert publications(shop, sql) == [left]
+    it = reading(shop, "tail", temporary=True, snapshot="never").open()
+    assert left not in publications(shop, sql) and len(publications(shop, sql)) == 1
+    beside = reading(shop, "tail2", temporary=True, snapshot="never").open()
+    assert len(publications(shop, sql)) == 2
+    it.close()
+    beside.close()
+    assert publications(shop, sql) == slots(shop, sql) == []
+    killed.close()
+
+
+def test_a_tail_may_use_a_publication_that_there_is(shop: str, sql: Sql, reading: Make) -> None:
+    sql(shop, "CREATE PUBLICATION theirs FOR TABLE orders")
+    reading(shop, "tail", temporary=True, publication="theirs", snapshot="never").open().close()
+    assert publications(shop, sql) == ["theirs"]
+
+
+def test_origin_none_needs_16(database15: str, sql: Sql, reading: Make) -> None:
+    sql(database15, "CREATE TABLE orders (id int PRIMARY KEY)")
+    with pytest.raises(ConfigError, match="needs PostgreSQL 16"):
+        reading(database15, origin="none").open()
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "words"),
+    [("cdc", "wrong", "password authentication failed"), ("nobody_here", None, "does not exist")],
+)
+def test_a_login_that_fails_is_a_configuration_error_and_i9_tells_no_password(
+    postgres18: postgres.Server, user: str, password: str | None, words: str
+) -> None:
+    with psycopg.connect(postgres18.url, autocommit=True) as admin:
+        admin.execute("DROP ROLE IF EXISTS cdc")
+        admin.execute("CREATE ROLE cdc LOGIN PASSWORD 'right' IN ROLE by_password")
+    source = Postgres(postgres18.dsn("postgres", user, password))
+    with pytest.raises(ConfigError, match=words) as caught:
+        source.drop("x")
+    assert "wrong" not in str(caught.value)
+
+
+def test_a_server_that_does_not_answer_is_retryable() -> None:
+    with pytest.raises(Retryable, match=r"cannot connect to 127\.0\.0\.1:1/shop: .*refused"):
+        Postgres("postgresql://cdc@127.0.0.1:1/shop").drop("x")

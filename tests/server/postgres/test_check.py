@@ -1,0 +1,129 @@
+"""`Postgres.check` names what is lacking, with the statement that mends it, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+
+from servers import postgres
+from tailrace.model import Finding, Severity
+from tailrace.source import Postgres
+from tests.server.postgres.reading import Make, Sql
+
+Start = Callable[..., postgres.Server]
+
+
+def of(findings: list[Finding], subject: str) -> Finding:
+    (found,) = [finding for finding in findings if finding.subject == subject]
+    return found
+
+
+def grave(findings: list[Finding]) -> list[str]:
+    return [finding.subject for finding in findings if finding.severity is Severity.ERROR]
+
+
+@pytest.fixture
+def shop(any_database: str, sql: Sql) -> str:
+    sql(any_database, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
+    return any_database
+
+
+@pytest.fixture
+def stranger(shop: str) -> Iterator[str]:
+    """A role that may do nothing but log in."""
+    with psycopg.connect(shop, autocommit=True) as admin:
+        admin.execute('CREATE ROLE "str""anger" LOGIN')
+        yield shop.replace("postgres@", "str%22anger@")
+        admin.execute('DROP OWNED BY "str""anger"')
+        admin.execute('DROP ROLE "str""anger"')
+
+
+def test_a_server_that_lacks_nothing_has_no_errors_and_nothing_is_made(shop: str, sql: Sql) -> None:
+    findings = Postgres(shop).check()
+    assert grave(findings) == []
+    assert {"connection", "version", "replication", "wal_level", "slots", "walsenders"} <= {f.subject for f in findings}
+    assert of(findings, "max_slot_wal_keep_size").severity is Severity.WARNING
+    assert of(findings, "table public.orders").severity is Severity.OK
+    assert sql(shop, "SELECT count(*) FROM pg_publication") == [(0,)]
+
+
+def test_what_a_role_lacks_is_mended_by_the_statements(shop: str, stranger: str, sql: Sql) -> None:
+    findings = Postgres(stranger).check()
+    assert grave(findings) == ["replication", "publication", "table public.orders"]
+    for subject in ("replication", "table public.orders"):
+        fix = of(findings, subject).fix
+        assert fix is not None
+        sql(shop, *fix.split("; "))
+    statement = of(findings, "publication").fix
+    assert statement is not None
+    sql(shop, statement)
+    assert grave(Postgres(stranger, publication="tailrace_pipeline").check()) == []
+
+
+def test_a_table_without_an_identity_is_a_warning(shop: str, sql: Sql) -> None:
+    sql(shop, "CREATE TABLE log (line text)")
+    finding = of(Postgres(shop).check(), "table public.log")
+    assert finding.severity is Severity.WARNING and finding.fix is not None
+    sql(shop, finding.fix)
+    assert of(Postgres(shop).check(), "table public.log").severity is Severity.OK
+
+
+def test_row_security_is_found(shop: str, stranger: str, sql: Sql) -> None:
+    sql(shop, "ALTER TABLE orders ENABLE ROW LEVEL SECURITY", 'GRANT SELECT ON orders TO "str""anger"')
+    finding = of(Postgres(stranger).check(), "table public.orders")
+    assert finding.severity is Severity.ERROR and finding.fix == 'ALTER ROLE "str""anger" BYPASSRLS'
+
+
+def test_a_missing_table_and_a_publication_that_lacks_one_are_found(shop: str, sql: Sql) -> None:
+    assert "did you mean 'public.orders'" in of(Postgres(shop, tables=["public.order"]).check(), "tables").message
+    sql(
+        shop,
+        "CREATE TABLE more (id int PRIMARY KEY)",
+        "CREATE PUBLICATION p FOR TABLE orders WITH (publish = 'insert')",
+    )
+    found = [f for f in Postgres(shop, publication="p").check() if f.subject == "publication p"]
+    assert [f.severity for f in found] == [Severity.WARNING, Severity.WARNING, Severity.OK]
+    for finding in found[:2]:
+        assert finding.fix is not None
+        sql(shop, finding.fix)
+    found = [f for f in Postgres(shop, publication="p").check() if f.subject == "publication p"]
+    assert [f.severity for f in found] == [Severity.OK]
+
+
+def test_the_state_of_a_slot_is_told(shop: str, sql: Sql, reading: Make) -> None:
+    it = reading(shop, snapshot="never").open().first()
+    name = f"tailrace_{it.name}"
+    assert "in use by PID" in of(Postgres(shop, slot=name).check(), f"slot {name}").message
+    it.close()
+    assert "kept for it" in of(Postgres(shop, slot=name).check(), f"slot {name}").message
+    it.source.drop(it.name)
+    sql(shop, f"SELECT pg_create_physical_replication_slot('{name}')")
+    assert of(Postgres(shop, slot=name).check(), f"slot {name}").severity is Severity.ERROR
+    sql(shop, f"SELECT pg_drop_replication_slot('{name}')")
+
+
+def test_settings_of_the_server_are_mended_by_the_statements(start_postgres: Start, sql: Sql) -> None:
+    settings = {"wal_level": "replica", "max_replication_slots": "1", "idle_replication_slot_timeout": "1h"}
+    server = start_postgres(18, settings=settings)
+    sql(server.url, "CREATE TABLE t (id int PRIMARY KEY)")
+    sql(server.url, "SELECT pg_create_physical_replication_slot('taken')")
+    findings = Postgres(server.url).check()
+    assert grave(findings) == ["wal_level", "slots"]
+    assert of(findings, "idle_replication_slot_timeout").severity is Severity.WARNING
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        for finding in findings:
+            if finding.fix is not None:
+                for statement in finding.fix.split("; "):
+                    admin.execute(statement.encode())
+    server.stop()
+    server.start()
+    findings = Postgres(server.url).check()
+    assert {f.severity for f in findings} == {Severity.OK}
+
+
+def test_an_unreachable_server_is_one_finding_and_i9_tells_no_password() -> None:
+    (finding,) = Postgres("postgresql://cdc:hunter2@127.0.0.1:1/shop").check()
+    assert finding.severity is Severity.ERROR and "cannot connect to 127.0.0.1:1/shop" in finding.message
+    assert "hunter2" not in finding.message
