@@ -23,6 +23,7 @@ __all__ = ["Pipeline", "lock_path", "position_path", "socket_path"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _BACKOFF_S = 0.2
+_ATTEMPTS = 5
 
 log = logging.getLogger("tailrace.pipeline")
 
@@ -67,8 +68,8 @@ class _Backoff:
 
     @property
     def exhausted(self) -> bool:
-        """Nothing has worked for as long as the longest pause."""
-        return time.monotonic() - self.since > self._s_max
+        """Nothing has worked several times, and for as long as the longest pause."""
+        return self.failures >= _ATTEMPTS and time.monotonic() - self.since > self._s_max
 
 
 @dataclass(eq=False, slots=True)
