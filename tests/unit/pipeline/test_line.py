@@ -145,7 +145,7 @@ def test_i4_what_a_write_refused_for_now_is_offered_again_whole() -> None:
     log, target = Log(), Target()
     log.commit(("c", {"id": "1", "note": "a"}), ("c", {"id": "2", "note": "b"}))
     target.fail(Retryable("one"), Retryable("two"))
-    make(log, target).run(until_current=True)
+    make(log, target, limits=Limits(backoff_s_max=60)).run(until_current=True)
     assert target.keys == ["1", "2"]
     assert target.offers == 3
     assert log.events.count("open") == 3
