@@ -23,12 +23,20 @@ from servers.debezium import Record
 
 TIMEOUT_S = 90.0
 _MARKER = "public.oracle_marker"
-_OWN_TIMES = re.compile(rb'"ts_ms":\d+,"ts_us":\d+,"ts_ns":\d+\}$')
-_SNAPSHOT_SOURCE = re.compile(
-    rb'("ts_ms":)\d+(,"snapshot":)"(?:true|first|first_in_data_collection|last_in_data_collection|last)"(.*?"ts_us":)\d+'
-    rb'(,"ts_ns":)\d+(.*?"txId":)(?:\d+|null)(,"lsn":)\d+'
+# Fields whose values differ by nature, each with the form that it must have: what has another form stays, and differs.
+_VOLATILE = (
+    # when a reader processed the event, at its end (a message: at its beginning)
+    (re.compile(rb'"ts_ms":\d{13},"ts_us":\d{16},"ts_ns":\d{19}\}$'), rb'"ts_ms":0,"ts_us":0,"ts_ns":0}'),
+    (re.compile(rb'^\{"op":"m","ts_ms":\d{13},'), rb'{"op":"m","ts_ms":0,'),
+    # Debezium: the last commit that it saw, and the change; Tailrace: the change's own commit, and the change
+    (re.compile(rb'"sequence":"\[(?:null|\\"\d+\\"),\\"\d+\\"\]"'), rb'"sequence":""'),
 )
-_SEQUENCE = re.compile(rb'"sequence":"\[[^]]*\]"')
+_MARKER_OF_SNAPSHOT = rb'"(?:true|first|first_in_data_collection|last_in_data_collection|last)"'
+# Each reader takes its snapshot at its own time and place, and in its own order of tables.
+_SNAPSHOT = re.compile(
+    rb'("ts_ms":)\d{13}(,"snapshot":)' + _MARKER_OF_SNAPSHOT + rb'(.*?"ts_us":)\d{16}(,"ts_ns":)\d{16}000'
+    rb'(.*?"txId":)(?:\d+|null)(,"lsn":)\d+'
+)
 
 
 @dataclass(slots=True)
@@ -62,9 +70,9 @@ def recording(
 
 def masked(value: bytes) -> bytes:
     """An envelope without what is a reader's own: when it was processed, and when and where its snapshot was taken."""
-    value = _OWN_TIMES.sub(b'"ts_ms":0,"ts_us":0,"ts_ns":0}', value)
-    value, snapshots = _SNAPSHOT_SOURCE.subn(rb'\g<1>0\g<2>"true"\g<3>0\g<4>0\g<5>0\g<6>0', value)
-    return _SEQUENCE.sub(b'"sequence":""', value) if snapshots else value
+    for form, replacement in _VOLATILE:
+        value = form.sub(replacement, value)
+    return _SNAPSHOT.sub(rb'\g<1>0\g<2>"true"\g<3>0\g<4>0\g<5>0\g<6>0', value)
 
 
 def _is_marker(record: Record) -> bool:

@@ -30,12 +30,13 @@ def test_the_oracle_separates_the_snapshot_from_the_stream(database: str, start_
 
 
 def test_masking_keeps_the_row_and_hides_only_times_and_places_of_a_reader() -> None:
+    own_times = b'"ts_ms":1795381108006,"ts_us":1795381108006820,"ts_ns":1795381108006820201}'
     source = (
-        b'"source":{"version":"3.6.3.Final","connector":"postgresql","name":"shop","ts_ms":17,"snapshot":"first",'
-        b'"db":"shop","sequence":"[null,\\"28273912\\"]","ts_us":18,"ts_ns":19,"schema":"public","table":"orders",'
+        b'"source":{"version":"3.6.3.Final","connector":"postgresql","name":"shop","ts_ms":1795381107932,"snapshot":"first",'
+        b'"db":"shop","sequence":"[null,\\"28273912\\"]","ts_us":1795381107932723,"ts_ns":1795381107932723000,"schema":"public","table":"orders",'
         b'"txId":757,"lsn":28273912,"xmin":null}'
     )
-    value = b'{"before":null,"after":{"ts_ms":5},' + source + b',"op":"r","ts_ms":1,"ts_us":2,"ts_ns":3}'
+    value = b'{"before":null,"after":{"ts_ms":5},' + source + b',"op":"r",' + own_times
     assert oracle.masked(value) == (
         b'{"before":null,"after":{"ts_ms":5},"source":{"version":"3.6.3.Final","connector":"postgresql","name":"shop",'
         b'"ts_ms":0,"snapshot":"true","db":"shop","sequence":"","ts_us":0,"ts_ns":0,"schema":"public",'

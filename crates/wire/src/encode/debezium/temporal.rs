@@ -66,72 +66,86 @@ pub(super) fn timestamp(text: &[u8], unit: Unit, out: &mut Vec<u8>) -> Written {
 /// `timestamptz(digits)`: ISO 8601 in UTC with exactly as many digits of a second.
 #[inline]
 pub(super) fn timestamptz(text: &[u8], digits: u8, out: &mut Vec<u8>) -> Written {
-    if let Some((date, clock, fraction)) = utc_parts(text) {
-        return iso(&[date, clock], fraction, digits, out);
+    match Utc::of(text) {
+        Some(utc) => utc.write(digits, out),
+        None => elsewhere(text, digits, out),
     }
+}
+
+/// What is not in UTC, because the session's TimeZone is another, and the infinities.
+fn elsewhere(text: &[u8], digits: u8, out: &mut Vec<u8>) -> Written {
     let micros = match time::timestamptz(text).ok_or(MALFORMED)? {
         Extended::Finite(micros) => micros,
         Extended::Infinity | Extended::NegativeInfinity => return super::text::text(text, out),
     };
-    let mut server = Vec::with_capacity(40);
-    time::write_timestamp(micros, b"+00", &mut server);
-    match server.strip_suffix(b" BC") {
-        None => {
-            let (date, clock, fraction) = long_utc_parts(&server).ok_or(MALFORMED)?;
-            iso(&[b"+", date, clock][usize::from(date.len() == 10)..], fraction, digits, out)
-        }
-        Some(server) => {
-            let (date, clock, fraction) = long_utc_parts(server).ok_or(MALFORMED)?;
-            let (year, rest) = date.split_at(date.len() - 6);
-            let year = year.iter().fold(0_u32, |year, digit| year * 10 + u32::from(digit - b'0')) - 1;
-            let year = if year == 0 { "0000".to_owned() } else { format!("-{year:04}") };
-            iso(&[year.as_bytes(), rest, clock], fraction, digits, out)
-        }
-    }
+    let mut moved = Vec::with_capacity(40);
+    time::write_timestamp(micros, b"+00", &mut moved);
+    Utc::of(&moved).ok_or(MALFORMED)?.write(digits, out)
 }
 
-/// Date, time and fraction of `2024-02-29 12:34:56.789+00`; None for anything else.
-#[inline]
-fn utc_parts(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let shape = text.len() >= 22
-        && [(4, b'-'), (7, b'-'), (10, b' '), (13, b':'), (16, b':')].iter().all(|(at, byte)| text[*at] == *byte)
-        && [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18].iter().all(|at| text[*at].is_ascii_digit());
-    let fraction = text.get(19..)?.strip_suffix(b"+00")?;
-    let sound = match fraction {
-        [] => true,
-        [b'.', digits @ ..] => digits.iter().all(u8::is_ascii_digit) && digits.len() <= 6,
-        _ => false,
-    };
-    (shape && sound).then(|| (&text[..10], &text[11..19], fraction.get(1..).unwrap_or_default()))
+/// The parts of a timestamp in UTC, all of them digits where they should be: `2024-02-29 12:34:56.789+00`.
+struct Utc<'a> {
+    year: &'a [u8],
+    /// `-MM-DD`
+    day: &'a [u8],
+    /// `HH:MM:SS`
+    clock: &'a [u8],
+    fraction: &'a [u8],
+    bc: bool,
 }
 
-/// The same for a year of any length, of text that [`time::write_timestamp`] wrote.
-fn long_utc_parts(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let space = memchr::memchr(b' ', text)?;
-    let clock = text.get(space + 1..space + 9)?;
-    let fraction = text.get(space + 9..)?.strip_suffix(b"+00")?;
-    Some((&text[..space], clock, fraction.get(1..).unwrap_or_default()))
-}
+impl<'a> Utc<'a> {
+    #[inline]
+    fn of(text: &'a [u8]) -> Option<Self> {
+        let (text, bc) = text.strip_suffix(b" BC").map_or((text, false), |text| (text, true));
+        let dash = if text.get(4) == Some(&b'-') { 4 } else { memchr::memchr(b'-', text)? };
+        let (year, rest) = text.split_at(dash);
+        let (&[b'-', m1, m2, b'-', d1, d2, b' ', h1, h2, b':', n1, n2, b':', s1, s2], fraction) =
+            rest.split_first_chunk::<15>()?
+        else {
+            return None;
+        };
+        let fraction = match fraction.strip_suffix(b"+00")? {
+            [] => &b""[..],
+            [b'.', digits @ ..] if digits.len() <= 6 => digits,
+            _ => return None,
+        };
+        let sound = (4..=6).contains(&year.len())
+            && [m1, m2, d1, d2, h1, h2, n1, n2, s1, s2].iter().chain(year).chain(fraction).all(u8::is_ascii_digit);
+        sound.then(|| Self { year, day: &rest[..6], clock: &rest[7..15], fraction, bc })
+    }
 
-/// The last of `parts` is the time; what comes before is the date.
-#[inline]
-fn iso(parts: &[&[u8]], fraction: &[u8], digits: u8, out: &mut Vec<u8>) -> Written {
-    out.push(b'"');
-    for (index, part) in parts.iter().enumerate() {
-        if index + 1 == parts.len() {
-            out.push(b'T');
+    /// As `java.time` prints it: 1 BC is the year 0000, and a year of more than four digits has a sign.
+    #[inline]
+    fn write(&self, digits: u8, out: &mut Vec<u8>) -> Written {
+        let missing = usize::from(digits)
+            .checked_sub(self.fraction.len())
+            .ok_or("more digits of a second than the column has")?;
+        out.push(b'"');
+        if self.bc {
+            let year = self.year.iter().fold(0_u32, |year, digit| year * 10 + u32::from(digit - b'0')).max(1) - 1;
+            out.extend_from_slice(if year == 0 { b"0000" } else { b"-" });
+            if year > 0 {
+                out.extend_from_slice(&b"000"[..3_usize.saturating_sub(year.ilog10() as usize)]);
+                json::integer(year, out);
+            }
+        } else {
+            if self.year.len() > 4 {
+                out.push(b'+');
+            }
+            out.extend_from_slice(self.year);
         }
-        out.extend_from_slice(part);
+        out.extend_from_slice(self.day);
+        out.push(b'T');
+        out.extend_from_slice(self.clock);
+        if digits > 0 {
+            out.push(b'.');
+            out.extend_from_slice(self.fraction);
+            out.extend_from_slice(&b"000000"[..missing.min(6)]);
+        }
+        out.extend_from_slice(b"Z\"");
+        Ok(())
     }
-    let missing =
-        usize::from(digits).checked_sub(fraction.len()).ok_or("more digits of a second than the column has")?;
-    if digits > 0 {
-        out.push(b'.');
-        out.extend_from_slice(fraction);
-        out.extend_from_slice(&b"000000"[..missing.min(6)]);
-    }
-    out.extend_from_slice(b"Z\"");
-    Ok(())
 }
 
 /// `timetz`, moved to UTC; digits of a second as needed.
@@ -175,6 +189,8 @@ mod tests {
             ("0001-01-01 00:00:00+00 BC", 6, "0000-01-01T00:00:00.000000Z"),
             ("0044-03-15 01:00:00+00 BC", 3, "-0043-03-15T01:00:00.000Z"),
             ("99999-12-31 23:59:59+00", 6, "+99999-12-31T23:59:59.000000Z"),
+            ("294276-12-31 23:59:59+00", 3, "+294276-12-31T23:59:59.000Z"),
+            ("0001-01-01 01:00:00+02", 0, "0000-12-31T23:00:00Z"),
             ("infinity", 6, "infinity"),
             ("-infinity", 6, "-infinity"),
         ] {

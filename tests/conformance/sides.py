@@ -1,0 +1,122 @@
+"""Tailrace and the real Debezium on the same database and the same statements. Never says what should be equal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+
+import psycopg
+
+from servers import debezium
+from servers.debezium import Record
+from tailrace._native import Batch, DebeziumJson
+from tailrace.checkpoint.memory import Memory
+from tailrace.contract import Stream
+from tailrace.model import Limits
+from tailrace.source.postgres import Postgres
+from tests.conformance import oracle
+from tests.conformance.cases import EXTENSIONS, TYPES, Case
+
+Start = Callable[..., AbstractContextManager[debezium.Engine]]
+END = "oracle_marker"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A record as Kafka would get it, from either side, its value without what differs by nature."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What both sides wrote, in order: for rows that were there, and for the statements."""
+
+    tailrace: Sequence[Event]
+    debezium: Sequence[Event]
+
+    def of(self, table: str) -> Run:
+        """The events of one table's topic; "message" for the topic of messages."""
+        name = table if table == "message" else f"public.{table}"
+        topics = {f"shop.{name}"} if name.isascii() else {"shop.public.We_ird_.N_me"}
+        return Run(
+            [event for event in self.tailrace if event.topic in topics],
+            [event for event in self.debezium if event.topic in topics],
+        )
+
+
+def run(start: Start, url: str, cases: Sequence[Case], profile: DebeziumJson, **options: str) -> Run:
+    """Create the cases' tables, start both sides, run the statements, and collect until both have seen the end."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in (*(f"CREATE EXTENSION {name}" for name in EXTENSIONS), *TYPES):
+            connection.execute(statement.encode())
+        for case in cases:
+            for statement in case.before():
+                connection.execute(statement.encode())
+        with (
+            oracle.recording(start, url, **options) as recording,
+            closing(_open(url)) as stream,
+        ):
+            batches = list(_snapshot(stream))
+            for case in cases:
+                for step in case.after():
+                    _execute(connection, step)
+            streamed = recording.finish()
+            batches += _until_end(stream)
+    ours = [event for batch in batches for event in encoded(batch, profile) if not event.topic.endswith(END)]
+    return Run(ours, [_event(record) for record in (*recording.snapshot, *streamed)])
+
+
+def encoded(batch: Batch, profile: DebeziumJson) -> Iterator[Event]:
+    """A batch's events."""
+    for part in batch.json(profile):
+        for index in range(len(part)):
+            value = part.value(index)
+            yield Event(part.topic(index), part.key(index), value and oracle.masked(value), tuple(part.headers(index)))
+
+
+def _event(record: Record) -> Event:
+    return Event(record.topic, record.key, record.value and oracle.masked(record.value), record.headers)
+
+
+def _open(url: str) -> Stream:
+    source = Postgres(url, tables=["public.*"], slot="tailrace", publication="tailrace")
+    return source.open("conformance", Memory().open("conformance"), Limits())
+
+
+def _snapshot(stream: Stream) -> Iterator[Batch]:
+    """Everything up to the progress that says that the snapshot is complete."""
+    for batch in _read(stream):
+        yield batch
+        if not len(batch) and batch.snapshot is None:
+            return
+
+
+def _until_end(stream: Stream) -> Iterator[Batch]:
+    for batch in _read(stream):
+        yield batch
+        if any(table.name == END for table in batch.tables):
+            return
+
+
+def _read(stream: Stream) -> Iterator[Batch]:
+    deadline = time.monotonic() + oracle.TIMEOUT_S
+    while time.monotonic() < deadline:
+        batch = stream.read(0.2)
+        if isinstance(batch, Batch):
+            yield batch
+    raise TimeoutError("Tailrace gave no further batch in time")
+
+
+def _execute(connection: psycopg.Connection, step: str | tuple[str, ...]) -> None:
+    if isinstance(step, str):
+        connection.execute(step.encode())
+        return
+    with connection.transaction():
+        for statement in step:
+            connection.execute(statement.encode())
