@@ -16,7 +16,7 @@ _OPS = "cudrtm"
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """Keep what matches: `schema.table` and `schema.table.column` globs, op letters. None keeps all; key columns stay."""
+    """Keep what matches: `schema.table` and `schema.table.column` globs, op letters. None keeps all; keys stay."""
 
     kind: ClassVar[str] = "select"
     tables: tuple[str, ...] | None = None
