@@ -45,7 +45,7 @@ def tail(
     if isinstance(source, str):
         asked = {"tables": tables, "slot": slot, "publication": publication}
         options = {name: value for name, value in asked.items() if value is not None}
-        from tailrace.config import source_from_url  # type: ignore[import-not-found]
+        from tailrace.config import source_from_url
 
         opened = source_from_url(source, temporary=True, snapshot="initial" if snapshot else "never", **options)
     else:

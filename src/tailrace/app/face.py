@@ -148,7 +148,7 @@ class App:
 
     def pipeline(self, *, transforms: Sequence[Transform] = (), state_dir: Path | None = Path(".tailrace")) -> Pipeline:
         """The pipeline that `run` would run: source → transforms → handlers."""
-        from tailrace.config import source_from_url  # type: ignore[import-not-found]
+        from tailrace.config import source_from_url
 
         source = source_from_url(self._source, tables=self.tables) if isinstance(self._source, str) else self._source
         return Pipeline(

@@ -83,7 +83,8 @@ class Stopping:
 
 
 def describe(function: object) -> str:
-    """A transform's or handler's name for messages: `module.function`, or the class of a callable object."""
+    """A transform's name for messages: `module.function`, or the class of a callable object."""
+    function = getattr(function, "__wrapped__", function)
     name = getattr(function, "__qualname__", None)
     return f"{function.__module__}.{name}" if name else type(function).__qualname__
 

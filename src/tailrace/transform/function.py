@@ -29,8 +29,9 @@ class MapChanges:
         object.__setattr__(self, "_resolved", _resolve(self.function))
 
     @property
-    def __qualname__(self) -> str:
-        return f"map_changes({_name(self._resolved)})"
+    def __wrapped__(self) -> Callable[..., object]:
+        """The function itself, for messages that name it."""
+        return self._resolved
 
     def __call__(self, batch: Batch) -> Batch:
         """`batch` with what the function returned."""
@@ -53,8 +54,9 @@ class MapArrow:
         object.__setattr__(self, "_resolved", _resolve(self.function))
 
     @property
-    def __qualname__(self) -> str:
-        return f"map_arrow({_name(self._resolved)})"
+    def __wrapped__(self) -> Callable[..., object]:
+        """The function itself, for messages that name it."""
+        return self._resolved
 
     def __call__(self, batch: Batch) -> Batch:
         """`batch` with what the function returned for each table version."""
@@ -88,7 +90,3 @@ def _resolve(function: str | Callable[..., object]) -> Callable[..., object]:
     if not callable(found):
         raise ConfigError(f"{function!r} is not a function", hint='write it as "module:name"')
     return found
-
-
-def _name(function: object) -> str:
-    return getattr(function, "__qualname__", type(function).__qualname__)

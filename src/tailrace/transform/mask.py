@@ -28,7 +28,7 @@ class Mask:
     method: Literal["redact", "hash", "truncate"] = "redact"
     salt: str = field(default="", repr=False)
     length: int = 0
-    _native: _native.Mask = field(init=False, repr=False, compare=False)
+    _mask: _native.Mask = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.method == "hash" and not self.salt:
@@ -38,8 +38,8 @@ class Mask:
         if (self.method != "hash" and self.salt) or (self.method != "truncate" and self.length):
             raise ConfigError(f"mask: salt belongs to 'hash' and length to 'truncate', not to {self.method!r}")
         mask = _native.Mask(self.columns, self.method, salt=self.salt.encode(), length=self.length)
-        object.__setattr__(self, "_native", mask)
+        object.__setattr__(self, "_mask", mask)
 
     def __call__(self, batch: Batch) -> Batch:
         """`batch` with those cells masked."""
-        return self._native(batch)
+        return self._mask(batch)

@@ -19,15 +19,15 @@ class Rename:
 
     kind: ClassVar[str] = "rename"
     names: Mapping[str, str]
-    _native: _native.Rename = field(init=False, repr=False, compare=False)
+    _rename: _native.Rename = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         try:
             rename = _native.Rename(dict(self.names))
         except ValueError as error:
             raise ConfigError(f"rename: {error}") from error
-        object.__setattr__(self, "_native", rename)
+        object.__setattr__(self, "_rename", rename)
 
     def __call__(self, batch: Batch) -> Batch:
         """The changes of `batch` under the new names."""
-        return self._native(batch)
+        return self._rename(batch)

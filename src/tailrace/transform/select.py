@@ -24,7 +24,7 @@ class Select:
     columns: tuple[str, ...] | None = None
     exclude_columns: tuple[str, ...] = ()
     ops: str | None = None
-    _native: _native.Select = field(init=False, repr=False, compare=False)
+    _select: _native.Select = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.ops is not None and (not self.ops or set(self.ops) - set(_OPS)):
@@ -36,8 +36,8 @@ class Select:
             exclude_columns=self.exclude_columns,
             ops=self.ops,
         )
-        object.__setattr__(self, "_native", select)
+        object.__setattr__(self, "_select", select)
 
     def __call__(self, batch: Batch) -> Batch:
         """The changes of `batch` that match."""
-        return self._native(batch)
+        return self._select(batch)

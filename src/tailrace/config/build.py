@@ -1,0 +1,136 @@
+"""From a table of plain values to a dataclass: every key known, every type right. Never shows a value in a message."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import enum
+import json
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tailrace.config.document import EnvText
+from tailrace.error import ConfigError
+
+__all__ = ["build", "check_keys", "fields_of"]
+
+_WORDS = {
+    "array": "a list",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "null": "nothing",
+    "object": "a table",
+    "str": "a text",
+}
+
+
+def fields_of(cls: type) -> dict[str, dataclasses.Field[Any]]:
+    """What can be configured of a dataclass."""
+    return {field.name: field for field in dataclasses.fields(cls) if field.init and not field.name.startswith("_")}
+
+
+def check_keys(table: Mapping[str, object], known: typing.Iterable[str], where: str) -> None:
+    """`ConfigError` for a key that is not known, with the nearest one that is."""
+    names = list(known)
+    for key in table:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, 1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            at = f"{where}: " if where else ""
+            raise ConfigError(f"{at}unknown key {key!r}{meant}", hint=f"known are {', '.join(sorted(names))}")
+
+
+def build(cls: type, table: Mapping[str, Any], where: str, folder: Path) -> Any:
+    """An instance of the dataclass `cls`. Relative paths are taken from `folder`; errors name `where` and the key."""
+    known = fields_of(cls)
+    check_keys(table, known, where)
+    for name, field in known.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and name not in table:
+            raise ConfigError(f"{where}: the key {name!r} is missing")
+    hints = typing.get_type_hints(cls)
+    values = {name: _convert(value, hints[name], f"{where}.{name}", folder) for name, value in table.items()}
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.args[0]}", hint=error.hint) from error
+
+
+def _convert(value: object, hint: object, where: str, folder: Path) -> object:
+    choices = _members(hint)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, hint):
+        return value
+    if isinstance(value, EnvText):
+        value = _typed(value, choices)
+    if isinstance(value, str):
+        if Path in choices:
+            return folder / value
+        if str in choices:
+            return str(value)
+    if Path in choices and choices <= {Path, str, types.NoneType}:
+        raise ConfigError(f"{where}: this must be a text, not {_word(value)}")
+    try:
+        return msgspec.convert(value, hint, strict=True)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}{_place(str(error))}: {_reason(str(error), hint)}") from None
+
+
+def _members(hint: object) -> set[object]:
+    """The types of a union; the type itself when it is none."""
+    if typing.get_origin(hint) in {typing.Union, types.UnionType}:
+        return set(typing.get_args(hint))
+    return {hint}
+
+
+def _typed(text: EnvText, choices: set[object]) -> object:
+    """Read a text from outside as what the field wants: texts as they are, all else as a TOML or JSON value."""
+    textual = any(choice in {str, Path} or _is_choice(choice) for choice in choices)
+    if textual and not text.startswith(('"', "'", "[", "{")):
+        return str(text)
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except ValueError:  # not TOML: JSON then, or just a text
+        try:
+            return json.loads(text)
+        except ValueError:
+            return str(text)
+
+
+def _is_choice(choice: object) -> bool:
+    return typing.get_origin(choice) is typing.Literal or (isinstance(choice, type) and issubclass(choice, enum.Enum))
+
+
+def _place(message: str) -> str:
+    """Where inside the value: msgspec writes `$[0].name`."""
+    found = re.search(r" - at `\$(.*)`", message)
+    return found[1] if found else ""
+
+
+def _reason(message: str, hint: object) -> str:
+    expected = re.match(r"Expected `([^`]*)`, got `([^`]*)`", message)
+    if expected:
+        wanted = " or ".join(_WORDS.get(word.strip(), word.strip()) for word in expected[1].split("|"))
+        return f"this must be {wanted}, not {_WORDS.get(expected[2], expected[2])}"
+    values = [value for member in _members(hint) if _is_choice(member) for value in _choices(member)]
+    if values:
+        return f"this must be one of {', '.join(repr(value) for value in values)}"
+    return "this value is not possible here"
+
+
+def _choices(member: Any) -> list[object]:
+    if typing.get_origin(member) is typing.Literal:
+        return list(typing.get_args(member))
+    return [choice.value for choice in member]
+
+
+def _word(value: object) -> str:
+    names = {bool: "bool", int: "int", float: "float", list: "array", dict: "object"}
+    return _WORDS[names.get(type(value), "object")]

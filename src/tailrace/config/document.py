@@ -1,0 +1,103 @@
+"""The configuration as a tree of plain values: TOML, then environment overrides, then secrets. Never interprets them.
+
+`TAILRACE_PIPELINE__ORDERS__SOURCE__URL=…` sets `pipeline.orders.source.url`; a number is an index of a list.
+In every text `${NAME}` is an environment variable and `${file:PATH}` a file's content (without the last newline).
+`$${` is a plain `${`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tailrace.error import ConfigError
+
+__all__ = ["EnvText", "read"]
+
+_PREFIX = "TAILRACE_"
+_TOP = ("PIPELINE__", "STATE_DIR")
+_REFERENCE = re.compile(r"\$(?P<plain>\$)?\{(?:(?P<file>file:)?(?P<name>[^}]*)\})?")
+
+
+class EnvText(str):
+    """A text from outside TOML, which has no types: it becomes what the field that it is for wants."""
+
+    __slots__ = ()
+
+
+def read(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+    """The tree of `path` with the overrides of `environ`, references filled in."""
+    try:
+        document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no file {path}", hint="give the path of the TOML file") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    for name in sorted(environ):
+        if name.startswith(tuple(_PREFIX + top for top in _TOP)):
+            _override(document, name, environ[name])
+    filled = _fill(document, "", path.parent, environ)
+    assert isinstance(filled, dict)
+    return filled
+
+
+def _override(document: dict[str, Any], name: str, value: str) -> None:
+    parts = name.removeprefix(_PREFIX).lower().split("__")
+    at: Any = document
+    for depth, part in enumerate(parts):
+        last = depth == len(parts) - 1
+        if isinstance(at, list):
+            if not part.isdigit() or int(part) >= len(at):
+                raise ConfigError(f"{name}: {'.'.join(parts[:depth])} has no entry {part}")
+            key: Any = int(part)
+        elif isinstance(at, dict):
+            key = _spelling(at, part)
+            if depth == 1 and key not in at:
+                raise ConfigError(f"{name}: the file has no pipeline {part!r}", hint="overrides are for what it has")
+            if not last:
+                at.setdefault(key, {})
+        else:
+            raise ConfigError(f"{name}: {'.'.join(parts[:depth])} is a value, not a table")
+        if last:
+            at[key] = EnvText(value)
+        else:
+            at = at[key]
+
+
+def _spelling(table: Mapping[str, Any], part: str) -> str:
+    """The table's own spelling of a key that came in capitals, with `_` for what a variable's name cannot hold."""
+    return next((key for key in table if re.sub(r"[^a-z0-9]", "_", key.lower()) == part), part)
+
+
+def _fill(value: object, where: str, folder: Path, environ: Mapping[str, str]) -> object:
+    if isinstance(value, dict):
+        return {key: _fill(item, f"{where}.{key}" if where else key, folder, environ) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill(item, f"{where}[{index}]", folder, environ) for index, item in enumerate(value)]
+    if isinstance(value, str) and "${" in value:
+        filled = _REFERENCE.sub(lambda match: _resolve(match, where, folder, environ), value)
+        return EnvText(filled) if isinstance(value, EnvText) or _REFERENCE.fullmatch(value) else filled
+    return value
+
+
+def _resolve(match: re.Match[str], where: str, folder: Path, environ: Mapping[str, str]) -> str:
+    if match["plain"]:
+        return match[0][1:]
+    name = match["name"]
+    if not name:
+        raise ConfigError(f"{where}: '${{' without a name or its '}}'", hint="a plain '${' is written '$${'")
+    if not match["file"]:
+        if name not in environ:
+            raise ConfigError(f"{where}: the environment variable {name} is not set", hint=f"export {name}=…")
+        return environ[name]
+    path = folder / name
+    try:
+        return path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(f"{where}: cannot read {path}: {reason}") from error

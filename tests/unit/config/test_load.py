@@ -1,0 +1,219 @@
+"""Configuration: files, URLs, overrides, secrets; every kind of mistake named with its place and the way out."""
+
+from pathlib import Path
+
+import pytest
+
+from tailrace.checkpoint import SQLite
+from tailrace.config import load, sink_from_url, source_from_url
+from tailrace.dead_letters import File as DeadLetters
+from tailrace.error import ConfigError
+from tailrace.model import Limits
+from tailrace.sink import DuckDB, File, Stdout
+from tailrace.source import Postgres
+from tailrace.transform import Mask, Select
+
+WHOLE = """
+state_dir = "state"
+
+[pipeline.orders.source]
+kind = "postgres"
+url = "postgresql://cdc:${PGSECRET}@db/shop"
+tables = ["public.orders", "public.order_*"]
+snapshot = "never"
+
+[[pipeline.orders.transform]]
+kind = "mask"
+columns = ["public.orders.note"]
+method = "hash"
+salt = "${file:secrets/salt}"
+
+[[pipeline.orders.transform]]
+kind = "select"
+ops = "cud"
+
+[pipeline.orders.format]
+topic_prefix = "shop"
+decimal_handling_mode = "string"
+
+[pipeline.orders.sink]
+kind = "stdout"
+
+[pipeline.orders.checkpoint]
+kind = "sqlite"
+path = "positions.db"
+
+[pipeline.orders.dead_letters]
+kind = "file"
+path = "/var/dead.jsonl"
+
+[pipeline.orders.limits]
+stop_timeout_s = 5
+spill_dir = "spill"
+
+[pipeline.copy]
+source = "postgresql://db/shop"
+sink = "duckdb:shop.duckdb"
+"""
+
+SMALL = """
+[pipeline.a]
+source = "postgresql://db/shop"
+sink = "stdout:"
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "secrets").mkdir(exist_ok=True)
+    (tmp_path / "secrets" / "salt").write_text("pepper\n")
+    path = tmp_path / "t.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_becomes_the_same_objects_as_python_code(tmp_path: Path) -> None:
+    config = load(written(tmp_path, WHOLE), environ={"PGSECRET": "s3cret"})
+    assert list(config.pipelines) == ["orders", "copy"]
+    assert config.state_dir == tmp_path / "state"
+    orders = config.pipelines["orders"]
+    assert orders.source == Postgres(
+        url="postgresql://cdc:s3cret@db/shop", tables=["public.orders", "public.order_*"], snapshot="never"
+    )
+    assert orders.transforms == [
+        Mask(columns=("public.orders.note",), method="hash", salt="pepper"), Select(ops="cud"),
+    ]  # fmt: skip
+    assert isinstance(orders.sink, Stdout)
+    assert orders.sink.format.topic_prefix == "shop"
+    assert orders.checkpoint == SQLite(tmp_path / "positions.db")
+    assert orders.dead_letters == DeadLetters(Path("/var/dead.jsonl"))
+    assert orders.limits == Limits(stop_timeout_s=5, spill_dir=tmp_path / "spill")
+    copy = config.pipelines["copy"]
+    assert copy.sink == DuckDB(tmp_path / "shop.duckdb")
+    assert copy.state_dir == tmp_path / "state"
+
+
+def test_only_the_named_pipelines_are_built(tmp_path: Path) -> None:
+    config = load(written(tmp_path, WHOLE), ["copy"], environ={"PGSECRET": ""})
+    assert list(config.pipelines) == ["copy"]
+
+
+def test_state_lies_beside_the_file_by_default(tmp_path: Path) -> None:
+    assert load(written(tmp_path, SMALL), environ={}).state_dir == tmp_path / ".tailrace"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "of", "expected"),
+    [
+        ("TAILRACE_PIPELINE__A__SOURCE", "postgresql://other/db", "source.url", "postgresql://other/db"),
+        ("TAILRACE_PIPELINE__A__LIMITS__STOP_TIMEOUT_S", "7.5", "limits.stop_timeout_s", 7.5),
+        ("TAILRACE_PIPELINE__A__LIMITS__BATCH_BYTES_MAX", "1_000", "limits.batch_bytes_max", 1000),
+        ("TAILRACE_PIPELINE__A__FORMAT__TOPIC_PREFIX", "123", "sink.format.topic_prefix", "123"),
+        ("TAILRACE_PIPELINE__A__FORMAT__TOMBSTONES_ON_DELETE", "false", "sink.format.tombstones_on_delete", False),
+        ("TAILRACE_PIPELINE__A__SINK__KIND", "stdout", "sink.kind", "stdout"),
+    ],
+)
+def test_the_environment_overrides_the_file(tmp_path: Path, name: str, value: str, of: str, expected: object) -> None:
+    text = SMALL.replace('sink = "stdout:"', "sink = {}") if "SINK" in name else SMALL
+    found: object = load(written(tmp_path, text), environ={name: value}).pipelines["a"]
+    for part in of.split("."):
+        found = getattr(found, part)
+    assert found == expected
+
+
+def test_overrides_reach_lists_and_names_with_dashes(tmp_path: Path) -> None:
+    text = WHOLE.replace("pipeline.orders", "pipeline.big-orders")
+    environ = {
+        "PGSECRET": "",
+        "TAILRACE_PIPELINE__BIG_ORDERS__SOURCE__TABLES": '["a.b"]',
+        "TAILRACE_PIPELINE__BIG_ORDERS__TRANSFORM__0__SALT": "salt",
+        "TAILRACE_STATE_DIR": "/elsewhere",
+        "TAILRACE_SOMETHING_ELSE": "ignored",
+    }
+    config = load(written(tmp_path, text), environ=environ)
+    pipeline = config.pipelines["big-orders"]
+    assert isinstance(pipeline.source, Postgres)
+    assert pipeline.source.tables == ("a.b",)
+    assert isinstance(pipeline.transforms[0], Mask)
+    assert pipeline.transforms[0].salt == "salt"
+    assert config.state_dir == Path("/elsewhere")
+
+
+def test_a_doubled_dollar_is_a_plain_one(tmp_path: Path) -> None:
+    text = SMALL + '[pipeline.a.format]\ntopic_prefix = "$${x}-${NAME}"\n'
+    sink = load(written(tmp_path, text), environ={"NAME": "n"}).pipelines["a"].sink
+    assert isinstance(sink, Stdout)
+    assert sink.format.topic_prefix == "${x}-n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("tables =", "tabels =", r"pipeline.orders.source: unknown key 'tabels'; did you mean 'tables'?"),
+        ('kind = "postgres"', 'kind = "postgers"', "no source of kind 'postgers'; did you mean 'postgres'?"),
+        ('kind = "postgres"', "", "pipeline.orders.source: there is no kind"),
+        ("[pipeline.orders.format]", "[pipeline.orders.formt]", "unknown key 'formt'; did you mean 'format'?"),
+        ("state_dir", "stat_dir", "unknown key 'stat_dir'; did you mean 'state_dir'?"),
+        ('"public.order_*"]', "7]", "pipeline.orders.source.tables[1]: this must be a text, not a whole number"),
+        ('["public.orders", "public.order_*"]', "true", "source.tables: this must be a list, not true or false"),
+        ('"never"', '"nevr"', "source.snapshot: this must be one of 'initial', 'never', 'only', 'when_needed'"),
+        ("stop_timeout_s = 5", 'stop_timeout_s = "5"', "limits.stop_timeout_s: this must be a number, not a text"),
+        ("stop_timeout_s = 5", "stop_timeout_m = 5", "unknown key 'stop_timeout_m'; did you mean 'stop_timeout_s'?"),
+        ('spill_dir = "spill"', "spill_dir = 3", "limits.spill_dir: this must be a text, not a whole number"),
+        ('topic_prefix = "shop"', "schemas_enable = true", "schemas_enable = true is not supported yet"),
+        ('method = "hash"', 'method = "truncate"', "transform[0]: mask: method = 'truncate' needs a length"),
+        ('ops = "cud"', 'ops = "xyz"', "transform[1]: select: ops = 'xyz'"),
+        ("${file:secrets/salt}", "${file:nowhere}", "transform[0].salt: cannot read"),
+        ("${file:secrets/salt}", "${NOT_SET}", "the environment variable NOT_SET is not set"),
+        ("${file:secrets/salt}", "${", "without a name"),
+        ('sink = "duckdb:shop.duckdb"', "", "pipeline.copy: there is no sink"),
+        ('sink = "duckdb:shop.duckdb"', "sink = 7", "pipeline.copy.sink: this must be a table"),
+        ('sink = "duckdb:shop.duckdb"', 'sink = "shop.duckdb"', "pipeline.copy.sink: this is not a URL"),
+        ('sink = "duckdb:shop.duckdb"', 'sink = "stdout:x"', "takes nothing behind 'stdout:'"),
+        ('sink = "duckdb:shop.duckdb"', 'sink = "duckdb:"', "pipeline.copy.sink: the key 'path' is missing"),
+        ('sink = "duckdb:shop.duckdb"', 'sink = "duckdb:x?exsting=append"', "did you mean 'existing'?"),
+        ('sink = "duckdb:shop.duckdb"', 'sink = "duckdb:x"\nformat = {}', "sink duckdb takes no format"),
+        ('sink = "duckdb:shop.duckdb"', 'sink = "duckdb:x"\ncheckpoint = "file:x"', "keeps the position itself"),
+        ("[pipeline.copy]", '[pipeline."a/b"]', "'a/b' cannot be the name of a pipeline"),
+        ('[[pipeline.orders.transform]]\nkind = "mask"', '[pipeline.x.y]\nkind = "mask"', "unknown key 'y'"),
+        ('url = "postgresql://cdc:${PGSECRET}@db/shop"', "", "pipeline.orders.source: the key 'url' is missing"),
+        ("[pipeline.orders.source]", "[pipeline.orders.source", "is not TOML"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in WHOLE
+    with pytest.raises(ConfigError) as caught:
+        load(written(tmp_path, WHOLE.replace(old, new, 1)), environ={"PGSECRET": "s3cret"})
+    assert message in str(caught.value)
+    assert str(tmp_path / "t.toml") in str(caught.value)
+    assert "s3cret" not in str(caught.value), "I9"
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["", "[pipeline]\n", "pipeline = 3\n"])
+def test_a_file_without_pipelines_is_an_error(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError):
+        load(written(tmp_path, text), environ={})
+
+
+def test_a_missing_file_and_a_missing_pipeline_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no file .*nowhere\.toml"):
+        load(tmp_path / "nowhere.toml")
+    with pytest.raises(ConfigError, match="there is no pipeline 'b'"):
+        load(written(tmp_path, SMALL), ["b"], environ={})
+    with pytest.raises(ConfigError, match="has no pipeline 'b'"):
+        load(written(tmp_path, SMALL), environ={"TAILRACE_PIPELINE__B__SINK": "x"})
+
+
+def test_urls_name_sources_and_sinks() -> None:
+    assert source_from_url("postgres://h/d", temporary=True, tables=["a.*"]) == Postgres(
+        url="postgres://h/d", temporary=True, tables=["a.*"]
+    )
+    assert source_from_url("host=h dbname=d") == Postgres(url="host=h dbname=d")
+    assert sink_from_url("file:out.jsonl?compression=zstd&rotate_bytes=1000") == File(
+        Path("out.jsonl"),
+        compression="zstd",
+        rotate_bytes=1000,  # type: ignore[arg-type]
+    )
+    assert sink_from_url("file:///tmp/x.jsonl") == File(Path("/tmp/x.jsonl"))
+    with pytest.raises(ConfigError, match="no source of kind 'mysql'"):
+        source_from_url("mysql://h/d")
