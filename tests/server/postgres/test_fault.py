@@ -51,6 +51,31 @@ def test_a_server_restart_is_retryable_and_nothing_is_lost(
     assert [change.key for change in it.seen] == [{"id": "1"}, {"id": "2"}]
 
 
+def test_i6_a_new_timeline_is_followed_when_it_left_ours_after_the_saved_position(
+    sql: Sql, reading: Make, start_postgres: Start
+) -> None:
+    server = start_postgres(18)
+    sql(server.url, "CREATE TABLE orders (id int PRIMARY KEY, note text)", "INSERT INTO orders VALUES (1)")
+    it = reading(server.url).open()
+    it.until(lambda: len(it.batches) > 1)
+    (there,) = it.batches[-1].positions
+    it.close()
+    server.stop()
+    with (server.data / "postgresql.auto.conf").open("a") as settings:
+        settings.write("restore_command = 'false'\n")
+    (server.data / "recovery.signal").touch(mode=0o666)
+    server.start()
+    server.execute("INSERT INTO orders VALUES (2)")
+    it.open().count(2)
+    assert it.saved is not None and (Place.of(there).timeline, Place.of(it.saved).timeline) == (1, 2)
+    it.close()
+    beyond = Place.of(it.saved)
+    it.positions.claim(there.lineage)
+    it.positions.save([Place(beyond.lsn, beyond.phase, 0, 1, beyond.end).position(there.lineage)])
+    with pytest.raises(HistoryLost, match=r"timeline 1 was left at .*, before the saved"):
+        it.open()
+
+
 @pytest.mark.parametrize("backend", ["walsender", "client backend"])
 def test_a_terminated_session_is_retryable(shop: str, sql: Sql, reading: Make, backend: str) -> None:
     it = reading(shop, snapshot="never").open()

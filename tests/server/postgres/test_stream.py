@@ -200,9 +200,13 @@ def test_a_key_change_shows_the_old_key(shop: str, sql: Sql, reading: Make) -> N
     assert images(it.seen[1]) == ("u", {"id": "2"}, {"id": "1"}, {"id": "2", "note": "one", "amount": "1.00"})
 
 
-def test_a_table_without_any_key_is_an_append_log(any_database: str, sql: Sql, reading: Make) -> None:
+def test_a_table_without_any_key_is_an_append_log(
+    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     sql(any_database, "CREATE TABLE log (line text)", "INSERT INTO log VALUES ('a')")
-    it = reading(any_database).open()
+    with caplog.at_level(logging.WARNING):
+        it = reading(any_database).open()
+    assert 'ALTER TABLE "public"."log" REPLICA IDENTITY FULL' in caplog.text
     sql(any_database, "INSERT INTO log VALUES ('b')")
     it.count(2)
     assert [images(change) for change in it.seen] == [

@@ -53,8 +53,6 @@ class _Rights:
     select: bool
     owner: bool
     row_security: bool
-    identity: str
-    primary_key: bool
 
 
 def check(source: Postgres) -> list[Finding]:
@@ -258,12 +256,10 @@ def _table(relation: Relation, rights: _Rights, facts: _Facts, *, snapshot: bool
         before = _error(subject, "row security would hide rows from the snapshot", statement_text(fix))
     if before is not None:
         yield before
-    if rights.identity == "n" or (rights.identity == "d" and not rights.primary_key):
-        why = "its replica identity is nothing" if rights.identity == "n" else "it has no primary key"
+    if not relation.identified:
+        message = "it has no replica identity: once published, the server refuses UPDATE and DELETE of it"
         fix = sql.SQL("ALTER TABLE {} REPLICA IDENTITY FULL").format(named)
-        yield _warning(
-            subject, f"{why}: once published, the server refuses UPDATE and DELETE of it", statement_text(fix)
-        )
+        yield _warning(subject, message, statement_text(fix))
     elif before is None:
         yield _ok(subject, "can be captured")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import queue
 import select
 import threading
-import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -22,9 +21,6 @@ from tailrace.source.postgres.session import Connection
 _DRAIN_BYTES = 1 << 20
 _AHEAD_CHUNKS = 8
 _IDLE_S = 0.2
-# After much data, let the server's process fill the socket undisturbed: fewer wake-ups on both sides.
-_BUSY_BYTES = 64 << 10
-_PAUSE_S = 0.0005
 
 
 class Copying(Protocol):
@@ -48,7 +44,6 @@ class TableReader:
         self._pgconn = connection.pgconn
         self._poll = select.poll()
         self._poll.register(self._pgconn.socket, select.POLLIN)
-        self._not_before = 0.0
         self._start(part.statement.as_bytes(connection))
         self._reader = CopyReader(libpq.path(), libpq.pointer(self._pgconn), frame_bytes_max=frame_bytes_max)
         self._done = False
@@ -72,16 +67,10 @@ class TableReader:
         return None
 
     def _drain(self) -> Chunk:
-        pause = self._not_before - time.monotonic()
-        if pause > 0:
-            time.sleep(pause)
         try:
-            chunk = self._reader.drain(_DRAIN_BYTES)
+            return self._reader.drain(_DRAIN_BYTES)
         except OSError as error:
             raise Retryable(f"the connection broke while copying {self._table}: {error}") from error
-        if _BUSY_BYTES <= chunk.nbytes < _DRAIN_BYTES:
-            self._not_before = time.monotonic() + _PAUSE_S
-        return chunk
 
     def _start(self, statement: bytes) -> None:
         self._pgconn.send_query(statement)

@@ -15,7 +15,8 @@ _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A relation of the catalog that a pattern may match; `ancestors` are the partitioned tables above it."""
+    """A relation of the catalog that a pattern may match. `ancestors` are the partitioned tables above it; `identified`
+    says that its replica identity tells old rows apart."""
 
     oid: int
     schema: str
@@ -23,6 +24,7 @@ class Relation:
     kind: str
     persistence: str
     ancestors: tuple[int, ...]
+    identified: bool
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"

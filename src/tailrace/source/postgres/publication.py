@@ -90,8 +90,8 @@ def published(connection: Connection, name: str) -> list[Published]:
 def relations(connection: Connection) -> list[Relation]:
     """Everything outside the system schemas that a pattern may name."""
     return [
-        Relation(oid, schema, name, kind, persistence, tuple(ancestors))
-        for oid, schema, name, kind, persistence, ancestors in fetch(connection, query.load("relations"))
+        Relation(oid, schema, name, kind, persistence, tuple(ancestors), identified)
+        for oid, schema, name, kind, persistence, ancestors, identified in fetch(connection, query.load("relations"))
     ]
 
 
@@ -161,6 +161,7 @@ def _create(connection: Connection, wanted: Wanted, chosen: Sequence[Relation]) 
         note = sql.SQL("COMMENT ON PUBLICATION {} IS {}").format(sql.Identifier(wanted.name), sql.Literal(comment))
         run(connection, note, f"comment on publication {wanted.name!r}")
     _log.info("created publication %s for %d table(s)", wanted.name, len(chosen))
+    _warn_of_unidentified(chosen)
 
 
 def _create_sql(wanted: Wanted, chosen: Sequence[Relation], server_version: int) -> sql.Composed:
@@ -187,6 +188,7 @@ def _extend(connection: Connection, wanted: Wanted, *, found: Publication, chose
         _log.warning(
             "added %s to publication %s: streamed from now on, rows from before are not in", names, wanted.name
         )
+        _warn_of_unidentified(missing)
         return
     named = [r for r in missing if str(r) in wanted.tables]
     if named:
@@ -195,6 +197,18 @@ def _extend(connection: Connection, wanted: Wanted, *, found: Publication, chose
             f"publication {wanted.name!r} does not contain {', '.join(map(str, named))}",
             hint=f"Tailrace did not make it, so it does not alter it: {statement_text(statement)}",
         )
+
+
+def _warn_of_unidentified(tables: Sequence[Relation]) -> None:
+    for table in tables:
+        if not table.identified:
+            name = statement_text(sql.SQL("{}").format(sql.Identifier(table.schema, table.name)))
+            _log.warning(
+                "%s has no replica identity: as long as it is published, the server refuses UPDATE and DELETE of it;"
+                " to allow them: ALTER TABLE %s REPLICA IDENTITY FULL",
+                table,
+                name,
+            )
 
 
 def _covered(connection: Connection, relation: Relation, inside: set[int]) -> bool:

@@ -86,9 +86,11 @@ def connect_replication(url: str) -> Connection:
     return _open(url, replication="database")
 
 
-def fetch(connection: Connection, statement: str, params: Params = None) -> list[tuple[Any, ...]]:
-    """Run one statement and return its rows; errors of the server come out as ours."""
-    with told("query the catalog"):
+def fetch(
+    connection: Connection, statement: str, params: Params = None, *, doing: str = "query the catalog"
+) -> list[tuple[Any, ...]]:
+    """Run one statement and return its rows; `doing` is what could not be done if it fails."""
+    with told(doing):
         return connection.execute(statement.encode(), params).fetchall()
 
 

@@ -70,7 +70,8 @@ def drop(connection: Connection, name: str) -> bool:
     """Drop the slot once it is free; whether there was one."""
     if load_free(connection, name) is None:
         return False
-    fetch(connection, "SELECT pg_drop_replication_slot(%(slot)s)", {"slot": name})
+    statement = "SELECT pg_drop_replication_slot(%(slot)s)"
+    fetch(connection, statement, {"slot": name}, doing=f"drop replication slot {name!r}")
     _log.info("dropped replication slot %s", name)
     return True
 

@@ -1,10 +1,8 @@
--- What the role may do with each table, and how its old rows are told apart.
+-- What the role may do with each table.
 SELECT c.oid,
        has_schema_privilege(c.relnamespace, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
        pg_has_role(c.relowner, 'USAGE'),
-       c.relrowsecurity AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE')),
-       c.relreplident::text,
-       EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary AND i.indimmediate)
+       c.relrowsecurity AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE'))
 FROM pg_class AS c
 WHERE c.oid = ANY (%(oids)s::oid[])
 ORDER BY c.oid
