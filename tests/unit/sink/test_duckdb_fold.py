@@ -3,7 +3,8 @@
 import pytest
 
 from tailrace.error import Reject
-from tailrace.model import UNCHANGED
+from tailrace.model import UNCHANGED, Table
+from tests.unit.sink.feed import ORDERS
 from tests.unit.sink.shop import Shop
 
 
@@ -51,3 +52,10 @@ def test_a_new_key_takes_unchanged_cells_from_the_row_of_the_old_key(shop: Shop)
     shop.write(shop.feed.insert(1, 2))
     shop.write(shop.feed.commit(("u", {"id": "7", "note": UNCHANGED}, {"id": "1"})))
     assert shop.rows() == [(2, "n2"), (7, "n1")]
+
+
+def test_a_table_that_is_described_again_goes_on(shop: Shop) -> None:
+    shop.write(shop.feed.insert(1))
+    again = Table("public", "orders", ORDERS.columns, key=["id"])
+    shop.write(shop.feed.commit(("u", {"id": "1", "note": UNCHANGED}), ("c", {"id": "2", "note": "x"}), table=again))
+    assert shop.rows() == [(1, "n1"), (2, "x")]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from tailrace import durable
 from tailrace._native import ArrowStream, BatchBuilder
-from tailrace.error import Reject, Retryable
-from tailrace.model import Batch, Change, Position, SnapshotMark
+from tailrace.error import Fatal, Reject, Retryable
+from tailrace.model import Batch, Change, Position, SnapshotMark, Table
 from tailrace.sink.duckdb import sql
 from tailrace.sink.duckdb.connection import connect, explained
 from tailrace.sink.duckdb.ledger import Ledger
@@ -96,7 +96,7 @@ class DuckDBWriter:
             target = self._targets.prepare(table, attempt=mark.attempt)
             into = target.record.stage if target.record.staged else target.record.target
             if batch:
-                self._read(batch.arrow(table), sql.insert(into, target.stored, sql.INCOMING))
+                self._read(batch.arrow(table), sql.insert(into, target.stored, sql.INCOMING), rows=len(batch))
 
     def _merge_snapshots(self) -> None:
         """The snapshot is complete: what waited beside tables with others' rows goes in."""
@@ -129,11 +129,12 @@ class DuckDBWriter:
             for table in segment.tables:
                 if table.key:
                     with _indexes_of(batch, segment):
-                        self._apply(segment, self._targets.prepare(table))
+                        self._apply(segment, table)
 
-    def _apply(self, segment: Batch, target: Target) -> None:
+    def _apply(self, segment: Batch, table: Table) -> None:
         """One part of a folded batch: changes of distinct keys, or a TRUNCATE, or an update of a key."""
-        table, record = target.source, target.record
+        target = self._targets.prepare(table)  # made for an equal table, maybe: what is read is this one
+        record = target.record
         first = segment[0]
         if first.op == "t":
             self._execute(f"TRUNCATE {record.target}")
@@ -142,7 +143,7 @@ class DuckDBWriter:
         if moved:
             cells = [(name, type) for name, type in target.columns if name in table.key]
             self._read(_old_key(first), sql.select_into(sql.MOVED, cells))
-        self._read(segment.arrow(table), sql.stage(target.columns, target.extra))
+        self._read(segment.arrow(table), sql.stage(target.columns, target.extra), rows=len(segment))
         self._fill(target, moved=moved)
         for source in (sql.MOVED, sql.STAGE) if moved else (sql.STAGE,):
             self._execute(sql.delete(record.target, source, table.key))
@@ -160,20 +161,25 @@ class DuckDBWriter:
             reason = f"the update did not send all columns, and {target.record.target} has no row to take them from"
             raise Reject({int(index): reason for (index,) in lost})
 
-    def _read(self, stream: ArrowStream, statement: str) -> None:
-        """Run a statement that reads `stream` as the table `INCOMING`; `Reject` for what Arrow cannot hold."""
+    def _read(self, stream: ArrowStream, statement: str, *, rows: int | None = None) -> None:
+        """Run a statement that reads `stream` as the table `INCOMING`; `Reject` for what Arrow cannot hold.
+
+        Fails if DuckDB did not take as many rows as were sent: none is skipped in silence (I10).
+        """
         import duckdb
 
         connection = self._open()
         connection.register(sql.INCOMING, stream)
         try:
-            connection.execute(statement)
+            [[taken]] = connection.execute(statement).fetchall()
         except duckdb.Error:
             stream.raise_reject()
             raise
         finally:
             with contextlib.suppress(duckdb.TransactionException):  # Refused in a transaction that has failed.
                 connection.unregister(sql.INCOMING)
+        if rows not in {None, taken}:
+            raise Fatal(f"DuckDB took {taken} of {rows} rows for {self._path}", hint="this is a bug: please report it")
 
     def _execute(self, statement: str) -> DuckDBPyConnection:
         return self._open().execute(statement)
