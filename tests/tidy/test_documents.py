@@ -1,7 +1,8 @@
 """Documents tell the truth: links lead somewhere, programs and commands run against a real server, examples are short.
 
 A program that does not end by itself (`app.run()`, `tailrace run`) has run when it printed something, or when its slot
-was confirmed beyond rows that were written meanwhile; then it is interrupted, as a user would, and must end cleanly.
+was confirmed beyond rows that were written meanwhile; then it is interrupted, as a user would, and must end cleanly: a
+command with a code of its own, a program by Python's KeyboardInterrupt at the worst.
 """
 
 from __future__ import annotations
@@ -96,6 +97,8 @@ def _run(command: list[str], database: str, folder: Path) -> None:
         process.kill()
         process.wait()
     said = err.read_text()
+    if "-c" in command and said.endswith("\nKeyboardInterrupt\n") and said.count("Traceback") == 1:
+        return
     assert code in (0, 130), f"{shown}\nended with {code}:\n{said}"
     assert "Traceback" not in said, f"{shown}\n{said}"
 
