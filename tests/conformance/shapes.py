@@ -183,4 +183,41 @@ SHAPES = (
             "INSERT INTO altered VALUES (4, 'w', 5)",
         ),
     ),
+    Statements(
+        "unique_key",
+        ("CREATE TABLE unique_key (b int NOT NULL UNIQUE, x int)", "INSERT INTO unique_key VALUES (1, 1)"),
+        ("INSERT INTO unique_key VALUES (2, 2)",),
+    ),
+    Statements(
+        "unique_key_full",
+        (
+            "CREATE TABLE unique_key_full (b int NOT NULL UNIQUE, x int)",
+            "ALTER TABLE unique_key_full REPLICA IDENTITY FULL",
+        ),
+        (
+            "INSERT INTO unique_key_full VALUES (1, 1)",
+            "UPDATE unique_key_full SET b = 2",
+            "DELETE FROM unique_key_full",
+        ),
+    ),
+    Statements(
+        "origins",
+        ("CREATE TABLE origins (id int PRIMARY KEY)", "SELECT pg_replication_origin_create('far \"away\"')"),
+        (
+            "SELECT pg_replication_origin_session_setup('far \"away\"')",
+            ("SELECT pg_replication_origin_xact_setup('0/AABBCC', '2024-01-01')", "INSERT INTO origins VALUES (1)"),
+            "SELECT pg_replication_origin_session_reset()",
+            "INSERT INTO origins VALUES (2)",
+            "SELECT pg_replication_origin_drop('far \"away\"')",
+        ),
+    ),
+    Statements(
+        "message",
+        (),
+        (
+            "SELECT pg_logical_emit_message(true, 'pre\"fix', 'cont\"ent')",
+            "SELECT pg_logical_emit_message(true, '', '')",
+            "SELECT pg_logical_emit_message(true, 'bytes', '\\x00ff'::bytea)",
+        ),
+    ),
 )

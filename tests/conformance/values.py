@@ -131,6 +131,7 @@ VALUES = (
             "'infinity', 'infinity', 'infinity', 'infinity', 'infinity'",
             "'-infinity', '-infinity', '-infinity', '-infinity', '-infinity'",
             "'1582-10-04 00:00:00', '1000-01-01 12:00:00', null, '1582-10-10 00:00:00', null",
+            "'294276-12-31 00:00:00', '294276-12-31 00:00:00', null, null, '294247-01-10 04:00:55'",
         ),
     ),
     Values(
@@ -238,6 +239,8 @@ VALUES = (
             " '{\"2024-01-01 00:00:00.12+02\"}', '{12:34:56+02}'",
         ),
     ),
+    Values("array_bytes", "b bytea[]", (r"""'{"\\x01ff","\\x",NULL}'""", "'{}'")),
+    Values("array_enums", "e mood[]", ("'{sad,ok}'", "'{}'", "null")),
     Values(
         "array_others",
         "i inet[], c cidr[], m macaddr[], m8 macaddr8[], r4 int4range[], r8 int8range[], nr numrange[], tr tsrange[],"

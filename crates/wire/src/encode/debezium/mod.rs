@@ -134,7 +134,7 @@ impl Encoder {
         match (row.op(), row.before(), row.after()) {
             (Op::Create | Op::Read, _, Some(after)) => {
                 let mut line = out.open(&plan.opening);
-                plan.write_key(after, None, &mut self.scratch, &mut out.bytes)?;
+                plan.write_key(after, false, None, &mut self.scratch, &mut out.bytes)?;
                 out.end_key(&mut line);
                 self.event(row, plan, row.op(), [None, Some(after)], &mut out.bytes)?;
                 self.close(line, change, &[], out)
@@ -142,7 +142,7 @@ impl Encoder {
             (Op::Update, before, Some(after)) => self.update(row, plan, before, after, change, out),
             (Op::Delete, Some(before), _) => {
                 self.old_key.clear();
-                plan.write_key(before, None, &mut self.scratch, &mut self.old_key)?;
+                plan.write_key(before, key_only(row), None, &mut self.scratch, &mut self.old_key)?;
                 self.delete(row, plan, before, change, &[], out)
             }
             (Op::Truncate, ..) => {
@@ -167,10 +167,10 @@ impl Encoder {
         out: &mut Encoded,
     ) -> std::result::Result<(), Refusal> {
         self.key.clear();
-        plan.write_key(after, before, &mut self.scratch, &mut self.key)?;
+        plan.write_key(after, false, before, &mut self.scratch, &mut self.key)?;
         if let Some(before) = before.filter(|_| plan.has_key()) {
             self.old_key.clear();
-            plan.write_key(before, Some(after), &mut self.scratch, &mut self.old_key)?;
+            plan.write_key(before, key_only(row), Some(after), &mut self.scratch, &mut self.old_key)?;
             if self.old_key != self.key {
                 let new_key = std::mem::take(&mut self.key);
                 let deleted = self.delete(row, plan, before, change, &[("__debezium.newkey", &new_key)], out);
@@ -227,16 +227,15 @@ impl Encoder {
         [before, after]: [Option<Tuple<'_>>; 2],
         out: &mut Vec<u8>,
     ) -> std::result::Result<(), Fault> {
-        let image = row.entry().old_image;
         out.extend_from_slice(b"{\"before\":");
         match before {
-            Some(before) => plan.write_row(before, image == OldImage::Key, None, &mut self.scratch, out)?,
+            Some(before) => plan.write_row(before, key_only(row), None, &mut self.scratch, out)?,
             None => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(b",\"after\":");
         match after {
             Some(after) => {
-                let full = if image == OldImage::Full { row.before() } else { None };
+                let full = if row.entry().old_image == OldImage::Full { row.before() } else { None };
                 plan.write_row(after, false, full, &mut self.scratch, out)?;
             }
             None => out.extend_from_slice(b"null"),
@@ -287,6 +286,11 @@ impl Encoder {
         }
         if out.close(&line, change) { Ok(()) } else { Err(TOO_LONG) }
     }
+}
+
+/// Whether nulls of the old image mean "not sent".
+fn key_only(row: &RowRef<'_>) -> bool {
+    row.entry().old_image == OldImage::Key
 }
 
 const TOO_LONG: Refusal = Refusal::Row("a record of more than 4 GB");

@@ -61,11 +61,13 @@ impl Plan {
         !self.key.is_empty()
     }
 
-    /// Append the key of a row; cells that it does not have are taken from `other`. `null` for a table without key.
+    /// Append the key of a row, `null` for a table without key. Cells that the row does not have, which in an image that
+    /// is `key_only` are also the null ones, are taken from `other`.
     #[inline]
     pub(super) fn write_key(
         &self,
         row: Tuple<'_>,
+        key_only: bool,
         other: Option<Tuple<'_>>,
         scratch: &mut Scratch,
         out: &mut Vec<u8>,
@@ -77,13 +79,14 @@ impl Plan {
         out.push(b'{');
         for Part { index, name } in &self.key {
             out.extend_from_slice(name);
-            let cell = row.cell(*index).filter(|cell| matches!(cell, Cell::Text(_)));
-            match cell.or_else(|| other.and_then(|other| other.cell(*index))) {
+            let sent = |cell: &Cell<'_>| *cell != Cell::Unchanged && (*cell != Cell::Null || !key_only);
+            match row.cell(*index).filter(sent).or_else(|| other.and_then(|other| other.cell(*index))) {
                 Some(Cell::Text(text)) => {
                     let Some(Some(member)) = self.members.get(*index) else { continue };
                     member.codec.write(text, scratch, out).map_err(|reason| (*index, reason))?;
                 }
-                _ => return Err((*index, "a key column that is null or was not sent")),
+                Some(Cell::Null) if !key_only => out.extend_from_slice(b"null"),
+                _ => return Err((*index, "a key column that was not sent: the replica identity lacks it")),
             }
         }
         out.push(b'}');

@@ -52,14 +52,24 @@ pub(super) fn time_of_day(text: &[u8], unit: Unit, out: &mut Vec<u8>) -> Written
     Ok(())
 }
 
-/// `timestamp`, read as UTC.
+/// `timestamp`, read as UTC. Microseconds are held to 64 bits: the type goes on for 29 years after them.
 pub(super) fn timestamp(text: &[u8], unit: Unit, out: &mut Vec<u8>) -> Written {
-    let micros = match time::timestamp(text).ok_or("not a timestamp that fits 64 bits of microseconds")? {
-        Extended::Finite(micros) => micros,
-        Extended::Infinity => INFINITY_US,
-        Extended::NegativeInfinity => NEGATIVE_INFINITY_US,
+    let micros = match time::timestamp(text) {
+        Some(Extended::Finite(micros)) => micros,
+        Some(Extended::Infinity) => INFINITY_US,
+        Some(Extended::NegativeInfinity) => NEGATIVE_INFINITY_US,
+        None => return far_timestamp(text, unit, out),
     };
     unit.write(micros, out);
+    Ok(())
+}
+
+#[cold]
+fn far_timestamp(text: &[u8], unit: Unit, out: &mut Vec<u8>) -> Written {
+    let space = memchr::memchr(b' ', text).ok_or(MALFORMED)?;
+    let Some(Extended::Finite(days)) = time::date(&text[..space]) else { return Err(MALFORMED) };
+    let millis = i64::from(days) * (DAY_US / 1000) + time::time(&text[space + 1..]).ok_or(MALFORMED)? / 1000;
+    json::integer(if unit == Unit::Millis { millis } else { i64::MAX }, out);
     Ok(())
 }
 
@@ -157,13 +167,21 @@ pub(super) fn timetz(text: &[u8], out: &mut Vec<u8>) -> Written {
     Ok(())
 }
 
-/// `interval` as microseconds (`interval.handling.mode=numeric`): a month has 365.25 / 12 days. Held to 64 bits.
+/// `interval` as microseconds (`interval.handling.mode=numeric`): a month has 365.25 / 12 days. Held to 64 bits, as are
+/// the infinite ones of PostgreSQL 17.
 pub(super) fn interval(text: &[u8], out: &mut Vec<u8>) -> Written {
     const MONTH_US: i128 = 2_629_800_000_000;
-    let parts = time::interval(text).ok_or("an infinite interval, or not one as the server writes it")?;
-    let (months, days) = (i128::from(parts.months), i128::from(parts.days));
-    let micros = months * MONTH_US + days * i128::from(DAY_US) + i128::from(parts.micros);
-    json::integer(micros.clamp(i128::from(i64::MIN), i128::from(i64::MAX)), out);
+    match text {
+        b"infinity" => json::integer(i64::MAX, out),
+        b"-infinity" => json::integer(i64::MIN, out),
+        _ => {
+            let parts =
+                time::interval(text).ok_or("not an interval as the server writes it (IntervalStyle postgres)")?;
+            let (months, days) = (i128::from(parts.months), i128::from(parts.days));
+            let micros = months * MONTH_US + days * i128::from(DAY_US) + i128::from(parts.micros);
+            json::integer(micros.clamp(i128::from(i64::MIN), i128::from(i64::MAX)), out);
+        }
+    }
     Ok(())
 }
 
@@ -206,6 +224,8 @@ mod tests {
         assert_eq!(of("1969-12-31 23:59:59.999", |text, out| timestamp(text, Unit::of(3), out)), "-1");
         assert_eq!(of("infinity", |text, out| timestamp(text, Unit::of(3), out)), "9223372036825200");
         assert_eq!(of("-infinity", |text, out| timestamp(text, Unit::of(0), out)), "-9223372036832400");
+        assert_eq!(of("294276-12-31 00:00:00", |text, out| timestamp(text, Unit::of(3), out)), "9224317929600000");
+        assert_eq!(of("294276-12-31 00:00:00", |text, out| timestamp(text, Unit::of(6), out)), i64::MAX.to_string());
         assert_eq!(of("0001-01-01 BC", |text, out| date(text, false, out)), "-719528");
     }
 
@@ -228,5 +248,6 @@ mod tests {
         assert_eq!(of("1 year 2 mons 3 days 04:05:06.789", interval), "37091106789000");
         assert_eq!(of("-1 mons -1 days -00:00:00.000001", interval), "-2716200000001");
         assert_eq!(of("178000000 years", interval), i64::MAX.to_string());
+        assert_eq!(of("-infinity", interval), i64::MIN.to_string());
     }
 }
