@@ -85,10 +85,11 @@ def choose_key(relation: Described, indexes: Sequence[Key], not_null: set[str]) 
     """The columns by which a row is known downstream.
 
     Under identity default or index the flagged columns are all that an old row shows, so they are the key, ordered as
-    in their index. Under full or nothing it is the primary key, else the smallest unique index that cannot be null.
+    in their index. Without any it is the primary key, else the smallest unique index that cannot be null: under full an
+    old row shows it, and otherwise there are no old rows.
     """
     flagged = [name for name, _, _, part in relation.columns if part]
-    if relation.replica_identity in ("d", "i"):
+    if relation.replica_identity in ("d", "i") and flagged:
         same = (key.columns for key in indexes if set(key.columns) == set(flagged))
         return next(same, tuple(flagged))
     present = {name for name, *_ in relation.columns} & not_null
