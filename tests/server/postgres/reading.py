@@ -128,6 +128,13 @@ class Reading:
         return folded(self.seen)
 
 
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for what the server does in its own time."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not after {PATIENCE_S} s"
+
+
 def folded(changes: list[Seen]) -> dict[tuple[str, ...], dict[str, Any]]:
     rows: dict[tuple[str, ...], dict[str, Any]] = {}
     for change in changes:

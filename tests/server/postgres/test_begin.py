@@ -13,7 +13,7 @@ from servers import postgres
 from tailrace.error import CheckFailed, ConfigError, Fatal, HistoryLost, Retryable
 from tailrace.source import Postgres
 from tailrace.source.postgres.place import Place
-from tests.server.postgres.reading import Make, Sql
+from tests.server.postgres.reading import Make, Sql, eventually
 
 
 @pytest.fixture
@@ -223,11 +223,10 @@ def test_a_slot_that_stays_active_is_retryable_naming_the_pid(
 def test_a_tail_leaves_nothing_and_sweeps_what_a_killed_one_left(shop: str, sql: Sql, reading: Make) -> None:
     killed = reading(shop, "tail", temporary=True, snapshot="never").open()
     (left,) = publications(shop, sql)
-    mine = {"application_name": "tailrace"}
     sql(
         shop,
-        f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-        f" WHERE application_name = '{mine['application_name']}' AND datname = current_database()",
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE application_name = 'tailrace' AND datname = current_database()",
     )
     assert publications(shop, sql) == [left]
     it = reading(shop, "tail", temporary=True, snapshot="never").open()
@@ -236,7 +235,8 @@ def test_a_tail_leaves_nothing_and_sweeps_what_a_killed_one_left(shop: str, sql:
     assert len(publications(shop, sql)) == 2
     it.close()
     beside.close()
-    assert publications(shop, sql) == slots(shop, sql) == []
+    assert publications(shop, sql) == []
+    eventually(lambda: slots(shop, sql) == [])  # the server drops them when it sees that the connection is gone
     killed.close()
 
 
@@ -266,6 +266,26 @@ def test_a_login_that_fails_is_a_configuration_error_and_i9_tells_no_password(
     with pytest.raises(ConfigError, match=words) as caught:
         source.drop("x")
     assert "wrong" not in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["sslmode=bogus", "port=abc", "connect_timeout=soon", "service=nowhere"])
+def test_an_option_that_libpq_refuses_is_a_configuration_error(option: str) -> None:
+    with pytest.raises(ConfigError, match="cannot connect"):
+        Postgres(f"host=127.0.0.1 dbname=shop user=cdc {option}").drop("x")
+
+
+def test_a_role_without_rights_is_told_the_statements(shop: str, sql: Sql, reading: Make) -> None:
+    sql(shop, "CREATE ROLE weak LOGIN REPLICATION")
+    try:
+        with pytest.raises(CheckFailed, match=r'CREATE PUBLICATION "tailrace_.*" FOR TABLE "public"."orders"'):
+            reading(shop.replace("postgres@", "weak@")).open()
+        sql(shop, "CREATE PUBLICATION theirs FOR TABLE orders")
+        it = reading(shop.replace("postgres@", "weak@"), "weak", publication="theirs")
+        with pytest.raises(CheckFailed, match="permission denied for table orders"):
+            it.open()
+        assert it.source.drop(it.name) == ["replication slot tailrace_weak"]
+    finally:
+        sql(shop, "DROP ROLE weak")
 
 
 def test_a_server_that_does_not_answer_is_retryable() -> None:

@@ -45,6 +45,12 @@ def test_a_slot_that_nobody_claimed_is_refused() -> None:
         decide(situation(None, known={}))
 
 
+def test_starting_anew_does_not_drop_a_slot_that_is_not_ours() -> None:
+    elsewhere = {"postgres/1/shop/tailrace_orders": at(0x2000)}
+    with pytest.raises(Fatal, match="did not make it"):
+        decide(situation(None, known=elsewhere, mode="when_needed"))
+
+
 def test_a_slot_made_by_hand_is_adopted_when_asked() -> None:
     decision = decide(situation(None, known={}, mode="never", adopt=True))
     assert (decision.road, decision.place, decision.saved) == (Road.STREAM, Place.progress(0x1000, 1), False)
@@ -86,6 +92,8 @@ def test_i6_a_hole_is_refused_or_answered_with_a_new_snapshot(
     with pytest.raises(HistoryLost, match=reason) as caught:
         decide(situation(saved, **changes))
     assert "tailrace reset" in str(caught.value)
+    if str(HERE) not in changes.get("known", {str(HERE): None}):  # type: ignore[operator]
+        changes = {**changes, "slot": None}
     anew = decide(situation(saved, mode="when_needed", **changes))
     assert anew.road is Road.SNAPSHOT and anew.lost is not None
 

@@ -29,6 +29,8 @@ _CONNECT_CONFIG = {
     "does not exist": "check database and user in the url",
     "unsupported startup parameter": "a pooler stands in between: connect to PostgreSQL itself, replication needs that",
     "permission denied for database": "GRANT CONNECT ON DATABASE ... TO the user of the url",
+    "definition of service": "name a service of ~/.pg_service.conf or PGSERVICEFILE",
+    "invalid ": "check the options of the url",
     "must be superuser or replication role": "ALTER ROLE ... REPLICATION",
     "permission denied to start wal sender": "ALTER ROLE ... REPLICATION",
 }
@@ -78,6 +80,8 @@ def translate_connect(error: psycopg.Error, target: str) -> TailraceError:
     for phrase, hint in _CONNECT_CONFIG.items():
         if phrase in lowered:
             return ConfigError(f"cannot connect to {target}: {text}", hint=hint)
+    if isinstance(error, psycopg.ProgrammingError):  # psycopg's own opinion of an option
+        return ConfigError(f"cannot connect to {target}: {text}", hint="check the options of the url")
     return Retryable(f"cannot connect to {target}: {text}")
 
 

@@ -67,6 +67,8 @@ def decide(situation: Situation) -> Decision:
     except HistoryLost as error:
         if situation.mode != "when_needed":
             raise
+        if situation.slot is not None and str(situation.lineage) not in situation.known:
+            raise _unclaimed(situation.slot) from error  # starting anew would drop what is not ours
         return Decision(Road.SNAPSHOT, lost=str(error.args[0]))
 
 
@@ -106,7 +108,11 @@ def _unknown(situation: Situation) -> Decision:
         return Decision(Road.FRESH if situation.mode == "never" else Road.SNAPSHOT)
     if situation.mode == "never" and situation.adopt and slot.confirmed is not None:
         return Decision(Road.STREAM, Place.progress(slot.confirmed, situation.timeline))
-    raise Fatal(
+    raise _unclaimed(slot)
+
+
+def _unclaimed(slot: Slot) -> Fatal:
+    return Fatal(
         f"replication slot {slot.name!r} exists, but this pipeline did not make it: no position of it is saved here",
         hint=f"give another `slot`; or drop it: SELECT pg_drop_replication_slot('{slot.name}'); or, if it was made for"
         ' this pipeline, go on from where it stands with create = false and snapshot = "never"',

@@ -212,7 +212,7 @@ class Walsender:
             while True:
                 while connection.is_busy():
                     if not self.wait(1.0) and time.monotonic() > patience:
-                        _log.info("still waiting to %s: the server waits for transactions that began earlier", doing)
+                        _log.warning("still waiting to %s: the server waits for transactions that began earlier", doing)
                         patience = time.monotonic() + _PATIENCE_S
                     connection.consume_input()
                 result = connection.get_result()
