@@ -6,13 +6,13 @@ Never decides what becomes of a change that failed: it returns the reasons, and 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import traceback
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import structlog
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_not_exception_type, stop_after_attempt
 from tenacity.wait import wait_exponential, wait_random
 
@@ -25,7 +25,7 @@ FIRST_PAUSE_S = 0.1
 JITTER_S = 0.25
 """The pause before the second try, which doubles up to `backoff_s_max`, and what is added to each at random."""
 
-_log = structlog.get_logger("tailrace.app")
+_log = logging.getLogger("tailrace.app")
 
 
 class Stopped(Retryable):
@@ -172,14 +172,9 @@ def _given_up(error: Exception) -> Exception:
 def _log_retry(handler: Handler) -> Callable[[RetryCallState], None]:
     def log(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        pause_s = round(state.next_action.sleep, 2) if state.next_action else 0.0
-        _log.warning(
-            "handler failed, trying again",
-            handler=handler.name,
-            error=type(error).__name__,
-            attempt=state.attempt_number,
-            pause_s=pause_s,
-        )
+        pause_s = state.next_action.sleep if state.next_action else 0.0
+        name, attempt = type(error).__name__, state.attempt_number
+        _log.warning("%s: try %d raised %s, next in %.2f s", handler.name, attempt, name, pause_s)
 
     return log
 

@@ -16,6 +16,7 @@ from tailrace.app.done import Done
 from tailrace.app.handler import Handler, is_async, parse_ops, read_annotation
 from tailrace.app.row import check_type
 from tailrace.app.writer import AppWriter
+from tailrace.config import source_from_url
 from tailrace.contract import Checkpoint, DeadLetters, Source, Transform
 from tailrace.error import ConfigError
 from tailrace.model import Finding, Limits, Severity
@@ -148,9 +149,9 @@ class App:
 
     def pipeline(self, *, transforms: Sequence[Transform] = (), state_dir: Path | None = Path(".tailrace")) -> Pipeline:
         """The pipeline that `run` would run: source → transforms → handlers."""
-        from tailrace.config import source_from_url
-
-        source = source_from_url(self._source, tables=self.tables) if isinstance(self._source, str) else self._source
+        source = self._source
+        if isinstance(source, str):
+            source = source_from_url(source, tables=self.tables)
         return Pipeline(
             source,
             self,
