@@ -50,7 +50,7 @@ def compare(url: str, folder: Path) -> list[Compared]:
     """Every table of the shop against DuckDB and against the handler's SQLite file in `folder`."""
     compared = []
     projection = Projection(folder / "handler.sqlite")
-    with psycopg.connect(url) as source, duckdb.connect(str(folder / "shop.duckdb"), read_only=True) as copy:
+    with psycopg.connect(url) as source, duckdb.connect(str(folder / "copy.duckdb"), read_only=True) as copy:
         source.execute("SET TimeZone = 'UTC'")
         for table in TABLES:
             columns = _columns(source, table)

@@ -102,7 +102,7 @@ def main(url: str, folder: Path) -> int:
     meters = [Meter() for _ in NAMES]
     sources: list[Source] = [Postgres(url=url, tables=["shop.*"]) for _ in NAMES]
     handlers = projection.app(sources[1], NAMES[1], folder / "handler.sqlite")
-    sinks: list[Sink] = [DuckDB(folder / "shop.duckdb"), handlers]
+    sinks: list[Sink] = [DuckDB(folder / "copy.duckdb"), handlers]
     pipelines = [
         Pipeline(source, metered(sink, meter), name=name, state_dir=folder / "state")
         for source, sink, meter, name in zip(sources, sinks, meters, NAMES, strict=True)

@@ -12,12 +12,14 @@ from pathlib import Path
 
 from tailrace.app import App
 from tailrace.contract import Source
-from tailrace.model import UNCHANGED, Change, Position, Row
+from tailrace.model import UNCHANGED, Change, Position, Row, Unchanged
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (relation TEXT, key TEXT, cells TEXT, PRIMARY KEY (relation, key)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS applied (lineage TEXT PRIMARY KEY, position TEXT);
 """
+
+Cells = list[str | Unchanged | None]
 
 
 class Projection:
@@ -70,7 +72,7 @@ class Projection:
                 cells = self._filled(cells, place)
             self._connection.execute("REPLACE INTO rows VALUES (?, ?, ?)", [*place, json.dumps(cells)])
 
-    def _filled(self, cells: list[object], place: list[str]) -> list[object]:
+    def _filled(self, cells: Cells, place: list[str]) -> Cells:
         """A cell that the server did not send is as it was."""
         (text,) = self._connection.execute("SELECT cells FROM rows WHERE relation = ? AND key = ?", place).fetchone()
         return [before if cell is UNCHANGED else cell for cell, before in zip(cells, json.loads(text), strict=True)]

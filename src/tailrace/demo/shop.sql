@@ -51,7 +51,7 @@ SELECT i, 1, 1 + i % 200, 1, 9.90 FROM generate_series(1, 5000) AS i;
 CREATE FUNCTION shop.trade() RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE
     changed integer := 0;
-    some integer;
+    touched integer;
     placed bigint;
     oldest bigint := (SELECT min(id) FROM shop.orders);
     newest bigint := (SELECT max(id) FROM shop.orders);
@@ -72,15 +72,15 @@ BEGIN
     END LOOP;
     UPDATE shop.orders SET status = (ARRAY['paid', 'packed', 'sent'])[1 + floor(3 * random())]
     WHERE id IN (SELECT oldest + floor((newest - oldest) * random())::bigint FROM generate_series(1, 3));
-    GET DIAGNOSTICS some = ROW_COUNT;
-    changed := changed + some;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    changed := changed + touched;
     UPDATE shop.products SET stock = stock - 1 WHERE id IN (1 + floor(200 * random()), 1 + floor(200 * random()));
-    GET DIAGNOSTICS some = ROW_COUNT;
-    changed := changed + some;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    changed := changed + touched;
     DELETE FROM shop.lines WHERE order_id = oldest;
-    GET DIAGNOSTICS some = ROW_COUNT;
-    changed := changed + some;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    changed := changed + touched;
     DELETE FROM shop.orders WHERE id = oldest;
-    GET DIAGNOSTICS some = ROW_COUNT;
-    RETURN changed + some;
+    GET DIAGNOSTICS touched = ROW_COUNT;
+    RETURN changed + touched;
 END $$;
