@@ -4,5 +4,7 @@ Imports no test framework: failures are AssertionErrors.
 """
 
 from tailrace.testing.client import Client, Parked, client
+from tailrace.testing.sinks import check_sink
+from tailrace.testing.sources import check_source
 
-__all__ = ["Client", "Parked", "client"]
+__all__ = ["Client", "Parked", "check_sink", "check_source", "client"]

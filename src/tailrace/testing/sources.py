@@ -1,0 +1,206 @@
+"""`check_source`: whether a source keeps the promises of `contract.Source` and `contract.Stream`. Runs no pipeline.
+
+A third party calls it from a test of its own, on a server that is real.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from tailrace.contract import Source, Stream
+from tailrace.error import EndOfStream
+from tailrace.model import Batch, Change, Limits, Position, Revoked, Severity
+from tailrace.testing.expect import expect
+
+_NAME = "check_source"
+_TIMEOUT_S = 30.0
+
+
+def check_source(make_source: Callable[[], Source], commit: Callable[[int], object]) -> list[str]:
+    """Put a source through its contract; returns what was shown, raises AssertionError for what was not.
+
+    `make_source` returns a source that reads one table, without a position of its own. `commit(n)` commits one
+    transaction of `n` new rows into that table. The table may hold rows at the start. What the source creates on the
+    server is dropped at the end.
+    """
+    trial = _Trial(make_source, commit)
+    shown = [trial.declares()]
+    try:
+        shown += [
+            trial.reads_what_is_there(),
+            trial.streams_in_order(),
+            trial.repeats_the_same(),
+            trial.waits_and_tends(),
+            trial.resumes_behind_what_is_saved(),
+        ]
+    finally:
+        removed = make_source().drop(_NAME)
+    expect(all(isinstance(line, str) for line in removed), "drop() says in words what it removed")
+    return shown
+
+
+class KeptPositions:
+    """`contract.Positions` in memory: what a pipeline would find again after a restart."""
+
+    def __init__(self) -> None:
+        self.saved: dict[str, Position | None] = {}
+
+    def known(self) -> Mapping[str, Position | None]:
+        """See `Positions.known`."""
+        return dict(self.saved)
+
+    def claim(self, lineage: str) -> Position | None:
+        """See `Positions.claim`."""
+        return self.saved.setdefault(lineage, None)
+
+    def save(self, positions: Sequence[Position]) -> None:
+        """See `Positions.save`."""
+        self.saved.update({position.lineage: position for position in positions})
+
+    def forget(self) -> None:
+        """See `Positions.forget`."""
+        self.saved.clear()
+
+    def close(self) -> None:
+        """See `Positions.close`."""
+
+
+class _Trial:
+    """The checks, in an order in which each finds what the one before left."""
+
+    def __init__(self, make_source: Callable[[], Source], commit: Callable[[int], object]) -> None:
+        self._make = make_source
+        self._commit = commit
+        self._positions = KeptPositions()
+
+    def declares(self) -> str:
+        source = self._make()
+        expect(dataclasses.is_dataclass(source), "a source is a dataclass: its fields are its whole configuration")
+        expect(isinstance(source, Source), "kind, check, open and drop are there")
+        errors = [finding for finding in source.check() if finding.severity is Severity.ERROR]
+        expect(not errors, f"check() finds nothing amiss with a good server: {errors}")
+        return "declares what it is and finds a good server good"
+
+    def reads_what_is_there(self) -> str:
+        self._commit(3)
+        batches = self._until_end()
+        expect(bool(self._positions.known()), "open() claims its lineage before it reads")
+        expect(sum(map(len, batches)) >= 3, "the first open delivers what is there")
+        self._save(batches)
+        return "until_current delivers what is there and ends"
+
+    def streams_in_order(self) -> str:
+        stream = self._open()
+        try:
+            for size in (1, 5, 2):
+                self._commit(size)
+            batches = _take(stream, 8)
+        finally:
+            stream.close()
+            stream.close()
+        _check_order(batches)
+        changes = [change for batch in batches for change in batch]
+        expect([change.op for change in changes] == ["c"] * 8, "new rows come as op c, each once, none from before")
+        for batch in batches:
+            ends = {change.transaction for change in batch}
+            others = [other for other in batches if other is not batch]
+            cut = any(change.transaction in ends for other in others for change in other)
+            expect(not cut, "a batch ends where a transaction ends")
+        return "I3 I7 I12 transactions come whole, in order, under positions of their own"
+
+    def repeats_the_same(self) -> str:
+        first, second = self._until_end(), self._until_end()
+        expect(_identities(first) == _identities(second), "what was not saved comes again with the same positions")
+        expect(sum(map(len, first)) == 8, "right after the saved position: nothing is left out, nothing comes twice")
+        return "I6 I7 what is read again has the same positions"
+
+    def waits_and_tends(self) -> str:
+        stream = self._open()
+        try:
+            batches = _take(stream, 8)
+            ends = batches[-1].positions
+            self._save(batches)
+            stream.tend()
+            confirming = threading.Thread(target=lambda: (stream.confirm(ends), stream.confirm(ends)))
+            confirming.start()
+            confirming.join(_TIMEOUT_S)
+            started = time.monotonic()
+            idle = stream.read(0.2)
+            took_s = time.monotonic() - started
+            quiet = idle is None or (isinstance(idle, Batch) and len(idle) == 0)
+            expect(quiet, "an idle source has nothing to read, or progress")
+            expect(took_s < 5.0, "read() returns soon after its timeout")
+            self._commit(1)
+            expect(sum(map(len, _take(stream, 1))) == 1, "it goes on after tend() and confirm()")
+        finally:
+            stream.close()
+        return "I2 confirm is cheap advice from any thread; read keeps its timeout"
+
+    def resumes_behind_what_is_saved(self) -> str:
+        rest = self._until_end()
+        expect(sum(map(len, rest)) == 1, "the next open starts right after the saved position")
+        return "I6 it resumes right behind what is saved"
+
+    def _open(self, *, until_current: bool = False) -> Stream:
+        return self._make().open(_NAME, self._positions, Limits(), until_current=until_current)
+
+    def _until_end(self) -> list[Batch]:
+        """All batches up to now, by a bounded stream."""
+        stream = self._open(until_current=True)
+        batches: list[Batch] = []
+        deadline = time.monotonic() + _TIMEOUT_S
+        try:
+            while True:
+                expect(time.monotonic() < deadline, "a bounded stream ends")
+                taken = stream.read(0.5)
+                if isinstance(taken, Batch):
+                    batches.append(taken)
+        except EndOfStream:
+            _check_order(batches)
+            return batches
+        finally:
+            stream.close()
+
+    def _save(self, batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            self._positions.save(batch.positions)
+
+
+def _take(stream: Stream, rows: int) -> list[Batch]:
+    """Read until that many changes have come."""
+    batches: list[Batch] = []
+    deadline = time.monotonic() + _TIMEOUT_S
+    while sum(map(len, batches)) < rows:
+        expect(time.monotonic() < deadline, f"{rows} changes that were committed come within {_TIMEOUT_S:.0f} s")
+        taken: Batch | Revoked | None = stream.read(0.5)
+        if isinstance(taken, Batch):
+            batches.append(taken)
+    return batches
+
+
+def _check_order(batches: Sequence[Batch]) -> None:
+    """I3 and I7: positions grow within a lineage, and a batch ends at or behind its last change."""
+    last: dict[str, Position] = {}
+    for batch in batches:
+        ends = {position.lineage: position for position in batch.positions}
+        for change in batch:
+            before = last.get(change.position.lineage)
+            expect(before is None or before < change.position, "I7 every change has its own position, in stream order")
+            end = ends.get(change.position.lineage)
+            expect(end is not None and change.position <= end, "I3 a batch ends at or behind its last change")
+            last[change.position.lineage] = change.position
+        for lineage, end in ends.items():
+            expect(lineage not in last or last[lineage] <= end, "I3 a position is cumulative within its lineage")
+            last[lineage] = end
+
+
+def _identities(batches: Sequence[Batch]) -> list[tuple[str, str, object]]:
+    return [_identity(change) for batch in batches for change in batch]
+
+
+def _identity(change: Change) -> tuple[str, str, object]:
+    row = change.after
+    return change.position.text, change.op, None if row is None else tuple(row.texts().items())
