@@ -68,7 +68,7 @@ class _Trial:
         return "I12 closing twice is harmless"
 
     def writes_durably(self) -> str:
-        rows = [{"id": "1", "note": "first"}, {"id": "2", "note": None}]
+        rows: list[Cells] = [{"id": "1", "note": "first"}, {"id": "2", "note": None}]
         self._write(self._batch(("c", rows[0]), ("c", rows[1])))
         self._holds(rows, "what write returned from is there after close and open")
         return "write returns when the batch is durable"

@@ -124,9 +124,10 @@ class _Trial:
             ends = batches[-1].positions
             self._save(batches)
             stream.tend()
-            confirming = threading.Thread(target=lambda: (stream.confirm(ends), stream.confirm(ends)))
-            confirming.start()
-            confirming.join(_TIMEOUT_S)
+            for _ in range(2):
+                confirming = threading.Thread(target=stream.confirm, args=(ends,))
+                confirming.start()
+                confirming.join(_TIMEOUT_S)
             started = time.monotonic()
             idle = stream.read(0.2)
             took_s = time.monotonic() - started
