@@ -1,12 +1,13 @@
 """Change data capture for Python: every committed change, delivered. The public names, nothing else."""
 
-from tailrace import checkpoint, sink, source, transform
+from tailrace import checkpoint, sink, source, testing, transform
 from tailrace._native import __version__
 from tailrace.app import App
 from tailrace.dead_letters import File as DeadLetterFile
 from tailrace.error import (
     CheckFailed,
     ConfigError,
+    EndOfStream,
     Fatal,
     Fenced,
     HistoryLost,
@@ -29,6 +30,7 @@ __all__ = [
     "Column",
     "ConfigError",
     "DeadLetterFile",
+    "EndOfStream",
     "Fatal",
     "Fenced",
     "Finding",
@@ -53,5 +55,6 @@ __all__ = [
     "sink",
     "source",
     "tail",
+    "testing",
     "transform",
 ]

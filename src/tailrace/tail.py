@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from tailrace.checkpoint.memory import Memory
+from tailrace.config import source_from_url
 from tailrace.contract import Positions, Source, Stream
 from tailrace.error import Fatal, Retryable
 from tailrace.model import Batch, Change, Finding, Limits
@@ -45,8 +46,6 @@ def tail(
     if isinstance(source, str):
         asked = {"tables": tables, "slot": slot, "publication": publication}
         options = {name: value for name, value in asked.items() if value is not None}
-        from tailrace.config import source_from_url
-
         opened = source_from_url(source, temporary=True, snapshot="initial" if snapshot else "never", **options)
     else:
         opened = source

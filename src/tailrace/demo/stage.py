@@ -84,7 +84,7 @@ class Stage:
         tally = self.tally
         tally.phase = "snapshot"
         self._start_pipelines()
-        self._until(view, self._streaming, _READY_TIMEOUT_S, "both pipelines are streaming")
+        self._until(view, self._streaming, timeout_s=_READY_TIMEOUT_S, what="both pipelines are streaming")
         tally.phase = "streaming"
         tally.started_at = time.monotonic()
         writer = self._spawn("writer", self._url, str(rate), str(tally.seconds))
@@ -99,7 +99,7 @@ class Stage:
         tally.phase = "draining"
         view.say("the writer has stopped")
         mark = self._mark()
-        self._until(view, lambda: self._confirmed(mark), _DRAIN_TIMEOUT_S, "everything has arrived")
+        self._until(view, lambda: self._confirmed(mark), timeout_s=_DRAIN_TIMEOUT_S, what="everything has arrived")
         self._stop(self._pipelines)
 
     def compare(self) -> list[Compared]:
@@ -164,7 +164,7 @@ class Stage:
         while not self._reports.empty():
             self.tally.take(self._reports.get())
 
-    def _until(self, view: View, done: Callable[[], bool], timeout_s: float, what: str) -> None:
+    def _until(self, view: View, done: Callable[[], bool], *, timeout_s: float, what: str) -> None:
         deadline = time.monotonic() + timeout_s
         while not done():
             if time.monotonic() > deadline:
