@@ -42,7 +42,8 @@ def run(*, seconds: float = 25.0, rate: float = 3000.0, keep: bool = False) -> i
 
     The writer changes about `rate` rows a second for `seconds`. With `keep` the folder of the data stays.
     """
-    console = Console()
+    terminal = Console()
+    console = terminal if terminal.is_terminal else Console(width=120, soft_wrap=True)
     with ExitStack() as stack:
         stack.enter_context(_termination())
         folder = stack.enter_context(_folder(console, keep=keep))

@@ -55,7 +55,7 @@ class Receiver:
         self._course = course
         self._describe = describe
         self._wal_end = wal_end
-        self._wal_end_seen = 0
+        self._wal_end_seen = self._received_seen = 0
         self._limits = limits
         self._status_s = min(sender_timeout_s / 3, _STATUS_S_MAX)
         self._decoder = PgOutput(
@@ -108,7 +108,7 @@ class Receiver:
 
     def lag_bytes(self) -> int:
         """Bytes of log that the server had when last asked and that have not been read; from any thread."""
-        return max(self._wal_end_seen - self._decoder.received_lsn, 0)
+        return max(self._wal_end_seen - self._received_seen, 0)
 
     def close(self) -> None:
         """Send a last status and end the stream; closing twice is harmless (I12)."""
@@ -189,6 +189,7 @@ class Receiver:
             self._send(now, reply=ask)
         if now - self._measured_at > _MEASURE_S:
             self._wal_end_seen, self._measured_at = self._wal_end(), now
+        self._received_seen = self._decoder.received_lsn  # other threads must not ask a decoder that may be at work
 
     def _send(self, now: float, *, reply: bool) -> None:
         confirmed = self._confirmed
