@@ -1,4 +1,5 @@
 """Takes the captures of this folder anew from real servers: `python -m tests.wire.capture`. Never part of a test run.
+With a folder as argument it writes a corpus for the fuzz target there instead.
 
 Each is what a walsender sent after a workload that shows every message of pgoutput: one file of
 length-prefixed CopyData messages a server version, compressed by gzip.
@@ -51,6 +52,21 @@ def main() -> None:
         path.write_bytes(gzip.compress(data, mtime=0))
         kinds = "".join(sorted({chr(message[25]) for message in messages if message[:1] == b"w"}))
         sys.stdout.write(f"{path.name}: {len(messages)} messages of kinds {kinds}, {path.stat().st_size} bytes\n")
+
+
+def seeds(folder: Path) -> None:
+    """Write a first corpus for the fuzz target `pgoutput`: what begins at each transaction, as far as 4 kB go."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(FOLDER.glob("*.bin")):
+        messages = load(path.name)
+        relations = [message for message in messages if message[25:26] == b"R"][:4]
+        for start, message in enumerate(messages):
+            if message[25:26] not in (b"B", b"S"):
+                continue
+            data = b"\0"
+            for part in [*relations, *messages[start : start + 50]]:
+                data += struct.pack("!H", min(len(part), 0xFFFF)) + part[:0xFFFF]
+            (folder / f"{path.stem}-{start}").write_bytes(data[:4096])
 
 
 def load(name: str) -> list[bytes]:
@@ -149,4 +165,4 @@ def _execute(connection: psycopg.Connection, *statements: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main() if len(sys.argv) == 1 else seeds(Path(sys.argv[1]))
