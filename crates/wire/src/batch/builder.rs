@@ -197,13 +197,16 @@ impl SegmentBuilder {
         rest.drop_unused_tables();
         let mut before = std::mem::replace(&mut self.segment, rest);
         before.drop_unused_tables();
+        before.give_back_spare();
         before
     }
 
     /// The whole segment; the builder starts anew.
     pub fn seal(&mut self) -> Segment {
         let fresh = Self::new(Arc::clone(&self.segment.origin));
-        std::mem::replace(self, fresh).segment
+        let mut segment = std::mem::replace(self, fresh).segment;
+        segment.give_back_spare();
+        segment
     }
 
     /// Copy one change of another segment, with other images if given (cells of the same table).

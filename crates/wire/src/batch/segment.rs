@@ -196,6 +196,12 @@ impl Segment {
         self.arena.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
+    /// Give memory back that growing in steps has left unused: a segment may wait on the shelf for long.
+    pub(super) fn give_back_spare(&mut self) {
+        self.arena.shrink_to_fit();
+        self.entries.shrink_to_fit();
+    }
+
     /// Forget the table versions that no row refers to (any more).
     pub(super) fn drop_unused_tables(&mut self) {
         let mut used = vec![false; self.tables.len()];

@@ -170,7 +170,9 @@ impl OpenRows {
         if self.mark == Mark::default() {
             return;
         }
-        ready.push(Part::Memory(Arc::new(self.builder.split(self.mark))));
+        let whole = self.mark == self.builder.mark();
+        let complete = if whole { self.builder.seal() } else { self.builder.split(self.mark) };
+        ready.push(Part::Memory(Arc::new(complete)));
         self.mark = Mark::default();
         self.epoch = next_epoch();
         // Only a plain transaction lies behind a mark, and it is one entry of the index.
