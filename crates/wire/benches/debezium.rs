@@ -103,8 +103,12 @@ fn cells(row: u64) -> [Option<String>; 12] {
         Some(format!("2026-{:02}-{day:02} {time}+00", 1 + row % 12)),
         Some(format!("2026-{:02}-{day:02}", 1 + row % 12)),
         Some(token[..36].into()),
-        Some(format!("{{\"gift\": {}, \"tags\": [\"a{}\", \"b\"], \"source\": \"web\"}}", row % 2 == 0, row % 10)),
-        (row % 3 != 0).then(|| "leave at the door".into()),
+        Some(format!(
+            "{{\"gift\": {}, \"tags\": [\"a{}\", \"b\"], \"source\": \"web\"}}",
+            row.is_multiple_of(2),
+            row % 10
+        )),
+        (!row.is_multiple_of(3)).then(|| "leave at the door".into()),
         Some(format!("{}", mixed as f64 / 1e15)),
     ]
 }
