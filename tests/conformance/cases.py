@@ -30,7 +30,7 @@ class Values:
 
     def after(self) -> list[str]:
         rows = self.rows if "stream" in self.phases else ()
-        return [f"INSERT INTO {self.name} VALUES ({at}, {row})" for at, row in enumerate(rows, 101)]
+        return [f"INSERT INTO {self.name} VALUES ({at}, {row})" for at, row in enumerate(rows, 1001)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,13 @@ _VOLATILE = (
     # when a reader processed the event, at its end (a message: at its beginning)
     (re.compile(rb'"ts_ms":\d{13},"ts_us":\d{16},"ts_ns":\d{19}\}$'), rb'"ts_ms":0,"ts_us":0,"ts_ns":0}'),
     (re.compile(rb'^\{"op":"m","ts_ms":\d{13},'), rb'{"op":"m","ts_ms":0,'),
+    # when a message without a transaction was met
+    (
+        re.compile(
+            rb'^(\{"op":"m","ts_ms":0,"source":\{.*?"ts_ms":)\d{13}(.*?"ts_us":)\d{16}(,"ts_ns":)\d{16}000(.*?"txId":null)'
+        ),
+        rb"\g<1>0\g<2>0\g<3>0\g<4>",
+    ),
     # Debezium: the last commit that it saw, and the change; Tailrace: the change's own commit, and the change
     (re.compile(rb'"sequence":"\[(?:null|\\"\d+\\"),\\"\d+\\"\]"'), rb'"sequence":""'),
 )

@@ -217,6 +217,7 @@ SHAPES = (
         (
             "SELECT pg_logical_emit_message(true, 'pre\"fix', 'cont\"ent')",
             "SELECT pg_logical_emit_message(true, '', '')",
+            "SELECT pg_logical_emit_message(false, 'at once', 'now')",
             "SELECT pg_logical_emit_message(true, 'bytes', '\\x00ff'::bytea)",
         ),
     ),

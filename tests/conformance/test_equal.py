@@ -8,21 +8,23 @@ import pytest
 
 from servers import postgres
 from tailrace._native import DebeziumJson
-from tests.conformance import sides
+from tests.conformance import generated, sides
 from tests.conformance.cases import Case
 from tests.conformance.shapes import SHAPES
 from tests.conformance.values import VALUES
 from tests.conftest import _fresh
+
+CASES: list[Case] = [*VALUES, *SHAPES, *generated.cases(seed=20261122)]
 
 
 @pytest.fixture(scope="module")
 def compared(postgres18: postgres.Server, start_debezium: sides.Start) -> Iterator[sides.Run]:
     """Both sides at their defaults, over all cases at once: one start of the engine is enough."""
     for url in _fresh(postgres18):
-        yield sides.run(start_debezium, url, [*VALUES, *SHAPES], DebeziumJson("shop"), extended_headers_enabled="false")
+        yield sides.run(start_debezium, url, CASES, DebeziumJson("shop"), extended_headers_enabled="false")
 
 
-@pytest.mark.parametrize("case", [*VALUES, *SHAPES], ids=lambda case: case.name.strip('"'))
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.strip('"'))
 def test_events_equal_debeziums(case: Case, compared: sides.Run) -> None:
     run = compared.of(case.name.strip('"'))
     assert run.debezium
