@@ -180,7 +180,8 @@ class Letters(Protocol):
         """Carry out what operators asked for since the last call, between batches; returns how many changes left.
 
         Offers the asked-for changes to `write` in order, as batches that end at `at[lineage]` (what was written last),
-        so that a sink that keeps positions does not go back. What `write` rejects stays, with its new reason.
+        so that a sink that keeps positions does not go back (an empty `at` is for sinks that keep none). What `write`
+        rejects stays, with its new reason.
         """
         ...
 

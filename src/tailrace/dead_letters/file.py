@@ -168,7 +168,7 @@ class _Letters:
         self, letters: list[Letter], stuck: _Order, write: Callable[[Batch], None], at: Mapping[str, Position]
     ) -> None:
         while letters := self._free(letters, stuck):
-            end = at.get(letters[0].lineage) or next(iter(at.values()))
+            end = at.get(letters[0].lineage) or next(iter(at.values()), letters[-1].at)
             try:
                 write(rebuild(letters, end))
             except Reject as reject:

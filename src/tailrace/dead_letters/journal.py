@@ -20,7 +20,7 @@ from tailrace.durable import make_folder, storage, sync_folder
 from tailrace.durable import replace as replace_file
 from tailrace.error import Fatal
 
-__all__ = ["Journal", "scan"]
+__all__ = ["Journal", "read_all", "scan"]
 
 _COMPACT_NBYTES_MIN = 1 << 20
 
@@ -56,6 +56,23 @@ def scan(path: Path) -> tuple[dict[str, _Entry], int]:
     return entries, end
 
 
+def read_all(path: Path) -> list[Letter]:
+    """Every letter that is parked in the file, without taking it from its owner."""
+    entries, _ = scan(path)
+    if not entries:
+        return []
+    with storage("read", path), path.open("rb") as file:
+        return [_read(file.fileno(), entry) for entry in entries.values()]
+
+
+def _read(descriptor: int, entry: _Entry) -> Letter:
+    """The letter, with what later lines said about it."""
+    letter = Letter.parse(json.loads(os.pread(descriptor, entry.nbytes, entry.offset))["letter"])
+    if entry.reason is None:
+        return letter
+    return replace(letter, reason=entry.reason, attempts=entry.attempts or letter.attempts)
+
+
 def _apply(entries: dict[str, _Entry], document: dict[str, object], offset: int, nbytes: int) -> None:
     if "letter" in document:
         letter = Letter.parse(document["letter"])  # type: ignore[arg-type]
@@ -89,13 +106,8 @@ class Journal:
 
     def read(self, letter_id: str) -> Letter:
         """The letter, with what later lines said about it."""
-        entry = self._entries[letter_id]
         with storage("read", self._path):
-            line = os.pread(self._descriptor, entry.nbytes, entry.offset)
-        letter = Letter.parse(json.loads(line)["letter"])
-        if entry.reason is None:
-            return letter
-        return replace(letter, reason=entry.reason, attempts=entry.attempts or letter.attempts)
+            return _read(self._descriptor, self._entries[letter_id])
 
     def letters(self) -> Iterator[Letter]:
         """All that are parked, in the order in which they were."""

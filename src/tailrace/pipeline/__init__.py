@@ -1,6 +1,18 @@
 """The straight pipe from a source to a sink: two threads, one shelf. Never names a concrete source or sink."""
 
+from tailrace.pipeline.admin import alone, forget, replay_alone
 from tailrace.pipeline.pipeline import Pipeline, lock_path, position_path, socket_path
 from tailrace.pipeline.status import State, Status, ask
 
-__all__ = ["Pipeline", "State", "Status", "ask", "lock_path", "position_path", "socket_path"]
+__all__ = [
+    "Pipeline",
+    "State",
+    "Status",
+    "alone",
+    "ask",
+    "forget",
+    "lock_path",
+    "position_path",
+    "replay_alone",
+    "socket_path",
+]

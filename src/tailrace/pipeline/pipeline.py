@@ -102,20 +102,22 @@ class Pipeline:
             )
         self._gauge = Gauge(self.name)
 
-    def run(self, *, until_current: bool = False) -> None:
+    def run(self, *, until_current: bool = False, retry: bool = True) -> None:
         """Run until stopped, or until what the source had committed at the start is written and saved.
 
         The calling thread writes (handlers run in it). `Retryable` faults are waited out, with `until_current` only as
-        long as the longest pause; every other one is raised: `Fatal` and what is below it in the error tree.
+        long as the longest pause, without `retry` not at all; every other one is raised: `Fatal` and what is below it.
         """
         if self._running:
             raise Fatal(f"pipeline {self.name} is running already in this process")
         self._running = True
         self._gauge.error = None
         self._gauge.state = State.STARTING
+        log.info("%s: %s → %s", self.name, self.source.kind, self.sink.kind)
         try:
-            self._live(until_current)
+            self._live(until_current, retry)
             self._gauge.state = State.STOPPED
+            log.info("%s: stopped after %d change(s)", self.name, self._gauge.changes)
         except BaseException as error:
             self._gauge.error = str(error.args[0]) if error.args else type(error).__name__
             self._gauge.state = State.FAILED
@@ -143,7 +145,8 @@ class Pipeline:
             oldest=oldest.committed_at if oldest else None,
         )
 
-    def _plan(self) -> Plan:
+    def plan(self) -> Plan:
+        """What a run is built of, the default checkpoint included."""
         checkpoint = self.checkpoint
         if checkpoint is None and not self.sink.transactional and self.state_dir is not None:
             checkpoint = File(position_path(self.state_dir, self.name))
@@ -157,10 +160,10 @@ class Pipeline:
             limits=self.limits,
         )
 
-    def _live(self, until_current: bool) -> None:
+    def _live(self, until_current: bool, retry: bool) -> None:
         """Life after life, with pauses between them."""
         backoff = _Backoff(self.limits.backoff_s_max)
-        plan = self._plan()
+        plan = self.plan()
         with contextlib.ExitStack() as held:
             locked = False
             while not self._stopping:
@@ -174,7 +177,7 @@ class Pipeline:
                 except Retryable as error:
                     if line.progressed:
                         backoff.reset()
-                    if until_current and backoff.exhausted:
+                    if not retry or (until_current and backoff.exhausted):
                         raise
                     self._pause(error, backoff)
                 else:

@@ -89,6 +89,11 @@ class Gauge:
         if state is not self._state:
             self._state, self._since = state, time.time()
 
+    @property
+    def changes(self) -> int:
+        """Changes that the sink has made durable since the start of this process."""
+        return self._changes
+
     def wrote(self, changes: int, nbytes: int) -> None:
         """Count one batch that the sink has made durable."""
         self._changes += changes

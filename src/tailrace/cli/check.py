@@ -1,0 +1,67 @@
+"""`tailrace check`: what the sources and sinks lack, with the statements that mend it. Never changes anything."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from tailrace.config import load, source_from_url
+from tailrace.contract import Sink, Source
+from tailrace.error import TailraceError
+from tailrace.model import Finding, Severity
+from tailrace.supervisor import worst
+
+__all__ = ["check"]
+
+_SIGNS = {Severity.OK: "ok     ", Severity.WARNING: "warning", Severity.ERROR: "ERROR  "}
+_FAILED = 3
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Looked:
+    """What was found at one end of one pipeline."""
+
+    pipeline: str
+    part: str
+    findings: list[Finding]
+
+
+def check(target: str, names: Sequence[str], *, as_json: bool) -> int:
+    """Print every finding; 3 when one is an error, or the code of what kept us from looking."""
+    parts: list[tuple[str, str, Source | Sink]]
+    if target.endswith(".toml") or Path(target).exists():
+        pipelines = load(Path(target), names).pipelines
+        parts = [
+            (name, part, end)
+            for name, pipeline in pipelines.items()
+            for part, end in (("source", pipeline.source), ("sink", pipeline.sink))
+        ]
+    else:
+        parts = [("", "source", source_from_url(target))]
+    looked, codes = [], [0]
+    for name, part, end in parts:
+        try:
+            found = end.check()
+        except TailraceError as error:
+            found = [Finding(Severity.ERROR, end.kind, str(error.args[0]), error.hint)]
+            codes.append(error.exit_code)
+        else:
+            codes.append(_FAILED if any(finding.severity is Severity.ERROR for finding in found) else 0)
+        looked.append(_Looked(name, part, found))
+    text = msgspec.json.encode(looked).decode() + "\n" if as_json else "".join(_lines(each) for each in looked)
+    sys.stdout.write(text)
+    return worst(codes)
+
+
+def _lines(looked: _Looked) -> str:
+    head = f"{looked.pipeline} {looked.part}".strip()
+    lines = [f"{head}\n"]
+    for finding in looked.findings:
+        lines.append(f"  {_SIGNS[finding.severity]}  {finding.subject}: {finding.message}\n")
+        if finding.fix and finding.severity is not Severity.OK:
+            lines.extend(f"           {line}\n" for line in finding.fix.splitlines())
+    return "".join(lines)

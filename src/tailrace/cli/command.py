@@ -1,0 +1,183 @@
+"""The commands with their arguments and help; each hands over to its own module. Never does the work itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from tailrace._native import __version__
+from tailrace.cli.option import Logs, TailOptions
+
+__all__ = ["app"]
+
+app = App(
+    name="tailrace",
+    help="Change data capture for Python: every committed change, delivered.",
+    version=__version__,
+    version_flags=["--version"],
+)
+letters = App(name="dead-letters", help="Changes that the sink refused, parked beside the pipeline.")
+app.command(letters)
+
+
+_USUAL = Logs()
+_QUIET = Logs(log_level="warning")
+_OPTIONS = TailOptions()
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="")]
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+@app.command
+def run(config: Path, /, *names: str, until_current: Flag = False, logs: Logs = _USUAL) -> int:
+    """Run pipelines until they are stopped.
+
+    Parameters
+    ----------
+    config
+        The TOML file.
+    names
+        The pipelines to run; all of the file without them.
+    until_current
+        Stop when the position that the source had at the start is durable in the sink.
+    """
+    logs.start()
+    from tailrace.cli.run import run
+
+    return run(config, names, until_current=until_current)
+
+
+@app.command
+def tail(url: str, /, *, options: TailOptions = _OPTIONS, logs: Logs = _QUIET) -> int:
+    """Print changes as they come, through a slot that goes with the connection.
+
+    Parameters
+    ----------
+    url
+        The database, such as postgresql://host/db.
+    """
+    logs.start()
+    from tailrace.cli.tail import tail
+
+    return tail(url, options)
+
+
+@app.command
+def check(target: str, /, *names: str, json: Json = False, logs: Logs = _QUIET) -> int:
+    """Show what the source and the sink lack, each with the statement that mends it. Changes nothing.
+
+    Parameters
+    ----------
+    target
+        The TOML file, or the URL of a source.
+    names
+        The pipelines to check; all of the file without them.
+    json
+        Print JSON in place of a table.
+    """
+    logs.start()
+    from tailrace.cli.check import check
+
+    return check(target, names, as_json=json)
+
+
+@app.command
+def status(config: Path, /, *, json: Json = False, logs: Logs = _QUIET) -> int:
+    """Show per pipeline: state, position, lag, retained log, dead letters.
+
+    Parameters
+    ----------
+    config
+        The TOML file.
+    json
+        Print JSON in place of a table.
+    """
+    logs.start()
+    from tailrace.cli.status import status
+
+    return status(config, as_json=json)
+
+
+@letters.command(name="list")
+def list_letters(config: Path, name: str, /, *, json: Json = False, logs: Logs = _QUIET) -> int:
+    """List the parked changes, without their cells."""
+    logs.start()
+    from tailrace.cli.letters import show_list
+
+    return show_list(config, name, as_json=json)
+
+
+@letters.command(name="show")
+def show_letters(config: Path, name: str, /, *ids: str, logs: Logs = _QUIET) -> int:
+    """Print parked changes whole, cells included, as JSON."""
+    logs.start()
+    from tailrace.cli.letters import show
+
+    return show(config, name, ids)
+
+
+@letters.command(name="replay")
+def replay_letters(config: Path, name: str, /, *ids: str, logs: Logs = _QUIET) -> int:
+    """Offer parked changes to the sink again, in the order of their keys; all of them without IDs.
+
+    The running pipeline does it between two batches; when none runs, the sink is opened alone.
+    """
+    logs.start()
+    from tailrace.cli.letters import replay
+
+    return replay(config, name, ids)
+
+
+@letters.command(name="drop")
+def drop_letters(config: Path, name: str, /, *ids: str, yes: Yes = False, logs: Logs = _QUIET) -> int:
+    """Throw parked changes away, after a question; all of them without IDs."""
+    logs.start()
+    from tailrace.cli.letters import drop
+
+    return drop(config, name, ids, yes=yes)
+
+
+@app.command
+def reset(config: Path, name: str, /, *, yes: Yes = False, logs: Logs = _QUIET) -> int:
+    """Forget the position and start again with a snapshot at the next run, after a question."""
+    logs.start()
+    from tailrace.cli.remove import reset
+
+    return reset(config, name, yes=yes)
+
+
+@app.command
+def drop(config: Path, name: str, /, *, yes: Yes = False, logs: Logs = _QUIET) -> int:
+    """Remove what a pipeline created on the source (slot, publication) and its position, after a question."""
+    logs.start()
+    from tailrace.cli.remove import drop
+
+    return drop(config, name, yes=yes)
+
+
+@app.command
+def demo(*, seconds: float = 25.0, rate: float = 3000.0, keep: Flag = False, logs: Logs = _QUIET) -> int:
+    """Show Tailrace at work on a shop: two pipelines, two kills, a comparison row for row. Needs no server.
+
+    Parameters
+    ----------
+    seconds
+        How long the shop trades.
+    rate
+        Changes a second.
+    keep
+        Leave the folder with the data and the target behind.
+    """
+    logs.start()
+    from tailrace.demo.stage import run
+
+    return run(seconds=seconds, rate=rate, keep=keep)
+
+
+@app.command
+def version() -> int:
+    """Print the version."""
+    print(f"tailrace {__version__}")  # noqa: T201
+    return 0

@@ -1,0 +1,73 @@
+"""A change as one line, for people and for programs. Never decides where it goes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from tailrace.model import UNCHANGED, Change
+
+__all__ = ["Pretty", "as_json"]
+
+_SIGNS = {"c": ("+", "32"), "u": ("~", "33"), "d": ("-", "31"), "r": ("=", "36"), "t": ("x", "35"), "m": ("m", "34")}
+
+
+def as_json(change: Change) -> bytes:
+    """One line of JSON: numbers that JSON cannot hold exactly and times as text, bytes in base64.
+
+    Columns that the server did not send are listed in `unchanged` and left out of the row.
+    """
+    table = None if change.op == "m" else change.table
+    document: dict[str, object] = {
+        "op": change.op,
+        "table": None if table is None else str(table),
+        "key": _cells(change.key),
+        "before": _cells(change.before),
+        "after": _cells(change.after),
+        "committed_at": change.committed_at,
+        "transaction": change.transaction,
+        "position": change.position.text,
+    }
+    if change.after is not None and (kept := [name for name, value in change.after.items() if value is UNCHANGED]):
+        document["unchanged"] = kept
+    if change.message is not None:
+        document["message"] = {"prefix": change.message.prefix, "content": change.message.content}
+    return msgspec.json.encode(document, enc_hook=str) + b"\n"
+
+
+def _cells(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if row is None else {name: value for name, value in row.items() if value is not UNCHANGED}
+
+
+class Pretty:
+    """Time, sign of the operation, table, key, and what changed; in colours on a terminal."""
+
+    def __init__(self) -> None:
+        self._colours = sys.stdout.isatty()
+
+    def __call__(self, change: Change) -> bytes:
+        """The line of `change`."""
+        sign, colour = _SIGNS[change.op]
+        at = change.committed_at.astimezone().strftime("%H:%M:%S.%f")[:-3]
+        if change.message is not None:
+            what, cells = change.message.prefix, repr(change.message.content)
+        else:
+            what, cells = str(change.table), self._row(change)
+        head = f"\x1b[{colour}m{sign} {what}\x1b[0m" if self._colours else f"{sign} {what}"
+        return f"{at} {head} {cells}".rstrip().encode() + b"\n"
+
+    def _row(self, change: Change) -> str:
+        key: Mapping[str, Any] = change.key or {}
+        row: Mapping[str, Any] = (change.before if change.op == "d" else change.after) or {}
+        before: Mapping[str, Any] = change.before or {} if change.op == "u" else {}
+        parts = [f"{name}={value!r}" for name, value in key.items()]
+        for name, value in row.items():
+            if name in key or value is UNCHANGED:
+                continue
+            if name in before and before[name] == value:
+                continue
+            parts.append(f"{name}={before[name]!r}→{value!r}" if name in before else f"{name}={value!r}")
+        return " ".join(parts)

@@ -1,0 +1,46 @@
+"""Options that come in groups. Never imports what is heavy: every command's help needs this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from tailrace.cli.report import Level, LogFormat, start_logs
+
+__all__ = ["Logs", "TailOptions"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Logs:
+    """How much is logged, and how."""
+
+    log_level: Level = "info"
+    """How much to log on stderr."""
+    log_format: LogFormat | None = None
+    """Default: text on a terminal, JSON lines otherwise."""
+
+    def start(self) -> None:
+        """Begin to log."""
+        start_logs(self.log_level, self.log_format)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class TailOptions:
+    """What to print of a source, and how."""
+
+    table: Annotated[list[str] | None, Parameter(negative="")] = None
+    """A glob of schema.table; may be given several times."""
+    format: Literal["pretty", "json", "debezium"] = "pretty"
+    """debezium prints the lines of the stdout sink."""
+    snapshot: Annotated[bool, Parameter(negative="")] = False
+    """Print the rows that are there first."""
+    count: Annotated[int | None, Parameter(name=["--count", "-n"])] = None
+    """Stop after so many changes."""
+    until_current: Annotated[bool, Parameter(negative="")] = False
+    """Stop at what was committed at the start."""
+    publication: str | None = None
+    """Use this publication in place of one that is made and dropped."""

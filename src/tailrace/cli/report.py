@@ -1,0 +1,77 @@
+"""What the command line says beside data: logs and errors on stderr, questions. Never prints row values."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from tailrace.error import ConfigError, TailraceError
+
+__all__ = ["Level", "LogFormat", "columns", "confirm", "fail", "start_logs"]
+
+Level = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
+
+
+def start_logs(level: Level, form: LogFormat | None) -> None:
+    """Send the library's logs to stderr: text on a terminal, JSON lines otherwise, or as `form` says."""
+    import structlog
+
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.stdlib.ExtraAdder(),
+    ]
+    text = form == "text" or (form is None and sys.stderr.isatty())
+    last: list[Any] = (
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        if text
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("tailrace").setLevel(level.upper())
+
+
+def fail(error: BaseException, pipeline: str = "") -> int:
+    """Tell what went wrong in one message; returns the exit code. The traceback stands only at log level debug."""
+    if logging.getLogger("tailrace").isEnabledFor(logging.DEBUG):
+        traceback.print_exception(error)
+    if isinstance(error, TailraceError):
+        message, code = str(error), error.exit_code
+    else:  # its text may hold row values (I9)
+        message, code = f"unexpected {type(error).__name__}\n  hint: --log-level debug shows where", 1
+    where = f"{pipeline}: " if pipeline and not message.startswith(f"pipeline {pipeline}") else ""
+    print(f"tailrace: {where}{message}", file=sys.stderr)  # noqa: T201
+    return code
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is removed; `ConfigError` without a terminal and `--yes`, and when the answer is no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{question} Nobody can answer here", hint="say --yes")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise ConfigError("nothing was changed")
+
+
+def columns(rows: Sequence[Sequence[object]]) -> str:
+    """Rows as text in columns, the first row being the head."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[index]) for row in texts) for index in range(len(texts[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in texts
+    )
