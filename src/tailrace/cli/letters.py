@@ -61,7 +61,7 @@ def replay(config: Path, name: str, ids: Sequence[str]) -> int:
     if not asked:
         sys.stdout.write("there is nothing to replay\n")
         return 0
-    _ask(pipeline, file, Action.REPLAY, ids)
+    _ask(pipeline, file, action=Action.REPLAY, ids=ids)
     left = {letter.id: letter for letter in read_all(file.path)}
     stayed = [left[letter.id] for letter in asked if letter.id in left]
     sys.stdout.write(f"replayed {len(asked) - len(stayed)}, still parked {len(stayed)}\n")
@@ -78,7 +78,7 @@ def drop(config: Path, name: str, ids: Sequence[str], *, yes: bool) -> int:
         sys.stdout.write("there is nothing to drop\n")
         return 0
     confirm(f"Throw away {len(asked)} change(s) of pipeline {name} that the sink has never got?", yes=yes)
-    _ask(pipeline, file, Action.DROP, tuple(letter.id for letter in asked))
+    _ask(pipeline, file, action=Action.DROP, ids=[letter.id for letter in asked])
     sys.stdout.write(f"dropped {len(asked)}\n")
     return 0
 
@@ -100,7 +100,7 @@ def _chosen(letters: Sequence[Letter], ids: Sequence[str]) -> list[Letter]:
     return [letter for letter in letters if not ids or letter.id in ids]
 
 
-def _ask(pipeline: Pipeline, file: File, action: Action, ids: Sequence[str]) -> None:
+def _ask(pipeline: Pipeline, file: File, *, action: Action, ids: Sequence[str]) -> None:
     """Put the request where the owner finds it; be the owner, if there is none; wait until it is done."""
     request = submit(file.path, action, tuple(ids) or None)
     deadline = time.monotonic() + _ANSWER_S

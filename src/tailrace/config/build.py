@@ -19,7 +19,7 @@ import msgspec
 from tailrace.config.document import EnvText
 from tailrace.error import ConfigError
 
-__all__ = ["build", "check_keys", "fields_of"]
+__all__ = ["Site", "build", "check_keys", "fields_of"]
 
 _WORDS = {
     "array": "a list",
@@ -30,6 +30,21 @@ _WORDS = {
     "object": "a table",
     "str": "a text",
 }
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Site:
+    """Where a value was written: the dotted key, and the folder that relative paths count from."""
+
+    key: str
+    folder: Path
+
+    def __str__(self) -> str:
+        return self.key
+
+    def at(self, name: str) -> Site:
+        """Further in."""
+        return Site(f"{self.key}.{name}" if self.key else name, self.folder)
 
 
 def fields_of(cls: type) -> dict[str, dataclasses.Field[Any]]:
@@ -48,23 +63,23 @@ def check_keys(table: Mapping[str, object], known: typing.Iterable[str], where: 
             raise ConfigError(f"{at}unknown key {key!r}{meant}", hint=f"known are {', '.join(sorted(names))}")
 
 
-def build(cls: type, table: Mapping[str, Any], where: str, folder: Path) -> Any:
-    """An instance of the dataclass `cls`. Relative paths are taken from `folder`; errors name `where` and the key."""
+def build(cls: type, table: Mapping[str, Any], site: Site) -> Any:
+    """An instance of the dataclass `cls`; errors name the key."""
     known = fields_of(cls)
-    check_keys(table, known, where)
+    check_keys(table, known, str(site))
     for name, field in known.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in table:
-            raise ConfigError(f"{where}: the key {name!r} is missing")
+            raise ConfigError(f"{site}: the key {name!r} is missing")
     hints = typing.get_type_hints(cls)
-    values = {name: _convert(value, hints[name], f"{where}.{name}", folder) for name, value in table.items()}
+    values = {name: _convert(value, hints[name], site.at(name)) for name, value in table.items()}
     try:
         return cls(**values)
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error.args[0]}", hint=error.hint) from error
+        raise ConfigError(f"{site}: {error.args[0]}", hint=error.hint) from error
 
 
-def _convert(value: object, hint: object, where: str, folder: Path) -> object:
+def _convert(value: object, hint: object, site: Site) -> object:
     choices = _members(hint)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, hint):
         return value
@@ -72,15 +87,15 @@ def _convert(value: object, hint: object, where: str, folder: Path) -> object:
         value = _typed(value, choices)
     if isinstance(value, str):
         if Path in choices:
-            return folder / value
+            return site.folder / value
         if str in choices:
             return str(value)
     if Path in choices and choices <= {Path, str, types.NoneType}:
-        raise ConfigError(f"{where}: this must be a text, not {_word(value)}")
+        raise ConfigError(f"{site}: this must be a text, not {_word(value)}")
     try:
         return msgspec.convert(value, hint, strict=True)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}{_place(str(error))}: {_reason(str(error), hint)}") from None
+        raise ConfigError(f"{site}{_place(str(error))}: {_reason(str(error), hint)}") from None
 
 
 def _members(hint: object) -> set[object]:

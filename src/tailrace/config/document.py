@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def read(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     for name in sorted(environ):
         if name.startswith(tuple(_PREFIX + top for top in _TOP)):
             _override(document, name, environ[name])
-    filled = _fill(document, "", path.parent, environ)
+    filled = _fill(document, "", _Around(path.parent, environ))
     assert isinstance(filled, dict)
     return filled
 
@@ -74,28 +75,36 @@ def _spelling(table: Mapping[str, Any], part: str) -> str:
     return next((key for key in table if re.sub(r"[^a-z0-9]", "_", key.lower()) == part), part)
 
 
-def _fill(value: object, where: str, folder: Path, environ: Mapping[str, str]) -> object:
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """Where references are looked up."""
+
+    folder: Path
+    environ: Mapping[str, str]
+
+
+def _fill(value: object, where: str, around: _Around) -> object:
     if isinstance(value, dict):
-        return {key: _fill(item, f"{where}.{key}" if where else key, folder, environ) for key, item in value.items()}
+        return {key: _fill(item, f"{where}.{key}" if where else key, around) for key, item in value.items()}
     if isinstance(value, list):
-        return [_fill(item, f"{where}[{index}]", folder, environ) for index, item in enumerate(value)]
+        return [_fill(item, f"{where}[{index}]", around) for index, item in enumerate(value)]
     if isinstance(value, str) and "${" in value:
-        filled = _REFERENCE.sub(lambda match: _resolve(match, where, folder, environ), value)
+        filled = _REFERENCE.sub(lambda match: _resolve(match, where, around), value)
         return EnvText(filled) if isinstance(value, EnvText) or _REFERENCE.fullmatch(value) else filled
     return value
 
 
-def _resolve(match: re.Match[str], where: str, folder: Path, environ: Mapping[str, str]) -> str:
+def _resolve(match: re.Match[str], where: str, around: _Around) -> str:
     if match["plain"]:
         return match[0][1:]
     name = match["name"]
     if not name:
         raise ConfigError(f"{where}: '${{' without a name or its '}}'", hint="a plain '${' is written '$${'")
     if not match["file"]:
-        if name not in environ:
+        if name not in around.environ:
             raise ConfigError(f"{where}: the environment variable {name} is not set", hint=f"export {name}=…")
-        return environ[name]
-    path = folder / name
+        return around.environ[name]
+    path = around.folder / name
     try:
         return path.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:

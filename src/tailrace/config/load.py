@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
-from tailrace.config.build import build, check_keys, fields_of
+from tailrace.config.build import Site, build, check_keys, fields_of
 from tailrace.config.document import EnvText, read
 from tailrace.contract import Checkpoint, DeadLetters, Sink, Source, Transform
 from tailrace.error import ConfigError
@@ -50,7 +50,12 @@ def load(path: Path, names: Sequence[str] = (), environ: Mapping[str, str] = os.
                 raise ConfigError(f"there is no pipeline {name!r}", hint=f"known are {', '.join(tables)}")
         state_dir = path.parent / _text(document.get("state_dir", _STATE_DIR), "state_dir")
         pipelines = {
-            name: _pipeline(name, _table(table, f"pipeline.{name}"), path.parent, state_dir)
+            name: _pipeline(
+                name,
+                _table(table, f"pipeline.{name}"),
+                site=Site(f"pipeline.{name}", path.parent),
+                state_dir=state_dir,
+            )
             for name, table in tables.items()
             if not names or name in names
         }
@@ -64,108 +69,104 @@ def load(path: Path, names: Sequence[str] = (), environ: Mapping[str, str] = os.
 
 def source_from_url(url: str, **options: object) -> Source:
     """The source that `url` names, such as `postgresql://host/db`, with these fields of its class."""
-    return cast(Source, _from_url(Group.SOURCE, url, "source", Path(), options))
+    return cast(Source, _from_url(Group.SOURCE, url, site=Site("source", Path()), options=options))
 
 
 def sink_from_url(url: str, **options: object) -> Sink:
     """The sink that `url` names, such as `duckdb:shop.duckdb`, `file:out.jsonl` or `stdout:`."""
-    return cast(Sink, _from_url(Group.SINK, url, "sink", Path(), options))
+    return cast(Sink, _from_url(Group.SINK, url, site=Site("sink", Path()), options=options))
 
 
-def _pipeline(name: str, table: Mapping[str, Any], folder: Path, state_dir: Path) -> Pipeline:
-    where = f"pipeline.{name}"
-    check_keys(table, ("source", "sink", "transform", "format", "limits", "checkpoint", "dead_letters"), where)
+def _pipeline(name: str, table: Mapping[str, Any], *, site: Site, state_dir: Path) -> Pipeline:
+    check_keys(table, ("source", "sink", "transform", "format", "limits", "checkpoint", "dead_letters"), str(site))
     for key in ("source", "sink"):
         if key not in table:
-            raise ConfigError(f"{where}: there is no {key}", hint=f"add [{where}.{key}]")
+            raise ConfigError(f"{site}: there is no {key}", hint=f"add [{site}.{key}]")
     options: dict[str, object] = {}
     if "format" in table:
-        options["format"] = build(Format, _table(table["format"], f"{where}.format"), f"{where}.format", folder)
-    source = _part(Group.SOURCE, table["source"], f"{where}.source", folder)
-    sink = cast(Sink, _part(Group.SINK, table["sink"], f"{where}.sink", folder, options))
+        options["format"] = build(Format, _table(table["format"], site.at("format")), site.at("format"))
+    source = _part(Group.SOURCE, table["source"], site.at("source"))
+    sink = cast(Sink, _part(Group.SINK, table["sink"], site.at("sink"), options=options))
     if "checkpoint" in table and sink.transactional:
-        raise ConfigError(f"{where}.checkpoint: sink {sink.kind} keeps the position itself", hint="remove this table")
+        raise ConfigError(f"{site}.checkpoint: sink {sink.kind} keeps the position itself", hint="remove this table")
     transforms = table.get("transform", [])
     if not isinstance(transforms, list):
-        raise ConfigError(f"{where}.transform: this must be a list", hint=f"write [[{where}.transform]]")
+        raise ConfigError(f"{site}.transform: this must be a list", hint=f"write [[{site}.transform]]")
     optional = {
-        group: _part(group, table[group], f"{where}.{group}", folder)
+        group: _part(group, table[group], site.at(group))
         for group in (Group.CHECKPOINT, Group.DEAD_LETTERS)
         if group in table
     }
-    limits = build(Limits, _table(table.get("limits", {}), f"{where}.limits"), f"{where}.limits", folder)
     return Pipeline(
         cast(Source, source),
         sink,
         name=name,
         transforms=[
-            cast(Transform, _part(Group.TRANSFORM, item, f"{where}.transform[{index}]", folder))
+            cast(Transform, _part(Group.TRANSFORM, item, site.at(f"transform[{index}]")))
             for index, item in enumerate(transforms)
         ],
         checkpoint=cast("Checkpoint | None", optional.get(Group.CHECKPOINT)),
         dead_letters=cast("DeadLetters | None", optional.get(Group.DEAD_LETTERS)),
-        limits=limits,
+        limits=build(Limits, _table(table.get("limits", {}), site.at("limits")), site.at("limits")),
         state_dir=state_dir,
     )
 
 
-def _part(group: Group, value: object, where: str, folder: Path, options: Mapping[str, object] | None = None) -> object:
+def _part(group: Group, value: object, site: Site, *, options: Mapping[str, object] | None = None) -> object:
     """Build a source, sink, … from its table or its URL; `options` are ready values for its fields."""
     if isinstance(value, str):
-        return _from_url(group, value, where, folder, options or {})
-    table = dict(_table(value, where))
-    kind = table.pop("kind", None)
-    if kind is None:
-        raise ConfigError(f"{where}: there is no kind", hint='for example kind = "postgres" or "duckdb"')
-    return _build(group, _text(kind, f"{where}.kind"), table, where, folder, options or {})
+        return _from_url(group, value, site=site, options=options or {})
+    table = dict(_table(value, site))
+    if "kind" not in table:
+        raise ConfigError(f"{site}: there is no kind", hint='for example kind = "postgres" or "duckdb"')
+    kind = _text(table.pop("kind"), site.at("kind"))
+    return _build(_find(group, kind, site), table, site=site, options=options or {})
 
 
-def _build(
-    group: Group, kind: str, table: Mapping[str, object], where: str, folder: Path, options: Mapping[str, object]
-) -> object:
+def _find(group: Group, kind: str, site: Site) -> type:
     try:
-        cls = find(group, kind)
+        return find(group, kind)
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error.args[0]}", hint=error.hint) from error.__cause__
+        raise ConfigError(f"{site}: {error.args[0]}", hint=error.hint) from error.__cause__
+
+
+def _build(cls: type, table: Mapping[str, object], *, site: Site, options: Mapping[str, object]) -> object:
     known = fields_of(cls)
     for name in options:
         if name not in known:
-            raise ConfigError(f"{where}: {group} {kind} takes no {name}", hint=f"it takes {', '.join(known)}")
-    return build(cls, {**table, **options}, where, folder)
+            raise ConfigError(f"{site}: {cls.__name__} takes no {name}", hint=f"it takes {', '.join(known)}")
+    return build(cls, {**table, **options}, site)
 
 
-def _from_url(group: Group, url: str, where: str, folder: Path, options: Mapping[str, object]) -> object:
+def _from_url(group: Group, url: str, *, site: Site, options: Mapping[str, object]) -> object:
     """`scheme:rest?key=value`: the whole URL goes into the field `url` of a class that has one, else the rest into its
     `path`."""
     scheme, colon, rest = url.partition(":")
-    if group is Group.SOURCE and (not colon or "=" in scheme):
+    if group is Group.SOURCE and "=" in (scheme if colon else url):
         scheme = "postgresql"  # a conninfo string of libpq: host=… dbname=…
     elif not colon or not scheme.isascii() or not scheme.replace("+", "").replace("-", "").isalnum():
-        raise ConfigError(f"{where}: this is not a URL", hint="for example postgresql://host/db or duckdb:shop.duckdb")
-    kind = _SCHEMES.get(scheme, scheme)
-    try:
-        known = fields_of(find(group, kind))
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error.args[0]}", hint=error.hint) from error.__cause__
+        raise ConfigError(f"{site}: this is not a URL", hint="for example postgresql://host/db or duckdb:shop.duckdb")
+    cls = _find(group, _SCHEMES.get(scheme, scheme), site)
+    known = fields_of(cls)
     if "url" in known:
-        return _build(group, kind, {"url": url}, where, folder, options)
+        return _build(cls, {"url": url}, site=site, options=options)
     rest, _, query = rest.partition("?")
     table: dict[str, object] = {key: EnvText(value) for key, value in parse_qsl(query, keep_blank_values=True)}
     path = rest.removeprefix("//") if rest.startswith("///") else rest
     if "path" in known and path:
         table["path"] = path
     elif path:
-        raise ConfigError(f"{where}: {group} {kind} takes nothing behind '{scheme}:'")
-    return _build(group, kind, table, where, folder, options)
+        raise ConfigError(f"{site}: {cls.__name__} takes nothing behind '{scheme}:'")
+    return _build(cls, table, site=site, options=options)
 
 
-def _table(value: object, where: str) -> Mapping[str, Any]:
+def _table(value: object, where: object) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{where}: this must be a table")
     return value
 
 
-def _text(value: object, where: str) -> str:
+def _text(value: object, where: object) -> str:
     if not isinstance(value, str):
         raise ConfigError(f"{where}: this must be a text")
     return str(value)

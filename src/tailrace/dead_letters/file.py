@@ -162,10 +162,10 @@ class _Letters:
                 stuck.add(self._groups(letter), letter.at)
         for first in range(0, len(ids), _REPLAY_CHANGES):
             part = [self._journal.read(each) for each in ids[first : first + _REPLAY_CHANGES]]
-            self._replay_part(part, stuck, write, at)
+            self._replay_part(part, stuck, write=write, at=at)
 
     def _replay_part(
-        self, letters: list[Letter], stuck: _Order, write: Callable[[Batch], None], at: Mapping[str, Position]
+        self, letters: list[Letter], stuck: _Order, *, write: Callable[[Batch], None], at: Mapping[str, Position]
     ) -> None:
         while letters := self._free(letters, stuck):
             end = at.get(letters[0].lineage) or next(iter(at.values()), letters[-1].at)

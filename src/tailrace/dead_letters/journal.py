@@ -46,7 +46,7 @@ def scan(path: Path) -> tuple[dict[str, _Entry], int]:
             if not line.endswith(b"\n"):
                 break
             try:
-                _apply(entries, json.loads(line), end, len(line))
+                _apply(entries, json.loads(line), _Entry(end, len(line)))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise Fatal(
                     f"dead letters {path}, line {number}: not a record of this file ({type(error).__name__})",
@@ -73,10 +73,10 @@ def _read(descriptor: int, entry: _Entry) -> Letter:
     return replace(letter, reason=entry.reason, attempts=entry.attempts or letter.attempts)
 
 
-def _apply(entries: dict[str, _Entry], document: dict[str, object], offset: int, nbytes: int) -> None:
+def _apply(entries: dict[str, _Entry], document: dict[str, object], line: _Entry) -> None:
     if "letter" in document:
         letter = Letter.parse(document["letter"])  # type: ignore[arg-type]
-        entries[letter.id] = _Entry(offset, nbytes)
+        entries[letter.id] = line
     elif "failed" in document:
         entry = entries[str(document["failed"])]
         entry.reason, entry.attempts = str(document["reason"]), int(str(document["attempts"]))

@@ -171,7 +171,7 @@ def test_a_doubled_dollar_is_a_plain_one(tmp_path: Path) -> None:
         ('sink = "duckdb:shop.duckdb"', 'sink = "stdout:x"', "takes nothing behind 'stdout:'"),
         ('sink = "duckdb:shop.duckdb"', 'sink = "duckdb:"', "pipeline.copy.sink: the key 'path' is missing"),
         ('sink = "duckdb:shop.duckdb"', 'sink = "duckdb:x?exsting=append"', "did you mean 'existing'?"),
-        ('sink = "duckdb:shop.duckdb"', 'sink = "duckdb:x"\nformat = {}', "sink duckdb takes no format"),
+        ('sink = "duckdb:shop.duckdb"', 'sink = "duckdb:x"\nformat = {}', "DuckDB takes no format"),
         ('sink = "duckdb:shop.duckdb"', 'sink = "duckdb:x"\ncheckpoint = "file:x"', "keeps the position itself"),
         ("[pipeline.copy]", '[pipeline."a/b"]', "'a/b' cannot be the name of a pipeline"),
         ('[[pipeline.orders.transform]]\nkind = "mask"', '[pipeline.x.y]\nkind = "mask"', "unknown key 'y'"),
