@@ -139,7 +139,7 @@ fn a_message_has_its_own_topic_and_envelope() {
 }
 
 #[test]
-fn what_cannot_be_encoded_is_rejected_by_index_and_column_without_its_value() {
+fn i9_what_cannot_be_encoded_is_rejected_by_index_and_column_without_its_value() {
     let mut builder = builder(Phase::Row);
     builder.table(&table(&[("id", "int4", false), ("n", "numeric(5,2)", false)])).unwrap();
     for number in ["1.00", "NaN", "secret"] {
