@@ -16,7 +16,7 @@ SEAM = VALUES | {"contract", "durable", "format"}
 PRODUCTS = {"source", "sink", "transform", "checkpoint"}
 PLUGINS = PRODUCTS | {"dead_letters"}
 RUNTIME = SEAM | {"pipeline"}
-EVERYTHING = RUNTIME | PLUGINS | {"plugin", "config", "supervisor", "app", "testing", "tail"}
+EVERYTHING = RUNTIME | PLUGINS | {"plugin", "config", "supervisor", "app", "testing", "tailing"}
 
 MAY_IMPORT = {
     "_native": set[str](),
@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "plugin": SEAM | PLUGINS,
     "config": RUNTIME | {"plugin"},
     "app": RUNTIME | {"plugin", "config"},
-    "tail": RUNTIME | {"checkpoint", "plugin", "config"},
+    "tailing": RUNTIME | {"checkpoint", "plugin", "config"},
     "testing": SEAM | {"app"},
     "outbox": set[str](),
     "demo": EVERYTHING,
@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "__init__": EVERYTHING,
     "__main__": {"cli"},
 }
-ASYNC = {"app", "cli", "console", "testing", "tail"}
+ASYNC = {"app", "cli", "console", "testing", "tailing"}
 
 
 def imports() -> Iterator[tuple[str, str, str]]:
