@@ -161,6 +161,15 @@ class Measured(Protocol):
         ...
 
 
+@runtime_checkable
+class Interruptible(Protocol):
+    """A Writer whose `write` may pause between tries can also be told that the pipeline stops."""
+
+    def interrupt(self) -> None:
+        """End every pause: `write` raises `Retryable` instead of waiting. From any thread or signal handler."""
+        ...
+
+
 class Letters(Protocol):
     """Dead letters, opened: changes that the sink refused, in the order of their keys. Used on the writer thread."""
 

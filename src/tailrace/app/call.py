@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 import traceback
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ ResultT = TypeVar("ResultT")
 FIRST_PAUSE_S = 0.1
 JITTER_S = 0.25
 """The pause before the second try, which doubles up to `backoff_s_max`, and what is added to each at random."""
+
+_WAIT_S = 0.5
 
 _log = logging.getLogger("tailrace.app")
 
@@ -71,7 +74,9 @@ class Caller:
 
     def __init__(self, *, backoff_s_max: float, pauses: bool = True) -> None:
         self.loop = Loop()
-        self._stopping = threading.Event()
+        # Not an Event: its lock is not reentrant, so a signal handler that sets it can deadlock with its own thread.
+        self._changed = threading.Condition()
+        self._stopping = False
         self._wait = wait_exponential(FIRST_PAUSE_S, max=backoff_s_max) + wait_random(0, JITTER_S)
         self._pauses = pauses
         self._pools: dict[Handler, ThreadPoolExecutor] = {}
@@ -84,7 +89,9 @@ class Caller:
 
     def interrupt(self) -> None:
         """End every pause now: handlers that wait for a next try raise `Stopped`. Called from any thread."""
-        self._stopping.set()
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Stop the loop and the threads; closing twice is harmless (I12)."""
@@ -149,7 +156,11 @@ class Caller:
         }
 
     def _sleep(self, handler: Handler, pause_s: float) -> None:
-        if self._stopping.wait(pause_s if self._pauses else 0.0):
+        until = time.monotonic() + (pause_s if self._pauses else 0.0)
+        with self._changed:
+            while not self._stopping and (left := until - time.monotonic()) > 0:
+                self._changed.wait(min(left, _WAIT_S))  # a signal handler runs between waits, not in them
+        if self._stopping:
             raise Stopped(handler)
 
 

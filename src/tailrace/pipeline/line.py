@@ -15,7 +15,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from tailrace.contract import Checkpoint, DeadLetters, Letters, Positions, Sink, Source, Stream, Transform, Writer
+from tailrace.contract import (
+    Checkpoint,
+    DeadLetters,
+    Interruptible,
+    Letters,
+    Positions,
+    Sink,
+    Source,
+    Stream,
+    Transform,
+    Writer,
+)
 from tailrace.error import ConfigError, EndOfStream, Fatal, Refused, Reject, Retryable, TailraceError
 from tailrace.model import Batch, Limits, Position, Revoked
 from tailrace.pipeline.failpoint import Place, reach
@@ -119,6 +130,7 @@ class Line:
         self._until_current = until_current
         self.shelf = Shelf(nbytes_max=plan.limits.shelf_bytes_max, take_nbytes_max=plan.limits.batch_bytes_max)
         self._reader: Reader | None = None
+        self._writer: Writer | None = None
         self._letters: Letters | None = None
         # Where the position is kept with the rows there is nothing to gain from saving late.
         self._save_interval_s = 0.0 if plan.sink.transactional else plan.limits.save_interval_s
@@ -133,6 +145,11 @@ class Line:
         """What the stream measures; from any thread."""
         return self._reader.lag_bytes() if self._reader else None
 
+    def interrupt(self) -> None:
+        """A stop was asked for: nobody waits for next tries; from any thread or signal handler."""
+        if isinstance(self._writer, Interruptible):
+            self._writer.interrupt()
+
     def run(self) -> None:
         """Open everything (the writer before the stream, I13), work until the end or a stop, close everything."""
         plan = self._plan
@@ -142,8 +159,10 @@ class Line:
                 kept = self._open_checkpoint(plan.checkpoint)
                 stack.callback(kept.close)
             with named(f"opening sink {plan.sink.kind}"):
-                writer = plan.sink.open(plan.name, plan.limits)
+                writer = self._writer = plan.sink.open(plan.name, plan.limits)
             stack.callback(self._close, writer)
+            if self._stopping:
+                self.interrupt()
             positions = kept or cast(Positions, writer)
             if plan.dead_letters is not None:
                 self._letters = plan.dead_letters.open(plan.name, plan.limits)

@@ -134,6 +134,7 @@ class Pipeline:
         self._stopping.ask(self.limits.stop_timeout_s)
         if (line := self._line) is not None:
             line.shelf.wake()
+            line.interrupt()
 
     def status(self) -> Status:
         """A frozen snapshot of what the pipeline is doing; from any thread."""

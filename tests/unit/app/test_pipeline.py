@@ -1,0 +1,63 @@
+"""An App in a pipeline: it stops while a handler waits for its next try, and parks what it rejects."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import tailrace as tr
+from tailrace.testing.fake import Log, LogSource
+
+
+def test_a_stop_does_not_wait_for_the_tries_of_a_handler(tmp_path: Path) -> None:
+    log, called = Log(), threading.Event()
+    app = tr.App(LogSource(log), name="stubborn", limits=tr.Limits(backoff_s_max=3600.0))
+
+    @app.on("public.orders", retries=100)
+    def fail(change: tr.Change) -> None:
+        called.set()
+        raise ValueError
+
+    log.insert(1)
+    pipeline = app.pipeline(state_dir=tmp_path)
+    runner = threading.Thread(target=pipeline.run)
+    runner.start()
+    assert called.wait(30)
+    pipeline.stop()
+    runner.join(30)
+    assert not runner.is_alive()
+    assert not log.confirmed
+
+
+def test_i14_what_a_handler_rejects_is_parked_and_the_rest_goes_on(tmp_path: Path) -> None:
+    log, seen = Log(), []
+    parked = tr.DeadLetterFile(tmp_path / "dead.jsonl")
+    app = tr.App(LogSource(log), name="picky", dead_letters=parked)
+
+    @app.on("public.orders")
+    def take(change: tr.Change) -> None:
+        if change.after["id"] == 2:
+            raise tr.Reject("not this one")
+        seen.append(change.after["id"])
+
+    for key in (1, 2, 3):
+        log.insert(key)
+    app.pipeline(state_dir=tmp_path).run(until_current=True)
+    assert seen == [1, 3]
+    assert (tmp_path / "dead.jsonl").read_text().count("not this one") == 1
+
+
+def test_a_retryable_fault_of_a_handler_reopens_the_pipeline_and_repeats_nothing(tmp_path: Path) -> None:
+    log, seen, away = Log(), [], [True]
+    app = tr.App(LogSource(log), name="patient")
+
+    @app.on("public.orders", retries=0)
+    def take(change: tr.Change) -> None:
+        if change.after["id"] == 2 and away[0]:
+            away[0] = False
+            raise tr.Retryable("the index is away")
+        seen.append(change.after["id"])
+
+    log.commit(*(("c", {"id": str(key)}) for key in (1, 2, 3)))
+    app.pipeline(state_dir=tmp_path).run(until_current=True)
+    assert seen == [1, 2, 3]
