@@ -1,4 +1,6 @@
 //! Rows whose transaction has not ended yet, in memory and on disk, and those that are ready to be taken.
+//!
+//! It never looks at a message: `row` reads them, `stream` says which transactions end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

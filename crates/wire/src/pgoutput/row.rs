@@ -2,7 +2,8 @@
 
 use super::message::{self, Reader};
 use super::open::{OpenRows, Ready};
-use super::relation::Known;
+use super::relation::{Known, Relations};
+use super::stream::Stream;
 use super::{Decoder, Plain, Step};
 use crate::batch::{
     ABSENT, Cell, Entry, FLAG_TRANSACTIONAL, NO_TABLE, OldImage, Op, SegmentBuilder, SnapshotFlag, Tuple, Txn,
@@ -98,11 +99,28 @@ fn entry(op: Op, table: u16, lsn: u64) -> Entry {
     }
 }
 
-/// Where the rows of the open transaction go.
+/// The open transaction: where its rows go, and which relations they may have.
 struct Target<'a> {
     rows: &'a mut OpenRows,
     ready: &'a mut Ready,
     xid: u32,
+    relations: Scope<'a>,
+}
+
+/// A streamed transaction's own relations come before everyone's.
+struct Scope<'a> {
+    own: Option<&'a mut Relations>,
+    shared: &'a mut Relations,
+    /// Where the message names the relation.
+    at: usize,
+}
+
+impl<'a> Scope<'a> {
+    #[inline]
+    fn find(self, oid: u32) -> Result<&'a mut Known> {
+        let known = self.own.and_then(|own| own.get_mut(oid)).or_else(|| self.shared.get_mut(oid));
+        known.ok_or_else(|| Error::malformed(format!("relation {oid} was not announced"), self.at))
+    }
 }
 
 impl Decoder {
@@ -112,17 +130,17 @@ impl Decoder {
         let xid = self.xid(&mut reader)?;
         let at = reader.place().1;
         let oid = reader.u32()?;
-        let Some((target, known)) = self.target(xid, Some(oid), at)? else { return Ok(Step::Done) };
-        let known = known.ok_or_else(|| unknown_relation(oid, at))?;
+        let Some(Target { rows, ready, xid, relations }) = self.target(xid, at)? else { return Ok(Step::Done) };
+        let known = relations.find(oid)?;
         if known.table.is_none() {
             return Ok(Step::Describe(oid));
         }
         let images = Images::read(kind, &mut reader, known.relation.columns.len());
         let images = images.map_err(|error| name_relation(error, known))?;
-        let table = target.rows.slot(known, target.ready)?;
-        let (old, new) = images.write(&mut target.rows.builder)?;
+        let table = rows.slot(known, ready)?;
+        let (old, new) = images.write(&mut rows.builder)?;
         let row = Entry { old, new, old_image: images.old_image, ..entry(images.op, table, lsn) };
-        target.rows.push(target.xid, row)?;
+        rows.push(xid, row)?;
         self.close_full_segment()?;
         Ok(Step::Done)
     }
@@ -133,15 +151,15 @@ impl Decoder {
         let at = reader.place().1;
         let (flags, oids) = message::truncate(&mut reader)?;
         for oid in &oids {
-            let Some((_, known)) = self.target(xid, Some(*oid), at)? else { return Ok(Step::Done) };
-            if known.ok_or_else(|| unknown_relation(*oid, at))?.table.is_none() {
+            let Some(target) = self.target(xid, at)? else { return Ok(Step::Done) };
+            if target.relations.find(*oid)?.table.is_none() {
                 return Ok(Step::Describe(*oid));
             }
         }
         for oid in oids {
-            let Some((target, Some(known))) = self.target(xid, Some(oid), at)? else { return Ok(Step::Done) };
-            let table = target.rows.slot(known, target.ready)?;
-            target.rows.push(target.xid, Entry { flags, ..entry(Op::Truncate, table, lsn) })?;
+            let Some(Target { rows, ready, xid, relations }) = self.target(xid, at)? else { return Ok(Step::Done) };
+            let table = rows.slot(relations.find(oid)?, ready)?;
+            rows.push(xid, Entry { flags, ..entry(Op::Truncate, table, lsn) })?;
         }
         self.close_full_segment()?;
         Ok(Step::Done)
@@ -158,10 +176,10 @@ impl Decoder {
         let logical = message::logical(reader)?;
         let cells = [Cell::Text(logical.prefix), Cell::Text(logical.content)];
         if logical.transactional {
-            let Some((target, _)) = self.target(xid, None, at)? else { return Ok(()) };
-            let new = target.rows.builder.tuple(cells.into_iter())?;
+            let Some(Target { rows, xid, .. }) = self.target(xid, at)? else { return Ok(()) };
+            let new = rows.builder.tuple(cells.into_iter())?;
             let flags = FLAG_TRANSACTIONAL;
-            target.rows.push(target.xid, Entry { flags, new, ..entry(Op::Message, NO_TABLE, lsn) })?;
+            rows.push(xid, Entry { flags, new, ..entry(Op::Message, NO_TABLE, lsn) })?;
             return self.close_full_segment();
         }
         self.must_be_outside(reader)?;
@@ -177,24 +195,17 @@ impl Decoder {
         Ok(())
     }
 
-    /// Where a row goes, and the relation if one is asked for; None in a transaction that is dropped.
+    /// Where a row goes; None in a transaction that is dropped.
     #[inline]
-    fn target(
-        &mut self,
-        xid: Option<u32>,
-        oid: Option<u32>,
-        at: usize,
-    ) -> Result<Option<(Target<'_>, Option<&mut Known>)>> {
-        let Self { block, plain, rows, relations, ready, .. } = self;
+    fn target(&mut self, xid: Option<u32>, at: usize) -> Result<Option<Target<'_>>> {
+        let Self { block, plain, rows, relations: shared, ready, .. } = self;
         if let (Some(stream), Some(xid)) = (block, xid) {
-            let own = oid.and_then(|oid| stream.relations.get_mut(oid));
-            let known = own.or_else(|| oid.and_then(|oid| relations.get_mut(oid)));
-            return Ok(Some((Target { rows: &mut stream.rows, ready, xid }, known)));
+            let Stream { rows, relations, .. } = &mut **stream;
+            return Ok(Some(Target { rows, ready, xid, relations: Scope { own: Some(relations), shared, at } }));
         }
         match *plain {
             Plain::Open { xid, .. } => {
-                let known = oid.and_then(|oid| relations.get_mut(oid));
-                Ok(Some((Target { rows, ready, xid }, known)))
+                Ok(Some(Target { rows, ready, xid, relations: Scope { own: None, shared, at } }))
             }
             Plain::Skipped => Ok(None),
             Plain::Closed => Err(Error::malformed("no transaction is open", at)),
@@ -214,11 +225,6 @@ impl Decoder {
         }
         self.keep_limit()
     }
-}
-
-#[cold]
-fn unknown_relation(oid: u32, at: usize) -> Error {
-    Error::malformed(format!("relation {oid} was not announced"), at)
 }
 
 #[cold]

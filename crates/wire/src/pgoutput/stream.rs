@@ -118,8 +118,8 @@ impl Decoder {
             let streams = self.streams.values_mut().map(|stream| (&mut stream.rows, true));
             let block = self.block.as_mut().map(|stream| (&mut stream.rows, false));
             let all = streams.chain(block).chain([(&mut self.rows, false)]);
-            let Some((largest, waits)) = all.max_by_key(|(rows, _)| rows.weight()) else { return Ok(()) };
-            if waits {
+            let Some((largest, waiting)) = all.max_by_key(|(rows, _)| rows.weight()) else { return Ok(()) };
+            if waiting {
                 self.streams_weight -= largest.weight();
             }
             largest.seal(&mut self.ready);
