@@ -19,11 +19,12 @@ from tailrace.error import CheckFailed, ConfigError, HistoryLost, Retryable, Tai
 from tailrace.model import Batch, Limits
 from tailrace.source.postgres import pattern, plan, publication, resume, slot, snapshot
 from tailrace.source.postgres.place import Lineage, Place, format_lsn, parse_lsn
+from tailrace.source.postgres.plan import Moved
 from tailrace.source.postgres.publication import Publication
 from tailrace.source.postgres.receiver import Course, Receiver
 from tailrace.source.postgres.resume import Decision, Road, Situation
 from tailrace.source.postgres.session import Connection, connect, fetch
-from tailrace.source.postgres.snapshot import Bounds, Exported, Moved, Snapshot
+from tailrace.source.postgres.snapshot import Bounds, Exported, Snapshot
 from tailrace.source.postgres.stream import Describer, Opened, PostgresStream
 from tailrace.source.postgres.walsender import CreatedSlot, StreamOptions, Walsender
 

@@ -5,11 +5,13 @@ Never reads a row itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from psycopg import sql
+from psycopg import errors, sql
 
+from tailrace.error import Fatal
 from tailrace.model import Table
 from tailrace.source.postgres import catalog, query
 from tailrace.source.postgres.catalog import Attribute, Described
@@ -18,6 +20,10 @@ from tailrace.source.postgres.session import Connection, fetch, run
 
 Files = tuple[tuple[int, int | None], ...]
 _GENERATED = 180000
+
+
+class Moved(Exception):
+    """A table was altered, rewritten, truncated, added or dropped while the slot was made: the attempt is void."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +40,18 @@ def files(connection: Connection, tables: Sequence[Published]) -> Files:
 
 
 def lock(connection: Connection, tables: Sequence[Published]) -> None:
-    """Hold off DDL that would change or empty the tables, until the transaction ends."""
+    """Hold off DDL that would change or empty the tables, until the transaction ends; `Moved` when one is gone."""
     names = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
     statement = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names)
-    run(connection, statement, "lock the tables of the snapshot for reading")
+    with _unmoved():
+        run(connection, statement, "lock the tables of the snapshot for reading")
 
 
 def make(connection: Connection, tables: Sequence[Published]) -> list[TableCopy]:
-    """The copies of `tables`, in order, as the snapshot of this session's transaction shows them."""
+    """The copies of `tables`, in order, as the snapshot of this session's transaction shows them.
+
+    `Moved` when columns were dropped or renamed since: the snapshot shows the catalog as it was, COPY goes by what is.
+    """
     return [_copy(connection, table) for table in tables]
 
 
@@ -57,7 +67,22 @@ def _copy(connection: Connection, table: Published) -> TableCopy:
     identity = catalog.identity_columns(table.replica_identity, indexes, names)
     columns = tuple((a.name, a.type_oid, a.typmod, a.name in identity) for a in sent)
     described = Described(table.oid, table.schema, table.name, table.replica_identity, columns)
-    return TableCopy(catalog.table(connection, described), _statement(table, sent))
+    copy = TableCopy(catalog.table(connection, described), _statement(table, sent))
+    columns_now = sql.SQL(", ").join(sql.Identifier(name) for name in names)
+    with _unmoved():
+        probe = sql.SQL("SELECT {} FROM {} LIMIT 0").format(columns_now, sql.Identifier(table.schema, table.name))
+        run(connection, probe, f"read the columns of {table}")
+    return copy
+
+
+@contextmanager
+def _unmoved() -> Iterator[None]:
+    try:
+        yield
+    except Fatal as error:
+        if isinstance(error.__cause__, errors.UndefinedTable | errors.UndefinedColumn | errors.InvalidSchemaName):
+            raise Moved(error.__cause__.diag.message_primary) from error
+        raise
 
 
 def _is_sent(attribute: Attribute, table: Published, server_version: int) -> bool:

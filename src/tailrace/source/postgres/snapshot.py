@@ -19,14 +19,10 @@ from tailrace.model import Batch
 from tailrace.source.postgres import plan
 from tailrace.source.postgres.copying import Ahead, Copying, TableReader
 from tailrace.source.postgres.place import Lineage, Place
-from tailrace.source.postgres.plan import Files, TableCopy
+from tailrace.source.postgres.plan import Files, Moved, TableCopy
 from tailrace.source.postgres.session import Connection, connect, fetch, run
 
 _log = logging.getLogger("tailrace.source.postgres")
-
-
-class Moved(Exception):
-    """A table was rewritten, truncated, added or dropped while the slot was made: this attempt must be thrown away."""
 
 
 @dataclass(frozen=True, slots=True)
