@@ -42,6 +42,11 @@ impl Batch {
     }
 }
 
+/// The indexes of any collection: a list as well as a set or the keys of a mapping.
+fn collected(indexes: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
+    indexes.try_iter()?.map(|index| index?.extract()).collect()
+}
+
 /// Python's tables of a segment, in the order of its indexes.
 pub fn tables(py: Python<'_>, segment: &Segment) -> PyResult<Vec<Py<Table>>> {
     segment.tables().iter().map(|table| Table::of(py, table)).collect()
@@ -146,12 +151,14 @@ impl Batch {
         folded.map(Self::of).map_err(|error| raise(py, error))
     }
 
-    fn without(&self, py: Python<'_>, indexes: Vec<usize>) -> PyResult<Self> {
+    fn without(&self, py: Python<'_>, indexes: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let indexes = collected(indexes)?;
         let kept = py.detach(|| transform::without(&self.inner, &indexes));
         kept.map(Self::of).map_err(|error| raise(py, error))
     }
 
-    fn only(&self, py: Python<'_>, indexes: Vec<usize>) -> PyResult<Self> {
+    fn only(&self, py: Python<'_>, indexes: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let indexes = collected(indexes)?;
         let kept = py.detach(|| transform::only(&self.inner, &indexes));
         kept.map(Self::of).map_err(|error| raise(py, error))
     }

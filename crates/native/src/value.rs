@@ -289,6 +289,10 @@ fn scalar(object: &Bound<'_, PyAny>) -> PyResult<String> {
     if object.is_instance_of::<PyString>() || object.is_instance_of::<PyInt>() {
         return Ok(object.str()?.to_string());
     }
+    if object.is_instance(makers(object.py())?.decimal.bind(object.py()))? {
+        // The server prints no exponents, and str() of a Decimal does.
+        return object.call_method1("__format__", ("f",))?.extract();
+    }
     match object.call_method1("isoformat", (" ",)) {
         Ok(text) => text.extract(),
         Err(_) => match object.call_method0("isoformat") {

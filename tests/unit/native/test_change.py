@@ -126,6 +126,7 @@ def test_a_change_can_be_replaced_and_put_back_in_place() -> None:
     [
         ("bool", True, "t"),
         ("float8", float("nan"), "NaN"),
+        ("numeric", Decimal("1E+3"), "1000"),
         ("bytea", b"\x00\xff", "\\x00ff"),
         ("timestamptz", datetime(2024, 1, 1, 12, tzinfo=UTC), "2024-01-01 12:00:00+00:00"),
         ("date", date(2024, 1, 1), "2024-01-01"),
