@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tailrace._native import UNCHANGED, Batch, BatchBuilder, Column, Table
 from tailrace.error import Reject
@@ -125,3 +128,41 @@ def test_rows_that_do_not_fit_the_table_are_refused(names: Sequence[str], column
 
 def _text(image: Any, name: str) -> object:
     return image.text(name) if image is not None else None
+
+
+VALUES = {
+    "int8": (st.integers(-(2**63), 2**63 - 1), str),
+    "float8": (st.floats(allow_nan=False), lambda value: str(value).replace("inf", "Infinity")),
+    "numeric(38,10)": (st.decimals(-(10**20), 10**20, places=10), lambda value: f"{value:f}"),
+    "bytea": (st.binary(), lambda value: "\\x" + value.hex()),
+    "date": (st.dates(), str),
+    "time": (st.times(), str),
+    "timestamp": (st.datetimes(), str),
+    "timestamptz": (st.datetimes(timezones=st.just(UTC)), lambda value: str(value).replace("+00:00", "+00")),
+    "text": (st.text(st.characters(exclude_categories=["Cs"])), str),
+    "int4[]": (st.lists(st.none() | st.integers(-(2**31), 2**31 - 1)), lambda value: _literal(value)),
+    "text[]": (st.lists(st.none() | st.text("a,{}\"\\ 'NUL")), lambda value: _literal(value)),
+}
+"""For each type: values as Python has them, and how the server prints one."""
+
+
+def _literal(items: list[Any]) -> str:
+    def quoted(item: object) -> str:
+        text = str(item).replace("\\", "\\\\").replace('"', '\\"')
+        return "NULL" if item is None else f'"{text}"'
+
+    return "{" + ",".join(map(quoted, items)) + "}"
+
+
+@pytest.mark.parametrize("kind", VALUES)
+@given(data=st.data())
+def test_arrow_and_python_agree_on_every_value(kind: str, data: st.DataObject) -> None:
+    values, written = VALUES[kind]
+    expected = data.draw(st.lists(st.none() | values, min_size=1, max_size=5))
+    table = Table("public", "t", [Column("v", kind)])
+    batch = make(*[("c", None, {"v": None if value is None else written(value)}) for value in expected], table=table)
+    rows = pa.table(batch.arrow(table))
+    assert rows["v"].to_pylist() == expected
+    assert [change.after["v"] for change in batch if change.after] == expected
+    back = batch.with_arrow(table, rows)
+    assert [change.after["v"] for change in back if change.after] == expected
