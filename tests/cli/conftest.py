@@ -1,0 +1,91 @@
+"""Runs the command line as its users do: a process of its own, real signals, real pipes, a real server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Cli:
+    """`tailrace …` in `folder`."""
+
+    folder: Path
+    environ: Mapping[str, str]
+
+    def run(self, *arguments: str, answer: str | None = None, **environ: str) -> Ended:
+        ended = subprocess.run(
+            [sys.executable, "-m", "tailrace", *arguments],
+            cwd=self.folder, env={**self.environ, **environ}, input=answer, capture_output=True, text=True,
+            timeout=TIMEOUT_S, check=False,
+        )  # fmt: skip
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tailrace", *arguments],
+            cwd=self.folder, env=dict(self.environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+
+def wait(condition: Callable[[], object], what: str = "") -> None:
+    """Wait until `condition` holds."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain {what}"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Iterator[Cli]:
+    """The command line in a folder of its own; whatever it leaves running is killed."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
+    yield Cli(tmp_path, {**environ, "PYTHONPATH": str(tmp_path)})
+
+
+@pytest.fixture
+def shop(database: str) -> str:
+    """A database with a table of three orders."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create table orders (id int primary key, note text)")
+        connection.execute("insert into orders values (1, 'one'), (2, 'two'), (3, 'three')")
+    return database
+
+
+@pytest.fixture
+def config(cli: Cli, shop: str) -> Path:
+    """A file with one pipeline, `orders`, from the shop into a file."""
+    slot = "cli_" + shop.rsplit("/", 1)[1].split("?")[0]
+    path = cli.folder / "t.toml"
+    path.write_text(
+        f"""
+[pipeline.orders.source]
+kind = "postgres"
+url = "{shop}"
+tables = ["public.orders"]
+slot = "{slot}"
+publication = "{slot}"
+
+[pipeline.orders]
+sink = "file:out.jsonl"
+"""
+    )
+    return path

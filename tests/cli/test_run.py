@@ -1,0 +1,181 @@
+"""`run`, `status`, `check`, `reset`, `drop`: exit codes, signals, and what stands where."""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.cli.conftest import Cli, wait
+
+
+def lines(folder: Path) -> list[dict[str, object]]:
+    path = folder / "out.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def execute(url: str, *statements: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def test_until_current_copies_and_a_second_run_goes_on(cli: Cli, config: Path, shop: str) -> None:
+    first = cli.run("run", "t.toml", "--until-current")
+    assert (first.code, first.out) == (0, ""), first.err
+    assert len(lines(cli.folder)) == 3
+    execute(shop, "insert into orders values (4, 'four')")
+    second = cli.run("run", "t.toml", "orders", "--until-current")
+    assert second.code == 0, second.err
+    assert [line["value"]["after"]["id"] for line in lines(cli.folder)] == [1, 2, 3, 4]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_cleanly_and_status_sees_it_running(
+    cli: Cli, config: Path, shop: str, number: signal.Signals, code: int
+) -> None:
+    process = cli.start("run", "t.toml")
+    wait(lambda: len(lines(cli.folder)) == 3)
+    execute(shop, "insert into orders values (4, 'four')")
+    wait(lambda: len(lines(cli.folder)) == 4)
+    [seen] = json.loads(cli.run("status", "t.toml", "--json").out)
+    assert seen["state"] == "streaming"
+    assert seen["pid"] == process.pid
+    assert seen["changes"] == 4
+    assert seen["positions"]
+    second = cli.run("run", "t.toml", "--until-current", TAILRACE_PIPELINE__ORDERS__LIMITS__BACKOFF_S_MAX="0.1")
+    assert second.code == 75
+    assert f"in use by process {process.pid}" in second.err
+    process.send_signal(number)
+    assert process.wait(30) == code
+    _, err = process.communicate()
+    assert "Traceback" not in err
+    assert all(json.loads(line)["level"] != "error" for line in err.splitlines())
+    [seen] = json.loads(cli.run("status", "t.toml", "--json").out)
+    assert seen["state"] == "stopped"
+    assert "orders" in cli.run("status", "t.toml").out
+
+
+def test_a_second_signal_aborts(cli: Cli, config: Path, shop: str) -> None:
+    config.write_text(config.read_text().replace('"file:out.jsonl"', '"stdout:"'))
+    process = cli.start("run", "t.toml")  # nobody reads its stdout: the sink is stuck once the pipe is full
+    execute(shop, "insert into orders select i, repeat('x', 1000) from generate_series(10, 5000) i")
+    wait(lambda: json.loads(cli.run("status", "t.toml", "--json").out)[0]["shelf_nbytes"] > 0)
+    process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 143
+    process.communicate()
+
+
+def test_one_pipelines_failure_leaves_the_other_running_and_gives_the_exit_code(
+    cli: Cli, config: Path, shop: str
+) -> None:
+    config.write_text(
+        config.read_text()
+        + '\n[pipeline.broken]\nsink = "file:broken.jsonl"\nsource = "'
+        + shop.replace("/test_", "/nowhere_")
+        + '"\n'
+    )
+    process = cli.start("run", "t.toml")
+    wait(lambda: len(lines(cli.folder)) == 3)
+    states = lambda: {each["name"]: each["state"] for each in json.loads(cli.run("status", "t.toml", "--json").out)}  # noqa: E731
+    wait(lambda: states() == {"orders": "streaming", "broken": "stopped"})
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode not in {0, 143}, err
+    assert "Traceback" not in err
+
+
+def test_check_names_what_is_missing_and_changes_nothing(cli: Cli, config: Path, shop: str) -> None:
+    good = cli.run("check", "t.toml")
+    assert good.code == 0, good.out + good.err
+    assert "orders source" in good.out
+    config.write_text(config.read_text().replace('"public.orders"', '"public.missing"'))
+    bad = cli.run("check", "t.toml", "--json")
+    assert bad.code == 3, bad.out + bad.err
+    found = [finding for part in json.loads(bad.out) for finding in part["findings"]]
+    assert any(finding["severity"] == "error" for finding in found)
+    with psycopg.connect(shop) as connection:
+        assert connection.execute("select count(*) from pg_publication").fetchone() == (0,)
+    assert cli.run("check", shop).code in {0, 3}
+
+
+def test_a_server_that_is_gone_is_told_in_and_one_clear_message(cli: Cli, config: Path) -> None:
+    url = "postgresql://127.0.0.1:1/x"
+    ended = cli.run("check", url)
+    assert ended.code == 3, "a check that found an error"
+    assert "127.0.0.1:1" in ended.out
+    ended = cli.run("tail", url)
+    assert ended.code == 75
+    assert ended.err.startswith("tailrace: cannot connect to 127.0.0.1:1/x")
+
+
+def test_a_lost_slot_is_4_and_reset_is_the_way_out(cli: Cli, config: Path, shop: str) -> None:
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    execute(
+        shop, "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database=current_database()"
+    )
+    lost = cli.run("run", "t.toml", "--until-current")
+    assert lost.code == 4, lost.err
+    assert "tailrace reset" in lost.err
+    refused = cli.run("reset", "t.toml", "orders")
+    assert refused.code == 2
+    assert "--yes" in refused.err
+    assert cli.run("reset", "t.toml", "orders", "--yes").code == 0
+    again = cli.run("run", "t.toml", "--until-current")
+    assert again.code == 0, again.err
+    assert len(lines(cli.folder)) == 6
+
+
+def test_drop_removes_slot_publication_and_position(cli: Cli, config: Path, shop: str) -> None:
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    ended = cli.run("drop", "t.toml", "orders", "--yes")
+    assert ended.code == 0, ended.err
+    assert "slot" in ended.out
+    with psycopg.connect(shop) as connection:
+        assert connection.execute("select count(*) from pg_publication").fetchone() == (0,)
+        slots = "select count(*) from pg_replication_slots where database = current_database()"
+        assert connection.execute(slots).fetchone() == (0,)
+    assert cli.run("drop", "t.toml", "orders", "--yes").code == 0, "dropping twice is harmless"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run"], "CONFIG"),
+        (["frobnicate"], 'Unknown command "frobnicate"'),
+        (["run", "nowhere.toml"], "there is no file nowhere.toml"),
+        (["run", "t.toml", "nobody"], "there is no pipeline 'nobody'"),
+        (["tail", "mysql://x/y"], "no source of kind 'mysql'"),
+        (["tail", "postgresql://x/y", "-n", "0"], "above 0"),
+        (["tail", "postgresql://x/y", "--format", "xml"], "xml"),
+        (["dead-letters", "list", "t.toml", "orders"], "has no dead letters"),
+        (["run", "t.toml", "--log-level", "loud"], "loud"),
+    ],
+)
+def test_bad_usage_is_2_and_one_clear_message(cli: Cli, arguments: list[str], message: str) -> None:
+    (cli.folder / "t.toml").write_text('[pipeline.orders]\nsource = "postgresql://x/y"\nsink = "stdout:"\n')
+    ended = cli.run(*arguments)
+    assert ended.code == 2, ended.err
+    assert message in ended.err
+    assert "Traceback" not in ended.err
+    assert len(ended.err.splitlines()) <= 2
+    assert ended.out == ""
+
+
+def test_help_and_version_are_quick_and_complete(cli: Cli) -> None:
+    ended = cli.run("--help")
+    assert ended.code == 0
+    for verb in ("run", "tail", "check", "status", "dead-letters", "reset", "drop", "demo", "version"):
+        assert verb in ended.out
+    assert cli.run("version").out.startswith("tailrace ")
+
+
+def test_i9_debug_shows_the_traceback_and_nothing_else_does(cli: Cli) -> None:
+    (cli.folder / "t.toml").write_text('[pipeline.orders]\nsource = "postgresql://x/y"\nsink = "nosuch:"\n')
+    assert "Traceback" not in cli.run("run", "t.toml").err
+    assert "Traceback" in cli.run("run", "t.toml", "--log-level", "debug").err

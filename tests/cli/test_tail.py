@@ -1,0 +1,80 @@
+"""`tail`: formats, counts, a reader that leaves, and nothing left behind on the server."""
+
+import json
+import subprocess
+import sys
+
+import psycopg
+import pytest
+
+from tests.cli.conftest import Cli, wait
+
+
+def left_behind(url: str) -> tuple[int, int]:
+    with psycopg.connect(url) as connection:
+        slots = connection.execute(
+            "select count(*) from pg_replication_slots where database = current_database()"
+        ).fetchone()
+        publications = connection.execute("select count(*) from pg_publication").fetchone()
+    assert slots is not None
+    assert publications is not None
+    return slots[0], publications[0]
+
+
+@pytest.mark.parametrize("form", ["pretty", "json", "debezium"])
+def test_a_snapshot_is_printed_in_each_format(cli: Cli, shop: str, form: str) -> None:
+    ended = cli.run("tail", shop, "--snapshot", "--until-current", "--format", form, "--table", "public.orders")
+    assert ended.code == 0, ended.err
+    found = ended.out.splitlines()
+    assert len(found) == 3
+    if form == "pretty":
+        assert "= public.orders id=1 note='one'" in found[0]
+    elif form == "json":
+        assert json.loads(found[0])["after"] == {"id": 1, "note": "one"}
+    else:
+        assert json.loads(found[0])["value"]["after"] == {"id": 1, "note": "one"}
+    assert left_behind(shop) == (0, 0)
+
+
+def test_count_ends_it(cli: Cli, shop: str) -> None:
+    ended = cli.run("tail", shop, "--snapshot", "-n", "2", "--format", "json")
+    assert ended.code == 0, ended.err
+    assert len(ended.out.splitlines()) == 2
+
+
+def test_changes_are_printed_as_they_come(cli: Cli, shop: str) -> None:
+    process = cli.start("tail", shop, "-n", "3", "--format", "json")
+    wait(lambda: left_behind(shop)[0] == 1, "for the slot")
+    wait(lambda: _active(shop), "for the stream")
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("update orders set note = 'uno' where id = 1")
+        connection.execute("delete from orders where id = 2")
+        connection.execute("insert into orders values (9, null)")
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert [(line["op"], line["key"]["id"]) for line in map(json.loads, out.splitlines())] == [
+        ("u", 1), ("d", 2), ("c", 9),
+    ]  # fmt: skip
+    wait(lambda: left_behind(shop) == (0, 0), "for the slot to go")
+
+
+def _active(url: str) -> bool:
+    with psycopg.connect(url) as connection:
+        found = connection.execute(
+            "select 1 from pg_stat_replication join pg_replication_slots on active_pid = pid"
+            " where database = current_database() and state = 'streaming'"
+        ).fetchone()
+    return found is not None
+
+
+def test_a_reader_that_leaves_is_a_clean_end(cli: Cli, shop: str) -> None:
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("insert into orders select i, repeat('x', 1000) from generate_series(10, 2000) i")
+    command = f"{sys.executable} -m tailrace tail '{shop}' --snapshot --format json | head -n 1"
+    ended = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        env=dict(cli.environ), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert len(ended.stdout.splitlines()) == 1
+    assert ended.stderr == ""
