@@ -12,6 +12,8 @@ mod number;
 mod plan;
 mod profile;
 mod temporal;
+#[cfg(test)]
+mod tests;
 mod text;
 mod uuid;
 
@@ -20,9 +22,6 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 pub use profile::{DecimalMode, OpSet, Profile};
-
-#[cfg(test)]
-mod tests;
 
 use self::codec::Scratch;
 use self::envelope::Frame;

@@ -69,7 +69,8 @@ fn far_timestamp(text: &[u8], unit: Unit, out: &mut Vec<u8>) -> Written {
     let space = memchr::memchr(b' ', text).ok_or(MALFORMED)?;
     let Some(Extended::Finite(days)) = time::date(&text[..space]) else { return Err(MALFORMED) };
     let millis = i64::from(days) * (DAY_US / 1000) + time::time(&text[space + 1..]).ok_or(MALFORMED)? / 1000;
-    json::integer(if unit == Unit::Millis { millis } else { i64::MAX }, out);
+    let held = if millis < 0 { i64::MIN } else { i64::MAX };
+    json::integer(if unit == Unit::Millis { millis } else { held }, out);
     Ok(())
 }
 
