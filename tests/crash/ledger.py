@@ -1,0 +1,171 @@
+"""Compares what a sink holds with what was committed: nothing lost, doubled, reordered or torn."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+import psycopg
+import zstandard
+
+from tests.crash.load import PARTS, Load
+
+UNSENT = "__debezium_unavailable_value"
+ACCOUNTS = "SELECT id, version, writer, tx, note FROM {}accounts ORDER BY id"
+TALLY = " UNION ALL ".join(f"SELECT {part}, id FROM {{0}}part_{part}" for part in range(PARTS)) + " ORDER BY 1, 2"
+
+
+class Held(Protocol):
+    """What a sink holds, read after each kill."""
+
+    def prefix(self) -> dict[int, int]:
+        """The last transaction of each writer that is there; fails unless all before it are there too, whole, once."""
+        ...
+
+    def compare(self, url: str) -> None:
+        """Fails unless every row is what it is at the source."""
+        ...
+
+
+def complete(entries: Iterable[tuple[int, int, int, int]], logged: Sequence[tuple[int, int]]) -> dict[int, int]:
+    """The last transaction of each writer, of (writer, tx, n, of) and (writer, tx): all from 1 on must be whole."""
+    parts: dict[tuple[int, int], list[int]] = defaultdict(list)
+    sizes = {}
+    for writer, tx, n, of in entries:
+        parts[writer, tx].append(n)
+        sizes[writer, tx] = of
+    for transaction, found in parts.items():
+        assert sorted(found) == list(range(1, sizes[transaction] + 1)), f"transaction {transaction} is torn or doubled"
+    assert len(set(logged)) == len(logged), "a row of the log is doubled"
+    assert set(parts) == set(logged), "two tables show different transactions"
+    last: dict[int, int] = {}
+    for writer, tx in sorted(parts):
+        assert tx == (last[writer] + 1 if writer in last else min(writer, 1)), f"before {writer}, {tx} one is lost"
+        last[writer] = tx
+    return last
+
+
+class Duck:
+    """A DuckDB file, read as it lies there: the victim's own recovery is left to the victim."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def _rows(self, statement: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.path), read_only=True) as connection:
+            return connection.execute(statement).fetchall()
+
+    def prefix(self) -> dict[int, int]:
+        entries: list[Any] = self._rows("SELECT writer, tx, n, of FROM public.entries")
+        logged = self._rows("SELECT writer, tx, _position FROM public.log ORDER BY _position")
+        assert len({position for _, _, position in logged}) == len(logged)
+        order = [(writer, tx) for writer, tx, _ in logged]
+        last = complete(entries, order)
+        for writer in last:
+            streamed = [tx for of, tx in order if of == writer]
+            assert streamed == sorted(streamed) or len(streamed) < 2, "the log is out of order"
+        for writer, tx in self._rows("SELECT DISTINCT writer, tx FROM public.accounts"):
+            assert tx <= last[writer], "an account is ahead of its transaction"
+        return last
+
+    def compare(self, url: str) -> None:
+        with psycopg.connect(url) as source:
+            for query in (ACCOUNTS, TALLY):
+                assert self._rows(query.format("public.")) == source.execute(query.format("").encode()).fetchall()
+
+
+class Lines:
+    """The files of a file sink, as a reader sees them that stops at the sidecar."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def _content(self) -> bytes:
+        sidecar = json.loads(self.path.with_name(self.path.name + ".position").read_bytes())
+        rotated = sorted(self.path.parent.glob(f"{self.path.name.split('.')[0]}.2*{self.path.suffix}"), key=_number)
+        content = b"".join(path.read_bytes() for path in rotated if _number(path) < sidecar["sequence"])
+        if any(_number(path) == sidecar["sequence"] for path in rotated):  # killed while it was rotated
+            content += rotated[-1].read_bytes()
+        else:
+            content += self.path.read_bytes()[: sidecar["final"]]
+        if self.path.suffix == ".zst":
+            return zstandard.ZstdDecompressor().stream_reader(content, read_across_frames=True).read()
+        return content
+
+    def _events(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        content = self._content()
+        assert not content or content.endswith(b"\n"), "the last line is torn"
+        for line in content.splitlines():
+            record = json.loads(line)
+            if record["value"] is not None:
+                yield record["topic"].rpartition(".")[2], record["value"]
+
+    def prefix(self) -> dict[int, int]:
+        return self._replay().complete()
+
+    def compare(self, url: str) -> None:
+        held = self._replay()
+        with psycopg.connect(url) as source:
+            assert sorted(held.accounts.values()) == source.execute(ACCOUNTS.format("").encode()).fetchall()
+            assert sorted(held.parts) == source.execute(TALLY.format("").encode()).fetchall()
+
+    def _replay(self) -> "Replay":
+        replay = Replay()
+        for table, event in self._events():
+            replay.take(table, event)
+        return replay
+
+
+class Replay:
+    """What a consumer of the events has. Each must be one that can come next."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[int, tuple[Any, ...]] = {}
+        self.parts: list[tuple[int, int]] = []
+        self._entries: list[tuple[int, int, int, int]] = []
+        self._logged: list[tuple[int, int]] = []
+        self._last: dict[int, int] = defaultdict(int)
+        self._removed: tuple[Any, ...] = ()
+
+    def complete(self) -> dict[int, int]:
+        return complete(self._entries, self._logged)
+
+    def take(self, table: str, event: dict[str, Any]) -> None:
+        row, op = event["after"], event["op"]
+        if table == "accounts":
+            self._account(op, event["before"], row)
+        elif table == "entries":
+            assert self._last[row["writer"]] <= row["tx"] or op == "r", "a transaction is out of order"
+            self._last[row["writer"]] = row["tx"]
+            self._entries.append((row["writer"], row["tx"], row["n"], row["of"]))
+        elif table == "log":
+            self._logged.append((row["writer"], row["tx"]))
+        elif op == "d":
+            self.parts.remove((int(table.removeprefix("part_")), event["before"]["id"]))
+        else:
+            self.parts.append((int(table.removeprefix("part_")), row["id"]))
+
+    def _account(self, op: str, before: dict[str, Any] | None, row: dict[str, Any]) -> None:
+        if op == "d":
+            assert before is not None
+            self._removed = self.accounts.pop(before["id"])
+            return
+        assert (op == "u") == (row["id"] in self.accounts), "an event is lost, doubled or out of order"
+        was = self.accounts.get(row["id"], self._removed)
+        if op == "u":
+            assert row["version"] == was[1] + 1, "an update is lost, doubled or out of order"
+        text = was[4] if row["note"] == UNSENT else row["note"]
+        self.accounts[row["id"]] = (row["id"], row["version"], row["writer"], row["tx"], text)
+
+
+def _number(path: Path) -> int:
+    return int(path.name.split(".")[2])
+
+
+def settle(held: Held, url: str, loads: Sequence[Load]) -> None:
+    """The writers have stopped and the sink has caught up: all that was acknowledged is there, and nothing else."""
+    last = held.prefix()
+    assert {load.writer: load.committed for load in loads} | {0: 0} == last
+    held.compare(url)

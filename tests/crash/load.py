@@ -1,0 +1,102 @@
+"""Writes to the source while pipelines are killed, and remembers every transaction that was committed."""
+
+import random
+import threading
+from typing import Any
+
+import psycopg
+
+SCHEMA = """
+CREATE TABLE entries (writer int, tx int, n int, of int, PRIMARY KEY (writer, tx, n));
+CREATE TABLE accounts (id int PRIMARY KEY, version int NOT NULL, writer int NOT NULL, tx int NOT NULL, note text);
+ALTER TABLE accounts ALTER note SET STORAGE EXTERNAL;
+CREATE TABLE log (writer int, tx int);
+"""
+PART = "CREATE TABLE part_{0} (id int PRIMARY KEY); INSERT INTO part_{0} SELECT generate_series(1, 500)"
+ACCOUNTS = 200
+PARTS = 12
+"""Tables that only a snapshot reads, so that it has many writes; rows vanish from them between its attempts."""
+PAUSE_S = 0.01
+
+
+def note(version: int) -> str:
+    """Too long for its page, so that an update that leaves it alone does not send it."""
+    return random.Random(version).randbytes(1_200).hex()
+
+
+def fill(url: str, rows: int) -> None:
+    """What is there before the pipelines start: transaction 0 of writer 0."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(SCHEMA)
+        for part in range(PARTS):
+            connection.execute(PART.format(part))
+        connection.execute("INSERT INTO entries SELECT 0, 0, n, %s FROM generate_series(1, %s) n", [rows, rows])
+        connection.execute("INSERT INTO log VALUES (0, 0)")
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO accounts VALUES (%s, 0, 0, 0, %s)", [(key, note(0)) for key in range(ACCOUNTS)]
+            )
+
+
+def shrink(url: str) -> None:
+    """A row of each part vanishes: an attempt that read it must leave no ghost of it (I15)."""
+    with psycopg.connect(url) as connection:
+        for part in range(PARTS):
+            connection.execute(f"DELETE FROM part_{part} WHERE id = (SELECT min(id) FROM part_{part})")
+
+
+class Load(threading.Thread):
+    """One connection that commits transactions, numbered from 1, until told to stop."""
+
+    def __init__(self, url: str, writer: int) -> None:
+        super().__init__(daemon=True)
+        self.url = url
+        self.writer = writer
+        self.committed = 0
+        """The last transaction that the server has acknowledged."""
+        self.sizes: dict[int, int] = {}
+        """How many entries each of them made; those that were rolled back are not in it."""
+        self._stop_asked = threading.Event()
+        self._random = random.Random(writer)
+
+    def run(self) -> None:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            while not self._stop_asked.wait(PAUSE_S):
+                self._transaction(connection, self.committed + 1)
+                self.committed += 1
+
+    def stop(self) -> None:
+        self._stop_asked.set()
+        self.join()
+
+    def _transaction(self, connection: psycopg.Connection[Any], tx: int) -> None:
+        count = self._random.choice([1, 2, 5, 20, 300])
+        with connection.transaction(), connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO entries SELECT %s, %s, n, %s FROM generate_series(1, %s) n",
+                [self.writer, tx, count, count],
+            )
+            cursor.execute("INSERT INTO log VALUES (%s, %s)", [self.writer, tx])
+            # Writers own the accounts of their remainder, so that versions are in commit order.
+            key = self._random.randrange(0, ACCOUNTS, 2) + self.writer % 2
+            changed = "version = version + 1, writer = %(writer)s, tx = %(tx)s"
+            act = self._random.random()
+            if act < 0.1:
+                cursor.execute("DELETE FROM accounts WHERE id = %(id)s", {"id": key})
+                cursor.execute(
+                    "INSERT INTO accounts VALUES (%(id)s, 0, %(writer)s, %(tx)s, %(note)s)",
+                    {"id": key, "writer": self.writer, "tx": tx, "note": note(tx)},
+                )
+            elif act < 0.2:
+                # Another key and back within one transaction.
+                where = {"id": key, "away": key + 10_000, "writer": self.writer, "tx": tx}
+                cursor.execute(f"UPDATE accounts SET id = %(away)s, {changed} WHERE id = %(id)s", where)
+                cursor.execute("UPDATE accounts SET id = %(id)s WHERE id = %(away)s", where)
+            else:
+                cells = {"id": key, "writer": self.writer, "tx": tx, "note": note(tx)}
+                extra = ", note = %(note)s" if act > 0.8 else ""
+                cursor.execute(f"UPDATE accounts SET {changed}{extra} WHERE id = %(id)s", cells)
+            if self._random.random() < 0.05:
+                with connection.transaction(force_rollback=True):
+                    cursor.execute("INSERT INTO entries VALUES (%s, %s, -1, 0)", [self.writer, tx])
+        self.sizes[tx] = count
