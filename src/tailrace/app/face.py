@@ -151,6 +151,11 @@ class App:
         """The pipeline that `run` would run: source → transforms → handlers."""
         source = self._source
         if isinstance(source, str):
+            if not self.tables:
+                raise ConfigError(
+                    f"App {self.name!r} has handlers of messages only, and a publication needs a table",
+                    hint='name one: App(…, tables=["public.orders"])',
+                )
             source = source_from_url(source, tables=self.tables)
         return Pipeline(
             source,
