@@ -37,5 +37,4 @@ class TallyWriter:
         self.file.close()
 
 
-source = tr.source.Postgres(url="postgresql://localhost/shop")
-tr.Pipeline(source, Tally("tally.txt"), name="tally").run(until_current=True)
+tr.Pipeline(tr.source.Postgres("postgresql://localhost/shop"), Tally("tally.txt"), name="tally").run(until_current=True)
