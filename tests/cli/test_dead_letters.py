@@ -1,0 +1,147 @@
+"""`dead-letters`, with a picky sink that somebody else wrote and that its entry point makes known."""
+
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.cli.conftest import Cli, wait
+
+PICKY = '''
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+from tailrace.error import Reject
+
+tailrace_contract = 1
+
+@dataclass(frozen=True)
+class Picky:
+    """Appends ids to a file; refuses notes that hold the word in `<path>.word`."""
+
+    path: Path
+    kind: ClassVar[str] = "picky"
+    transactional: ClassVar[bool] = False
+    table_like: ClassVar[bool] = False
+    truncate: ClassVar[bool] = False
+
+    def check(self):
+        return []
+
+    def open(self, name, limits):
+        return self
+
+    def write(self, batch):
+        word = self.path.with_suffix(".word")
+        word = word.read_text() if word.exists() else None
+        notes = [change.after["note"] or "" for change in batch]
+        reasons = {index: "a word that is not wanted" for index, note in enumerate(notes) if word and word in note}
+        if reasons:
+            raise Reject(reasons)
+        with self.path.open("a") as file:
+            for change in batch:
+                file.write(f"{change.op}{change.after['id']}\\n")
+
+    def close(self):
+        pass
+'''
+
+
+@pytest.fixture
+def picky(cli: Cli, config: Path) -> Path:
+    """The sink's file."""
+    (cli.folder / "picky.py").write_text(PICKY)
+    info = cli.folder / "picky-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: picky\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[tailrace.sinks]\npicky = picky:Picky\n")
+    config.write_text(
+        config.read_text().replace('"file:out.jsonl"', '"picky:ids.txt"\ndead_letters = "file:dead.jsonl"')
+    )
+    (cli.folder / "ids.word").write_text("two")
+    return cli.folder / "ids.txt"
+
+
+def listed(cli: Cli) -> list[dict[str, object]]:
+    ended = cli.run("dead-letters", "list", "t.toml", "orders", "--json")
+    assert ended.code == 0, ended.err
+    rows: list[dict[str, object]] = json.loads(ended.out)
+    return rows
+
+
+def test_parked_listed_shown_replayed_without_a_running_pipeline(cli: Cli, shop: str, picky: Path) -> None:
+    ended = cli.run("run", "t.toml", "--until-current")
+    assert ended.code == 0, ended.err
+    assert "a word that is not wanted" in ended.err
+    assert picky.read_text().split() == ["r1", "r3"]
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("update orders set note = 'fine' where id = 2")
+        connection.execute("update orders set note = 'fine' where id = 1")
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    assert picky.read_text().split() == ["r1", "r3", "u1"], "the update of 2 is parked behind its row"
+    first, second = listed(cli)
+    assert (first["op"], first["reason"], first["attempts"]) == ("r", "a word that is not wanted", 1)
+    assert "two" not in json.dumps([first, second]), "lists show no cells"
+    assert "public.orders" in cli.run("dead-letters", "list", "t.toml", "orders").out
+    shown = json.loads(cli.run("dead-letters", "show", "t.toml", "orders", str(first["id"])).out)
+    assert shown["after"] == {"id": "2", "note": "two"}
+
+    again = cli.run("dead-letters", "replay", "t.toml", "orders")
+    assert again.code == 5
+    assert "replayed 0, still parked 2" in again.out
+    assert listed(cli)[0]["attempts"] == 2
+    (cli.folder / "ids.word").unlink()
+    later = cli.run("dead-letters", "replay", "t.toml", "orders", str(second["id"]))
+    assert later.code == 5, "its row is still parked before it"
+    final = cli.run("dead-letters", "replay", "t.toml", "orders")
+    assert (final.code, final.out) == (0, "replayed 2, still parked 0\n")
+    assert picky.read_text().split() == ["r1", "r3", "u1", "r2", "u2"]
+    assert listed(cli) == []
+
+
+def test_the_running_pipeline_replays_what_it_is_asked_to(cli: Cli, shop: str, picky: Path) -> None:
+    process = cli.start("run", "t.toml")
+    wait(lambda: picky.exists() and picky.read_text().split() == ["r1", "r3"])
+    [seen] = json.loads(cli.run("status", "t.toml", "--json").out)
+    assert seen["dead_letters"] == 1
+    (cli.folder / "ids.word").unlink()
+    ended = cli.run("dead-letters", "replay", "t.toml", "orders")
+    assert (ended.code, ended.out) == (0, "replayed 1, still parked 0\n"), ended.err
+    assert picky.read_text().split() == ["r1", "r3", "r2"]
+    process.terminate()
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+
+
+def test_dropped_after_a_question(cli: Cli, picky: Path) -> None:
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    refused = cli.run("dead-letters", "drop", "t.toml", "orders")
+    assert refused.code == 2
+    assert len(listed(cli)) == 1
+    unknown = cli.run("dead-letters", "drop", "t.toml", "orders", "nosuch", "--yes")
+    assert unknown.code == 2
+    assert "there is no dead letter nosuch" in unknown.err
+    assert cli.run("dead-letters", "drop", "t.toml", "orders", "--yes").code == 0
+    assert listed(cli) == []
+    assert "nothing to drop" in cli.run("dead-letters", "drop", "t.toml", "orders", "--yes").out
+
+
+def test_without_dead_letters_a_refusal_is_5_and_nothing_is_lost(cli: Cli, config: Path, picky: Path) -> None:
+    config.write_text(config.read_text().replace('dead_letters = "file:dead.jsonl"', ""))
+    refused = cli.run("run", "t.toml", "--until-current")
+    assert refused.code == 5
+    assert "sink picky refused 1 change(s), the first of public.orders" in refused.err
+    assert "two" not in refused.err
+    (cli.folder / "ids.word").unlink()
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    assert picky.read_text().split() == ["r1", "r2", "r3"]
+
+
+def test_a_plug_in_for_another_contract_is_refused(cli: Cli, picky: Path) -> None:
+    source = cli.folder / "picky.py"
+    source.write_text(source.read_text().replace("tailrace_contract = 1", "tailrace_contract = 99"))
+    ended = cli.run("run", "t.toml", "--until-current")
+    assert ended.code == 2
+    assert "was written for contract 99, this is 1" in ended.err

@@ -1,0 +1,83 @@
+"""The status and its socket."""
+
+import os
+import threading
+from pathlib import Path
+
+from tailrace.model import Limits
+from tailrace.pipeline import Pipeline, State, Status, ask, socket_path
+from tailrace.pipeline.status import StatusServer
+from tailrace.testing.fake import ListSink, Log, LogSource, Target
+
+
+def sample() -> Status:
+    return Status(name="p", state=State.STREAMING, pid=1, since=1.0, started_at=0.5, positions={"l": "1"}, lag_s=0.25)
+
+
+def test_another_process_reads_the_same_status(tmp_path: Path) -> None:
+    server = StatusServer(tmp_path / "p.sock", sample)
+    try:
+        assert ask(tmp_path / "p.sock") == sample()
+        assert ask(tmp_path / "p.sock") == sample()
+        assert (tmp_path / "p.sock").stat().st_mode & 0o777 == 0o600
+    finally:
+        server.close()
+        server.close()
+    assert ask(tmp_path / "p.sock") is None
+    assert not (tmp_path / "p.sock").exists()
+
+
+def test_a_socket_in_a_deep_folder_works(tmp_path: Path) -> None:
+    folder = tmp_path.joinpath(*["deep" * 10] * 4)
+    folder.mkdir(parents=True)
+    server = StatusServer(folder / "p.sock", sample)
+    assert ask(folder / "p.sock") == sample()
+    server.close()
+
+
+def test_what_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "p.sock").write_text("")
+    server = StatusServer(tmp_path / "p.sock", sample)
+    assert ask(tmp_path / "p.sock") == sample()
+    server.close()
+
+
+def test_nobody_answers_where_nothing_runs(tmp_path: Path) -> None:
+    assert ask(tmp_path / "p.sock") is None
+    assert ask(tmp_path / "nowhere" / "p.sock") is None
+
+
+def test_a_running_pipeline_tells_what_it_does(tmp_path: Path) -> None:
+    log, target = Log(), Target()
+    pipeline = Pipeline(
+        LogSource(log),
+        ListSink(target),
+        name="p",
+        state_dir=tmp_path,
+        limits=Limits(save_interval_s=0, stop_timeout_s=5),
+    )
+    assert pipeline.status().state is State.STOPPED
+    thread = threading.Thread(target=pipeline.run)
+    thread.start()
+    try:
+        last = log.insert(1)
+        target.wait(1)
+        while not log.confirmed:
+            threading.Event().wait(0.01)
+        seen = ask(socket_path(tmp_path, "p"))
+        assert seen is not None
+        assert (seen.state, seen.pid, seen.changes, seen.error) == (State.STREAMING, os.getpid(), 1, None)
+        assert seen.positions == {log.lineage: last.text}
+        assert seen.lag_s == 0.0
+        target.gate.clear()
+        log.insert(2)
+        target.wait_for(lambda: target.offers == 2)
+        while not (pipeline.status().lag_s or 0) > 0:
+            threading.Event().wait(0.01)
+        target.gate.set()
+    finally:
+        target.gate.set()
+        pipeline.stop()
+        thread.join(10)
+    assert pipeline.status().state is State.STOPPED
+    assert not socket_path(tmp_path, "p").exists()

@@ -1,0 +1,101 @@
+"""Transforms as users write them; what Rust does with cells is tested beside the native module."""
+
+import pytest
+
+from tailrace.checkpoint import Memory
+from tailrace.error import ConfigError, Fatal
+from tailrace.model import Batch, Change
+from tailrace.pipeline import Pipeline
+from tailrace.testing.fake import ListSink, Log, LogSource, Target
+from tailrace.transform import MapChanges, Mask, Rename, Select, map_arrow, map_changes
+
+
+def through(*transforms: object) -> list[tuple[str, str, object]]:
+    log, target = Log(), Target()
+    log.commit(("c", {"id": "1", "note": "secret"}), ("u", {"id": "2", "note": "other"}))
+    Pipeline(
+        LogSource(log),
+        ListSink(target),
+        name="p",
+        checkpoint=Memory(),
+        state_dir=None,
+        transforms=transforms,  # type: ignore[arg-type]
+    ).run(until_current=True)
+    return [(record.op, record.table, record.cells and record.cells.get("note")) for record in target.records]
+
+
+def test_they_run_in_the_order_in_which_they_stand() -> None:
+    found = through(
+        Rename({"public.orders": "shop.sales"}), Select(tables=("shop.*",), ops="c"), Mask(("shop.*.note",))
+    )
+    assert found == [("c", "shop.sales", None)]
+
+
+def test_hash_is_keyed_and_the_salt_stays_out_of_the_repr() -> None:
+    [one, _], [two, _] = through(Mask(("*.*.note",), "hash", "a")), through(Mask(("*.*.note",), "hash", "b"))
+    assert one[2] != two[2]
+    assert len(str(one[2])) == 64
+    assert "pepper" not in repr(Mask(("*.*.note",), "hash", "pepper"))
+
+
+def test_map_changes_alters_and_drops() -> None:
+    @map_changes
+    def shout(change: Change) -> Change | None:
+        if change.after is None or change.after["note"] == "other":
+            return None
+        return change.replace(after={"note": change.after["note"].upper()})
+
+    assert through(shout) == [("c", "public.orders", "SECRET")]
+
+
+def test_a_function_that_raises_is_named() -> None:
+    def careless(change: Change) -> Change | None:
+        raise KeyError("secret")
+
+    with pytest.raises(Fatal, match=r"careless raised KeyError") as caught:
+        through(map_changes(careless))
+    assert "secret" not in str(caught.value)
+
+
+def test_map_arrow_works_on_columns() -> None:
+    pa = pytest.importorskip("pyarrow")
+
+    def shout(table: object, stream: object) -> object:
+        found = pa.table(stream)
+        at = found.schema.get_field_index("note")
+        return found.set_column(at, "note", pa.array([text.as_py().upper() for text in found["note"]]))
+
+    assert through(map_arrow(shout)) == [("c", "public.orders", "SECRET"), ("u", "public.orders", "OTHER")]
+
+
+def drop_all(change: Change) -> Change | None:
+    return None
+
+
+def test_a_function_can_be_named_in_toml() -> None:
+    assert through(MapChanges(f"{__name__}:drop_all")) == []
+    for name in ("nowhere:f", f"{__name__}:nothing", f"{__name__}:__doc__", "drop_all"):
+        with pytest.raises(ConfigError, match="function"):
+            MapChanges(name)
+
+
+def test_a_plain_function_is_a_transform() -> None:
+    def only_first(batch: Batch) -> Batch:
+        return batch.only([0])
+
+    assert [found[0] for found in through(only_first)] == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Mask(("a.b.c",), "hash"), "needs a salt"),
+        (lambda: Mask(("a.b.c",), "truncate"), "needs a length"),
+        (lambda: Mask(("a.b.c",), "redact", "salt"), "belongs to 'hash'"),
+        (lambda: Select(ops=""), "not made of the letters"),
+        (lambda: Select(ops="cz"), "not made of the letters"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(make: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make()  # type: ignore[operator]
