@@ -1,7 +1,7 @@
 """Follows the log: drains the walsender, feeds the decoder, answers pings. Never knows where its stream should begin.
 
-While behind it reads lazily (after a large read it lets the socket fill for a millisecond, so that the walsender runs
-without wake-ups); while idle it reacts at once. A status goes out at least each third of wal_sender_timeout,
+In a flood (more than 6 MB/s) it reads lazily: it lets the socket fill for some milliseconds, so that the walsender runs
+without wake-ups. Below that it reacts at once. A status goes out at least each third of wal_sender_timeout,
 whether the pipeline reads (`read`) or is stuck (`tend`).
 """
 
@@ -17,9 +17,9 @@ from tailrace.model import Batch, Limits, Table
 from tailrace.source.postgres.place import Lineage, Place
 from tailrace.source.postgres.walsender import Walsender
 
-_DRAIN_BYTES = 1 << 20
-_BUSY_BYTES = 100 << 10
-_PAUSE_S = 0.001
+_DRAIN_BYTES = 4 << 20
+_FLOOD_BYTES = 64 << 10
+_PAUSE_S = 0.010
 _STATUS_S_MAX = 10.0
 _CONFIRM_S = 1.0
 _PING_S = 10.0
@@ -73,7 +73,9 @@ class Receiver:
         self._confirmed = self._confirmed_sent = self._delivered = course.begin.end
         self._status_at = self._heard_at = self._flowed_at = self._asked_at = now
         self._measured_at = 0.0
-        self._not_before = 0.0
+        self._not_before = self._counted_since = 0.0
+        self._counted = 0
+        self._flooded = False
         self._awaited = False
 
     @property
@@ -93,7 +95,7 @@ class Receiver:
                 if batch is not None or now >= deadline:
                     return batch
                 self._walsender.wait(min(deadline - now, self._next_beat(now)))
-            elif now >= deadline or self._decoder.ready_nbytes >= self._enough(chunk):
+            elif now >= deadline or self._decoder.ready_nbytes >= self._enough():
                 return self._take(now)
 
     def tend(self) -> None:
@@ -117,21 +119,32 @@ class Receiver:
         self._walsender.close()
 
     def _receive(self) -> Chunk:
-        """Everything that waits, decoded; empty when the socket is. Large reads are followed by a pause."""
+        """Everything that waits, decoded; empty when the socket is. In a flood the socket is left alone for a while."""
         pause = self._not_before - time.monotonic()
         if pause > 0:
             time.sleep(pause)
         chunk = self._walsender.drain(_DRAIN_BYTES)
         if len(chunk):
             self._heard_at = time.monotonic()
-            if _BUSY_BYTES <= chunk.nbytes < _DRAIN_BYTES:
-                self._not_before = self._heard_at + _PAUSE_S
+            self._flooded = self._floods(chunk.nbytes, self._heard_at)
             self._decode(chunk)
         return chunk
 
-    def _enough(self, chunk: Chunk) -> int:
-        """While behind, a segment's worth is collected; at the head of the log everything goes on at once."""
-        return min(self._limits.segment_bytes, self._limits.batch_bytes_max) if chunk.nbytes >= _BUSY_BYTES else 1
+    def _floods(self, nbytes: int, now: float) -> bool:
+        """Whether so much comes that it should collect: each read wakes the walsender, which costs as much as a row."""
+        if now - self._counted_since > _PAUSE_S:
+            self._counted, self._counted_since = 0, now
+        self._counted += nbytes
+        if self._counted < _FLOOD_BYTES:
+            return False
+        self._counted, self._counted_since = 0, now
+        if nbytes < _DRAIN_BYTES:
+            self._not_before = now + _PAUSE_S
+        return True
+
+    def _enough(self) -> int:
+        """In a flood a segment's worth is collected; otherwise everything goes on at once."""
+        return min(self._limits.segment_bytes, self._limits.batch_bytes_max) if self._flooded else 1
 
     def _decode(self, chunk: Chunk) -> None:
         try:
