@@ -33,7 +33,7 @@ INSERT INTO orders (customer_id, amount) SELECT 1 + i % 3, i FROM generate_serie
 """
 PROGRAMS = ("tailrace",)
 """Commands of console blocks that are run; others (make, git, pip) set up what the tests have already."""
-TIMEOUT_S = 60.0
+TIMEOUT_S, GRACE_S = 60.0, 3.0
 _BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s#]+)[^)]*\)")
 DOCUMENTS = [path for path in tree.files(".md") if "tests" not in path.parts]
@@ -90,7 +90,9 @@ def _run(command: list[str], database: str, folder: Path) -> None:
     shown = command[-1] if "-c" in command else " ".join(command)
     try:
         _wait(process, database, out)
-        if process.poll() is None:
+        try:
+            process.wait(GRACE_S)  # a command that ends by itself may do so
+        except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)
         code = process.wait(TIMEOUT_S)
     finally:
