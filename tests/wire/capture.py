@@ -11,6 +11,7 @@ import gzip
 import struct
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -35,7 +36,6 @@ ALTER TABLE silent REPLICA IDENTITY NOTHING;
 CREATE TABLE parts (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
 CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (0) TO (10);
 CREATE TABLE parts_high PARTITION OF parts FOR VALUES FROM (10) TO (100);
-ALTER TABLE plain ALTER body SET STORAGE EXTERNAL;
 """
 _LARGE = "(SELECT string_agg(md5(i::text), '') FROM generate_series(1, 100) i)"
 _LARGE_KEY = _LARGE.replace("100", "80")
@@ -44,9 +44,8 @@ _LARGE_KEY = _LARGE.replace("100", "80")
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for version in (15, 18):
-        settings = {"logical_decoding_work_mem": "64kB", "max_prepared_transactions": "0"}
-        with postgres.start(version, settings=settings) as server:
-            messages = capture(server.create_database("shop"), version)
+        with postgres.start(version) as server:
+            messages = capture(server.create_database("shop"))
         data = b"".join(_LENGTH.pack(len(message)) + message for message in messages)
         path = FOLDER / f"postgres{version}.bin"
         path.write_bytes(gzip.compress(data, mtime=0))
@@ -80,22 +79,31 @@ def load(name: str) -> list[bytes]:
     return messages
 
 
-def capture(url: str, version: int) -> list[bytes]:
-    """What the server sends of the workload; the slot is temporary."""
+def capture(url: str) -> list[bytes]:
+    """What the server sends of the workload."""
     with psycopg.connect(url, autocommit=True) as first, psycopg.connect(url, autocommit=True) as second:
-        _execute(first, _TABLES.replace("ALTER TABLE plain ALTER body SET STORAGE EXTERNAL;", ""))
-        _execute(first, "CREATE PUBLICATION everything FOR ALL TABLES WITH (publish_via_partition_root = true)")
-        with closing(psycopg.connect(url, autocommit=True, replication="database")) as walsender:
-            walsender.execute("CREATE_REPLICATION_SLOT capture TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT")
-            workload(first, second)
-            row = first.execute("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn").fetchone()
-            assert row is not None
-            return read(walsender.pgconn, int(row[0]), version)
+        _execute(first, _TABLES)
+        return record(url, lambda: workload(first, second))
 
 
-def read(pgconn: pq.abc.PGconn, until: int, version: int) -> list[bytes]:
+def record(url: str, run: Callable[[], None]) -> list[bytes]:
+    """What the server sends of all that happens in `run`, through a temporary slot; it streams what exceeds 64 kB."""
+    options = "-c logical_decoding_work_mem=64kB"
+    with (
+        psycopg.connect(url, autocommit=True) as admin,
+        closing(psycopg.connect(url, autocommit=True, replication="database", options=options)) as walsender,
+    ):
+        admin.execute("CREATE PUBLICATION everything FOR ALL TABLES WITH (publish_via_partition_root = true)")
+        walsender.execute("CREATE_REPLICATION_SLOT capture TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT")
+        run()
+        row = admin.execute("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn").fetchone()
+        assert row is not None
+        return _read(walsender.pgconn, int(row[0]), walsender.info.server_version)
+
+
+def _read(pgconn: pq.abc.PGconn, until: int, version: int) -> list[bytes]:
     """All messages up to the keepalive that says that the log up to `until` was sent."""
-    protocol = 4 if version >= 16 else 3
+    protocol = 4 if version >= 160_000 else 3
     pgconn.send_query(
         f"START_REPLICATION SLOT capture LOGICAL 0/0 (proto_version '{protocol}', publication_names 'everything',"
         f" messages 'true', streaming '{'parallel' if protocol == 4 else 'on'}')".encode()
