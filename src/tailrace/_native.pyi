@@ -203,7 +203,8 @@ class SnapshotMark:
     @property
     def attempt(self) -> str: ...
     @property
-    def table(self) -> Table: ...
+    def table(self) -> Table | None:
+        """None when a transform left all of it out."""
     @property
     def begin(self) -> bool: ...
     @property
@@ -299,8 +300,10 @@ class Batch:
     def with_changes(self, changes: Sequence[Change]) -> Batch:
         """The same positions with these changes in place of the present ones (what `map_changes` uses)."""
     def with_arrow(self, table: Table, stream: object) -> Batch:
-        """Replace the changes of `table` by these Arrow rows, matched by `_index`; rows that are missing are
-        dropped."""
+        """Replace the changes of `table` by these Arrow rows, matched by `_index`; rows that are missing are dropped.
+
+        They show the old image of a delete and the new one of everything else; old images of updates stay as they are.
+        `Fatal` for columns, types or values that the table does not have."""
     @staticmethod
     def merge(batches: Sequence[Batch]) -> list[Batch]:
         """Join neighbours into as few batches as their snapshot marks allow; order is kept."""
@@ -327,7 +330,9 @@ class Select:
 
 @final
 class Rename:
-    """Gives tables (`schema.table` to `schema.table`) and columns (`schema.table.column` to a name) other names."""
+    """Gives tables (`schema.table` to `schema.table`) and columns (`schema.table.column` to a name) other names.
+
+    `ConfigError` when two tables, or two columns of one, would have one name."""
 
     def __new__(cls, names: Mapping[str, str]) -> Rename: ...
     def __call__(self, batch: Batch, /) -> Batch: ...
@@ -335,7 +340,9 @@ class Rename:
 @final
 class Mask:
     """Masks cells of columns that match the globs, in every image and in the key: `redact` to null (empty text where
-    not nullable), `hash` to HMAC-SHA-256 of the text under `salt` in hex, `truncate` to `length` characters."""
+    not nullable), `hash` to HMAC-SHA-256 of the text under `salt` in hex, `truncate` to `length` characters.
+
+    `ConfigError` when a key column would be redacted or truncated: its rows would fall together."""
 
     def __new__(
         cls,

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pyo3::exceptions::{PyIndexError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use tailrace_wire::batch as wire;
@@ -13,7 +13,7 @@ use tailrace_wire::transform;
 use crate::arrow::{self, ArrowStream};
 use crate::change::{Change, datetime};
 use crate::encode::{DebeziumJson, Encodings};
-use crate::error::raise;
+use crate::error::{raise, told};
 use crate::table::{Position, SnapshotMark, Table};
 
 /// A run of changes in commit order.
@@ -140,7 +140,7 @@ impl Batch {
         let rows = arrow::import(stream)?;
         let batch = py.detach(|| tailrace_wire::arrow::with_arrow(&self.inner, &table.inner, &rows));
         batch.map(Self::of).map_err(|error| match error {
-            Error::Usage(message) => PyValueError::new_err(message),
+            Error::Usage(message) => told(py, "Fatal", message),
             other => raise(py, other),
         })
     }

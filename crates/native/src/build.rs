@@ -178,7 +178,7 @@ impl BatchBuilder {
         parts.push(Part::Memory(Arc::new(self.builder.seal())));
         let snapshot = snapshot.map(|(attempt, table, begin, end)| wire::SnapshotMark {
             attempt: attempt.into(),
-            table: Arc::clone(&table.get().inner),
+            table: Some(Arc::clone(&table.get().inner)),
             begin,
             end,
         });

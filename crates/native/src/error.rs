@@ -22,6 +22,12 @@ pub fn raise(py: Python<'_>, error: Error) -> PyErr {
     }
 }
 
+/// An exception of `tailrace.error`, whose message reaches the user: only for messages of names, which hold no row values.
+pub fn told(py: Python<'_>, class: &str, message: String) -> PyErr {
+    let made = py.import("tailrace.error").and_then(|module| module.getattr(class)?.call1((message,)));
+    made.map_or_else(|error| error, PyErr::from_value)
+}
+
 fn reject(py: Python<'_>, reasons: Vec<(usize, String)>) -> PyResult<PyErr> {
     let class = REJECT.import(py, "tailrace.error", "Reject")?;
     let mapping = PyDict::new(py);

@@ -228,8 +228,8 @@ impl SnapshotMark {
     }
 
     #[getter]
-    fn table(&self, py: Python<'_>) -> PyResult<Py<Table>> {
-        Table::of(py, &self.inner.table)
+    fn table(&self, py: Python<'_>) -> PyResult<Option<Py<Table>>> {
+        self.inner.table.as_ref().map(|table| Table::of(py, table)).transpose()
     }
 
     #[getter]
@@ -244,6 +244,7 @@ impl SnapshotMark {
 
     fn __repr__(&self) -> String {
         let tailrace_wire::batch::SnapshotMark { attempt, table, begin, end } = &self.inner;
+        let table = table.as_ref().map_or("None".into(), ToString::to_string);
         format!("SnapshotMark(attempt={attempt:?}, table={table}, begin={begin}, end={end})")
     }
 }

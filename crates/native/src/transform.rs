@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use tailrace_wire::error::{Error, Result};
 use tailrace_wire::transform as wire;
 
 use crate::batch::Batch;
-use crate::error::raise;
+use crate::error::{raise, told};
 
 /// A plan that does not make sense is the user's mistake.
 fn made<T>(py: Python<'_>, result: Result<T>) -> PyResult<T> {
@@ -19,9 +19,10 @@ fn made<T>(py: Python<'_>, result: Result<T>) -> PyResult<T> {
     })
 }
 
+/// So is one that does not fit the tables which come.
 fn applied(py: Python<'_>, result: Result<tailrace_wire::batch::Batch>) -> PyResult<Batch> {
     result.map(Batch::of).map_err(|error| match error {
-        Error::Usage(message) => PyRuntimeError::new_err(message),
+        Error::Usage(message) => told(py, "ConfigError", message),
         other => raise(py, other),
     })
 }

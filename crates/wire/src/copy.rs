@@ -171,7 +171,7 @@ impl Rows {
         let ordinal = self.next_ordinal().saturating_sub(1);
         let position = Position { lsn, phase: Phase::Snapshot, ordinal, timeline, end: lsn };
         let ends = vec![End { lineage: Arc::clone(&self.lineage), text: position.to_string() }];
-        let mark = SnapshotMark { attempt: Arc::clone(attempt), table: Arc::clone(table), begin, end };
+        let mark = SnapshotMark { attempt: Arc::clone(attempt), table: Some(Arc::clone(table)), begin, end };
         Batch::new(std::mem::take(&mut self.parts), ends, Some(mark))
     }
 

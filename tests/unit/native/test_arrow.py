@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tailrace._native import UNCHANGED, Batch, BatchBuilder, Column, Table
-from tailrace.error import Reject
+from tailrace.error import Fatal, Reject
 
 ORDERS = Table(
     "public",
@@ -122,7 +122,7 @@ def test_rows_of_other_tables_stay() -> None:
     ids=["type", "column", "index missing", "index unknown"],
 )
 def test_rows_that_do_not_fit_the_table_are_refused(names: Sequence[str], columns: Sequence[pa.Array]) -> None:
-    with pytest.raises(ValueError, match=r"orders|_index"):
+    with pytest.raises(Fatal, match=r"orders|_index"):
         make(("c", None, row(1))).with_arrow(ORDERS, pa.table(columns, names=list(names)))
 
 

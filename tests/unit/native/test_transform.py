@@ -7,7 +7,8 @@ import hmac
 
 import pytest
 
-from tailrace._native import Batch, Mask, Rename, Select
+from tailrace._native import Batch, BatchBuilder, Mask, Rename, Select
+from tailrace.error import ConfigError
 from tests.unit.native.test_arrow import ORDERS, make, row
 
 BATCH = make(
@@ -63,12 +64,12 @@ def test_redacted_and_truncated_text() -> None:
 def test_masks_that_would_leak_or_merge_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="salt"):
         Mask(["*"], "hash")
-    with pytest.raises(RuntimeError, match=r"public\.orders\.id"):
+    with pytest.raises(ConfigError, match=r"public\.orders\.id"):
         Mask(["*"], "redact")(BATCH)
 
 
 def test_rename_refuses_names_that_collide() -> None:
-    with pytest.raises(RuntimeError, match="two columns"):
+    with pytest.raises(ConfigError, match="two columns"):
         Rename({"public.orders.note": "amount"})(BATCH)
 
 
@@ -76,3 +77,14 @@ def test_only_and_without_are_each_others_rest() -> None:
     assert (ops(BATCH.only([3, 0])), ops(BATCH.without({0, 3}))) == ("ct", "ud")
     assert BATCH.only([1])[0].position == BATCH[1].position
     assert BATCH.tables == (ORDERS,)
+
+
+def test_a_snapshot_of_a_table_that_is_left_out_is_still_a_snapshot() -> None:
+    builder = BatchBuilder("postgres/1/shop/slot")
+    builder.begin(xid=0, lsn=0x100, committed_at_us=0)
+    builder.add("r", ORDERS, after=row(1))
+    builder.commit()
+    batch = builder.take(snapshot=("attempt", ORDERS, True, False))
+    mark = Select(exclude_tables=["public.orders"])(batch).snapshot
+    assert mark is not None
+    assert (mark.table, mark.begin) == (None, True)

@@ -97,12 +97,18 @@ pub struct End {
 pub struct SnapshotMark {
     /// Names the attempt; another attempt has another name.
     pub attempt: Arc<str>,
-    /// The table that is being read.
-    pub table: Arc<Table>,
+    /// The table that is being read; None when a transform left all of it out.
+    pub table: Option<Arc<Table>>,
     /// The first batch of this table.
     pub begin: bool,
     /// The last batch of this table.
     pub end: bool,
+}
+
+impl SnapshotMark {
+    fn version(&self) -> Option<u64> {
+        self.table.as_ref().map(|table| table.version)
+    }
 }
 
 /// A run of changes in commit order; it ends where a transaction ends. Without changes it is progress.
@@ -213,7 +219,7 @@ impl Batch {
     fn joins(&self, next: &Self) -> bool {
         match (&self.snapshot, &next.snapshot) {
             (None, None) => true,
-            (Some(a), Some(b)) => a.attempt == b.attempt && Arc::ptr_eq(&a.table, &b.table) && !a.end && !b.begin,
+            (Some(a), Some(b)) => a.attempt == b.attempt && a.version() == b.version() && !a.end && !b.begin,
             _ => false,
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustc_hash::FxHashMap;
 
 use super::mask::Masked;
-use crate::batch::{ABSENT, Batch, Derive, DerivedSegment, Op, Part, Segment, SegmentBuilder, SnapshotMark, Tuple};
+use crate::batch::{ABSENT, Batch, Derive, DerivedSegment, Op, Part, Segment, SegmentBuilder, Tuple};
 use crate::error::{Error, Result};
 use crate::table::Table;
 
@@ -64,7 +64,7 @@ fn plan<T: Transform>(transform: &T, table: &Arc<Table>) -> Result<Option<Arc<Pl
 
 const OPS: [Op; 6] = [Op::Create, Op::Update, Op::Delete, Op::Read, Op::Truncate, Op::Message];
 
-/// Transform a batch. A snapshot mark follows its table, and goes when the table is dropped.
+/// Transform a batch. A snapshot mark follows its table, and has none when that is dropped.
 pub(super) fn apply<T: Transform>(transform: &Arc<T>, batch: &Batch) -> Result<Batch> {
     let all = OPS.into_iter().all(|op| transform.keeps(op));
     let mut parts = Vec::with_capacity(batch.parts().len());
@@ -82,12 +82,12 @@ pub(super) fn apply<T: Transform>(transform: &Arc<T>, batch: &Batch) -> Result<B
             parts.push(Part::Derived(Arc::new(DerivedSegment::new(&source.make()?, Arc::new(source)))));
         }
     }
-    let mark = match batch.snapshot() {
-        Some(mark) => {
-            plan(&**transform, &mark.table)?.map(|plan| SnapshotMark { table: Arc::clone(&plan.table), ..mark.clone() })
-        }
-        None => None,
-    };
+    let mut mark = batch.snapshot().cloned();
+    if let Some(mark) = &mut mark
+        && let Some(table) = &mark.table
+    {
+        mark.table = plan(&**transform, table)?.map(|plan| Arc::clone(&plan.table));
+    }
     Ok(Batch::new(parts, batch.ends().to_vec(), mark))
 }
 

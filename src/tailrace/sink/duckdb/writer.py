@@ -92,7 +92,7 @@ class DuckDBWriter:
 
     def _load(self, batch: Batch, mark: SnapshotMark) -> None:
         """Snapshot rows: nothing of theirs is in the target, which was cleared when the attempt began."""
-        for table in batch.tables or (mark.table,):
+        for table in batch.tables or ((mark.table,) if mark.table else ()):
             target = self._targets.prepare(table, attempt=mark.attempt)
             into = target.record.stage if target.record.staged else target.record.target
             if batch:
