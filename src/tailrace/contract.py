@@ -170,6 +170,15 @@ class Interruptible(Protocol):
         ...
 
 
+@runtime_checkable
+class Retaining(Protocol):
+    """A Source may also say what its server keeps for the pipeline; asked by `tailrace status`, running or not."""
+
+    def retained_bytes(self, name: str) -> int | None:
+        """Bytes of log that the server cannot forget because of pipeline `name`; None when it keeps none for it."""
+        ...
+
+
 class Letters(Protocol):
     """Dead letters, opened: changes that the sink refused, in the order of their keys. Used on the writer thread."""
 

@@ -53,8 +53,10 @@ def test_a_signal_stops_cleanly_and_status_sees_it_running(
     _, err = process.communicate()
     assert "Traceback" not in err
     assert all(json.loads(line)["level"] != "error" for line in err.splitlines())
-    [seen] = json.loads(cli.run("status", "t.toml", "--json").out)
-    assert seen["state"] == "stopped"
+    [left] = json.loads(cli.run("status", "t.toml", "--json").out)
+    assert (left["state"], left["changes"]) == ("stopped", 4)
+    assert left["positions"].keys() == seen["positions"].keys()
+    assert left["retained_bytes"] > 0
     assert "orders" in cli.run("status", "t.toml").out
 
 
@@ -83,7 +85,7 @@ def test_one_pipelines_failure_leaves_the_other_running_and_gives_the_exit_code(
     process = cli.start("run", "t.toml")
     wait(lambda: len(lines(cli.folder)) == 3)
     states = lambda: {each["name"]: each["state"] for each in json.loads(cli.run("status", "t.toml", "--json").out)}  # noqa: E731
-    wait(lambda: states() == {"orders": "streaming", "broken": "stopped"})
+    wait(lambda: states() == {"orders": "streaming", "broken": "failed"})
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
     assert process.returncode not in {0, 143}, err

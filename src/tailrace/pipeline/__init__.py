@@ -1,8 +1,8 @@
 """The straight pipe from a source to a sink: two threads, one shelf. Never names a concrete source or sink."""
 
 from tailrace.pipeline.admin import alone, forget, replay_alone
-from tailrace.pipeline.pipeline import Pipeline, lock_path, position_path, socket_path
-from tailrace.pipeline.status import State, Status, ask
+from tailrace.pipeline.pipeline import Pipeline, lock_path, position_path, socket_path, status_path
+from tailrace.pipeline.status import State, Status, ask, read_status
 
 __all__ = [
     "Pipeline",
@@ -13,6 +13,8 @@ __all__ = [
     "forget",
     "lock_path",
     "position_path",
+    "read_status",
     "replay_alone",
     "socket_path",
+    "status_path",
 ]

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from tailrace.checkpoint.file import File
 from tailrace.contract import Checkpoint, DeadLetters, Sink, Source, Transform
-from tailrace.durable import Lock, make_folder
+from tailrace.durable import Lock, make_folder, storage
 from tailrace.error import ConfigError, Fatal, Retryable
 from tailrace.model import Limits
 from tailrace.pipeline.line import Line, Plan, Stopping
-from tailrace.pipeline.status import Gauge, State, Status, StatusServer
+from tailrace.pipeline.status import Gauge, State, Status, StatusServer, write_status
 
-__all__ = ["Pipeline", "lock_path", "position_path", "socket_path"]
+__all__ = ["Pipeline", "lock_path", "position_path", "socket_path", "status_path"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _BACKOFF_S = 0.2
@@ -36,6 +36,11 @@ def lock_path(state_dir: Path, name: str) -> Path:
 def socket_path(state_dir: Path, name: str) -> Path:
     """Where a running pipeline `name` answers `tailrace status`."""
     return state_dir / f"{name}.sock"
+
+
+def status_path(state_dir: Path, name: str) -> Path:
+    """The last status of pipeline `name`, written when it ended."""
+    return state_dir / f"{name}.status"
 
 
 def position_path(state_dir: Path, name: str) -> Path:
@@ -93,6 +98,7 @@ class Pipeline:
     _gauge: Gauge = field(init=False, repr=False)
     _line: Line | None = field(default=None, init=False, repr=False)
     _running: bool = field(default=False, init=False, repr=False)
+    _locked: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -123,6 +129,7 @@ class Pipeline:
             self._gauge.state = State.FAILED
             raise
         finally:
+            self._leave_status()
             self._running = False
             self._stopping.clear()
 
@@ -192,12 +199,24 @@ class Pipeline:
             return
         make_folder(self.state_dir)
         held.enter_context(Lock(lock_path(self.state_dir, self.name), f"pipeline {self.name}"))
+        with storage("remove", self.state_dir):
+            status_path(self.state_dir, self.name).unlink(missing_ok=True)
+        self._locked = True
         try:
             server = StatusServer(socket_path(self.state_dir, self.name), self.status)
         except OSError as error:
             log.warning("%s: `tailrace status` will not reach this process: %s", self.name, error.strerror)
         else:
             held.callback(server.close)
+
+    def _leave_status(self) -> None:
+        """For `tailrace status` once nobody answers any more; a kill leaves none, which is the truth."""
+        if self._locked and self.state_dir is not None:
+            self._locked = False
+            try:
+                write_status(status_path(self.state_dir, self.name), self.status())
+            except OSError as error:
+                log.info("%s: the last status was not kept: %s", self.name, error.strerror)
 
     def _pause(self, error: Retryable, backoff: _Backoff) -> None:
         if self._stopping:

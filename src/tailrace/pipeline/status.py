@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["Gauge", "State", "Status", "StatusServer", "ask"]
+__all__ = ["Gauge", "State", "Status", "StatusServer", "ask", "read_status", "write_status"]
 
 _ASK_S = 5.0
 _RATE_WINDOW_S = 10.0
@@ -179,6 +179,26 @@ class StatusServer:
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes `accept`
         self._socket.close()
         self._path.unlink(missing_ok=True)
+
+
+def write_status(path: Path, status: Status) -> None:
+    """Keep the last status of a pipeline that ends; only for people, so not fsynced."""
+    import msgspec
+
+    fresh = path.with_name(path.name + ".new")
+    with open(fresh, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(msgspec.json.encode(status))
+    fresh.replace(path)
+
+
+def read_status(path: Path) -> Status | None:
+    """What `write_status` kept; None when nothing is there that can be read."""
+    import msgspec
+
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Status)
+    except (OSError, msgspec.DecodeError):
+        return None
 
 
 def ask(path: Path) -> Status | None:

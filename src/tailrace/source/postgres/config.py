@@ -85,6 +85,12 @@ class Postgres:
                 removed.append(f"publication {names.publication}")
         return removed
 
+    def retained_bytes(self, name: str) -> int | None:
+        """See `Retaining.retained_bytes`: the WAL that the slot holds back."""
+        with session.connect(self.url) as connection:
+            found = slot.load(connection, Names.of(self, name).slot)
+        return found.retained if found is not None else None
+
     def wanted(self, pipeline: str, name: str) -> Wanted:
         """The publication that this source asks for under `name`; a tail is given one, or makes one of its own."""
         return Wanted(
