@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def wait(condition: Callable[[], object], what: str = "") -> None:
     deadline = time.monotonic() + TIMEOUT_S
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain {what}"
-        time.sleep(0.02)
+        threading.Event().wait(0.02)
 
 
 @pytest.fixture
