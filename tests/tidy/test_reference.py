@@ -1,0 +1,33 @@
+"""The reference of the configuration names every key that there is, and no other."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+from tailrace import checkpoint, dead_letters, sink, source, transform
+from tailrace.format import Format
+from tailrace.model import Limits
+from tests.tidy import tree
+
+REFERENCE = (tree.ROOT / "docs" / "reference" / "configuration.md").read_text()
+NAMED = set(re.findall(r"`([a-z_]+)`", REFERENCE))
+CONFIGURED = [
+    source.Postgres, sink.DuckDB, sink.File, sink.Stdout, Format, Limits, checkpoint.File, checkpoint.SQLite,
+    dead_letters.File, transform.Select, transform.Mask, transform.Rename, transform.MapChanges, transform.MapArrow,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CONFIGURED, ids=lambda kind: kind.__qualname__)
+def test_every_key_is_in_the_reference(kind: type) -> None:
+    keys = {field.name for field in dataclasses.fields(kind) if field.init and not field.name.startswith("_")}
+    assert not keys - NAMED
+
+
+def test_the_reference_names_no_key_that_is_not_there() -> None:
+    keys = {field.name for kind in CONFIGURED for field in dataclasses.fields(kind)}
+    listed = set(re.findall(r"^\| `([a-z_]+)` \|", REFERENCE, re.MULTILINE))
+    kinds = {str(kind.kind) for kind in CONFIGURED if hasattr(kind, "kind")}
+    assert not listed - keys - kinds
