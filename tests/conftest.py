@@ -6,6 +6,7 @@ A server that this machine cannot run skips its tests with a reason; under `CI=t
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -16,6 +17,9 @@ import pytest
 
 from servers import debezium, postgres
 from servers.artifact import Unavailable
+
+# A shell that starts the tests in the background leaves SIGINT ignored, and what the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _NO_SERVER = "no real server: "
 T = TypeVar("T")
