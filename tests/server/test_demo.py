@@ -47,13 +47,15 @@ def test_both_targets_are_identical_after_two_kills(folder: Path) -> None:
 def test_an_interrupt_leaves_neither_processes_nor_files(folder: Path) -> None:
     demo = _start(folder, 60)
     assert demo.stdout is not None
+    heard = []
     for line in demo.stdout:
+        heard.append(line)
         if "streaming" in line:
             break
     family = psutil.Process(demo.pid).children(recursive=True)
     demo.send_signal(signal.SIGINT)
     said, _ = demo.communicate(timeout=TIMEOUT_S)
-    assert demo.returncode == 130, said
+    assert demo.returncode == 130, "".join(heard) + said
     assert "Traceback" not in said
     assert not psutil.wait_procs(family, timeout=10)[1]
     assert not list(folder.iterdir())
