@@ -6,7 +6,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.cli.conftest import Cli, wait
+from tests.cli.conftest import Cli
+from tests.waiting import until
 
 PICKY = '''
 import os
@@ -103,7 +104,7 @@ def test_parked_listed_shown_replayed_without_a_running_pipeline(cli: Cli, shop:
 
 def test_the_running_pipeline_replays_what_it_is_asked_to(cli: Cli, shop: str, picky: Path) -> None:
     process = cli.start("run", "t.toml")
-    wait(lambda: picky.exists() and picky.read_text().split() == ["r1", "r3"])
+    until(lambda: picky.exists() and picky.read_text().split() == ["r1", "r3"])
     [seen] = json.loads(cli.run("status", "t.toml", "--json").out)
     assert seen["dead_letters"] == 1
     (cli.folder / "ids.word").unlink()

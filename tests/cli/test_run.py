@@ -8,7 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.cli.conftest import Cli, wait
+from tests.cli.conftest import Cli
+from tests.waiting import until
 
 
 def lines(folder: Path) -> list[dict[str, object]]:
@@ -37,9 +38,9 @@ def test_a_signal_stops_cleanly_and_status_sees_it_running(
     cli: Cli, config: Path, shop: str, number: signal.Signals, code: int
 ) -> None:
     process = cli.start("run", "t.toml")
-    wait(lambda: len(lines(cli.folder)) == 3)
+    until(lambda: len(lines(cli.folder)) == 3)
     execute(shop, "insert into orders values (4, 'four')")
-    wait(lambda: len(lines(cli.folder)) == 4)
+    until(lambda: len(lines(cli.folder)) == 4)
     [seen] = json.loads(cli.run("status", "t.toml", "--json").out)
     assert seen["state"] == "streaming"
     assert seen["pid"] == process.pid
@@ -64,7 +65,7 @@ def test_a_second_signal_aborts(cli: Cli, config: Path, shop: str) -> None:
     config.write_text(config.read_text().replace('"file:out.jsonl"', '"stdout:"'))
     process = cli.start("run", "t.toml")  # nobody reads its stdout: the sink is stuck once the pipe is full
     execute(shop, "insert into orders select i, repeat('x', 1000) from generate_series(10, 5000) i")
-    wait(lambda: json.loads(cli.run("status", "t.toml", "--json").out)[0]["shelf_nbytes"] > 0)
+    until(lambda: json.loads(cli.run("status", "t.toml", "--json").out)[0]["shelf_nbytes"] > 0)
     process.send_signal(signal.SIGTERM)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(1)
@@ -83,9 +84,9 @@ def test_one_pipelines_failure_leaves_the_other_running_and_gives_the_exit_code(
         + '"\n'
     )
     process = cli.start("run", "t.toml")
-    wait(lambda: len(lines(cli.folder)) == 3)
+    until(lambda: len(lines(cli.folder)) == 3)
     states = lambda: {each["name"]: each["state"] for each in json.loads(cli.run("status", "t.toml", "--json").out)}  # noqa: E731
-    wait(lambda: states() == {"orders": "streaming", "broken": "failed"})
+    until(lambda: states() == {"orders": "streaming", "broken": "failed"})
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
     assert process.returncode not in {0, 143}, err

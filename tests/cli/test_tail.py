@@ -7,7 +7,8 @@ import sys
 import psycopg
 import pytest
 
-from tests.cli.conftest import Cli, wait
+from tests.cli.conftest import Cli
+from tests.waiting import until
 
 
 def left_behind(url: str) -> tuple[int, int]:
@@ -44,8 +45,8 @@ def test_count_ends_it(cli: Cli, shop: str) -> None:
 
 def test_changes_are_printed_as_they_come(cli: Cli, shop: str) -> None:
     process = cli.start("tail", shop, "-n", "3", "--format", "json")
-    wait(lambda: left_behind(shop)[0] == 1, "for the slot")
-    wait(lambda: _active(shop), "for the stream")
+    until(lambda: left_behind(shop)[0] == 1, "for the slot")
+    until(lambda: _active(shop), "for the stream")
     with psycopg.connect(shop, autocommit=True) as connection:
         connection.execute("update orders set note = 'uno' where id = 1")
         connection.execute("delete from orders where id = 2")
@@ -55,7 +56,7 @@ def test_changes_are_printed_as_they_come(cli: Cli, shop: str) -> None:
     assert [(line["op"], line["key"]["id"]) for line in map(json.loads, out.splitlines())] == [
         ("u", 1), ("d", 2), ("c", 9),
     ]  # fmt: skip
-    wait(lambda: left_behind(shop) == (0, 0), "for the slot to go")
+    until(lambda: left_behind(shop) == (0, 0), "for the slot to go")
 
 
 def _active(url: str) -> bool:

@@ -1,7 +1,5 @@
 """Many pipelines: one's failure leaves the others alone, and the worst exit code is told."""
 
-import threading
-
 import pytest
 
 from tailrace.checkpoint import Memory
@@ -10,6 +8,7 @@ from tailrace.model import Limits
 from tailrace.pipeline import Pipeline, State
 from tailrace.supervisor import Supervisor, exit_code_of, worst
 from tailrace.testing.fake import ListSink, Log, LogSource, Target
+from tests.waiting import until
 
 
 def make(name: str, log: Log, target: Target) -> Pipeline:
@@ -29,8 +28,7 @@ def test_a_failure_stops_one_pipeline_and_not_the_others() -> None:
     bad.fail(HistoryLost("gone"))
     supervisor = Supervisor([make("bad", bad, bad_target), make("good", good, good_target)])
     supervisor.start()
-    while "bad" not in supervisor.outcomes:
-        threading.Event().wait(0.01)
+    until(lambda: "bad" in supervisor.outcomes)
     good.insert(1)
     good_target.wait(1)
     supervisor.stop()

@@ -1,6 +1,8 @@
 """Dead letters: parked durably before the rest is written, order per key kept, replay inside the pipeline."""
 
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -321,3 +323,33 @@ def test_what_is_no_request_is_set_aside(tmp_path: Path) -> None:
     asked.path.write_text("nonsense")
     assert pending(tmp_path / "dead.jsonl") == []
     assert asked.path.with_suffix(".bad").exists()
+
+
+def test_a_full_disk_parks_nothing_by_halves(tmp_path: Path) -> None:
+    program = f"""
+import resource
+from pathlib import Path
+from tailrace.dead_letters import File
+from tailrace.error import Retryable
+from tailrace.model import Limits
+from tailrace.testing.fake import Log
+log = Log()
+log.commit(*[("c", {{"id": str(key), "note": "x" * 300}}) for key in range(50)])
+batch = log.next(0, None, 0)
+letters = File(Path({str(tmp_path / "dead.jsonl")!r})).open("p", Limits())
+letters.park(batch, {{0: "no"}})
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
+try:
+    letters.park(batch, dict.fromkeys(range(50), "no"))
+except Retryable as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, before)
+assert letters.count() == 1
+letters.park(batch, dict.fromkeys(range(50), "no"))
+letters.close()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert "free some space" in ended.stdout
+    assert len(scan(tmp_path / "dead.jsonl")[0]) == 50

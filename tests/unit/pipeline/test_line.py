@@ -1,6 +1,8 @@
 """The seven rooms: what is saved, confirmed, retried, refused; each invariant under its number."""
 
+import errno
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from tailrace.error import ConfigError, Fatal, Fenced, HistoryLost, Refused, Rej
 from tailrace.model import Batch, Limits, Position, Revoked
 from tailrace.pipeline import Pipeline, State
 from tailrace.testing.fake import AtomicSink, ListSink, Log, LogSource, Target
+from tests.waiting import until
 
 QUICK = Limits(save_interval_s=0.02, backoff_s_max=0.05, stop_timeout_s=5)
 
@@ -160,8 +163,7 @@ def test_i8_a_stuck_sink_stops_the_reading_and_i11_the_stream_is_tended() -> Non
         log.insert(key)
     with running(pipeline):
         target.wait_for(lambda: target.offers > 0)
-        while "tend" not in log.events:
-            threading.Event().wait(0.01)
+        until(lambda: "tend" in log.events)
         assert pipeline.status().shelf_nbytes < 7_000
         assert target.records == []
         target.gate.set()
@@ -224,12 +226,10 @@ def test_i16_of_two_runners_the_older_stops_at_its_next_write() -> None:
         target.wait(1)
         new = Pipeline(LogSource(log), AtomicSink(target), name="p", state_dir=None, limits=QUICK)
         with running(new):
-            while target.epochs[log.lineage] < 2:
-                threading.Event().wait(0.01)
+            until(lambda: target.epochs[log.lineage] == 2)
             log.insert(2)
             target.wait(2)
-            while not raised:
-                threading.Event().wait(0.01)
+            until(lambda: raised)
             log.insert(3)
             target.wait(3)
     assert isinstance(raised[0], Fenced)
@@ -334,8 +334,7 @@ def test_what_is_revoked_is_finished_saved_and_released() -> None:
     last = log.insert(1)
     log.fail(Revoked((log.lineage,)))
     with running(make(log, target)):
-        while not log.released:
-            threading.Event().wait(0.01)
+        until(lambda: log.released)
         assert log.confirmed[-1] == last
     assert log.released == [log.lineage]
 
@@ -348,8 +347,7 @@ def test_stop_finishes_what_is_held() -> None:
         log.insert(key)
     with running(pipeline) as raised:
         target.wait_for(lambda: target.offers > 0)
-        while pipeline.status().shelf_nbytes == 0:
-            threading.Event().wait(0.01)
+        until(lambda: pipeline.status().shelf_nbytes > 0)
         held = pipeline.status().shelf_nbytes
         pipeline.stop()
         target.gate.set()
@@ -414,3 +412,67 @@ def test_a_sink_without_a_place_for_the_position_is_an_error_that_says_so() -> N
 def test_a_name_that_is_no_file_name_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="cannot be the name"):
         Pipeline(LogSource(), ListSink(), name=name)
+
+
+def test_a_stop_does_not_wait_for_a_server_that_does_not_answer() -> None:
+    opening, answer = threading.Event(), threading.Event()
+
+    class Silent(Log):
+        def note(self, event: str) -> None:
+            opening.set()
+            answer.wait(60)
+
+    pipeline = make(Silent(), Target(), limits=Limits(stop_timeout_s=60))
+    with running(pipeline) as raised:
+        assert opening.wait(10)
+        begun = time.monotonic()
+        pipeline.stop()
+        until(lambda: pipeline.status().state is State.STOPPED)
+    assert time.monotonic() - begun < 10
+    assert raised == []
+    answer.set()
+
+
+def test_a_stop_ends_the_pause_before_a_retry() -> None:
+    log = Log()
+    for _ in range(20):
+        log.fail(Retryable("no server"))
+    pipeline = make(log, Target(), limits=Limits(backoff_s_max=3600, stop_timeout_s=5))
+    with running(pipeline) as raised:
+        until(lambda: pipeline.status().restarts >= 3)
+        assert pipeline.status().error == "no server"
+    assert raised == []
+
+
+def test_a_sink_without_space_is_tried_again_and_loses_nothing() -> None:
+    log, target = Log(), Target()
+    log.insert(1)
+    target.fail(OSError(errno.ENOSPC, "No space left on device"))
+    pipeline = make(log, target)
+    pipeline.run(until_current=True)
+    assert target.keys == ["1"]
+    assert pipeline.status().restarts == 1
+
+
+def test_i9_an_exception_of_a_sink_is_told_by_its_type_alone() -> None:
+    log, target = Log(), Target()
+    log.insert(1)
+    target.fail(ValueError("secret 4711"))
+    with pytest.raises(Fatal, match="sink list raised ValueError") as caught:
+        make(log, target).run()
+    assert "4711" not in str(caught.value)
+
+
+def test_group_commit_what_waits_is_written_at_once() -> None:
+    log, target = Log(), Target()
+    target.gate.clear()
+    pipeline = make(log, target)
+    with running(pipeline):
+        log.insert(0)
+        target.wait_for(lambda: target.offers == 1)
+        for key in range(1, 50):
+            log.insert(key)
+        until(lambda: pipeline.status().shelf_nbytes >= 49 * 1024)
+        target.gate.set()
+        target.wait(50)
+    assert target.writes[:2] == [1, 49]

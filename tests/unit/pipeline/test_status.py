@@ -8,6 +8,7 @@ from tailrace.model import Limits
 from tailrace.pipeline import Pipeline, State, Status, ask, socket_path
 from tailrace.pipeline.status import StatusServer
 from tailrace.testing.fake import ListSink, Log, LogSource, Target
+from tests.waiting import until
 
 
 def sample() -> Status:
@@ -62,8 +63,7 @@ def test_a_running_pipeline_tells_what_it_does(tmp_path: Path) -> None:
     try:
         last = log.insert(1)
         target.wait(1)
-        while not log.confirmed:
-            threading.Event().wait(0.01)
+        until(lambda: log.confirmed)
         seen = ask(socket_path(tmp_path, "p"))
         assert seen is not None
         assert (seen.state, seen.pid, seen.changes, seen.error) == (State.STREAMING, os.getpid(), 1, None)
@@ -72,8 +72,7 @@ def test_a_running_pipeline_tells_what_it_does(tmp_path: Path) -> None:
         target.gate.clear()
         log.insert(2)
         target.wait_for(lambda: target.offers == 2)
-        while not (pipeline.status().lag_s or 0) > 0:
-            threading.Event().wait(0.01)
+        until(lambda: (pipeline.status().lag_s or 0) > 0)
         target.gate.set()
     finally:
         target.gate.set()

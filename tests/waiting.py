@@ -1,0 +1,17 @@
+"""Waiting for a condition, with an end: a test that waits in vain must fail and say for what."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+TIMEOUT_S = 60.0
+
+
+def until(condition: Callable[[], object], what: str = "") -> None:
+    """Ask every few milliseconds until `condition` holds; AssertionError after a minute."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain {what}"
+        threading.Event().wait(0.01)
