@@ -45,7 +45,7 @@ class DuckDB:
     schema: Mapping[str, str] | None = None
     existing: Existing = Existing.REFUSE
     memory_limit: str = "256MB"
-    threads: int = 2
+    threads: int = 1
 
     kind: ClassVar[str] = "duckdb"
     transactional: ClassVar[bool] = True
