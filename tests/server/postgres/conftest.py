@@ -34,7 +34,7 @@ def sql() -> Iterator[Sql]:
     connections: dict[str, psycopg.Connection[Any]] = {}
 
     def run(url: str, *statements: str) -> list[tuple[Any, ...]]:
-        if url not in connections or connections[url].closed:
+        if url not in connections or not _lives(connections[url]):
             connections[url] = psycopg.connect(url, autocommit=True)
         connection = connections[url]
         with connection.transaction():
@@ -45,3 +45,10 @@ def sql() -> Iterator[Sql]:
     yield run
     for connection in connections.values():
         connection.close()
+
+
+def _lives(connection: psycopg.Connection[Any]) -> bool:
+    with suppress(psycopg.OperationalError):
+        connection.execute("SELECT 1")
+        return True
+    return False

@@ -15,7 +15,7 @@ from tailrace.model import Limits
 from tailrace.source import Postgres
 from tailrace.source.postgres import snapshot
 from tailrace.source.postgres.place import Place, parse_lsn
-from tests.server.postgres.reading import Make, Reading, Sql
+from tests.server.postgres.reading import PATIENCE_S, Make, Reading, Sql, eventually
 
 Start = Callable[..., postgres.Server]
 
@@ -67,6 +67,7 @@ def test_i6_a_new_timeline_is_followed_when_it_left_ours_after_the_saved_positio
         settings.write("restore_command = 'false'\n")
     (server.data / "recovery.signal").touch(mode=0o666)
     server.start()
+    eventually(lambda: sql(server.url, "SELECT pg_is_in_recovery()") == [(False,)])
     server.execute("INSERT INTO orders VALUES (2)")
     it.open().count(2)
     assert it.saved is not None and (Place.of(there).timeline, Place.of(it.saved).timeline) == (1, 2)
@@ -159,8 +160,24 @@ def test_i11_a_stuck_sink_does_not_cost_the_connection(sql: Sql, reading: Make, 
     it.count(50000)
 
 
-def test_the_server_stops_fast_while_the_sink_is_stuck(sql: Sql, reading: Make, start_postgres: Start) -> None:
-    server = start_postgres(18, settings={"wal_sender_timeout": "2s"})
+def test_an_idle_stream_does_not_hold_up_the_servers_shutdown(sql: Sql, reading: Make, start_postgres: Start) -> None:
+    server = start_postgres(18)
+    sql(server.url, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
+    it = reading(server.url, snapshot="never")
+    it.limits = Limits(progress_interval_s=600)
+    it.open().first()
+    sql(server.url, "CREATE TABLE other (id int)")
+    stopper = threading.Thread(target=server.stop)
+    stopper.start()
+    with pytest.raises(Retryable):
+        reads_until_it_breaks(it)
+    it.close()
+    stopper.join(PATIENCE_S)
+    assert not stopper.is_alive()  # it did not wait for wal_sender_timeout, nor for the next progress
+
+
+def test_a_stuck_sink_does_not_hold_up_the_servers_shutdown(sql: Sql, reading: Make, start_postgres: Start) -> None:
+    server = start_postgres(18)
     sql(server.url, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
     it = reading(server.url, snapshot="never").open().first()
     sql(server.url, "INSERT INTO orders SELECT i, repeat('x', 1000) FROM generate_series(1, 50000) AS i")
@@ -170,8 +187,9 @@ def test_the_server_stops_fast_while_the_sink_is_stuck(sql: Sql, reading: Make, 
         while stopper.is_alive():
             it.stream.tend()
             stopper.join(0.1)
-        reads_until_it_breaks(it)
-    stopper.join()
+    it.close()
+    stopper.join(PATIENCE_S)
+    assert not stopper.is_alive()
 
 
 def test_an_idle_slot_advances_though_nothing_of_ours_changes(shop: str, sql: Sql, reading: Make) -> None:

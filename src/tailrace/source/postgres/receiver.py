@@ -25,6 +25,7 @@ _CONFIRM_S = 1.0
 _PING_S = 10.0
 _SILENCE_S = 60.0
 _HURRY_S = 0.05
+_REPLY_S = 0.05
 _MEASURE_S = 2.0
 
 
@@ -76,7 +77,7 @@ class Receiver:
         self._not_before = self._counted_since = 0.0
         self._counted = 0
         self._flooded = False
-        self._awaited = False
+        self._owed = self._awaited = False
 
     @property
     def finished(self) -> bool:
@@ -96,7 +97,7 @@ class Receiver:
                     return batch
                 self._walsender.wait(min(deadline - now, self._next_beat(now)))
             elif now >= deadline or self._decoder.ready_nbytes >= self._enough():
-                return self._take(now)
+                return self._take(now) or self._progress(now)
 
     def tend(self) -> None:
         """Keep the server content without reading."""
@@ -177,12 +178,10 @@ class Receiver:
             return None
         bounded = until is not None and self._delivered < until <= idle
         # A server that asks may be shutting down: it waits until all that it has sent is confirmed.
-        interval = (
-            min(_CONFIRM_S, self._limits.progress_interval_s) if self._awaited else self._limits.progress_interval_s
-        )
-        if not bounded and now - self._flowed_at < interval:
+        due = now - self._flowed_at >= self._limits.progress_interval_s
+        if not (bounded or due or self._awaited):
             return None
-        self._delivered, self._flowed_at, self._awaited = idle, now, False
+        self._delivered, self._flowed_at = idle, now
         return Batch.progress(Place.progress(idle, self._course.timeline).position(str(self._course.lineage)))
 
     def _beat(self, now: float) -> None:
@@ -194,25 +193,28 @@ class Receiver:
         # Without an answer nobody knows how far an idle log has grown, nor whether the server lives.
         quiet = now - max(self._flowed_at, self._asked_at) > min(_PING_S, self._limits.progress_interval_s)
         ask = quiet or (bounded and now - self._asked_at > _HURRY_S)
-        news = self._confirmed > self._confirmed_sent and now - self._status_at > _CONFIRM_S
-        due = now - self._status_at > self._status_s
-        requested = self._decoder.reply_requested
-        self._awaited = self._awaited or requested
-        if requested or ask or news or due:
+        if self._decoder.reply_requested:
+            self._owed = self._awaited = True
+        since = now - self._status_at
+        news = self._confirmed > self._confirmed_sent and since > (_REPLY_S if self._awaited else _CONFIRM_S)
+        # A server that shuts down asks again with every answer, so answers have a pace.
+        if ask or news or since > self._status_s or (self._owed and since > _REPLY_S):
             self._send(now, reply=ask)
         if now - self._measured_at > _MEASURE_S:
+            # Fails when the server shuts down: then a stuck sink must not hold up the server.
             self._wal_end_seen, self._measured_at = self._wal_end(), now
         self._received_seen = self._decoder.received_lsn  # other threads must not ask a decoder that may be at work
 
     def _send(self, now: float, *, reply: bool) -> None:
-        confirmed = self._confirmed
-        self._walsender.send_status(received=self._decoder.received_lsn, confirmed=confirmed, reply=reply)
-        self._confirmed_sent, self._status_at = confirmed, now
+        confirmed, received = self._confirmed, self._decoder.received_lsn
+        self._walsender.send_status(received=received, confirmed=confirmed, reply=reply)
+        self._confirmed_sent, self._status_at, self._owed = confirmed, now, False
+        self._awaited = self._awaited and confirmed < received
         if reply:
             self._asked_at = now
 
     def _next_beat(self, now: float) -> float:
-        due = min(self._status_s, _CONFIRM_S) if self._confirmed > self._confirmed_sent else self._status_s
-        wait = max(self._status_at + due - now, 0.001)
+        due = _CONFIRM_S if self._confirmed > self._confirmed_sent else self._status_s
+        due = _REPLY_S if self._owed or self._awaited else min(due, self._status_s)
         most = _HURRY_S if self._course.until is not None else min(_PING_S, self._limits.progress_interval_s)
-        return min(wait, most)
+        return min(max(self._status_at + due - now, 0.001), most)
