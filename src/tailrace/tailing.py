@@ -40,7 +40,8 @@ def tail(
 
     `source` is a URL (then the slot is temporary, and so is the publication unless one is named) or a Source. `tables`
     are globs of `schema.table`. With `until_current` the iteration ends with what was committed at its start. Errors of
-    the source are raised by the loop. `with tr.tail(...) as changes` closes at once; else it closes when it is dropped.
+    the source are raised by `with` or the loop. `with tr.tail(...) as changes` closes at once; else it closes when it is
+    dropped.
     """
     opened: Source
     if isinstance(source, str):
@@ -170,9 +171,11 @@ class _Hand:
             self._moved.wait_for(lambda: self._batch is not None or self._ended, _WAIT_S)
 
     def wait_open(self) -> bool:
-        """Until the source is open or has failed, but not for long; True when it came to that."""
+        """Until the source is open, but not for long; True when it came to that. Raises what it failed with."""
         with self._moved:
             self._moved.wait_for(lambda: self._open or self._ended, _WAIT_S)
+            if not self._open and self._error is not None:
+                raise self._error
             return self._open or self._ended
 
     def opened(self) -> None:

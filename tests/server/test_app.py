@@ -1,0 +1,121 @@
+"""Handlers on a real server: typed values, messages, TRUNCATE, large values, and where a restart goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+import tailrace as tr
+
+
+@dataclasses.dataclass
+class Event:
+    id: UUID
+    amount: Decimal
+    at: datetime
+    tags: list[str]
+    body: dict[str, Any]
+    raw: bytes
+
+
+@pytest.fixture
+def connection(any_database: str) -> Any:
+    with psycopg.connect(any_database, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE events (id uuid PRIMARY KEY, amount numeric(9,2), at timestamptz, tags text[], body jsonb,"
+            " raw bytea)"
+        )
+        yield connection
+
+
+INSERT = """INSERT INTO events VALUES ('6f1c1f0e-0000-4000-8000-00000000000{}', 1.50, '2026-01-02 03:04:05.678+00',
+            '{{a,NULL}}', '{{"a": [1]}}', '\\x00ff')"""
+
+
+def test_typed_rows_have_python_values_from_snapshot_and_stream(
+    connection: psycopg.Connection, any_database: str, tmp_path: Path
+) -> None:
+    seen: list[tuple[str, Event]] = []
+    app = tr.App(any_database, name="typed")
+
+    @app.on("public.events")
+    def note(change: tr.Change[Event]) -> None:
+        assert change.after is not None
+        seen.append((change.op, change.after))
+
+    connection.execute(INSERT.format(1).encode())
+    app.pipeline(state_dir=tmp_path).run(until_current=True)
+    connection.execute(INSERT.format(2).encode())
+    app.pipeline(state_dir=tmp_path).run(until_current=True)
+    wanted = [
+        Event(
+            UUID(f"6f1c1f0e-0000-4000-8000-00000000000{number}"),
+            Decimal("1.50"),
+            datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC),
+            ["a", None],  # type: ignore[list-item]
+            {"a": [1]},
+            b"\x00\xff",
+        )
+        for number in (1, 2)
+    ]
+    assert seen == [("r", wanted[0]), ("c", wanted[1])]
+
+
+def test_messages_and_truncate_come_in_their_place(
+    connection: psycopg.Connection, any_database: str, tmp_path: Path
+) -> None:
+    seen: list[str] = []
+    app = tr.App(any_database, name="places")
+
+    @app.on("public.events", op="ct")
+    async def note(change: tr.Change) -> None:
+        seen.append(change.op)
+
+    @app.on_message("mail")
+    def send(change: tr.Change) -> None:
+        assert change.message is not None
+        seen.append(change.message.content.decode())
+
+    app.pipeline(state_dir=tmp_path).run(until_current=True)
+    with connection.transaction():
+        connection.execute(INSERT.format(1).encode())
+        connection.execute("SELECT pg_logical_emit_message(true, 'mail', 'one')")
+        connection.execute("SELECT pg_logical_emit_message(true, 'other', 'no')")
+        connection.execute("TRUNCATE events")
+        connection.execute("SELECT pg_logical_emit_message(true, 'mail', 'two')")
+    app.pipeline(state_dir=tmp_path).run(until_current=True)
+    assert seen == ["c", "one", "t", "two"]
+
+
+def test_a_large_value_that_an_update_left_alone_is_taken_from_the_old_row(
+    connection: psycopg.Connection, any_database: str, tmp_path: Path
+) -> None:
+    connection.execute("CREATE TABLE papers (id int PRIMARY KEY, title text, body text)")
+    connection.execute("ALTER TABLE papers REPLICA IDENTITY FULL")
+    connection.execute("ALTER TABLE papers ALTER body SET STORAGE EXTERNAL")
+    seen: list[Any] = []
+    app = tr.App(any_database, name="papers")
+
+    @app.on("public.papers", op="u")
+    def note(change: tr.Change[dict[str, Any]]) -> None:
+        seen.append(change.after)
+
+    app.pipeline(state_dir=tmp_path).run(until_current=True)
+    connection.execute("INSERT INTO papers VALUES (1, 'draft', repeat('x', 9000))")
+    connection.execute("UPDATE papers SET title = 'final'")
+    app.pipeline(state_dir=tmp_path).run(until_current=True)
+    assert seen == [{"id": 1, "title": "final", "body": "x" * 9000}]
+
+
+def test_an_app_of_messages_alone_says_that_it_needs_a_table(any_database: str) -> None:
+    app = tr.App(any_database, name="messages")
+    app.on_message("*")(print)
+    with pytest.raises(tr.ConfigError, match="a publication needs a table"):
+        app.pipeline()
