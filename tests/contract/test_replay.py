@@ -48,7 +48,8 @@ def test_i14_a_replay_arrives_once_and_the_next_run_goes_on_where_it_was(
     target = tmp_path / "target"
     sink = Picky(File(target) if kind == "file" else DuckDB(target))
     log, dead = Log("test/log/db/slot"), DeadLetters(tmp_path / "dead.jsonl")
-    log.commit(("c", {"id": "1", "note": "bad"}), ("c", {"id": "2", "note": "fine"}), ("u", {"id": "1", "note": "x"}))
+    log.commit(("r", {"id": "1", "note": "bad"}))
+    log.commit(("c", {"id": "2", "note": "fine"}), ("u", {"id": "1", "note": "x"}))
     pipeline = Pipeline(LogSource(log), sink, name="p", state_dir=None, dead_letters=dead)  # type: ignore[arg-type]
     pipeline.run(until_current=True)
     sink.word = None

@@ -107,9 +107,18 @@ def _pipeline(name: str, table: Mapping[str, Any], *, site: Site, state_dir: Pat
         ],
         checkpoint=cast("Checkpoint | None", optional.get(Group.CHECKPOINT)),
         dead_letters=cast("DeadLetters | None", optional.get(Group.DEAD_LETTERS)),
-        limits=build(Limits, _table(table.get("limits", {}), site.at("limits")), site.at("limits")),
+        limits=_limits(table.get("limits", {}), site.at("limits")),
         state_dir=state_dir,
     )
+
+
+def _limits(value: object, site: Site) -> Limits:
+    limits = cast(Limits, build(Limits, _table(value, site), site))
+    for name in fields_of(Limits):
+        number = getattr(limits, name)
+        if isinstance(number, int | float) and not (number > 0 or (number == 0 and name.endswith("_s"))):
+            raise ConfigError(f"{site.at(name)}: this must be above 0")
+    return limits
 
 
 def _part(group: Group, value: object, site: Site, *, options: Mapping[str, object] | None = None) -> object:

@@ -117,10 +117,14 @@ class _Letters:
         left = 0
         for asked in request.pending(self._path):
             before = len(self._journal)
-            if asked.action is Action.DROP:
-                self._journal.remove(self._wanted(asked.ids), "dropped")
-            else:
-                self._replay(self._wanted(asked.ids), write, at)
+            try:
+                if asked.action is Action.DROP:
+                    self._journal.remove(self._wanted(asked.ids), "dropped")
+                else:
+                    self._replay(self._wanted(asked.ids), write, at)
+            except Fatal:
+                asked.done()  # or it would stop every later run as well, and no other request could pass it
+                raise
             asked.done()
             left += before - len(self._journal)
         if left:

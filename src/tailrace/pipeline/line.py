@@ -213,7 +213,7 @@ class Line:
                 return
             elif time.monotonic() >= self._save_at:
                 self._settle(positions, reader)
-            self._answer_operators(writer)
+            self._answer_operators(writer, positions, reader)
             if self._stopping and self._stopped(reader):
                 self._settle(positions, reader)
                 return
@@ -243,7 +243,7 @@ class Line:
         return False
 
     def _start_from(self, positions: Positions) -> None:
-        """Learn where this life began; the source has claimed its lineages by the time of the first batch."""
+        """Learn where this life began, once the source is open: by then it has claimed its lineages."""
         if self._last is None:
             self._last = {lineage: at for lineage, at in positions.known().items() if at is not None}
             self._gauge.saved.update({lineage: at.text for lineage, at in self._last.items()})
@@ -320,10 +320,14 @@ class Line:
         )
         return batch.without(list(reasons))
 
-    def _answer_operators(self, writer: Writer) -> None:
+    def _answer_operators(self, writer: Writer, positions: Positions, reader: Reader) -> None:
         """Replay or drop the dead letters that were asked for, between batches."""
-        if self._letters is None or not self._last or time.monotonic() < self._asked_at:
+        if self._letters is None or not reader.opened or time.monotonic() < self._asked_at:
             return
+        self._start_from(positions)
+        if not self._last and self._plan.sink.transactional:
+            return  # it would have to keep a position with the rows, and there is none yet
+        assert self._last is not None
         self._asked_at = time.monotonic() + _ASKED_S
 
         def write(batch: Batch) -> None:

@@ -124,6 +124,9 @@ class Pipeline:
             self._live(until_current, retry)
             self._gauge.state = State.STOPPED
             log.info("%s: stopped after %d change(s)", self.name, self._gauge.changes)
+        except KeyboardInterrupt:
+            self._gauge.state = State.STOPPED
+            raise
         except BaseException as error:
             self._gauge.error = str(error.args[0]) if error.args else type(error).__name__
             self._gauge.state = State.FAILED

@@ -158,6 +158,8 @@ def test_a_doubled_dollar_is_a_plain_one(tmp_path: Path) -> None:
         ('"never"', '"nevr"', "source.snapshot: this must be one of 'initial', 'never', 'only', 'when_needed'"),
         ("stop_timeout_s = 5", 'stop_timeout_s = "5"', "limits.stop_timeout_s: this must be a number, not a text"),
         ("stop_timeout_s = 5", "stop_timeout_m = 5", "unknown key 'stop_timeout_m'; did you mean 'stop_timeout_s'?"),
+        ("stop_timeout_s = 5", "batch_bytes_max = 0", "limits.batch_bytes_max: this must be above 0"),
+        ("stop_timeout_s = 5", "stop_timeout_s = -1", "limits.stop_timeout_s: this must be above 0"),
         ('spill_dir = "spill"', "spill_dir = 3", "limits.spill_dir: this must be a text, not a whole number"),
         ('topic_prefix = "shop"', "schemas_enable = true", "schemas_enable = true is not supported yet"),
         ('method = "hash"', 'method = "truncate"', "transform[0]: mask: method = 'truncate' needs a length"),

@@ -244,6 +244,45 @@ def test_a_replay_does_not_move_the_position_back(tmp_path: Path) -> None:
     assert target.saved[log.lineage] > saved  # type: ignore[operator]
 
 
+def test_a_request_that_is_fatal_for_the_sink_does_not_stop_the_next_run_too(tmp_path: Path) -> None:
+    log = Log()
+    log.insert(1)
+    letters = opened(tmp_path)
+    letters.park(batch_of(log), {0: "no"})
+    asked = submit(tmp_path / "dead.jsonl", Action.REPLAY, None)
+
+    def write(batch: Batch) -> None:
+        raise Fatal("broken") if not asked.path.with_suffix(".later").exists() else Retryable("later")
+
+    with pytest.raises(Fatal, match="broken"):
+        letters.replay(write, {})
+    assert pending(tmp_path / "dead.jsonl") == []
+    assert letters.count() == 1
+    asked = submit(tmp_path / "dead.jsonl", Action.REPLAY, None)
+    asked.path.with_suffix(".later").touch()
+    with pytest.raises(Retryable, match="later"):
+        letters.replay(write, {})
+    assert pending(tmp_path / "dead.jsonl") == [asked]
+    letters.close()
+
+
+def test_an_idle_pipeline_replays_right_after_its_start(tmp_path: Path) -> None:
+    log, target, checkpoint = Log(), Target(), Memory()
+    log.commit(("c", row(1, "bad")))
+    target.refuse = is_bad
+    make(tmp_path, log, target, checkpoint).run(until_current=True)
+    target.refuse = lambda change: None
+    submit(tmp_path / "dead.jsonl", Action.REPLAY, None)
+    pipeline = make(tmp_path, log, target, checkpoint)
+    thread = threading.Thread(target=pipeline.run)
+    thread.start()
+    try:
+        assert [record.op for record in target.wait(1)] == ["c"]
+    finally:
+        pipeline.stop()
+        thread.join(10)
+
+
 def test_i8_a_full_file_stops_the_pipeline(tmp_path: Path) -> None:
     log = Log()
     for key in range(20):
