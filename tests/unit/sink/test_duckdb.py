@@ -271,6 +271,19 @@ def test_i9_a_constraint_that_refuses_a_row_does_not_name_its_value(tmp_path: Pa
     assert "secret" not in str(caught.value) and "4711" not in str(caught.value)
 
 
+def test_a_full_disk_loses_nothing_and_is_waited_out(small_disk: Path) -> None:
+    shop = Shop(small_disk / "s.duckdb")
+    written = 0
+    with pytest.raises(Retryable, match="the disk is full"):
+        for batch in (shop.feed.insert(*range(part, part + 2000)) for part in range(0, 2_000_000, 2000)):
+            shop.write(batch)
+            written += 1
+    shop.crash()
+    subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
+    shop.write(batch)
+    assert shop.sql("SELECT count(*) FROM public.orders") == [((written + 1) * 2000,)]
+
+
 def test_what_is_no_database_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("hello " * 1000)

@@ -56,8 +56,16 @@ def _explain(error: duckdb.Error, path: Path) -> TailraceError:
     import duckdb
 
     line = _first_line(error)
+    if isinstance(error, duckdb.IOException | duckdb.TransactionException | duckdb.FatalException) and _is_full(line):
+        return Retryable(
+            f"cannot write {path}: the disk is full", hint="free some space; the saved position has not moved"
+        )
     if isinstance(error, duckdb.IOException):
         return _explain_io(line, path)
+    if isinstance(error, duckdb.FatalException):
+        return Retryable(
+            f"DuckDB gave up on {path} and must open it again", hint="look for the cause in the lines before"
+        )
     if isinstance(error, duckdb.ConnectionException):
         return ConfigError(f"cannot open {path}: {line}", hint="open it with the same settings in this process")
     if isinstance(error, duckdb.TransactionException):
@@ -87,6 +95,10 @@ def _explain_io(line: str, path: Path) -> TailraceError:
     if "not a valid DuckDB" in line:
         return Fatal(f"{path} is not a DuckDB database", hint="give the path of a database, or of a file to create")
     return Retryable(f"DuckDB cannot read or write {path}: {line}", hint="check the disk, and who may write there")
+
+
+def _is_full(line: str) -> bool:
+    return any(words in line for words in ("No space left", "File too large", "quota exceeded"))
 
 
 def _first_line(error: duckdb.Error) -> str:
