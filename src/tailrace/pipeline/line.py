@@ -270,7 +270,8 @@ class Line:
         self._gauge.committed_at = None
 
     def _transform(self, batch: Batch) -> Batch:
-        for transform in self._plan.transforms if len(batch) else ():
+        # An empty table has a mark to be renamed or left out; progress has nothing to transform.
+        for transform in self._plan.transforms if len(batch) or batch.snapshot else ():
             with named(f"transform {describe(transform)}"):
                 shaped = transform(batch)
             if not isinstance(shaped, Batch) or shaped.positions != batch.positions:
