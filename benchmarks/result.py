@@ -89,14 +89,25 @@ def quantiles(lags_s: list[float]) -> dict[str, float]:
     return {"p50": cuts[49] * 1e3, "p99": cuts[98] * 1e3}
 
 
+_WIDTH = 150
+
+
 def show(rows: Sequence[Row]) -> None:
-    """Print the table."""
-    table = Table("benchmark", "value", "unit", "reference", "", "ratio", "CPU µs", "(ref.)", "RSS MB", "note")
+    """Print the table, and below it what each row notes."""
+    table = Table()
+    for heading in ("benchmark", "value", "unit", "reference", "its value", "ratio", "CPU µs", "(ref.)", "RSS MB"):
+        text = heading in ("benchmark", "unit", "reference")
+        table.add_column(heading, no_wrap=True, justify="left" if text else "right")
     for row in rows:
         numbers = (row.reference_value, row.ratio, row.cpu_us_per_event, row.reference_cpu_us_per_event, row.rss_mb)
         shown = ["" if number is None else _short(number) for number in numbers]
-        table.add_row(row.name, _short(row.value), row.unit, row.reference or "", *shown, row.note)
-    Console(width=None).print(table)
+        table.add_row(row.name, _short(row.value), row.unit, row.reference or "", *shown)
+    terminal = Console()
+    console = terminal if terminal.width >= _WIDTH else Console(width=_WIDTH, soft_wrap=True)
+    console.print(table)
+    for row in rows:
+        if row.note:
+            console.print(f"{row.name}: {row.note}", highlight=False)
 
 
 def _short(number: float) -> str:
