@@ -40,8 +40,8 @@ def tail(
 
     `source` is a URL (then the slot is temporary, and so is the publication unless one is named) or a Source. `tables`
     are globs of `schema.table`. With `until_current` the iteration ends with what was committed at its start. Errors of
-    the source are raised by `with` or the loop. `with tr.tail(...) as changes` closes at once; else it closes when it is
-    dropped.
+    the source are raised by `with` or the loop. `with tr.tail(...) as changes` closes at once; else it closes when it
+    is dropped.
     """
     opened: Source
     if isinstance(source, str):
