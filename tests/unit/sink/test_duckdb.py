@@ -303,3 +303,11 @@ def test_settings_that_make_no_sense_are_refused(tmp_path: Path, options: dict[s
 def test_check_looks_at_the_folder(tmp_path: Path) -> None:
     assert [finding.severity for finding in DuckDB(tmp_path / "new" / "s.duckdb").check()] == ["ok"]
     assert [finding.severity for finding in DuckDB(tmp_path).check()] == ["error"]
+
+
+def test_a_schema_may_be_named_like_the_file(tmp_path: Path, shop: Shop) -> None:
+    writer = DuckDB(tmp_path / "public.duckdb").open("shop", Limits())
+    writer.claim(LINEAGE)
+    writer.write(shop.feed.insert(1, 2))
+    writer.write(shop.feed.commit(("u", {"id": "1", "note": UNCHANGED}), ("d", {"id": "2"}), ("t", {})))
+    writer.close()

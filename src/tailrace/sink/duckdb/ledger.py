@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tailrace.error import Fenced
 from tailrace.model import Position
-from tailrace.sink.duckdb.sql import qualified
+from tailrace.sink.duckdb.sql import qualified, quote
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -33,8 +33,10 @@ class Record:
     """What is remembered of a target table: a log of changes when `key` is empty; `shared` with others' rows.
 
     `attempt` is the snapshot that filled it last; `staged` while the rows of that snapshot wait beside the table.
+    `catalog` is DuckDB's name of the file, which may be a schema's name too.
     """
 
+    catalog: str
     schema: str
     name: str
     key: tuple[str, ...]
@@ -45,6 +47,8 @@ class Record:
     @property
     def target(self) -> str:
         """The table, as SQL."""
+        if self.schema.lower() == self.catalog.lower():  # `shop.orders` in shop.duckdb could mean the file
+            return f"{quote(self.catalog)}.{qualified(self.schema, self.name)}"
         return qualified(self.schema, self.name)
 
     @property
@@ -65,6 +69,8 @@ class Ledger:
         self._connection = connection
         self._pipeline = pipeline
         self._epochs: dict[str, int] = {}
+        [[self.catalog]] = connection.execute("SELECT current_database()").fetchall()
+        """DuckDB's name of the file."""
 
     def create(self) -> None:
         """Make the schema and its tables where they are missing."""
@@ -123,7 +129,7 @@ class Ledger:
             'SELECT "schema", name, key, shared, attempt, staged FROM _tailrace.targets WHERE pipeline = ?',
             [self._pipeline],
         ).fetchall()
-        return [Record(schema, name, tuple(key), *rest) for schema, name, key, *rest in rows]
+        return [Record(self.catalog, schema, name, tuple(key), *rest) for schema, name, key, *rest in rows]
 
     def record(self, record: Record) -> None:
         """Remember this of its table, in place of what was known."""

@@ -76,7 +76,8 @@ class Targets:
         _check_names(table)
         record = self._known().get(_fold(schema, table.name))
         fresh = attempt is not None and (record is None or record.attempt != attempt)
-        record, columns = self._own(table, Record(schema, table.name, table.key, False), record, fresh=fresh)
+        new = Record(self._ledger.catalog, schema, table.name, table.key, False)
+        record, columns = self._own(table, new, record, fresh=fresh)
         if fresh:
             shared = record.shared and self._existing != "replace"
             record = self._begin(replace(record, attempt=attempt, shared=shared, staged=shared))
