@@ -88,8 +88,8 @@ class Limits:
     """
 
     segment_bytes: int = 1 << 20
-    batch_bytes_max: int = 16 << 20
-    shelf_bytes_max: int = 16 << 20
+    batch_bytes_max: int = 32 << 20
+    shelf_bytes_max: int = 32 << 20
     transaction_bytes_max: int = 32 << 20
     spill_bytes_max: int = 64 << 30
     frame_bytes_max: int = (1 << 30) + (1 << 20)
