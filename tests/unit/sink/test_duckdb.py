@@ -1,16 +1,21 @@
 """The DuckDB sink: rows, positions, tables that change, others' rows, attempts that failed."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from tailrace.error import ConfigError, Fatal, Fenced, Retryable
 from tailrace.model import UNCHANGED, Batch, Column, Limits, Table
 from tailrace.sink import DuckDB
+from tailrace.sink.duckdb.connection import explained
 from tests.unit.sink.feed import LINEAGE, NOTES, ORDERS
 from tests.unit.sink.shop import Shop
 
@@ -311,3 +316,10 @@ def test_a_schema_may_be_named_like_the_file(tmp_path: Path, shop: Shop) -> None
     writer.write(shop.feed.insert(1, 2))
     writer.write(shop.feed.commit(("u", {"id": "1", "note": UNCHANGED}), ("d", {"id": "2"}), ("t", {})))
     writer.close()
+
+
+def test_a_ctrl_c_in_the_middle_of_a_statement_stays_one(tmp_path: Path) -> None:
+    connection = duckdb.connect()
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt), explained(tmp_path):
+        connection.execute("SELECT count(*) FROM range(1_000_000_000_000)").fetchall()

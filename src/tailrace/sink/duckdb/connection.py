@@ -43,12 +43,16 @@ def connect(path: Path, *, memory_limit: str, threads: int) -> duckdb.DuckDBPyCo
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn DuckDB's errors of the block into ours."""
+    """Turn DuckDB's errors of the block into ours, and what it makes of a Ctrl-C into a KeyboardInterrupt again."""
     import duckdb
 
     try:
         yield
-    except duckdb.Error as error:
+    except (duckdb.Error, RuntimeError) as error:
+        if str(error) == "Query interrupted" or "KeyboardInterrupt" in str(error):
+            raise KeyboardInterrupt from None
+        if not isinstance(error, duckdb.Error):
+            raise
         raise _explain(error, path) from None
 
 
