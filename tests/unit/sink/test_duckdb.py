@@ -110,6 +110,12 @@ def test_another_schema_of_the_target_can_be_chosen(tmp_path: Path) -> None:
     assert shop.rows("main.orders") == [(1, "n1")]
 
 
+def test_a_schema_may_be_called_like_the_file(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "public.duckdb")
+    shop.write(shop.feed.insert(1), shop.feed.commit(("u", {"id": "1", "note": "x"})))
+    assert shop.rows("public.public.orders") == [(1, "x")]
+
+
 def test_names_of_every_kind_are_quoted(shop: Shop) -> None:
     odd = Table('a "b"', "select; drop", [Column('k"k', "int8"), Column("o'clock", "text")], key=['k"k'])
     shop.write(shop.feed.commit(("c", {'k"k': "1", "o'clock": "x"}), table=odd))

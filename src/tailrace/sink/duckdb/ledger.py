@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tailrace.error import Fenced
 from tailrace.model import Position
-from tailrace.sink.duckdb.sql import qualified, quote
+from tailrace.sink.duckdb.sql import qualified
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["Ledger", "Record"]
 
 _SCHEMA = """
-CREATE SCHEMA IF NOT EXISTS _tailrace;
-CREATE TABLE IF NOT EXISTS _tailrace.positions (
+CREATE SCHEMA IF NOT EXISTS {0};
+CREATE TABLE IF NOT EXISTS {0}.positions (
     pipeline VARCHAR NOT NULL, lineage VARCHAR NOT NULL, epoch BIGINT NOT NULL, position VARCHAR,
     saved_at TIMESTAMP WITH TIME ZONE
 );
-CREATE TABLE IF NOT EXISTS _tailrace.targets (
+CREATE TABLE IF NOT EXISTS {0}.targets (
     pipeline VARCHAR NOT NULL, "schema" VARCHAR NOT NULL, name VARCHAR NOT NULL, key VARCHAR[] NOT NULL,
     shared BOOLEAN NOT NULL, attempt VARCHAR, staged BOOLEAN NOT NULL
 );
@@ -33,7 +33,6 @@ class Record:
     """What is remembered of a target table: a log of changes when `key` is empty; `shared` with others' rows.
 
     `attempt` is the snapshot that filled it last; `staged` while the rows of that snapshot wait beside the table.
-    `catalog` is DuckDB's name of the file, which may be a schema's name too.
     """
 
     catalog: str
@@ -47,9 +46,7 @@ class Record:
     @property
     def target(self) -> str:
         """The table, as SQL."""
-        if self.schema.lower() == self.catalog.lower():  # `shop.orders` in shop.duckdb could mean the file
-            return f"{quote(self.catalog)}.{qualified(self.schema, self.name)}"
-        return qualified(self.schema, self.name)
+        return qualified(self.catalog, self.schema, self.name)
 
     @property
     def beside(self) -> tuple[str, str]:
@@ -59,7 +56,7 @@ class Record:
     @property
     def stage(self) -> str:
         """The table where a snapshot waits, as SQL."""
-        return qualified(*self.beside)
+        return qualified(self.catalog, *self.beside)
 
 
 class Ledger:
@@ -71,28 +68,29 @@ class Ledger:
         self._epochs: dict[str, int] = {}
         [[self.catalog]] = connection.execute("SELECT current_database()").fetchall()
         """DuckDB's name of the file."""
+        self._schema = qualified(self.catalog, "_tailrace")
 
     def create(self) -> None:
         """Make the schema and its tables where they are missing."""
-        self._connection.execute(_SCHEMA)
+        self._connection.execute(_SCHEMA.format(self._schema))
 
     def positions(self) -> dict[str, Position | None]:
         """Every lineage that was claimed, with its saved position."""
         rows = self._connection.execute(
-            "SELECT lineage, position FROM _tailrace.positions WHERE pipeline = ?", [self._pipeline]
+            f"SELECT lineage, position FROM {self._schema}.positions WHERE pipeline = ?", [self._pipeline]
         ).fetchall()
         return {lineage: Position(lineage, text) if text is not None else None for lineage, text in rows}
 
     def claim(self, lineage: str) -> int:
         """Record a new epoch and return it; it counts once the caller, having committed, calls `hold`."""
         found = self._connection.execute(
-            "UPDATE _tailrace.positions SET epoch = epoch + 1 WHERE pipeline = ? AND lineage = ? RETURNING epoch",
+            f"UPDATE {self._schema}.positions SET epoch = epoch + 1 WHERE pipeline = ? AND lineage = ? RETURNING epoch",
             [self._pipeline, lineage],
         ).fetchall()
         if found:
             return int(found[0][0])
         self._connection.execute(
-            "INSERT INTO _tailrace.positions VALUES (?, ?, 1, NULL, NULL)", [self._pipeline, lineage]
+            f"INSERT INTO {self._schema}.positions VALUES (?, ?, 1, NULL, NULL)", [self._pipeline, lineage]
         )
         return 1
 
@@ -104,7 +102,7 @@ class Ledger:
         """Move the positions on; `Fenced` when another epoch lies there."""
         for position in positions:
             moved = self._connection.execute(
-                "UPDATE _tailrace.positions SET position = ?, saved_at = now() "
+                f"UPDATE {self._schema}.positions SET position = ?, saved_at = now() "
                 "WHERE pipeline = ? AND lineage = ? AND epoch = ? RETURNING epoch",
                 [position.text, self._pipeline, position.lineage, self._epochs.get(position.lineage, 0)],
             ).fetchall()
@@ -121,12 +119,12 @@ class Ledger:
 
     def forget(self) -> None:
         """Remove every claim and position; target tables and what is known of them stay."""
-        self._connection.execute("DELETE FROM _tailrace.positions WHERE pipeline = ?", [self._pipeline])
+        self._connection.execute(f"DELETE FROM {self._schema}.positions WHERE pipeline = ?", [self._pipeline])
 
     def records(self) -> list[Record]:
         """The target tables of this pipeline."""
         rows = self._connection.execute(
-            'SELECT "schema", name, key, shared, attempt, staged FROM _tailrace.targets WHERE pipeline = ?',
+            f'SELECT "schema", name, key, shared, attempt, staged FROM {self._schema}.targets WHERE pipeline = ?',
             [self._pipeline],
         ).fetchall()
         return [Record(self.catalog, schema, name, tuple(key), *rest) for schema, name, key, *rest in rows]
@@ -134,11 +132,11 @@ class Ledger:
     def record(self, record: Record) -> None:
         """Remember this of its table, in place of what was known."""
         self._connection.execute(
-            'DELETE FROM _tailrace.targets WHERE pipeline = ? AND "schema" = ? AND name = ?',
+            f'DELETE FROM {self._schema}.targets WHERE pipeline = ? AND "schema" = ? AND name = ?',
             [self._pipeline, record.schema, record.name],
         )
         self._connection.execute(
-            "INSERT INTO _tailrace.targets VALUES (?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO {self._schema}.targets VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
                 self._pipeline,
                 record.schema,

@@ -42,9 +42,9 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def qualified(schema: str, name: str) -> str:
-    """A table's name with its schema."""
-    return f"{quote(schema)}.{quote(name)}"
+def qualified(*names: str) -> str:
+    """A name with those of what it lies in: the catalog too, since a schema may be called like the file."""
+    return ".".join(quote(name) for name in names)
 
 
 def create_table(target: str, columns: Typed) -> str:

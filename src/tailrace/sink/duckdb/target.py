@@ -76,8 +76,9 @@ class Targets:
         _check_names(table)
         record = self._known().get(_fold(schema, table.name))
         fresh = attempt is not None and (record is None or record.attempt != attempt)
-        new = Record(self._ledger.catalog, schema, table.name, table.key, False)
-        record, columns = self._own(table, new, record, fresh=fresh)
+        record, columns = self._own(
+            table, Record(self._ledger.catalog, schema, table.name, table.key, False), record, fresh=fresh
+        )
         if fresh:
             shared = record.shared and self._existing != "replace"
             record = self._begin(replace(record, attempt=attempt, shared=shared, staged=shared))
@@ -145,7 +146,7 @@ class Targets:
 
     def _create(self, table: Table, record: Record) -> None:
         columns = [(column.name, column.duckdb) for column in table.columns]
-        self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {sql.quote(record.schema)}")
+        self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {sql.qualified(record.catalog, record.schema)}")
         self._connection.execute(sql.create_table(record.target, columns if record.key else [*columns, *sql.LOG]))
 
     def _evolve(self, table: Table, record: Record, present: Mapping[str, tuple[str, str]]) -> Target:
