@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from tests.server.postgres.reading import Make, Reading, Sql
@@ -69,6 +71,27 @@ def test_a_partition_may_be_captured_alone(any_database: str, sql: Sql, reading:
         ("public.m_1", {"id": "1"}),
         ("public.m_1", {"id": "2"}),
     ]
+
+
+def test_of_a_publication_for_all_tables_what_matches_is_captured(
+    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    sql(
+        any_database,
+        "CREATE TABLE t (id int PRIMARY KEY)",
+        "CREATE TABLE m (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+        "CREATE TABLE part PARTITION OF m FOR VALUES FROM (0) TO (10)",
+        "CREATE TABLE other (id int PRIMARY KEY)",
+        *(f"INSERT INTO {table} VALUES (1)" for table in ("t", "m", "other")),
+        "CREATE PUBLICATION p FOR ALL TABLES",
+    )
+    it = reading(any_database, publication="p", tables=["public.t", "public.m", "public.t_*"]).open().count(2)
+    with caplog.at_level(logging.WARNING):
+        sql(any_database, "INSERT INTO other VALUES (2)", "INSERT INTO m VALUES (2)", "CREATE TABLE t_late (id int)")
+        sql(any_database, "INSERT INTO t_late VALUES (3)")
+        it.count(4)
+    assert [change.table for change in it.seen] == ["public.part", "public.t", "public.part", "public.t_late"]
+    assert "public.t_late came into publication" in caplog.text and "public.other" not in caplog.text
 
 
 def test_an_inheritance_child_is_a_table_of_its_own(any_database: str, sql: Sql, reading: Make) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tailrace._native import Select
 from tailrace.contract import Positions
 from tailrace.error import CheckFailed, ConfigError, HistoryLost, Retryable, TailraceError
 from tailrace.model import Batch, Limits
@@ -130,20 +131,21 @@ class Opening:
         place = decision.place
         if decision.road is Road.DONE and place is not None:
             return Opened(scene.lineage, place, None, None, resources=self._resources)
-        name = self._publication(scene.side).name
-        expected = {str(table) for table in publication.published(scene.side, name)}
+        found = self._publication(scene.side)
+        globs = publication.selection(scene.side, found, self._source.tables)
         taken = None
         if decision.road is Road.SNAPSHOT:
-            taken, place = self._snapshot(scene)
+            taken, place = self._snapshot(scene, globs)
         elif place is None:
             slot.drop(scene.side, scene.lineage.slot)
             place = Place.progress(self._create_slot(scene, export=False).consistent_point, scene.timeline)
         first = None if taken or decision.saved else Batch.progress(place.position(str(scene.lineage)))
         until = _wal_end(scene.side) if until_current else None
         course = Course(scene.lineage, scene.timeline, place, until)
-        describe = Describer(scene.side, name, expected)
+        describe = Describer(scene.side, found.name, globs=globs)
         follow = None if self._source.snapshot == "only" else partial(self._follow, scene, course, describe)
-        return Opened(scene.lineage, place, taken, follow, first, self._resources)
+        keep = None if globs is None else Select(tables=globs)
+        return Opened(scene.lineage, place, taken, follow, first=first, keep=keep, resources=self._resources)
 
     def _follow(self, scene: _Scene, course: Course, describe: Describer) -> Receiver:
         walsender = self._walsender() if scene.walsender.closed else scene.walsender
@@ -162,13 +164,13 @@ class Opening:
             sender_timeout_s=timeout_s,
         )
 
-    def _snapshot(self, scene: _Scene) -> tuple[Snapshot, Place]:
+    def _snapshot(self, scene: _Scene, globs: tuple[str, ...] | None) -> tuple[Snapshot, Place]:
         bounds = Bounds(self._source.snapshot_readers, self._limits.segment_bytes, self._limits.frame_bytes_max)
         slot.drop(scene.side, scene.lineage.slot)
         for attempt in range(1, _ATTEMPTS + 1):
-            files = plan.files(scene.side, publication.published(scene.side, self._names.publication))
+            files = plan.files(scene.side, plan.tables_of(scene.side, self._names.publication, globs))
             made = self._create_slot(scene, export=True)
-            exported = Exported(made.snapshot or "", self._names.publication, files)
+            exported = Exported(made.snapshot or "", self._names.publication, globs, files)
             place = Place.progress(made.consistent_point, scene.timeline)
             try:
                 taken = snapshot.begin(self._source.url, exported, lineage=scene.lineage, place=place, bounds=bounds)

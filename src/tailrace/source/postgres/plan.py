@@ -13,7 +13,7 @@ from psycopg import errors, sql
 
 from tailrace.error import Fatal
 from tailrace.model import Table
-from tailrace.source.postgres import catalog, query
+from tailrace.source.postgres import catalog, pattern, query
 from tailrace.source.postgres.catalog import Attribute, Described
 from tailrace.source.postgres.publication import Published, published
 from tailrace.source.postgres.session import Connection, fetch, run
@@ -55,9 +55,9 @@ def make(connection: Connection, tables: Sequence[Published]) -> list[TableCopy]
     return [_copy(connection, table) for table in tables]
 
 
-def tables_of(connection: Connection, publication: str) -> list[Published]:
-    """The published tables, as the session's snapshot shows them."""
-    return published(connection, publication)
+def tables_of(connection: Connection, publication: str, globs: Sequence[str] | None) -> list[Published]:
+    """The published tables that are captured, as the session's snapshot shows them."""
+    return [t for t in published(connection, publication) if globs is None or pattern.matches(str(t), globs)]
 
 
 def _copy(connection: Connection, table: Published) -> TableCopy:

@@ -6,6 +6,7 @@ comment, by which it is known. Never touches a slot.
 
 from __future__ import annotations
 
+import glob
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -93,6 +94,22 @@ def relations(connection: Connection) -> list[Relation]:
         Relation(oid, schema, name, kind, persistence, tuple(ancestors), identified)
         for oid, schema, name, kind, persistence, ancestors, identified in fetch(connection, query.load("relations"))
     ]
+
+
+def selection(connection: Connection, found: Publication, patterns: Sequence[str]) -> tuple[str, ...] | None:
+    """Globs of what is captured of a publication that somebody else made; None when that is all of it, as of ours.
+
+    A partition that is sent in its own name is meant by a pattern for a partitioned table above it.
+    """
+    if found.ours or "*.*" in patterns:
+        return None
+    there = {relation.oid: relation for relation in relations(connection)}
+    meant = [
+        glob.escape(str(relation))
+        for relation in there.values()
+        if any(pattern.matches(str(there[oid]), patterns) for oid in relation.ancestors if oid in there)
+    ]
+    return (*patterns, *meant)
 
 
 def ensure(connection: Connection, wanted: Wanted) -> Publication:

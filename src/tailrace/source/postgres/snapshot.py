@@ -139,10 +139,11 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A snapshot as the slot's creation exported it, and the tables' files from before."""
+    """A snapshot as the slot's creation exported it, what is captured, and the tables' files from before."""
 
     name: str
     publication: str
+    globs: tuple[str, ...] | None
     files: Files
 
 
@@ -178,7 +179,7 @@ def _import(session: Connection, name: str) -> None:
 
 
 def _prepare(session: Connection, exported: Exported) -> list[TableCopy]:
-    tables = plan.tables_of(session, exported.publication)
+    tables = plan.tables_of(session, exported.publication, exported.globs)
     if not tables:
         return []
     plan.lock(session, tables)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from tailrace._native import Relation
+from tailrace._native import Relation, Select
 from tailrace.error import EndOfStream
 from tailrace.model import Batch, Position, Table
-from tailrace.source.postgres import catalog
+from tailrace.source.postgres import catalog, pattern
 from tailrace.source.postgres.catalog import Described
 from tailrace.source.postgres.place import Lineage, Place
+from tailrace.source.postgres.publication import published
 from tailrace.source.postgres.receiver import Receiver
 from tailrace.source.postgres.session import Connection
 from tailrace.source.postgres.snapshot import Snapshot
@@ -23,16 +24,18 @@ _log = logging.getLogger("tailrace.source.postgres")
 class Describer:
     """Answers what table a relation of the stream is; warns of one that was published only later."""
 
-    def __init__(self, connection: Connection, publication: str, expected: set[str]) -> None:
+    def __init__(self, connection: Connection, publication: str, *, globs: Sequence[str] | None) -> None:
         self._connection = connection
         self._publication = publication
-        self._expected = expected
+        self._globs = globs
+        self._expected = {str(table) for table in published(connection, publication)}
 
     def __call__(self, relation: Relation) -> Table:
         """The table version that rows under this Relation message belong to; `Retryable` when cut off."""
         described = Described(relation.oid, relation.schema, relation.name, relation.replica_identity, relation.columns)
         table = catalog.table(self._connection, described)
-        if str(table) not in self._expected:
+        captured = self._globs is None or pattern.matches(str(table), self._globs)
+        if captured and str(table) not in self._expected:
             self._expected.add(str(table))
             _log.warning(
                 "%s came into publication %s while it was read: streamed from now on, its rows from before are not in",
@@ -44,14 +47,18 @@ class Describer:
 
 @dataclass(slots=True)
 class Opened:
-    """What `opening` hands over: parts that are open, and how to begin. `follow` starts the log; None ends after the
-    snapshot. `first` is told before anything else: where the stream begins."""
+    """What `opening` hands over: parts that are open, and how to begin.
+
+    `first` is told before anything else: where the stream begins. `follow` starts the log; None ends after the
+    snapshot. `keep` selects tables, if not all are wanted.
+    """
 
     lineage: Lineage
     begin: Place
     snapshot: Snapshot | None
     follow: Callable[[], Receiver] | None
     first: Batch | None = None
+    keep: Select | None = None
     resources: ExitStack = field(default_factory=ExitStack)
 
 
@@ -79,7 +86,9 @@ class PostgresStream:
             self._receiver = self._opened.follow()
         if self._receiver.finished:
             raise EndOfStream
-        return self._receiver.read(timeout_s)
+        batch = self._receiver.read(timeout_s)
+        keep = self._opened.keep
+        return batch if batch is None or keep is None else keep(batch)
 
     def tend(self) -> None:
         """See `Stream.tend`; a COPY waits without being told."""
