@@ -182,3 +182,18 @@ def test_i9_debug_shows_the_traceback_and_nothing_else_does(cli: Cli) -> None:
     (cli.folder / "t.toml").write_text('[pipeline.orders]\nsource = "postgresql://x/y"\nsink = "nosuch:"\n')
     assert "Traceback" not in cli.run("run", "t.toml").err
     assert "Traceback" in cli.run("run", "t.toml", "--log-level", "debug").err
+
+
+def test_i15_after_a_reset_a_table_like_sink_holds_what_the_source_holds(cli: Cli, config: Path, shop: str) -> None:
+    import duckdb
+
+    config.write_text(config.read_text().replace('"file:out.jsonl"', '"duckdb:out.duckdb"'))
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    mine = "from pg_replication_slots where database = current_database()"
+    execute(shop, f"select pg_drop_replication_slot(slot_name) {mine}", "delete from orders where id = 2")
+    assert cli.run("run", "t.toml", "--until-current").code == 4
+    assert cli.run("reset", "t.toml", "orders", "--yes").code == 0
+    again = cli.run("run", "t.toml", "--until-current")
+    assert again.code == 0, again.err
+    with duckdb.connect(str(cli.folder / "out.duckdb"), read_only=True) as connection:
+        assert connection.execute("select id from public.orders order by id").fetchall() == [(1,), (3,)]
