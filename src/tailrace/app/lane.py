@@ -36,7 +36,8 @@ class Item:
 class Gathered:
     """What waits for one handler, and what became of it: indexes that are `done`, and reasons of those to park.
 
-    `keys` are those that it touches, where rivals ask for them; `barrier`: it touches rows that no key tells apart.
+    `keys` are those that it touches, where rivals ask for them; `barrier`: it touches rows that no key tells apart;
+    `parked` says which keys are blocked from which index on.
     """
 
     handler: Handler
@@ -45,6 +46,7 @@ class Gathered:
     barrier: bool = False
     done: set[int] = field(default_factory=set)
     rejected: dict[int, str] = field(default_factory=dict)
+    parked: dict[Key, int] = field(default_factory=dict)
 
 
 def keys_of(change: Change) -> tuple[Key, ...]:
@@ -68,8 +70,8 @@ def run(gathered: Gathered, caller: Caller, parked: Mapping[Key, int]) -> None:
 
     Changes whose key is in `parked` are rejected without a call.
     """
-    handler = gathered.handler
-    items = [item for item in gathered.items if not _behind(item, gathered, parked)]
+    handler, items = gathered.handler, gathered.items
+    gathered.parked.update(parked)
     if handler.batch:
         if handler.asynchronous:
             caller.loop.run(_whole_async(items, gathered, caller))
@@ -90,50 +92,53 @@ def _whole(items: list[Item], gathered: Gathered, caller: Caller) -> None:
     """One call for all; when it fails for good, halves of it, until the changes at fault stand alone."""
     handler, todo = gathered.handler, [items]
     while todo:
-        part = todo.pop()
-        if part:
-            todo.extend(_divide(part, gathered, caller.call(handler, [item.seen for item in part])))
+        if part := _free(todo.pop(), gathered):
+            error = caller.call(handler, [item.seen for item in part])
+            todo.extend(_divide(part, gathered, error=error))
 
 
 async def _whole_async(items: list[Item], gathered: Gathered, caller: Caller) -> None:
     handler, todo = gathered.handler, [items]
     while todo:
-        part = todo.pop()
-        if part:
+        if part := _free(todo.pop(), gathered):
             error = await caller.call_async(handler, [item.seen for item in part])
-            todo.extend(_divide(part, gathered, error))
+            todo.extend(_divide(part, gathered, error=error))
 
 
-def _divide(part: list[Item], gathered: Gathered, error: Exception | None) -> list[list[Item]]:
+def _free(part: list[Item], gathered: Gathered) -> list[Item]:
+    """Those that follow no parked change of their key; the others are rejected."""
+    return [item for item in part if not _behind(item, gathered)]
+
+
+def _divide(part: list[Item], gathered: Gathered, *, error: Exception | None) -> list[list[Item]]:
     """What is still to be called after a list succeeded or failed, last first."""
     if error is None:
         gathered.done.update(item.index for item in part)
         return []
     reasons = reasons_of(gathered.handler, error, len(part))
     if 0 < len(reasons) < len(part):  # a Reject that names its culprits: the others are still to be done
-        keys = {key for index in reasons for key in keys_of(part[index].change)}
-        rest = []
-        for index, item in enumerate(part):
-            if index in reasons:
-                gathered.rejected[item.index] = reasons[index]
-            elif not keys.isdisjoint(keys_of(item.change)) and index > min(reasons):
-                gathered.rejected[item.index] = BEHIND
-            else:
-                rest.append(item)
-        return [rest]
+        for index, reason in reasons.items():
+            _reject(part[index], gathered, reason=reason)
+        return [[item for index, item in enumerate(part) if index not in reasons]]
     if len(part) == 1:
-        gathered.rejected[part[0].index] = reasons.get(0, UNNAMED)
+        _reject(part[0], gathered, reason=reasons.get(0, UNNAMED))
         return []
     middle = len(part) // 2
     return [part[middle:], part[:middle]]
 
 
-def _behind(item: Item, gathered: Gathered, parked: Mapping[Key, int]) -> bool:
-    """Reject an item that follows a parked change of its key."""
-    if not parked or all(parked.get(key, item.index) >= item.index for key in keys_of(item.change)):
+def _behind(item: Item, gathered: Gathered) -> bool:
+    """Reject an item that follows a parked change of its key; a change of key blocks its new key as well."""
+    if not gathered.parked or all(gathered.parked.get(key, item.index) >= item.index for key in keys_of(item.change)):
         return False
-    gathered.rejected[item.index] = BEHIND
+    _reject(item, gathered, reason=BEHIND)
     return True
+
+
+def _reject(item: Item, gathered: Gathered, *, reason: str) -> None:
+    gathered.rejected[item.index] = reason
+    for key in keys_of(item.change):
+        gathered.parked[key] = min(item.index, gathered.parked.get(key, item.index))
 
 
 def _stretches(items: Iterable[Item], concurrency: int) -> Iterator[list[list[Item]]]:
@@ -151,18 +156,16 @@ def _stretches(items: Iterable[Item], concurrency: int) -> Iterator[list[list[It
 
 
 def _lane(lane: list[Item], gathered: Gathered, caller: Caller) -> None:
-    parked: dict[Key, int] = {}
     for item in lane:
-        if not _behind(item, gathered, parked):
-            _settle(item, gathered, error=caller.call(gathered.handler, item.seen), parked=parked)
+        if not _behind(item, gathered):
+            _settle(item, gathered, error=caller.call(gathered.handler, item.seen))
 
 
 async def _lane_async(lane: list[Item], gathered: Gathered, caller: Caller) -> None:
-    parked: dict[Key, int] = {}
     for item in lane:
-        if not _behind(item, gathered, parked):
+        if not _behind(item, gathered):
             error = await caller.call_async(gathered.handler, item.seen)
-            _settle(item, gathered, error=error, parked=parked)
+            _settle(item, gathered, error=error)
 
 
 async def _stretches_async(items: list[Item], gathered: Gathered, caller: Caller) -> None:
@@ -170,16 +173,15 @@ async def _stretches_async(items: list[Item], gathered: Gathered, caller: Caller
         await _lane_async(items, gathered, caller)
         return
     for lanes in _stretches(items, gathered.handler.concurrency):
-        ends = await asyncio.gather(*(_lane_async(lane, gathered, caller) for lane in lanes), return_exceptions=True)
-        for end in ends:
+        tasks = (_lane_async(lane, gathered, caller) for lane in lanes)
+        for end in await asyncio.gather(*tasks, return_exceptions=True):
             if end is not None:
                 raise end
 
 
-def _settle(item: Item, gathered: Gathered, *, error: Exception | None, parked: dict[Key, int]) -> None:
+def _settle(item: Item, gathered: Gathered, *, error: Exception | None) -> None:
     if error is None:
         gathered.done.add(item.index)
         return
     reason = next(iter(reasons_of(gathered.handler, error, 1).values()), UNNAMED)
-    gathered.rejected[item.index] = reason
-    parked.update(dict.fromkeys(keys_of(item.change), item.index))
+    _reject(item, gathered, reason=reason)

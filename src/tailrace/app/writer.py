@@ -116,7 +116,7 @@ class AppWriter:
         if self._pending:
             self._make_way(handler, change)
         if self._parked and any(self._parked.get(key, index) < index for key in keys_of(change)):
-            self._rejects[index] = lane.BEHIND
+            self._park(index, change, lane.BEHIND)  # a change of key blocks its new key as well
             return
         seen = route.show(change)
         if route.direct:

@@ -120,6 +120,30 @@ def test_what_is_done_is_not_called_again_after_the_pipeline_reopened(kind: str,
     assert first == [(key,) for key in (0, 1, 2, 3, 4, 5, 9)]
 
 
+@pytest.mark.parametrize("kind", ["plain", "async", "threads", "tasks", "list", "async list", "halves"])
+def test_i14_a_change_of_key_parks_what_follows_under_its_new_key(kind: str, seen: list[tuple[Any, ...]]) -> None:
+    shop = app()
+    flaky = Flaky(seen, {3: 100}, lambda: Reject("no thanks"))
+    if kind == "halves":
+        shop.on("public.orders", retries=0)(_all_or_nothing(flaky))
+    else:
+        _register(shop, kind, flaky)
+    builder = BatchBuilder("test/order")
+    builder.begin(xid=1, lsn=100, committed_at_us=0)
+    builder.add("c", ORDERS, after={"id": "3", "step": "0"})
+    builder.add("c", ORDERS, after={"id": "1", "step": "0"})
+    builder.add("u", ORDERS, before={"id": "3"}, after={"id": "4", "step": "1"})
+    builder.add("u", ORDERS, after={"id": "4", "step": "2"})
+    builder.add("u", ORDERS, after={"id": "1", "step": "3"})
+    builder.commit()
+    writer = shop.open("test", Limits())
+    with pytest.raises(Reject) as rejected:
+        writer.write(builder.take())
+    writer.close()
+    assert set(rejected.value.reasons) == {0, 2, 3}
+    assert seen == [(1, 0), (1, 3)]
+
+
 def test_fatal_stops_at_once_and_the_change_stays_undone(seen: list[tuple[Any, ...]]) -> None:
     shop = app()
     flaky = Flaky(seen, {1: 1}, lambda: Fatal("the index has another schema"))
@@ -265,6 +289,18 @@ def _register(shop: App, kind: str, call: Callable[[Change], None], retries: int
     decorate(
         {"plain": call, "threads": call, "list": many, "async list": async_many}.get(kind, async_call)  # type: ignore[arg-type]
     )
+
+
+def _all_or_nothing(call: Callable[[Change], None]) -> Callable[[list[Change]], None]:
+    """A list handler that fails without saying at which change, before it has done anything."""
+
+    def many(changes: list[Change]) -> None:
+        if any(change.key["id"] == 3 for change in changes):
+            raise ValueError
+        for change in changes:
+            call(change)
+
+    return many
 
 
 def _keys_of_different_lanes(count: int) -> Iterator[int]:
