@@ -3,11 +3,13 @@
 import json
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from servers.postgres import Server
 from tests.cli.conftest import Cli
 from tests.waiting import until
 
@@ -197,3 +199,24 @@ def test_i15_after_a_reset_a_table_like_sink_holds_what_the_source_holds(cli: Cl
     assert again.code == 0, again.err
     with duckdb.connect(str(cli.folder / "out.duckdb"), read_only=True) as connection:
         assert connection.execute("select id from public.orders order by id").fetchall() == [(1,), (3,)]
+
+
+def test_a_restart_of_the_server_is_waited_out(
+    cli: Cli, config: Path, shop: str, start_postgres: Callable[..., Server]
+) -> None:
+    server = start_postgres(18)
+    url = server.create_database("shop")
+    execute(url, "create table orders (id int primary key, note text)", "insert into orders values (1, 'one')")
+    config.write_text(config.read_text().replace(shop, url))
+    process = cli.start("run", "t.toml")
+    until(lambda: len(lines(cli.folder)) == 1)
+    server.stop()
+    until(lambda: json.loads(cli.run("status", "t.toml", "--json").out)[0]["state"] == "retrying")
+    server.start()
+    execute(url, "insert into orders values (2, 'two')")
+    until(lambda: len(lines(cli.folder)) == 2)
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 143, err
+    assert "trying again in" in err
+    assert "Traceback" not in err
