@@ -1,4 +1,4 @@
-"""Kinds: ours by folder, a missing extra told with its remedy, a wrong name with the nearest one (others': tests/cli)."""
+"""Kinds: ours by folder, a missing extra told with its remedy, a wrong name with the nearest one."""
 
 from pathlib import Path
 
