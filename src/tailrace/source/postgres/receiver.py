@@ -26,6 +26,7 @@ _PING_S = 10.0
 _SILENCE_S = 60.0
 _HURRY_S = 0.05
 _REPLY_S = 0.05
+_AWAITED_S = 2.0
 _MEASURE_S = 2.0
 
 
@@ -77,7 +78,8 @@ class Receiver:
         self._not_before = self._counted_since = 0.0
         self._counted = 0
         self._flooded = False
-        self._owed = self._awaited = False
+        self._owed = False
+        self._awaited_until = 0.0
 
     @property
     def finished(self) -> bool:
@@ -179,7 +181,7 @@ class Receiver:
         bounded = until is not None and self._delivered < until <= idle
         # A server that asks may be shutting down: it waits until all that it has sent is confirmed.
         due = now - self._flowed_at >= self._limits.progress_interval_s
-        if not (bounded or due or self._awaited):
+        if not (bounded or due or now < self._awaited_until):
             return None
         self._delivered, self._flowed_at = idle, now
         return Batch.progress(Place.progress(idle, self._course.timeline).position(str(self._course.lineage)))
@@ -194,9 +196,11 @@ class Receiver:
         quiet = now - max(self._flowed_at, self._asked_at) > min(_PING_S, self._limits.progress_interval_s)
         ask = quiet or (bounded and now - self._asked_at > _HURRY_S)
         if self._decoder.reply_requested:
-            self._owed = self._awaited = True
+            self._owed, self._awaited_until = True, now + _AWAITED_S
         since = now - self._status_at
-        news = self._confirmed > self._confirmed_sent and since > (_REPLY_S if self._awaited else _CONFIRM_S)
+        news = self._confirmed > self._confirmed_sent and since > (
+            _REPLY_S if now < self._awaited_until else _CONFIRM_S
+        )
         # A server that shuts down asks again with every answer, so answers have a pace.
         if ask or news or since > self._status_s or (self._owed and since > _REPLY_S):
             self._send(now, reply=ask)
@@ -209,12 +213,12 @@ class Receiver:
         confirmed, received = self._confirmed, self._decoder.received_lsn
         self._walsender.send_status(received=received, confirmed=confirmed, reply=reply)
         self._confirmed_sent, self._status_at, self._owed = confirmed, now, False
-        self._awaited = self._awaited and confirmed < received
         if reply:
             self._asked_at = now
 
     def _next_beat(self, now: float) -> float:
-        due = _CONFIRM_S if self._confirmed > self._confirmed_sent else self._status_s
-        due = _REPLY_S if self._owed or self._awaited else min(due, self._status_s)
+        if self._owed or now < self._awaited_until:
+            return _REPLY_S
+        due = min(_CONFIRM_S, self._status_s) if self._confirmed > self._confirmed_sent else self._status_s
         most = _HURRY_S if self._course.until is not None else min(_PING_S, self._limits.progress_interval_s)
         return min(max(self._status_at + due - now, 0.001), most)
