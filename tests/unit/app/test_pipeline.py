@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import tailrace as tr
+from tailrace.dead_letters.request import Action, submit
 from tailrace.testing.fake import Log, LogSource
 
 
@@ -61,3 +62,24 @@ def test_a_retryable_fault_of_a_handler_reopens_the_pipeline_and_repeats_nothing
     log.commit(*(("c", {"id": str(key)}) for key in (1, 2, 3)))
     app.pipeline(state_dir=tmp_path).run(until_current=True)
     assert seen == [1, 2, 3]
+
+
+def test_a_parked_change_that_is_replayed_reaches_its_handler(tmp_path: Path) -> None:
+    log, seen, refuses = Log(), [], [True]
+    path = tmp_path / "dead.jsonl"
+    app = tr.App(LogSource(log), name="mended", dead_letters=tr.DeadLetterFile(path))
+
+    @app.on("public.orders")
+    def take(change: tr.Change) -> None:
+        if change.after["id"] == 2 and refuses[0]:
+            raise tr.Reject("not yet")
+        seen.append(change.after["id"])
+
+    log.commit(*(("c", {"id": str(key)}) for key in (1, 2, 3)))
+    app.pipeline(state_dir=tmp_path).run(until_current=True)
+    refuses[0] = False
+    request = submit(path, Action.REPLAY, None)
+    log.insert(4)
+    app.pipeline(state_dir=tmp_path).run(until_current=True)
+    assert seen == [1, 3, 4, 2]
+    assert not request.path.exists()
