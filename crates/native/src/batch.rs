@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::PyTuple;
 use tailrace_wire::batch as wire;
 use tailrace_wire::batch::{Part, Segment, SegmentBuilder};
 use tailrace_wire::error::Error;
@@ -124,10 +124,9 @@ impl Batch {
         Encodings::new(slf, profile)
     }
 
-    fn segments<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let one = |part: &Part| Self::of(self.inner.with_parts(vec![part.clone()]));
-        let batches: Vec<Self> = self.inner.parts().iter().map(one).collect();
-        Ok(PyList::new(py, batches)?.try_iter()?.into_any())
+    /// One batch a segment, each made when it is asked for: a batch may hold the segment that was looked at last.
+    fn segments(&self) -> Segments {
+        Segments { batch: self.inner.clone(), part: 0 }
     }
 
     /// The changes of a table version as Arrow record batches.
@@ -212,6 +211,26 @@ impl Batch {
 
     fn __reduce__(&self) -> PyResult<()> {
         Err(PyTypeError::new_err("a Batch cannot be pickled; send an encoding of it"))
+    }
+}
+
+/// Iterates over the segments of a batch.
+#[pyclass(module = "tailrace._native")]
+pub struct Segments {
+    batch: wire::Batch,
+    part: usize,
+}
+
+#[pymethods]
+impl Segments {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&mut self) -> Option<Batch> {
+        let part = self.batch.parts().get(self.part)?.clone();
+        self.part += 1;
+        Some(Batch::of(self.batch.with_parts(vec![part])))
     }
 }
 

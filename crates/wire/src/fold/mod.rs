@@ -64,12 +64,12 @@ fn windows(parts: &[Part]) -> Vec<Vec<Part>> {
     windows
 }
 
-/// The windows of a batch, and the segments of the one that was folded last which nobody has taken yet: read in order, each
-/// window is folded once.
+/// The windows of a batch, and the segments of the one that was folded last: read in order, each window is folded once, however
+/// often its segments are asked for.
 #[derive(Debug)]
 struct Folded {
     windows: Vec<Vec<Part>>,
-    cache: Mutex<(usize, Vec<Option<Arc<Segment>>>)>,
+    cache: Mutex<(usize, Vec<Arc<Segment>>)>,
 }
 
 /// One segment of a folded window.
@@ -84,11 +84,13 @@ impl Derive for Place {
     fn derive(&self) -> Result<Arc<Segment>> {
         let mut cache = self.folded.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let (window, segments) = &mut *cache;
-        if *window != self.window || segments.get(self.index).is_none_or(Option::is_none) {
+        if *window != self.window || segments.is_empty() {
+            // Let go of the other window before this one needs its memory.
+            segments.clear();
             let made = window::fold(&self.folded.windows[self.window])?;
-            (*window, *segments) = (self.window, made.into_iter().map(|segment| Some(Arc::new(segment))).collect());
+            (*window, *segments) = (self.window, made.into_iter().map(Arc::new).collect());
         }
-        let taken = segments.get_mut(self.index).and_then(Option::take);
-        taken.ok_or_else(|| Error::Usage("a folded window came out differently when it was read again".into()))
+        let segment = segments.get(self.index).cloned();
+        segment.ok_or_else(|| Error::Usage("a folded window came out differently when it was read again".into()))
     }
 }
