@@ -179,6 +179,15 @@ class Retaining(Protocol):
         ...
 
 
+@runtime_checkable
+class Remembering(Protocol):
+    """A Sink or a Checkpoint may also say what is saved without being opened; asked by `tailrace status`."""
+
+    def saved(self, name: str) -> Mapping[str, Position | None]:
+        """What `Positions.known` of pipeline `name` would tell. Takes no lock, makes no file, changes nothing."""
+        ...
+
+
 class Letters(Protocol):
     """Dead letters, opened: changes that the sink refused, in the order of their keys. Used on the writer thread."""
 

@@ -33,6 +33,10 @@ class File:
         """See `Checkpoint.open`."""
         return _Positions(Path(self.path), name)
 
+    def saved(self, name: str) -> Mapping[str, Position | None]:
+        """See `Remembering.saved`."""
+        return _positions(_read(Path(self.path), name))
+
 
 @dataclass(frozen=True, slots=True)
 class _Held:
@@ -59,10 +63,7 @@ class _Positions:
 
     def known(self) -> Mapping[str, Position | None]:
         """See `Positions.known`."""
-        return {
-            lineage: None if held.position is None else Position(lineage, held.position)
-            for lineage, held in self._load().items()
-        }
+        return _positions(self._load())
 
     def claim(self, lineage: str) -> Position | None:
         """See `Positions.claim`."""
@@ -104,33 +105,11 @@ class _Positions:
 
     @property
     def _previous(self) -> Path:
-        return self._path.with_name(self._path.name + ".previous")
+        return _previous(self._path)
 
     def _load(self) -> dict[str, _Held]:
         """Read the file anew: another process may have written it, if the lock did not hold it back."""
-        with storage("read", self._path):
-            if not self._path.exists():
-                return {}
-            content = self._path.read_bytes()
-        try:
-            document = json.loads(content)
-            body = document["checkpoint"]
-            if document["sha256"] != _checksum(body):
-                raise ValueError("the checksum differs")
-            if body["format"] != _FORMAT:
-                raise ValueError(f"format {body['format']} is not known to this version")
-            saved = {lineage: _Held(held["epoch"], held["position"]) for lineage, held in body["lineages"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Fatal(
-                f"checkpoint {self._path} is damaged: {error}",
-                hint=f"put {self._previous} (one save older) in its place, or `tailrace reset`",
-            ) from error
-        if body["pipeline"] != self._name:
-            raise Fatal(
-                f"checkpoint {self._path} belongs to pipeline {body['pipeline']}, not to {self._name}",
-                hint="give each pipeline a file of its own",
-            )
-        return saved
+        return _read(self._path, self._name)
 
     def _store(self, saved: Mapping[str, _Held]) -> None:
         body = {
@@ -143,6 +122,43 @@ class _Positions:
         make_folder(self._path.parent)
         content = json.dumps({"checkpoint": body, "sha256": _checksum(body)}, indent=1).encode() + b"\n"
         replace(self._path, content, previous=self._previous)
+
+
+def _positions(saved: Mapping[str, _Held]) -> dict[str, Position | None]:
+    return {
+        lineage: None if held.position is None else Position(lineage, held.position) for lineage, held in saved.items()
+    }
+
+
+def _previous(path: Path) -> Path:
+    return path.with_name(path.name + ".previous")
+
+
+def _read(path: Path, name: str) -> dict[str, _Held]:
+    """What the file says; `Fatal` when it is damaged or of another pipeline."""
+    with storage("read", path):
+        if not path.exists():
+            return {}
+        content = path.read_bytes()
+    try:
+        document = json.loads(content)
+        body = document["checkpoint"]
+        if document["sha256"] != _checksum(body):
+            raise ValueError("the checksum differs")
+        if body["format"] != _FORMAT:
+            raise ValueError(f"format {body['format']} is not known to this version")
+        saved = {lineage: _Held(held["epoch"], held["position"]) for lineage, held in body["lineages"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Fatal(
+            f"checkpoint {path} is damaged: {error}",
+            hint=f"put {_previous(path)} (one save older) in its place, or `tailrace reset`",
+        ) from error
+    if body["pipeline"] != name:
+        raise Fatal(
+            f"checkpoint {path} belongs to pipeline {body['pipeline']}, not to {name}",
+            hint="give each pipeline a file of its own",
+        )
+    return saved
 
 
 def _checksum(body: object) -> str:

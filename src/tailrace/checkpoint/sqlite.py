@@ -55,6 +55,14 @@ class SQLite:
         """See `Checkpoint.open`."""
         return _Positions(Path(self.path), name)
 
+    def saved(self, name: str) -> Mapping[str, Position | None]:
+        """See `Remembering.saved`."""
+        path = Path(self.path).absolute()
+        if not path.exists():
+            return {}
+        with _explained(path), contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+            return _known(db, name)
+
 
 class _Positions:
     """See `Positions`. Each method is one transaction; the epoch is checked inside it."""
@@ -70,7 +78,7 @@ class _Positions:
             with storage("open", path):
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-            with self._explained():
+            with _explained(path):
                 self._db.execute("pragma synchronous = full")
                 self._db.execute(_CREATE)
         except BaseException:
@@ -79,9 +87,8 @@ class _Positions:
 
     def known(self) -> Mapping[str, Position | None]:
         """See `Positions.known`."""
-        with self._guard, self._explained():
-            rows = self._db.execute(_KNOWN, (self._name,)).fetchall()
-        return {lineage: None if text is None else Position(lineage, text) for lineage, text in rows}
+        with self._guard, _explained(self._path):
+            return _known(self._db, self._name)
 
     def claim(self, lineage: str) -> Position | None:
         """See `Positions.claim`."""
@@ -114,7 +121,7 @@ class _Positions:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._guard, self._explained():
+        with self._guard, _explained(self._path):
             self._db.execute("begin immediate")
             try:
                 yield self._db
@@ -124,15 +131,21 @@ class _Positions:
                     self._db.execute("rollback")
                 raise
 
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            message = f"checkpoint {self._path}: {error}"
-            code = getattr(error, "sqlite_errorcode", None)
-            if code is not None and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
-                raise Retryable(
-                    message, hint="free some space or end what locks the file; the position has not moved"
-                ) from error
-            raise Fatal(message, hint="restore the file from a copy, or `tailrace reset`") from error
+
+def _known(db: sqlite3.Connection, name: str) -> dict[str, Position | None]:
+    rows = db.execute(_KNOWN, (name,)).fetchall()
+    return {lineage: None if text is None else Position(lineage, text) for lineage, text in rows}
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        message = f"checkpoint {path}: {error}"
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is not None and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
+            raise Retryable(
+                message, hint="free some space or end what locks the file; the position has not moved"
+            ) from error
+        raise Fatal(message, hint="restore the file from a copy, or `tailrace reset`") from error

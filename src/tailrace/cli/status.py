@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from tailrace.cli.report import columns
 from tailrace.config import load
-from tailrace.contract import Retaining
+from tailrace.contract import Remembering, Retaining
+from tailrace.dead_letters import File
+from tailrace.dead_letters.journal import read_all
 from tailrace.error import TailraceError
 from tailrace.pipeline import Pipeline, State, Status, ask, read_status, socket_path, status_path
 
@@ -65,12 +68,29 @@ def _look(pipeline: Pipeline) -> _Seen:
 
 
 def _ask(pipeline: Pipeline) -> Status:
-    """What the process that runs it answers; else what the last one left; else that it is stopped."""
-    nobody = Status(name=pipeline.name, state=State.STOPPED, pid=0, since=0.0, started_at=0.0)
-    if pipeline.state_dir is None:
-        return nobody
-    answer = ask(socket_path(pipeline.state_dir, pipeline.name))
-    return answer or read_status(status_path(pipeline.state_dir, pipeline.name)) or nobody
+    """What the process that runs it answers; else what the last one left, with what is saved and parked now."""
+    left = None
+    if pipeline.state_dir is not None:
+        if answer := ask(socket_path(pipeline.state_dir, pipeline.name)):
+            return answer
+        left = read_status(status_path(pipeline.state_dir, pipeline.name))
+    status = left or Status(name=pipeline.name, state=State.STOPPED, pid=0, since=0.0, started_at=0.0)
+    try:
+        return replace(status, positions=_positions(pipeline), dead_letters=_parked(pipeline))
+    except TailraceError as error:
+        return replace(status, error=str(error.args[0]))
+
+
+def _positions(pipeline: Pipeline) -> Mapping[str, str]:
+    plan = pipeline.plan()
+    keeper = plan.sink if plan.checkpoint is None else plan.checkpoint
+    saved = keeper.saved(pipeline.name) if isinstance(keeper, Remembering) else {}
+    return {lineage: position.text for lineage, position in saved.items() if position is not None}
+
+
+def _parked(pipeline: Pipeline) -> int:
+    letters = pipeline.dead_letters
+    return len(read_all(Path(letters.path))) if isinstance(letters, File) else 0
 
 
 def _row(each: _Seen) -> tuple[object, ...]:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from tailrace.error import ConfigError
-from tailrace.model import Finding, Limits, Severity
+from tailrace.model import Finding, Limits, Position, Severity
+from tailrace.sink.duckdb.ledger import saved
 from tailrace.sink.duckdb.writer import DuckDBWriter
 
 __all__ = ["DuckDB", "Existing"]
@@ -77,6 +78,10 @@ class DuckDB:
         if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
             findings.append(Finding(Severity.ERROR, str(path), "it is not a file that this user may write"))
         return findings or [Finding(Severity.OK, str(path), "it can be written")]
+
+    def saved(self, name: str) -> Mapping[str, Position | None]:
+        """See `Remembering.saved`; `Retryable` while a process has the file open to write."""
+        return saved(Path(self.path), name) if Path(self.path).exists() else {}
 
     def open(self, name: str, limits: Limits) -> DuckDBWriter:
         """Open the file for pipeline `name`; `Retryable` while another process has it (DuckDB's own lock)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from tailrace.sink.duckdb.sql import literal
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["connect", "explained"]
+__all__ = ["connect", "connect_to_read", "explained"]
 
 
 def connect(path: Path, *, memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
@@ -21,12 +22,9 @@ def connect(path: Path, *, memory_limit: str, threads: int) -> duckdb.DuckDBPyCo
 
     `Retryable` while another process has it, `ConfigError` without the package or for settings DuckDB does not know.
     """
-    try:
-        import duckdb
-    except ImportError:
-        raise ConfigError(
-            "the DuckDB sink needs a package that is not installed", hint="pip install 'tailrace[duckdb]'"
-        ) from None
+    _require_package()
+    import duckdb
+
     with explained(path):
         connection = duckdb.connect(str(path))
     try:
@@ -39,6 +37,22 @@ def connect(path: Path, *, memory_limit: str, threads: int) -> duckdb.DuckDBPyCo
         connection.close()
         raise ConfigError(f"{path}: {_first_line(error)}", hint='memory_limit is, for example, "512MB"') from None
     return connection
+
+
+def connect_to_read(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open the file without changing it; `Retryable` while another process may write it."""
+    _require_package()
+    import duckdb
+
+    with explained(path):
+        return duckdb.connect(str(path), read_only=True)
+
+
+def _require_package() -> None:
+    if importlib.util.find_spec("duckdb") is None:
+        raise ConfigError(
+            "the DuckDB sink needs a package that is not installed", hint="pip install 'tailrace[duckdb]'"
+        )
 
 
 @contextlib.contextmanager

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailrace.error import Fenced
 from tailrace.model import Position
+from tailrace.sink.duckdb.connection import connect_to_read, explained
 from tailrace.sink.duckdb.sql import qualified
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Ledger", "Record"]
+__all__ = ["Ledger", "Record", "saved"]
 
 _SCHEMA = """
 CREATE SCHEMA IF NOT EXISTS {0};
@@ -57,6 +60,13 @@ class Record:
     def stage(self) -> str:
         """The table where a snapshot waits, as SQL."""
         return qualified(self.catalog, *self.beside)
+
+
+def saved(path: Path, pipeline: str) -> Mapping[str, Position | None]:
+    """What the file says of `pipeline`, read without changing it."""
+    with explained(path), contextlib.closing(connect_to_read(path)) as connection:
+        made = connection.execute("SELECT 1 FROM duckdb_tables() WHERE schema_name = '_tailrace'").fetchall()
+        return Ledger(connection, pipeline).positions() if made else {}
 
 
 class Ledger:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -17,7 +18,8 @@ from typing import ClassVar
 
 from tailrace.error import ConfigError
 from tailrace.format import Format
-from tailrace.model import Finding, Limits, Severity
+from tailrace.model import Finding, Limits, Position, Severity
+from tailrace.sink.file.sidecar import Sidecar, sidecar_path
 from tailrace.sink.file.writer import FileWriter
 
 __all__ = ["Compression", "File"]
@@ -71,6 +73,11 @@ class File:
         if self.compression == Compression.ZSTD and importlib.util.find_spec("zstandard") is None:
             findings.append(Finding(Severity.ERROR, "zstandard", "it is not installed", "pip install 'tailrace[zstd]'"))
         return findings or [Finding(Severity.OK, str(path), "it can be written")]
+
+    def saved(self, name: str) -> Mapping[str, Position | None]:
+        """See `Remembering.saved`."""
+        state = Sidecar(sidecar_path(Path(self.path))).load()
+        return state.positions() if state is not None and state.pipeline == name else {}
 
     def open(self, name: str, limits: Limits) -> FileWriter:
         """Take the file for pipeline `name` and cut what lies beyond the sidecar.

@@ -11,7 +11,12 @@ from tailrace import durable
 from tailrace.error import Fatal, Fenced
 from tailrace.model import Position
 
-__all__ = ["Attempt", "Held", "Sidecar", "State"]
+__all__ = ["Attempt", "Held", "Sidecar", "State", "sidecar_path"]
+
+
+def sidecar_path(data: Path) -> Path:
+    """Where the sidecar of a data file lies."""
+    return data.with_name(data.name + ".position")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,13 @@ class State:
         if self.attempt is None:
             return self.offset
         return self.attempt.offset if self.attempt.sequence == self.sequence else 0
+
+    def positions(self) -> dict[str, Position | None]:
+        """Every lineage, with the position that the data ends at."""
+        return {
+            lineage: None if held.position is None else Position(lineage, held.position)
+            for lineage, held in self.lineages.items()
+        }
 
     def at(self, positions: tuple[Position, ...]) -> State:
         """The same with these positions saved."""

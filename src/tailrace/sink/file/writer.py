@@ -19,7 +19,7 @@ from tailrace._native import DebeziumJson
 from tailrace.error import Fatal, Retryable
 from tailrace.model import Batch, Position
 from tailrace.sink.file.series import Series
-from tailrace.sink.file.sidecar import Attempt, Held, Sidecar, State
+from tailrace.sink.file.sidecar import Attempt, Held, Sidecar, State, sidecar_path
 
 __all__ = ["Compressor", "FileWriter"]
 
@@ -55,7 +55,7 @@ class FileWriter:
         self._rotate_bytes = rotate_bytes
         self._rotate_s = rotate_s
         self._series = Series(path)
-        self._sidecar = Sidecar(path.with_name(path.name + ".position"))
+        self._sidecar = Sidecar(sidecar_path(path))
         self._descriptor: int | None = None
         self._lock = durable.Lock(path.with_name(path.name + ".lock"), f"the file {path}")
         try:
@@ -68,10 +68,7 @@ class FileWriter:
 
     def known(self) -> Mapping[str, Position | None]:
         """Every lineage in the sidecar, with the position that the data ends at."""
-        return {
-            lineage: Position(lineage, held.position) if held.position is not None else None
-            for lineage, held in self._state.lineages.items()
-        }
+        return self._state.positions()
 
     def claim(self, lineage: str) -> Position | None:
         """Record a new epoch for `lineage`; return the position that the data ends at."""

@@ -1,0 +1,44 @@
+"""`status` of pipelines that no process runs: what is saved and parked is read where it lies, and stays as it is."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.waiting import until
+
+
+def seen(cli: Cli) -> dict[str, object]:
+    [status] = json.loads(cli.run("status", "t.toml", "--json").out)
+    assert isinstance(status, dict)
+    return status
+
+
+@pytest.mark.parametrize(
+    "sink",
+    [
+        'sink = "file:out.jsonl"',
+        'sink = "duckdb:out.duckdb"',
+        'sink = "stdout:"',
+        'sink = "stdout:"\ncheckpoint = {kind = "sqlite", path = "positions.db"}',
+    ],
+    ids=["file", "duckdb", "checkpoint", "sqlite"],
+)
+def test_the_position_of_a_pipeline_that_was_killed_is_shown_and_gone_after_a_reset(
+    cli: Cli, config: Path, sink: str
+) -> None:
+    config.write_text(config.read_text().replace('sink = "file:out.jsonl"', sink))
+    before = seen(cli)
+    assert (before["state"], before["positions"], before["error"]) == ("stopped", {}, None)
+    process = cli.start("run", "t.toml")
+    until(lambda: seen(cli)["positions"])
+    process.kill()
+    process.communicate()
+    left = seen(cli)
+    assert (left["state"], left["error"]) == ("stopped", None)
+    assert left["positions"]
+    assert seen(cli)["positions"] == left["positions"]
+    assert isinstance(left["retained_bytes"], int)
+    assert cli.run("reset", "t.toml", "orders", "--yes").code == 0
+    assert seen(cli)["positions"] == {}
