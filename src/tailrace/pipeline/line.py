@@ -319,7 +319,13 @@ class Line:
         log.warning(
             "%s: parked %d change(s), the first of %s: %s", self._plan.name, len(reasons), where, reasons[first]
         )
-        return batch.without(list(reasons))
+        rest = batch.without(list(reasons))
+        if len(rest) >= len(batch):
+            raise Fatal(
+                f"sink {self._plan.sink.kind} refused changes of {where} that cannot be taken out of the batch",
+                hint="please report it; they are parked, and nothing else was written",
+            )
+        return rest
 
     def _answer_operators(self, writer: Writer, positions: Positions, reader: Reader) -> None:
         """Replay or drop the dead letters that were asked for, between batches."""
