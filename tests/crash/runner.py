@@ -22,7 +22,7 @@ LIMITS = Limits(
     shelf_bytes_max=128 << 10,
     transaction_bytes_max=128 << 10,
     progress_interval_s=0.2,
-    backoff_s_max=1.0,
+    backoff_s_max=10.0,
 )
 
 

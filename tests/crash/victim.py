@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 300.0
 ROOT = Path(__file__).parents[2]
 
 
