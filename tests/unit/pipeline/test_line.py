@@ -11,12 +11,9 @@ import pytest
 
 from tailrace.checkpoint import File, Memory
 from tailrace.contract import Positions
-from tailrace.dead_letters import File as DeadLetters
 from tailrace.error import ConfigError, Fatal, Fenced, HistoryLost, Refused, Reject, Retryable
-from tailrace.model import Batch, Change, Limits, Position, Revoked
+from tailrace.model import Batch, Limits, Position, Revoked
 from tailrace.pipeline import Pipeline, State
-from tailrace.pipeline.line import Line, Stopping
-from tailrace.pipeline.status import Gauge
 from tailrace.testing.fake import AtomicSink, ListSink, Log, LogSource, Target
 from tests.waiting import until
 
@@ -330,32 +327,6 @@ def test_a_reject_that_names_no_change_does_not_loop() -> None:
     target.fail(Reject({}))
     with pytest.raises(Fatal, match="without naming"):
         make(log, target).run()
-
-
-def test_refused_changes_that_stay_in_the_batch_do_not_loop(tmp_path: Path) -> None:
-    log, target = Log(), Target()
-
-    class Stubborn:
-        """A batch that keeps what is taken out of it."""
-
-        def __len__(self) -> int:
-            return len(batch)
-
-        def __getitem__(self, index: int) -> Change:
-            return batch[index]
-
-        def without(self, indexes: list[int]) -> "Stubborn":
-            return self
-
-    log.insert(1)
-    batch = log._batches[0]
-    pipeline = make(log, target, dead_letters=DeadLetters(tmp_path / "dead.jsonl"))
-    line = Line(pipeline.plan(), Gauge("p"), Stopping(), until_current=False)
-    assert pipeline.dead_letters is not None
-    line._letters = pipeline.dead_letters.open("p", QUICK)
-    with pytest.raises(Fatal, match="cannot be taken out"):
-        line._park(Stubborn(), {0: "too long"})  # type: ignore[arg-type]
-    line._letters.close()
 
 
 def test_what_is_revoked_is_finished_saved_and_released() -> None:
