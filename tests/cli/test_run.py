@@ -211,10 +211,15 @@ def test_a_restart_of_the_server_is_waited_out(
     process = cli.start("run", "t.toml")
     until(lambda: len(lines(cli.folder)) == 1)
     server.stop()
-    until(lambda: json.loads(cli.run("status", "t.toml", "--json").out)[0]["state"] == "retrying")
+
+    def retries() -> bool:
+        assert process.poll() is None, process.communicate()
+        return int(json.loads(cli.run("status", "t.toml", "--json").out)[0]["restarts"]) > 0
+
+    until(retries, "for a retry")
     server.start()
     execute(url, "insert into orders values (2, 'two')")
-    until(lambda: len(lines(cli.folder)) == 2)
+    until(lambda: len(lines(cli.folder)) == 2, "for the row that came after the restart")
     process.terminate()
     _, err = process.communicate(timeout=30)
     assert process.returncode == 143, err
