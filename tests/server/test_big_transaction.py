@@ -14,7 +14,6 @@ PIPELINE = """
 import json, sys
 from pathlib import Path
 import tailrace as tr
-from tailrace.checkpoint import File
 from tailrace.format import Format
 from tailrace.model import Limits
 
@@ -38,7 +37,7 @@ class Sink:
 counter, folder = Counter(), Path(sys.argv[2])
 source = tr.source.Postgres(sys.argv[1], tables=["public.big"], snapshot="never")
 limits = Limits(spill_dir=folder)
-tr.Pipeline(source, Sink(), name="big", checkpoint=File(folder / "position"), limits=limits).run(until_current=True)
+tr.Pipeline(source, Sink(), name="big", state_dir=folder, limits=limits).run(until_current=True)
 status = Path("/proc/self/status").read_text().splitlines()
 peak_kib = next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 print(json.dumps({"rows": counter.rows, "largest": max(counter.sizes, default=0), "peak_mib": peak_kib / 1024}))
