@@ -83,3 +83,23 @@ class Reject(TailraceError):
 
 class EndOfStream(Exception):
     """A bounded stream has delivered everything up to its bound."""
+
+
+def trace(error: BaseException) -> str:
+    """Where an error and its causes came from, as Python prints it, for debugging.
+
+    Messages stand only for our own errors: those of others may quote row values (I9), and only their types are told.
+    """
+    import traceback  # rarely needed, and not free
+
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.insert(0, link)
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+    told = []
+    for each in chain:
+        name = f"{type(each).__qualname__}: {each}" if isinstance(each, TailraceError) else type(each).__qualname__
+        frames = "".join(traceback.format_tb(each.__traceback__))
+        told.append(f"Traceback (most recent call last):\n{frames}{name}")
+    return "\n\n".join(told)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from tailrace.error import ConfigError, TailraceError
+from tailrace.error import ConfigError, TailraceError, trace
 
 __all__ = ["Level", "LogFormat", "columns", "confirm", "fail", "start_logs"]
 
@@ -47,7 +46,7 @@ def start_logs(level: Level, form: LogFormat | None) -> None:
 def fail(error: BaseException, pipeline: str = "") -> int:
     """Tell what went wrong in one message; returns the exit code. The traceback stands only at log level debug."""
     if logging.getLogger("tailrace").isEnabledFor(logging.DEBUG):
-        traceback.print_exception(error)
+        print(trace(error), file=sys.stderr)  # noqa: T201
     if isinstance(error, TailraceError):
         message, code = str(error), error.exit_code
     else:  # its text may hold row values (I9)

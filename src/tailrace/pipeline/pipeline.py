@@ -14,7 +14,7 @@ from pathlib import Path
 from tailrace.checkpoint.file import File
 from tailrace.contract import Checkpoint, DeadLetters, Sink, Source, Transform
 from tailrace.durable import Lock, make_folder, storage
-from tailrace.error import ConfigError, Fatal, Retryable
+from tailrace.error import ConfigError, Fatal, Retryable, trace
 from tailrace.model import Limits
 from tailrace.pipeline.line import Line, Plan, Stopping
 from tailrace.pipeline.status import Gauge, State, Status, StatusServer, write_status
@@ -229,6 +229,7 @@ class Pipeline:
         self._gauge.state = State.RETRYING
         self._gauge.restarts += 1
         log.warning("%s: %s; trying again in %.1f s", self.name, error.args[0], pause_s)
-        log.debug("%s: the cause", self.name, exc_info=error)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s: the cause: %s", self.name, trace(error))
         self._stopping.wait(pause_s)
         self._gauge.state = State.STARTING

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from tailrace.contract import Measured, Stream
-from tailrace.error import EndOfStream, TailraceError
+from tailrace.error import EndOfStream, TailraceError, trace
 from tailrace.model import Position
 from tailrace.pipeline.failpoint import Place, reach
 from tailrace.pipeline.shelf import End, Shelf
@@ -121,5 +121,6 @@ class Reader:
             stream.close()
         except TailraceError as error:
             log.info("closing the source: %s", error.args[0])
-        except Exception as error:
-            log.warning("closing the source raised %s", type(error).__name__, exc_info=log.isEnabledFor(logging.DEBUG))
+        except Exception as error:  # noqa: BLE001 - what was read is handed over; only the farewell failed
+            log.warning("closing the source raised %s", type(error).__name__)
+            log.debug("closing the source: %s", trace(error))

@@ -115,6 +115,10 @@ def _open(url: str, **extra: str) -> Connection:
     except psycopg.Error as error:
         raise translate_connect(error, target(url)) from error
     if connection.info.server_version >= 170000:
-        # Unknown before 17, so it cannot stand in the startup packet.
-        connection.execute("SET transaction_timeout = 0")
+        try:
+            # Unknown before 17, so it cannot stand in the startup packet.
+            connection.execute("SET transaction_timeout = 0")
+        except psycopg.Error as error:
+            connection.close()
+            raise translate_connect(error, target(url)) from error
     return connection
