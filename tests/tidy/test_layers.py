@@ -16,7 +16,7 @@ SEAM = VALUES | {"contract", "durable", "format"}
 PRODUCTS = {"source", "sink", "transform", "checkpoint"}
 PLUGINS = PRODUCTS | {"dead_letters"}
 RUNTIME = SEAM | {"pipeline"}
-EVERYTHING = RUNTIME | PLUGINS | {"plugin", "config", "supervisor", "app", "testing", "tailing"}
+EVERYTHING = RUNTIME | PLUGINS | {"dialect", "plugin", "config", "supervisor", "app", "testing", "tailing"}
 
 MAY_IMPORT = {
     "_native": set[str](),
@@ -27,8 +27,9 @@ MAY_IMPORT = {
     "contract": VALUES,
     "pipeline": SEAM | {"checkpoint"},  # the default one; never a source or a sink
     "supervisor": RUNTIME,
-    "source": SEAM,
-    "sink": SEAM,
+    "dialect": {"error"},
+    "source": SEAM | {"dialect"},
+    "sink": SEAM | {"dialect"},
     "transform": SEAM,
     "checkpoint": SEAM,
     "dead_letters": SEAM,

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from tailrace._native import Batch, BatchBuilder, Column, DebeziumJson, Table
-from tailrace.source.postgres import catalog, session
+from tailrace.dialect.postgres import session
+from tailrace.source.postgres import catalog
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "types.md"
 _ROW = re.compile(r"^\| `.*\|$", re.MULTILINE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from tailrace.source.postgres import libpq
+from tailrace.dialect.postgres import libpq
 
 
 def test_the_libpq_that_is_found_is_the_one_that_this_process_has_mapped() -> None:

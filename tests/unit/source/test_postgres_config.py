@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tailrace.dialect.postgres import session
 from tailrace.error import ConfigError, Fatal
 from tailrace.model import Position
 from tailrace.source import Postgres
-from tailrace.source.postgres import session
 from tailrace.source.postgres.place import Place
 
 URL = "postgresql://cdc:hunter2@db.example:5433/shop"

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tailrace.dialect.postgres.session import Connection, fetch
 from tailrace.model import Column, Table
 from tailrace.source.postgres import query
 from tailrace.source.postgres.portable import Bottom, portable
-from tailrace.source.postgres.session import Connection, fetch
 
 
 @dataclass(frozen=True, slots=True)

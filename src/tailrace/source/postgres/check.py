@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from tailrace.dialect.postgres import session
+from tailrace.dialect.postgres.session import Connection, fetch, statement_text
 from tailrace.error import ConfigError, TailraceError
 from tailrace.model import Finding, Severity
-from tailrace.source.postgres import pattern, publication, query, resume, session, slot
+from tailrace.source.postgres import pattern, publication, query, resume, slot
 from tailrace.source.postgres.pattern import Relation
 from tailrace.source.postgres.publication import Wanted
-from tailrace.source.postgres.session import Connection, fetch, statement_text
 
 if TYPE_CHECKING:
     from tailrace.source.postgres.config import Postgres

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, get_args
 
 from tailrace.contract import Positions
+from tailrace.dialect.postgres import session
 from tailrace.error import ConfigError
 from tailrace.model import Finding, Limits
-from tailrace.source.postgres import check, pattern, publication, session, slot
+from tailrace.source.postgres import check, pattern, publication, slot
 from tailrace.source.postgres.opening import Names, Opening
 from tailrace.source.postgres.publication import Wanted
 from tailrace.source.postgres.resume import SnapshotMode, check_slot

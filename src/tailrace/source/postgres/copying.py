@@ -12,11 +12,11 @@ import psycopg
 from psycopg import errors, pq
 
 from tailrace._native import Chunk, CopyReader
+from tailrace.dialect.postgres import libpq
+from tailrace.dialect.postgres.fault import translate
+from tailrace.dialect.postgres.session import Connection
 from tailrace.error import Retryable, TailraceError
-from tailrace.source.postgres import libpq
-from tailrace.source.postgres.fault import translate
 from tailrace.source.postgres.plan import TableCopy
-from tailrace.source.postgres.session import Connection
 
 _DRAIN_BYTES = 1 << 20
 _AHEAD_CHUNKS = 8

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tailrace._native import Select
 from tailrace.contract import Positions
+from tailrace.dialect.postgres.session import Connection, connect, fetch
 from tailrace.error import CheckFailed, ConfigError, HistoryLost, Retryable, TailraceError
 from tailrace.model import Batch, Limits
 from tailrace.source.postgres import pattern, plan, publication, resume, slot, snapshot
@@ -24,7 +25,6 @@ from tailrace.source.postgres.plan import Moved
 from tailrace.source.postgres.publication import Publication
 from tailrace.source.postgres.receiver import Course, Receiver
 from tailrace.source.postgres.resume import Decision, Road, Situation
-from tailrace.source.postgres.session import Connection, connect, fetch
 from tailrace.source.postgres.snapshot import Bounds, Exported, Snapshot
 from tailrace.source.postgres.stream import Describer, Opened, PostgresStream
 from tailrace.source.postgres.walsender import CreatedSlot, StreamOptions, Walsender

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from psycopg import errors, sql
 
+from tailrace.dialect.postgres.session import Connection, fetch, run
 from tailrace.error import Fatal
 from tailrace.model import Table
 from tailrace.source.postgres import catalog, pattern, query
 from tailrace.source.postgres.catalog import Attribute, Described
 from tailrace.source.postgres.publication import Published, published
-from tailrace.source.postgres.session import Connection, fetch, run
 
 Files = tuple[tuple[int, int | None], ...]
 _GENERATED = 180000

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from tailrace.dialect.postgres.session import Connection, fetch, run, statement_text
 from tailrace.error import CheckFailed, ConfigError
 from tailrace.source.postgres import pattern, query
 from tailrace.source.postgres.pattern import Relation
-from tailrace.source.postgres.session import Connection, fetch, run, statement_text
 
 _log = logging.getLogger("tailrace.source.postgres")
 _OURS = "Made by Tailrace for pipeline "

@@ -9,10 +9,10 @@ import logging
 import time
 from dataclasses import dataclass
 
+from tailrace.dialect.postgres.session import Connection, fetch
 from tailrace.error import Retryable
 from tailrace.source.postgres import query
 from tailrace.source.postgres.place import parse_lsn
-from tailrace.source.postgres.session import Connection, fetch
 
 _log = logging.getLogger("tailrace.source.postgres")
 _GRACE_S = 5.0

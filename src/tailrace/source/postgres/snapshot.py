@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from tailrace._native import CopyRows
+from tailrace.dialect.postgres.session import Connection, connect, fetch, run
 from tailrace.model import Batch
 from tailrace.source.postgres import plan
 from tailrace.source.postgres.copying import Ahead, Copying, TableReader
 from tailrace.source.postgres.place import Lineage, Place
 from tailrace.source.postgres.plan import Files, Moved, TableCopy
-from tailrace.source.postgres.session import Connection, connect, fetch, run
 
 _log = logging.getLogger("tailrace.source.postgres")
 

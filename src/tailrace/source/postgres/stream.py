@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from tailrace._native import Relation, Select
+from tailrace.dialect.postgres.session import Connection
 from tailrace.error import EndOfStream
 from tailrace.model import Batch, Position, Table
 from tailrace.source.postgres import catalog, pattern
@@ -15,7 +16,6 @@ from tailrace.source.postgres.catalog import Described
 from tailrace.source.postgres.place import Lineage, Place
 from tailrace.source.postgres.publication import published
 from tailrace.source.postgres.receiver import Receiver
-from tailrace.source.postgres.session import Connection
 from tailrace.source.postgres.snapshot import Snapshot
 
 _log = logging.getLogger("tailrace.source.postgres")

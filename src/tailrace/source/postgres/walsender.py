@@ -17,11 +17,12 @@ import psycopg
 from psycopg import errors, pq, sql
 
 from tailrace._native import Chunk, CopyReader
+from tailrace.dialect.postgres import libpq
+from tailrace.dialect.postgres.fault import translate
+from tailrace.dialect.postgres.session import Connection, connect_replication
 from tailrace.error import HistoryLost, Retryable
-from tailrace.source.postgres import libpq
-from tailrace.source.postgres.fault import RESET_HINT, translate, translate_stream
+from tailrace.source.postgres.fault import RESET_HINT, translate_stream
 from tailrace.source.postgres.place import format_lsn, parse_lsn
-from tailrace.source.postgres.session import Connection, connect_replication
 
 _log = logging.getLogger("tailrace.source.postgres")
 _STATUS = struct.Struct("!cqqqqB")

@@ -13,8 +13,8 @@ from typing import Any
 import psycopg
 from psycopg import conninfo, sql
 
+from tailrace.dialect.postgres.fault import told, translate_connect
 from tailrace.error import ConfigError
-from tailrace.source.postgres.fault import told, translate_connect
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 Params = Mapping[str, object] | None
@@ -24,6 +24,7 @@ _SETTINGS = {
     "intervalstyle": "postgres",
     "extra_float_digits": "3",
     "bytea_output": "hex",
+    "lc_monetary": "C",
     "timezone": "UTC",
     "row_security": "off",
     "client_min_messages": "warning",  # the walsender warns of a publication that is gone, and of nothing else
@@ -51,7 +52,7 @@ def parse(url: str) -> dict[str, str]:
         unknown = _UNKNOWN_OPTION.search(str(error))
         reason = f"libpq knows no option {unknown[1]!r}" if unknown else "it is neither a URI nor a conninfo string"
         raise ConfigError(
-            f"the url of the PostgreSQL source cannot be used: {reason}",
+            f"the url of a PostgreSQL server cannot be used: {reason}",
             hint="write it as postgresql://user@host:5432/database?sslmode=verify-full",
         ) from None
     return {key: str(value) for key, value in options.items() if value is not None}

@@ -1,0 +1,87 @@
+"""Turns what libpq and the server report into Tailrace's errors. Never lets a password or a row value through.
+
+Inside a session the SQLSTATE decides (PostgreSQL manual, appendix A). While connecting libpq gives only text, so its
+English phrases are matched; what is not recognised there passes by itself more often than not and is `Retryable`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from tailrace.error import CheckFailed, ConfigError, Fatal, Retryable, TailraceError
+
+_RETRYABLE = ("08", "40", "53", "57")
+_LIMIT_HINT = "raise max_replication_slots or max_wal_senders and restart the server, or drop a slot that nobody reads"
+_RIGHTS_HINT = "run `tailrace check`: it prints the statement that grants what is missing"
+_CONNECT_CONFIG = {
+    "password authentication failed": "check user and password in the url, PGPASSWORD or ~/.pgpass",
+    "no password supplied": "give a password in the url, PGPASSWORD or ~/.pgpass",
+    "authentication failed": "check the user, its password and the server's pg_hba.conf",
+    "no pg_hba.conf entry": "the server's pg_hba.conf must admit this user, database and address",
+    "certificate": "check sslmode, sslrootcert and the host name in the url",
+    "does not support ssl": "set sslmode=prefer in the url, or turn on TLS on the server",
+    "is not permitted to log in": "ALTER ROLE ... LOGIN",
+    "does not exist": "check database and user in the url",
+    "unsupported startup parameter": "a pooler stands in between: connect to PostgreSQL itself, replication needs that",
+    "permission denied for database": "GRANT CONNECT ON DATABASE ... TO the user of the url",
+    "definition of service": "name a service of ~/.pg_service.conf or PGSERVICEFILE",
+    "invalid ": "check the options of the url",
+    "must be superuser or replication role": "ALTER ROLE ... REPLICATION",
+    "permission denied to start wal sender": "ALTER ROLE ... REPLICATION",
+}
+
+
+@contextmanager
+def told(doing: str) -> Iterator[None]:
+    """Raise any error of psycopg inside as one of ours; `doing` says what could not be done, and where."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translate(error, doing) from error
+
+
+def translate(error: psycopg.Error, doing: str) -> TailraceError:
+    """The error that says what the runtime does next about `error`."""
+    state = error.sqlstate
+    text = first_line(error)
+    message = f"cannot {doing}: {text}"
+    if state is None:
+        return Retryable(message)
+    if state == "42501":
+        return CheckFailed(message, hint=_hint(error) or _RIGHTS_HINT)
+    if state == "53400":
+        return CheckFailed(message, hint=_LIMIT_HINT)
+    if state.startswith("28") or state == "3D000":
+        return ConfigError(message)
+    if state[:2] in _RETRYABLE or state in ("55006", "55P03"):
+        return Retryable(message)
+    return Fatal(f"{message} (SQLSTATE {state})", hint=_hint(error))
+
+
+def translate_connect(error: psycopg.Error, target: str) -> TailraceError:
+    """The error for a connection that was not made; `target` is where to, without secrets."""
+    text = first_line(error)
+    lowered = str(error).lower()
+    for phrase, hint in _CONNECT_CONFIG.items():
+        if phrase in lowered:
+            return ConfigError(f"cannot connect to {target}: {text}", hint=hint)
+    if isinstance(error, psycopg.ProgrammingError):  # psycopg's own opinion of an option
+        return ConfigError(f"cannot connect to {target}: {text}", hint="check the options of the url")
+    return Retryable(f"cannot connect to {target}: {text}")
+
+
+def first_line(error: psycopg.Error) -> str:
+    """What the server or libpq said, without DETAIL, which may quote values."""
+    primary = error.diag.message_primary
+    if primary:
+        return primary
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    fatal = next((line.partition("FATAL:")[2] for line in lines if "FATAL:" in line), None)
+    return (fatal or (lines[0] if lines else type(error).__name__)).strip()
+
+
+def _hint(error: psycopg.Error) -> str | None:
+    return error.diag.message_hint
