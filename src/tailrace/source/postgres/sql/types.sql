@@ -1,12 +1,14 @@
--- Types by oid and modifier: domains and arrays are followed down to the type that the values have.
+-- Types by oid and modifier: domains and arrays are followed down to the type that the values have. What is no array in
+-- braces and commas is not followed: arrays of box (`;`) or geometry (`:`), int2vector and oidvector (spaces).
 WITH RECURSIVE asked AS (
     SELECT place, oid, typmod
     FROM unnest(%(oids)s::oid[], %(typmods)s::int4[]) WITH ORDINALITY AS u (oid, typmod, place)
 ), step AS (
-    SELECT oid, typtype = 'd' AS is_domain, typtypmod,
-           CASE WHEN typtype = 'd' THEN typbasetype
-                WHEN typcategory = 'A' AND typlen = -1 THEN typelem ELSE 0 END AS below
-    FROM pg_type
+    SELECT t.oid, t.typtype = 'd' AS is_domain, t.typtypmod,
+           CASE WHEN t.typtype = 'd' THEN t.typbasetype
+                WHEN element.typdelim = ',' THEN element.oid ELSE 0 END AS below
+    FROM pg_type AS t
+    LEFT JOIN pg_type AS element ON element.oid = t.typelem AND element.typarray = t.oid
 ), down AS (
     SELECT place, oid, typmod, 0 AS dimensions FROM asked
     UNION ALL
