@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -12,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace._native import UNCHANGED, Batch, BatchBuilder, Column, Table
+from tailrace._native import UNCHANGED, Batch, Column, Table
 from tailrace.error import Fatal, Reject
+from tests.unit.native.made import made
 
 ORDERS = Table(
     "public",
@@ -23,14 +25,7 @@ ORDERS = Table(
 )
 
 
-def make(*changes: tuple[str, dict[str, Any] | None, dict[str, Any] | None], table: Table = ORDERS) -> Batch:
-    """A batch of one transaction."""
-    builder = BatchBuilder("postgres/1/shop/slot")
-    builder.begin(xid=7, lsn=0x100, committed_at_us=1_700_000_000_123_456)
-    for op, before, after in changes:
-        builder.add(op, table, before=before, after=after)  # type: ignore[arg-type]
-    builder.commit()
-    return builder.take()
+make = partial(made, table=ORDERS)
 
 
 def row(id: int, amount: str | None = "1.00", note: object = "n") -> dict[str, Any]:

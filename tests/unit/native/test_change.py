@@ -6,12 +6,14 @@ import pickle
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from tailrace._native import UNCHANGED, Batch, BatchBuilder, Change, Chunk, Column, Position, Table
+from tests.unit.native.made import made
 
 ORDERS = Table(
     "public",
@@ -21,13 +23,7 @@ ORDERS = Table(
 )
 
 
-def batch_of(*changes: tuple[str, dict[str, Any] | None, dict[str, Any] | None], table: Table = ORDERS) -> Batch:
-    builder = BatchBuilder("postgres/1/shop/slot")
-    builder.begin(xid=7, lsn=0x100, committed_at_us=1_700_000_000_123_456)
-    for op, before, after in changes:
-        builder.add(op, table, before=before, after=after)  # type: ignore[arg-type]
-    builder.commit()
-    return builder.take()
+batch_of = partial(made, table=ORDERS)
 
 
 def value(kind: str, text: str | None) -> Any:

@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace._native import UNCHANGED, Batch, BatchBuilder, Column, DebeziumJson, Encoded, Table, Unchanged
+from tailrace._native import UNCHANGED, Batch, Column, DebeziumJson, Encoded, Table, Unchanged
 from tailrace.error import Reject
+from tests.unit.native.made import made
 
 Cells = Mapping[str, "str | Unchanged | None"]
 ORDERS = Table(
@@ -28,13 +30,7 @@ ORDERS = Table(
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def batch_of(*changes: tuple[str, Cells | None, Cells | None], table: Table = ORDERS) -> Batch:
-    builder = BatchBuilder("postgres/1/shop/slot", database="shop")
-    builder.begin(xid=7, lsn=0x100, committed_at_us=1_700_000_000_123_456)
-    for op, before, after in changes:
-        builder.add(op, table, before=before, after=after)  # type: ignore[arg-type]
-    builder.commit()
-    return builder.take()
+batch_of = partial(made, table=ORDERS, database="shop")
 
 
 def encoded(batch: Batch, profile: DebeziumJson | None = None) -> Encoded:
