@@ -15,7 +15,7 @@ from tailrace._native import Chunk, CopyReader
 from tailrace.dialect.postgres import libpq
 from tailrace.dialect.postgres.fault import translate
 from tailrace.dialect.postgres.session import Connection
-from tailrace.error import Retryable, TailraceError
+from tailrace.error import Fatal, Retryable, TailraceError
 from tailrace.source.postgres.plan import TableCopy
 
 _DRAIN_BYTES = 1 << 20
@@ -138,6 +138,9 @@ class Ahead:
             self._put(error)
         except psycopg.Error as error:
             self._put(translate(error, "copy a table"))
+        except Exception as error:  # noqa: BLE001 - whoever waits for chunks must hear of whatever ended them
+            hint = "this is a bug: please report it"
+            self._put(Fatal(f"a snapshot reader failed: {type(error).__name__}", hint=hint))
 
     def _copy(self, part: TableCopy) -> None:
         reader = TableReader(self._connection, part, frame_bytes_max=self._frame_bytes_max)

@@ -126,7 +126,7 @@ class Walsender:
     def drain(self, bytes_max: int) -> Chunk:
         """All messages that wait, up to `bytes_max`; never blocks. Raises what ended the stream, if something did."""
         if self._reader is None:
-            raise RuntimeError("drain before start")
+            raise RuntimeError("this is no stream: not started yet, or closed")
         try:
             chunk = self._reader.drain(bytes_max)
         except OSError as error:
@@ -166,6 +166,7 @@ class Walsender:
                 self._say_farewell(self._reader)
         except (OSError, psycopg.Error) as error:
             _log.debug("the stream of slot %s did not end politely: %s", self._slot, _text(error))
+        self._reader = None  # its pointer dies with the connection
         self._connection.close()
 
     @property
