@@ -69,7 +69,7 @@ class Targets:
         if ready is not None and (ready.source is table or ready.source == table):
             return ready
         rows = fetch(self._connection, _COLUMNS, {"schema": table.schema, "name": table.name})
-        types: dict[str, str] = {name: type for name, type in rows}
+        types: dict[str, str] = dict(rows)
         columns = tuple(TargetColumn(c.name, c.name, types[c.name]) for c in table.columns if c.name in types)
         if not columns:
             raise Fatal(f"there is no table {table} at the target", hint="create it there")

@@ -1,0 +1,96 @@
+"""Keeps the positions of pipelines in the target, in `tailrace.position`. Never moves rows, never commits.
+
+A claim counts the epoch up and ends the session of whoever claimed before, so that a process which was paused neither
+holds locks nor writes again: its next write finds another epoch.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Final
+
+from tailrace.dialect.postgres.fault import told
+from tailrace.dialect.postgres.session import Connection, fetch
+from tailrace.model import Position
+
+__all__ = ["MOVE", "Ledger", "saved"]
+
+_CREATE: Final = files(__package__).joinpath("ledger.sql").read_bytes()
+MOVE: Final = (
+    b"WITH moved AS (UPDATE tailrace.position SET text = $1, saved_at = pg_catalog.now()"
+    b" WHERE name = $2 AND lineage = $3 AND epoch = $4::pg_catalog.int8 RETURNING 1)"
+    b" SELECT 1 / pg_catalog.count(*) FROM moved"
+)
+"""Moves a position on, first in the transaction: the lock on its row keeps out an older epoch that wakes up later.
+
+It fails (division by zero, 22012) when the epoch is another: whatever was sent behind it is not carried out.
+"""
+
+
+class Ledger:
+    """The rows of one pipeline in `tailrace.position`."""
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self._connection = connection
+        self._name = name
+        self._epochs: dict[str, int] = {}
+
+    def create(self) -> None:
+        """Make schema and tables where they are missing; a role that may not create finds them made."""
+        found = fetch(self._connection, "SELECT pg_catalog.to_regclass('tailrace.position')::pg_catalog.text")
+        if found == [(None,)]:
+            with told("create the schema tailrace in the target"):
+                self._connection.execute(_CREATE)
+
+    def positions(self) -> dict[str, Position | None]:
+        """Every lineage that was claimed, with its saved position."""
+        return saved(self._connection, self._name)
+
+    def claim(self, lineage: str) -> Position | None:
+        """Record a new epoch, end the session that held the one before, return what that one saved last."""
+        self._end_holder(lineage)
+        statement = (
+            "INSERT INTO tailrace.position AS p (name, lineage, epoch, holder, claimed_at) VALUES"
+            " (%(name)s, %(lineage)s, 1, pg_catalog.pg_backend_pid(), pg_catalog.clock_timestamp())"
+            " ON CONFLICT (name, lineage) DO UPDATE SET epoch = p.epoch + 1, holder = excluded.holder,"
+            " claimed_at = excluded.claimed_at"
+            " RETURNING epoch, text"
+        )
+        names = {"name": self._name, "lineage": lineage}
+        [[epoch, text]] = fetch(self._connection, statement, names, doing=f"claim {lineage} in the target")
+        self._epochs[lineage] = epoch
+        return None if text is None else Position(lineage, text)
+
+    def moved(self, position: Position) -> tuple[bytes, bytes, bytes, bytes]:
+        """What `MOVE` is given to save `position`."""
+        epoch = self._epochs.get(position.lineage, 0)
+        return position.text.encode(), self._name.encode(), position.lineage.encode(), str(epoch).encode()
+
+    def fenced(self, connection: Connection) -> bool:
+        """Whether a newer epoch exists, asked through `connection` because ours is gone."""
+        statement = "SELECT lineage, epoch FROM tailrace.position WHERE name = %(name)s"
+        rows = fetch(connection, statement, {"name": self._name})
+        return any(epoch > self._epochs.get(lineage, epoch) for lineage, epoch in rows)
+
+    def forget(self) -> None:
+        """Remove every claim and position."""
+        with told("forget the position in the target"):
+            self._connection.execute("DELETE FROM tailrace.position WHERE name = %s", [self._name])
+
+    def _end_holder(self, lineage: str) -> None:
+        """End the other session that holds the claim, if it lives: it may hold locks, and its epoch is over."""
+        statement = (
+            "SELECT pg_catalog.pg_terminate_backend(a.pid, 10000)"
+            " FROM tailrace.position p JOIN pg_catalog.pg_stat_activity a ON a.pid = p.holder"
+            " WHERE p.name = %(name)s AND p.lineage = %(lineage)s AND a.pid <> pg_catalog.pg_backend_pid()"
+            " AND a.usename = current_user AND a.datname = current_database() AND a.backend_start <= p.claimed_at"
+        )
+        fetch(self._connection, statement, {"name": self._name, "lineage": lineage}, doing="end the session before")
+
+
+def saved(connection: Connection, name: str) -> dict[str, Position | None]:
+    """What is saved of pipeline `name`; empty where nothing ever was."""
+    if fetch(connection, "SELECT pg_catalog.to_regclass('tailrace.position')::pg_catalog.text") == [(None,)]:
+        return {}
+    rows = fetch(connection, "SELECT lineage, text FROM tailrace.position WHERE name = %(name)s", {"name": name})
+    return {lineage: None if text is None else Position(lineage, text) for lineage, text in rows}

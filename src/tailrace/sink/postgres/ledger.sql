@@ -1,0 +1,12 @@
+SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('tailrace.position'));
+CREATE SCHEMA IF NOT EXISTS tailrace;
+CREATE TABLE IF NOT EXISTS tailrace.position (
+    name text NOT NULL,
+    lineage text NOT NULL,
+    epoch bigint NOT NULL,
+    text text COLLATE "C",
+    saved_at timestamp with time zone,
+    holder integer NOT NULL,
+    claimed_at timestamp with time zone NOT NULL,
+    PRIMARY KEY (name, lineage)
+);

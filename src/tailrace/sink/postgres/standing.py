@@ -1,0 +1,110 @@
+"""Makes a session one that applies changes as a replica does, as far as its role may. Never touches a row.
+
+As a replica: triggers and foreign keys do not fire (`session_replication_role`), and writes carry a replication origin,
+so that a pipeline the other way can leave them out. Without the right to the first, constraints that can be deferred
+are, and changes are applied in the order of the source.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from tailrace.dialect.postgres.fault import told, translate
+from tailrace.dialect.postgres.session import Connection, connect
+
+__all__ = ["Standing", "drop_origin", "mark_writes", "open_session", "origin_name"]
+
+log = logging.getLogger("tailrace.sink.postgres")
+
+_SETTINGS = {
+    # Rows are looked up by key: a plan that was made when the table was small must not outlive that.
+    "enable_seqscan": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+    # A lock that is held for longer is waited for in the next life, between which a stop is heard.
+    "lock_timeout": "10s",
+}
+_UNAVAILABLE = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.ObjectNotInPrerequisiteState,
+    psycopg.errors.ConfigurationLimitExceeded,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the role may do: `replica`, keep triggers and foreign keys from firing."""
+
+    replica: bool
+
+
+def open_session(url: str) -> tuple[Connection, Standing]:
+    """A session for writing, and what it may do."""
+    connection = connect(url)
+    try:
+        with told("prepare the session in the target"):
+            for name, value in _SETTINGS.items():
+                connection.execute(sql.SQL("SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
+            # What is confirmed to the source must not be lost with the target's last half second.
+            connection.execute(
+                "SELECT pg_catalog.set_config('synchronous_commit', 'on', false)"
+                " WHERE pg_catalog.current_setting('synchronous_commit') = 'off'"
+            )
+            try:
+                connection.execute("SET session_replication_role = replica")
+            except psycopg.errors.InsufficientPrivilege:
+                return connection, Standing(replica=False)
+    except BaseException:
+        connection.close()
+        raise
+    return connection, Standing(replica=True)
+
+
+def origin_name(database: str, name: str) -> str:
+    """The replication origin of pipeline `name` into `database`: origins belong to the whole server."""
+    return f"tailrace/{database}/{name}"
+
+
+def mark_writes(connection: Connection, name: str) -> bool:
+    """Let what this session writes carry the origin of pipeline `name`; False when it may not, or the server is full of
+    origins."""
+    origin = {"origin": origin_name(connection.info.dbname, name)}
+    try:
+        connection.execute(
+            "SELECT pg_catalog.pg_replication_origin_create(%(origin)s)"
+            " WHERE pg_catalog.pg_replication_origin_oid(%(origin)s) IS NULL",
+            origin,
+        )
+        connection.execute("SELECT pg_catalog.pg_replication_origin_session_setup(%(origin)s)", origin)
+    except _UNAVAILABLE as error:
+        log.warning(
+            "%s: writes in the target carry no replication origin (SQLSTATE %s): fine, unless a pipeline goes back from"
+            " there; `tailrace check` says what is missing",
+            name, error.sqlstate,
+        )  # fmt: skip
+        return False
+    except psycopg.Error as error:
+        raise translate(error, f"take the replication origin {origin['origin']} in the target") from error
+    return True
+
+
+def drop_origin(connection: Connection, name: str) -> None:
+    """Forget the origin of pipeline `name`, if there is one and the role may."""
+    origin = {"origin": origin_name(connection.info.dbname, name)}
+    found = "SELECT 1 FROM pg_catalog.pg_replication_origin WHERE roname = %(origin)s"
+    try:
+        if connection.execute(found, origin).fetchall():
+            connection.execute(
+                "SELECT pg_catalog.pg_replication_origin_session_reset()"
+                " WHERE pg_catalog.pg_replication_origin_session_is_setup()"
+            )
+            connection.execute("SELECT pg_catalog.pg_replication_origin_drop(%(origin)s)", origin)
+    except _UNAVAILABLE as error:
+        log.info("%s: its replication origin stays in the target (SQLSTATE %s)", name, error.sqlstate)
+    except psycopg.Error as error:
+        raise translate(error, f"drop the replication origin {origin['origin']} in the target") from error

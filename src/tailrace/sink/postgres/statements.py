@@ -1,0 +1,155 @@
+"""PostgreSQL's SQL for changes of rows: what is sent for one change. Never sends it, never sees a value.
+
+All that knows this server's grammar lies here, in `stage.py` and `ddl.py`; what is done with the statements does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from psycopg import sql
+
+from tailrace.sink.postgres.target import Target, TargetColumn
+
+__all__ = ["delete", "delete_one", "insert", "truncate", "update", "update_one", "upsert"]
+
+_Piece = sql.Composable
+
+
+def insert(target: Target) -> sql.Composed:
+    """A new row: $1 … are the target's columns."""
+    return sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({})").format(
+        target.name, names(target), _list([*_numbers(1, len(target.columns)), *_literals(target)])
+    )
+
+
+def update(target: Target, sent: Sequence[TargetColumn], *, moved: bool) -> sql.Composed:
+    """Change what was `sent` of a row; fails (22012) without that row.
+
+    The key it had follows the cells when it has `moved`, and is among them when not.
+    """
+    return sql.SQL("WITH changed AS ({} RETURNING 1) SELECT 1 / pg_catalog.count(*) FROM changed").format(
+        _update(target, sent, moved=moved)
+    )
+
+
+def upsert(target: Target, *, moved: bool) -> sql.Composed:
+    """As `update` with all columns, but a row that is missing is added: then one row is counted."""
+    return sql.SQL(
+        "WITH changed AS ({} RETURNING 1) INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {}"
+        " WHERE NOT EXISTS (SELECT FROM changed)"
+    ).format(
+        _update(target, target.columns, moved=moved),
+        target.name,
+        names(target),
+        _list([*_numbers(1, len(target.columns)), *_literals(target)]),
+    )
+
+
+def delete(target: Target) -> sql.Composed:
+    """Remove the row whose key $1 … is."""
+    return sql.SQL("DELETE FROM {} AS t WHERE {}").format(target.name, _key(target, 1))
+
+
+def delete_one(target: Target) -> sql.Composed:
+    """Remove one row that equals $1 … in all columns."""
+    return sql.SQL("DELETE FROM {} AS t WHERE {}").format(target.name, _one(target, 1))
+
+
+def update_one(target: Target, sent: Sequence[TargetColumn]) -> sql.Composed:
+    """Change one row that equals, in all columns, what follows the `sent` columns; fails (22012) without one."""
+    return sql.SQL(
+        "WITH changed AS (UPDATE {} AS t SET {} WHERE {} RETURNING 1) SELECT 1 / pg_catalog.count(*) FROM changed"
+    ).format(target.name, _assign(sent, 1), _one(target, len(sent) + 1))
+
+
+def truncate(targets: Sequence[Target], *, cascade: bool, restart: bool) -> list[sql.Composed]:
+    """Empty these tables, all at once: foreign keys between them do not matter. Of a shared table only our rows go."""
+    whole = [target.name for target in targets if not target.constants]
+    statements = [
+        sql.SQL("DELETE FROM {} AS t WHERE {}").format(target.name, _all(_constants(target)))
+        for target in targets
+        if target.constants
+    ]
+    if whole:
+        options = sql.SQL(" RESTART IDENTITY" if restart else "") + sql.SQL(" CASCADE" if cascade else "")
+        statements.append(sql.SQL("TRUNCATE {}{}").format(_list(whole), options))
+    return statements
+
+
+def names(target: Target) -> sql.Composed:
+    """The columns that are written, and the constant ones behind them."""
+    return _list([*(sql.Identifier(c.name) for c in target.columns), *map(sql.Identifier, target.constants)])
+
+
+def _update(target: Target, sent: Sequence[TargetColumn], *, moved: bool) -> sql.Composed:
+    """The key follows what was `sent` when the row has `moved`; a key that stays is among what was sent."""
+    numbered = list(zip(_numbers(1, len(sent)), sent, strict=True))
+    # A key that stays is not assigned: an identity column may be GENERATED ALWAYS.
+    held = set() if moved else set(target.key)
+    assigned = [pair for pair in numbered if pair[1].name not in held] or numbered[:1]
+    if moved:
+        where = _key(target, len(sent) + 1)
+    else:
+        cells = [_equal(column.name, number) for number, column in numbered if column.name in held]
+        where = _all([*cells, *_constants(target)])
+    return sql.SQL("UPDATE {} AS t SET {} WHERE {}").format(
+        target.name, _list(_assigned(column, number) for number, column in assigned), where
+    )
+
+
+def _assign(columns: Iterable[TargetColumn], first: int) -> sql.Composed:
+    return _list(_assigned(column, sql.SQL(f"${number}")) for number, column in enumerate(columns, first))
+
+
+def _assigned(column: TargetColumn, value: _Piece) -> sql.Composed:
+    return sql.SQL("{} = {}").format(sql.Identifier(column.name), value)
+
+
+def _key(target: Target, first: int) -> sql.Composed:
+    own = [name for name in target.key if name not in target.constants]
+    cells = [_equal(name, number) for name, number in zip(own, _numbers(first, len(own)), strict=True)]
+    return _all([*cells, *_constants(target)])
+
+
+def _equal(name: str, value: _Piece) -> sql.Composed:
+    return sql.SQL("t.{} = {}").format(sql.Identifier(name), value)
+
+
+def _one(target: Target, first: int) -> sql.Composed:
+    """Where one of the rows is that hold these values.
+
+    Text is compared, since not every type has an equality, and passed through the type, which may spell it otherwise.
+    """
+    cells = [
+        sql.SQL("t.{}::text IS NOT DISTINCT FROM ({}::{})::text").format(
+            sql.Identifier(column.name),
+            number,
+            sql.SQL(column.type),
+        )
+        for column, number in zip(target.columns, _numbers(first, len(target.columns)), strict=True)
+    ]
+    # A partitioned table has rows of the same ctid.
+    return sql.SQL("(t.tableoid, t.ctid) = (SELECT t.tableoid, t.ctid FROM {} AS t WHERE {} LIMIT 1)").format(
+        target.name, _all([*cells, *_constants(target)])
+    )
+
+
+def _constants(target: Target) -> list[sql.Composed]:
+    return [_equal(name, sql.Literal(value)) for name, value in target.constants.items()]
+
+
+def _literals(target: Target) -> list[_Piece]:
+    return [sql.Literal(value) for value in target.constants.values()]
+
+
+def _numbers(first: int, count: int) -> list[_Piece]:
+    return [sql.SQL(f"${number}") for number in range(first, first + count)]
+
+
+def _all(conditions: Sequence[_Piece]) -> sql.Composed:
+    return sql.SQL(" AND ").join(conditions)
+
+
+def _list(pieces: Iterable[_Piece]) -> sql.Composed:
+    return sql.SQL(", ").join(pieces)

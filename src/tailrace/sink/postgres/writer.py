@@ -1,0 +1,89 @@
+"""Opens the target for a pipeline and says what its errors mean. Never composes a statement for rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+
+import psycopg
+
+from tailrace.dialect.postgres.fault import translate
+from tailrace.dialect.postgres.session import connect
+from tailrace.dialect.postgres.session import target as place
+from tailrace.error import Fenced, Retryable, TailraceError
+from tailrace.model import Batch, Position
+from tailrace.sink.postgres.apply import Applier
+from tailrace.sink.postgres.ledger import Ledger
+from tailrace.sink.postgres.standing import drop_origin, mark_writes, open_session
+from tailrace.sink.postgres.target import Targets
+
+__all__ = ["PostgresWriter"]
+
+
+class PostgresWriter:
+    """An open PostgreSQL sink and its `Positions`. `claim` and `known` come before any batch."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url = url
+        self._name = name
+        self._connection, standing = open_session(url)
+        try:
+            self._ledger = Ledger(self._connection, name)
+            self._ledger.create()
+        except BaseException:
+            self._connection.close()
+            raise
+        self._applier = Applier(self._connection, self._ledger, Targets(self._connection), standing=standing)
+        self._marked = False
+
+    @property
+    def missing(self) -> int:
+        """Rows that a change expected and the target did not have: they were added, or deleted already."""
+        return self._applier.missing
+
+    def known(self) -> Mapping[str, Position | None]:
+        """Every lineage that this pipeline claimed in the target, with its position."""
+        return self._ledger.positions()
+
+    def claim(self, lineage: str) -> Position | None:
+        """Record a new epoch for `lineage` in the target; return its position."""
+        position = self._ledger.claim(lineage)
+        self._marked = self._marked or mark_writes(self._connection, self._name)
+        return position
+
+    def save(self, positions: Sequence[Position]) -> None:
+        """Does nothing: `write` saved them with the rows."""
+
+    def forget(self) -> None:
+        """Remove every claim and position, and the replication origin. Tables stay; the next snapshot clears them."""
+        self._ledger.forget()
+        drop_origin(self._connection, self._name)
+
+    def close(self) -> None:
+        """Close the session; closing twice is harmless (I12)."""
+        self._connection.close()
+
+    def write(self, batch: Batch) -> None:
+        """Make the rows and the positions of `batch` durable in one transaction; on any failure none of them are."""
+        if self._connection.closed:
+            raise Retryable(f"the session with {place(self._url)} is closed", hint="it is opened again after a pause")
+        try:
+            self._applier.apply(batch)
+        except psycopg.Error as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: psycopg.Error) -> TailraceError:
+        """A lost session may have been ended by the next claim of this pipeline: then this one stops."""
+        if self._connection.closed:
+            try:
+                with closing(connect(self._url)) as other:
+                    fenced = self._ledger.fenced(other)
+            except TailraceError as failure:
+                return failure if isinstance(failure, Retryable) else translate(error, f"write to {place(self._url)}")
+            if fenced:
+                return Fenced(
+                    f"another process has claimed the pipeline {self._name!r} since and ended this session",
+                    hint="let that one go on; this one stops",
+                )
+            return Retryable(f"the session with {place(self._url)} was lost", hint="it is opened again after a pause")
+        return translate(error, f"write to {place(self._url)}")
