@@ -186,6 +186,9 @@ class Change(Generic[_RowT]):
     def origin(self) -> str | None:
         """The replication origin that the transaction came through, if any."""
     @property
+    def origin_lsn(self) -> int | None:
+        """Where the transaction ended at that origin."""
+    @property
     def truncate_options(self) -> tuple[bool, bool]:
         """TRUNCATE's (cascade, restart identity)."""
     def cast(self, convert: Callable[[Row], _NewT]) -> Change[_NewT]:
@@ -359,8 +362,17 @@ class BatchBuilder:
     """Builds batches from text cells: for `tailrace.testing`, for dead letters that are replayed, for third parties."""
 
     def __new__(cls, lineage: str, *, connector: str = "postgresql", database: str = "test") -> BatchBuilder: ...
-    def begin(self, *, xid: int, committed_at_us: int, lsn: int = 0, at: str | None = None) -> None:
-        """`at` is the text of the first change's position, in place of `lsn`: the following ordinals count from it."""
+    def begin(
+        self,
+        *,
+        xid: int,
+        committed_at_us: int,
+        lsn: int = 0,
+        at: str | None = None,
+        origin: tuple[str, int] | None = None,
+    ) -> None:
+        """`at` is the text of the first change's position, in place of `lsn`: the following ordinals count from it.
+        `origin` is a replication origin's name and LSN."""
     def add(
         self,
         op: Literal["c", "u", "d", "r", "t"],
@@ -369,7 +381,7 @@ class BatchBuilder:
         before: Mapping[str, str | Unchanged | None] | None = None,
         after: Mapping[str, str | Unchanged | None] | None = None,
     ) -> None: ...
-    def message(self, prefix: str, content: bytes) -> None: ...
+    def message(self, prefix: str, content: bytes, *, transactional: bool = True) -> None: ...
     def commit(self) -> None: ...
     def take(self, *, snapshot: tuple[str, Table, bool, bool] | None = None) -> Batch:
         """What was committed since the last `take`; `snapshot` is (attempt, table, begin, end)."""

@@ -95,8 +95,15 @@ impl BatchBuilder {
         Self { builder, parts: Vec::new(), txn: None, ordinal: 0, end: None }
     }
 
-    #[pyo3(signature = (*, xid, committed_at_us, lsn=0, at=None))]
-    fn begin(&mut self, xid: u32, committed_at_us: i64, lsn: u64, at: Option<&str>) -> PyResult<()> {
+    #[pyo3(signature = (*, xid, committed_at_us, lsn=0, at=None, origin=None))]
+    fn begin(
+        &mut self,
+        xid: u32,
+        committed_at_us: i64,
+        lsn: u64,
+        at: Option<&str>,
+        origin: Option<(&str, u64)>,
+    ) -> PyResult<()> {
         if self.txn.is_some() {
             return Err(PyRuntimeError::new_err("commit() the open transaction first"));
         }
@@ -105,7 +112,8 @@ impl BatchBuilder {
             None => Place { lsn, phase: Phase::Row, ordinal: 0, timeline: 1, end: lsn.saturating_add(1) },
         };
         let Place { lsn, phase, ordinal, timeline, end } = first;
-        self.txn = Some(Txn { xid, phase, lsn, end, timeline, at_us: committed_at_us, origin: None });
+        let origin = origin.map(|(name, lsn)| (name.into(), lsn));
+        self.txn = Some(Txn { xid, phase, lsn, end, timeline, at_us: committed_at_us, origin });
         self.ordinal = ordinal;
         Ok(())
     }
@@ -146,9 +154,10 @@ impl BatchBuilder {
         Ok(())
     }
 
-    fn message(&mut self, py: Python<'_>, prefix: &str, content: &[u8]) -> PyResult<()> {
+    #[pyo3(signature = (prefix, content, *, transactional=true))]
+    fn message(&mut self, py: Python<'_>, prefix: &str, content: &[u8], transactional: bool) -> PyResult<()> {
         let mut entry = self.entry(py, Op::Message, None)?;
-        entry.flags = FLAG_TRANSACTIONAL;
+        entry.flags = if transactional { FLAG_TRANSACTIONAL } else { 0 };
         let cells = [Cell::Text(prefix.as_bytes()), Cell::Text(content)];
         entry.new = self.builder.tuple(cells.into_iter()).map_err(|error| raise(py, error))?;
         self.builder.push(entry);

@@ -155,6 +155,11 @@ impl Change {
         self.segment.row(self.index).txn().origin.as_ref().map(|(name, _)| name.to_string())
     }
 
+    #[getter]
+    fn origin_lsn(&self) -> Option<u64> {
+        self.segment.row(self.index).txn().origin.as_ref().map(|(_, lsn)| *lsn)
+    }
+
     /// TRUNCATE's options: (cascade, restart identity).
     #[getter]
     fn truncate_options(&self) -> (bool, bool) {
