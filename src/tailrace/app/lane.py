@@ -6,7 +6,7 @@ Never reorders two changes of one key: a change of key or without one, TRUNCATE 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import wait
 from dataclasses import dataclass, field
 
@@ -15,12 +15,10 @@ from tailrace.app.handler import Handler
 from tailrace.model import Change
 
 Key = tuple[object, ...]
+"""Schema, name and the texts of the key columns; schema and name alone stand for the whole table."""
 
 BEHIND = "an earlier change of this key is parked"
 """Why a change is parked that did not fail itself."""
-
-UNNAMED = "rejected by the handler, which gave no reason for this change"
-"""Why a change is parked when the handler's `Reject` names other changes than it was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +30,56 @@ class Item:
     seen: Change
 
 
+class Parked:
+    """What is parked of a batch, and so blocks later changes: those of its key, or of its table where no key tells rows
+    apart (a TRUNCATE, a table without a key)."""
+
+    def __init__(self) -> None:
+        self._first: dict[Key, int] = {}
+        """Index of the first change that blocks a key, or a whole table."""
+        self._tables: dict[Key, int] = {}
+        """Index of the first change of a table: what touches the whole table waits for it."""
+
+    def __bool__(self) -> bool:
+        return bool(self._tables)
+
+    def clear(self) -> None:
+        """Nothing is parked."""
+        self._first.clear()
+        self._tables.clear()
+
+    def update(self, other: Parked) -> None:
+        """Learn what `other` knows."""
+        for mine, theirs in ((self._first, other._first), (self._tables, other._tables)):
+            for key, index in theirs.items():
+                mine[key] = min(index, mine.get(key, index))
+
+    def add(self, index: int, change: Change) -> None:
+        """The change at `index` is parked; one that changes its key blocks the new key as well."""
+        if change.op == "m":
+            return
+        table = (change.table.schema, change.table.name)
+        self._tables[table] = min(index, self._tables.get(table, index))
+        for key in keys_of(change) or (table,):
+            self._first[key] = min(index, self._first.get(key, index))
+
+    def blocks(self, index: int, change: Change) -> bool:
+        """The change at `index` comes after a parked one that it must not overtake."""
+        if not self._tables or change.op == "m":
+            return False
+        table = (change.table.schema, change.table.name)
+        if self._tables.get(table, index) >= index:
+            return False
+        keys = keys_of(change)
+        return not keys or any(self._first.get(key, index) < index for key in (*keys, table))
+
+
 @dataclass(slots=True)
 class Gathered:
     """What waits for one handler, and what became of it: indexes that are `done`, and reasons of those to park.
 
     `keys` are those that it touches, where rivals ask for them; `barrier`: it touches rows that no key tells apart;
-    `parked` says which keys are blocked from which index on.
+    `parked` says what is blocked from which index on.
     """
 
     handler: Handler
@@ -46,7 +88,7 @@ class Gathered:
     barrier: bool = False
     done: set[int] = field(default_factory=set)
     rejected: dict[int, str] = field(default_factory=dict)
-    parked: dict[Key, int] = field(default_factory=dict)
+    parked: Parked = field(default_factory=Parked)
 
 
 def keys_of(change: Change) -> tuple[Key, ...]:
@@ -65,10 +107,10 @@ def keys_of(change: Change) -> tuple[Key, ...]:
     return (now,) if then == now else (now, then)
 
 
-def run(gathered: Gathered, caller: Caller, parked: Mapping[Key, int]) -> None:
+def run(gathered: Gathered, caller: Caller, parked: Parked) -> None:
     """Call the handler with everything gathered; raises what must stop the pipeline, after the calls under way ended.
 
-    Changes whose key is in `parked` are rejected without a call.
+    Changes that `parked` blocks are rejected without a call.
     """
     handler, items = gathered.handler, gathered.items
     gathered.parked.update(parked)
@@ -121,15 +163,15 @@ def _divide(part: list[Item], gathered: Gathered, *, error: Exception | None) ->
             _reject(part[index], gathered, reason=reason)
         return [[item for index, item in enumerate(part) if index not in reasons]]
     if len(part) == 1:
-        _reject(part[0], gathered, reason=reasons.get(0, UNNAMED))
+        _reject(part[0], gathered, reason=reasons[0])
         return []
     middle = len(part) // 2
     return [part[middle:], part[:middle]]
 
 
 def _behind(item: Item, gathered: Gathered) -> bool:
-    """Reject an item that follows a parked change of its key; a change of key blocks its new key as well."""
-    if not gathered.parked or all(gathered.parked.get(key, item.index) >= item.index for key in keys_of(item.change)):
+    """Reject an item that follows a parked change of its key."""
+    if not gathered.parked.blocks(item.index, item.change):
         return False
     _reject(item, gathered, reason=BEHIND)
     return True
@@ -137,8 +179,7 @@ def _behind(item: Item, gathered: Gathered) -> bool:
 
 def _reject(item: Item, gathered: Gathered, *, reason: str) -> None:
     gathered.rejected[item.index] = reason
-    for key in keys_of(item.change):
-        gathered.parked[key] = min(item.index, gathered.parked.get(key, item.index))
+    gathered.parked.add(item.index, item.change)
 
 
 def _stretches(items: Iterable[Item], concurrency: int) -> Iterator[list[list[Item]]]:
@@ -183,5 +224,4 @@ def _settle(item: Item, gathered: Gathered, *, error: Exception | None) -> None:
     if error is None:
         gathered.done.add(item.index)
         return
-    reason = next(iter(reasons_of(gathered.handler, error, 1).values()), UNNAMED)
-    _reject(item, gathered, reason=reason)
+    _reject(item, gathered, reason=reasons_of(gathered.handler, error, 1)[0])

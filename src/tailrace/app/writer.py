@@ -14,7 +14,7 @@ from tailrace.app import lane
 from tailrace.app.call import Caller, reasons_of
 from tailrace.app.done import Done
 from tailrace.app.handler import Handler
-from tailrace.app.lane import Gathered, Item, Key, keys_of
+from tailrace.app.lane import Gathered, Item, Key, Parked, keys_of
 from tailrace.app.route import Route, Router
 from tailrace.error import Reject
 from tailrace.model import Batch, Change, Table
@@ -34,7 +34,7 @@ class AppWriter:
         self._done = done
         self._pending: dict[Handler, Gathered] = {}
         self._rejects: dict[int, str] = {}
-        self._parked: dict[Key, int] = {}
+        self._parked = Parked()
         self._from = self._next = 0
         self._turn: Handler | None = None
 
@@ -115,8 +115,8 @@ class AppWriter:
             return
         if self._pending:
             self._make_way(handler, change)
-        if self._parked and any(self._parked.get(key, index) < index for key in keys_of(change)):
-            self._park(index, change, lane.BEHIND)  # a change of key blocks its new key as well
+        if self._parked.blocks(index, change):
+            self._park(index, change, lane.BEHIND)
             return
         seen = route.show(change)
         if route.direct:
@@ -152,12 +152,11 @@ class AppWriter:
 
     def _failed(self, handler: Handler, index: int, *, change: Change, error: Exception | None) -> None:
         if error is not None:
-            self._park(index, change, next(iter(reasons_of(handler, error, 1).values()), lane.UNNAMED))
+            self._park(index, change, reasons_of(handler, error, 1)[0])
 
     def _park(self, index: int, change: Change, reason: str) -> None:
         self._rejects.setdefault(index, reason)
-        for key in keys_of(change):
-            self._parked[key] = min(index, self._parked.get(key, index))
+        self._parked.add(index, change)
 
     def _end_window(self, batch: Batch) -> None:
         """Run what is gathered; offer rejected changes to the dead letters before anything else is done."""

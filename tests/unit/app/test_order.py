@@ -313,3 +313,65 @@ def _keys_of_different_lanes(count: int) -> Iterator[int]:
             lanes.add(lane)
             yield key
         key += 1
+
+
+@pytest.mark.parametrize("kind", ["plain", "async", "threads", "list"])
+def test_later_changes_of_a_table_without_a_key_are_parked_behind_one(seen: list[tuple[Any, ...]], kind: str) -> None:
+    shop = app()
+    log = Table("public", "log", [Column("line", "text")])
+
+    def call(change: Change) -> None:
+        if change.after["line"] == "bad":
+            raise Reject("no thanks")
+        seen.append((change.table.name, change.after["line"]))
+
+    def many(changes: list[Change]) -> None:
+        bad = {index: "no thanks" for index, change in enumerate(changes) if change.after["line"] == "bad"}
+        if bad:
+            raise Reject(bad)
+        seen.extend((change.table.name, change.after["line"]) for change in changes)
+
+    async def later(change: Change) -> None:
+        call(change)
+
+    shop.on("public.*", batch=kind == "list", concurrency=2 if kind == "threads" else 1)(
+        {"list": many, "async": later}.get(kind, call)  # type: ignore[arg-type]
+    )
+    other = Table("public", "other", [Column("line", "text")])
+    builder = BatchBuilder("test/order")
+    builder.begin(xid=1, lsn=100, committed_at_us=0)
+    for table, line in ((log, "first"), (log, "bad"), (log, "later"), (other, "free")):
+        builder.add("c", table, after={"line": line})
+    builder.commit()
+    writer = shop.open("test", Limits())
+    with pytest.raises(Reject) as rejected:
+        writer.write(builder.take())
+    writer.close()
+    assert sorted(rejected.value.reasons) == [1, 2]
+    assert seen == [("log", "first"), ("other", "free")]
+
+
+@pytest.mark.parametrize(("refused", "parked", "called"), [("t", [1, 2], ["c1"]), ("c1", [0, 1, 2], [])])
+def test_a_parked_truncate_parks_what_comes_after_it_and_waits_for_what_is_parked(
+    refused: str, parked: list[int], called: list[str]
+) -> None:
+    shop, heard = app(), []
+
+    @shop.on("public.orders", op="ct")
+    def call(change: Change) -> None:
+        name = change.op if change.key is None else f"{change.op}{change.key['id']}"
+        if name == refused:
+            raise Reject("no thanks")
+        heard.append(name)
+
+    builder = BatchBuilder("test/order")
+    builder.begin(xid=1, lsn=100, committed_at_us=0)
+    builder.add("c", ORDERS, after={"id": "1", "step": "0"})
+    builder.add("t", ORDERS)
+    builder.add("c", ORDERS, after={"id": "2", "step": "0"})
+    builder.commit()
+    writer = shop.open("test", Limits())
+    with pytest.raises(Reject) as rejected:
+        writer.write(builder.take())
+    assert sorted(rejected.value.reasons) == parked
+    assert heard == called
