@@ -123,6 +123,7 @@ class Writer(Protocol):
         (`Fenced`); its `save` then does nothing. `batch.snapshot.begin` of a new attempt tells a table-like sink to
         forget rows of that table that an earlier attempt left (I15). The attempt is complete when the first batch
         without a mark moves the position on: a source sends one (progress, at least) right behind its snapshot.
+        Changes without a mark that do not move the position on are dead letters, replayed: see `Replaying`.
         """
         ...
 
@@ -171,6 +172,19 @@ class Interruptible(Protocol):
 
 
 @runtime_checkable
+class Replaying(Protocol):
+    """What the Writer of a transactional sink is too: then dead letters are replayed exactly once.
+
+    A process may die between the sink's commit and the removal of the letters, and offers them again. So `write` stores
+    the positions of replayed changes in the transaction of their rows, and leaves out a change that stands there.
+    """
+
+    def forget_replayed(self, positions: Sequence[Position]) -> None:
+        """Their letters have gone, durably: these changes are never offered again."""
+        ...
+
+
+@runtime_checkable
 class Retaining(Protocol):
     """A Source may also say what its server keeps for the pipeline; asked by `tailrace status`, running or not."""
 
@@ -191,24 +205,32 @@ class Remembering(Protocol):
 class Letters(Protocol):
     """Dead letters, opened: changes that the sink refused, in the order of their keys. Used on the writer thread."""
 
-    def park(self, batch: Batch, reasons: Mapping[int, str]) -> None:
+    def park(self, batch: Batch, reasons: Mapping[int, str], *, transform: str | None = None) -> None:
         """Store these changes (index in `batch` to reason), durably before returning (I14).
 
         A change whose position is stored already is left as it is: batches are offered again after a crash (I4).
+        `transform` names the one that refused them, None the sink: they are stored as it was given them.
         """
         ...
 
-    def parked(self, batch: Batch) -> Mapping[int, str]:
+    def parked(self, batch: Batch, *, transform: str | None = None) -> Mapping[int, str]:
         """Changes of `batch` that are stored, or that come after a stored change of their key: they must be parked
-        behind it, or order would break. Cheap when nothing is stored."""
+        behind it, or order would break. Only what the same `transform` was given counts. Cheap when nothing is
+        stored."""
         ...
 
-    def replay(self, write: Callable[[Batch], None], at: Mapping[str, Position]) -> int:
+    def replay(
+        self,
+        write: Callable[[Batch, str | None], None],
+        at: Mapping[str, Position],
+        gone: Callable[[Sequence[Position]], None] | None = None,
+    ) -> int:
         """Carry out what operators asked for since the last call, between batches; returns how many changes left.
 
-        Offers the asked-for changes to `write` in order, as batches that end at `at[lineage]` (what was written last),
-        so that a sink that keeps positions does not go back (an empty `at` is for sinks that keep none). What `write`
-        rejects stays, with its new reason.
+        Offers the asked-for changes to `write` in order, each time those of one transform (or of the sink, None), as
+        batches that end at `at[lineage]` (what was written last), so that a sink that keeps positions does not go back
+        (an empty `at` is for sinks that keep none). What `write` rejects stays, with its new reason; what it took is
+        removed, durably, and then told to `gone`: after a crash in between it is offered again (`Replaying`).
         """
         ...
 

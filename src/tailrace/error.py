@@ -14,6 +14,7 @@ EndOfStream              (not an error) a bounded stream has delivered all that 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -79,6 +80,24 @@ class Reject(TailraceError):
     def __init__(self, reasons: Mapping[int, str] | str) -> None:
         self.reasons = {0: reasons} if isinstance(reasons, str) else dict(reasons)
         super().__init__(f"{len(self.reasons)} change(s) rejected")
+
+    def checked(self, size: int, who: str) -> dict[int, str]:
+        """The reasons of a Reject that `who` raised over `size` changes; `Fatal` when it names none of them."""
+        checked: dict[int, str] = {}
+        for index, reason in self.reasons.items():
+            try:
+                number = operator.index(index)
+            except TypeError:
+                raise Fatal(
+                    f"{who} raised Reject with {type(index).__name__} in place of an index of its batch",
+                    hint='raise Reject({index: "reason"})',
+                ) from None
+            if not 0 <= number < size:
+                raise Fatal(f"{who} raised Reject without naming a change of the batch: it has {size}")
+            checked[number] = str(reason)
+        if not checked:
+            raise Fatal(f"{who} raised Reject without naming a change of the batch")
+        return checked
 
 
 class EndOfStream(Exception):

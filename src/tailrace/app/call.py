@@ -165,9 +165,12 @@ class Caller:
 
 
 def reasons_of(handler: Handler, error: Exception, size: int) -> dict[int, str]:
-    """Why changes are parked, by index among the `size` that were offered; for a `Reject` only those that it names."""
+    """Why changes are parked, by index among the `size` that were offered; for a `Reject` only those that it names.
+
+    `Fatal` when it names others: which change is to be parked would be a guess.
+    """
     if isinstance(error, Reject):
-        return {index: reason for index, reason in error.reasons.items() if 0 <= index < size}
+        return error.checked(size, f"handler {handler.name}")
     last = traceback.extract_tb(error.__traceback__)[-1:]
     where = f" at {last[0].filename.rpartition('/')[2]}:{last[0].lineno}" if last else ""
     # The message is left out: it may quote the row, and reasons are logged (I9).

@@ -5,8 +5,10 @@ Beside it lie `<file>.lock` and `<file>.requests/`.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,6 +23,9 @@ from tailrace.model import Batch, Limits, Position
 __all__ = ["File"]
 
 _REPLAY_CHANGES = 500
+
+_Write = Callable[[Batch, str | None], None]
+_Gone = Callable[[Sequence[Position]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ class _Order:
     def __init__(self) -> None:
         self._first: dict[str, dict[Group, Position]] = {}
         """By table, then by group."""
+        self.messages = False
+        """Changes without a group are parked too."""
 
     def tables(self) -> set[str]:
         """Tables of which something is parked."""
@@ -48,6 +55,7 @@ class _Order:
 
     def add(self, groups: frozenset[Group], position: Position) -> None:
         """A change at `position` is parked."""
+        self.messages |= not groups
         for group in groups:
             firsts = self._first.setdefault(group[0], {})
             if group not in firsts or position < firsts[group]:
@@ -83,26 +91,24 @@ class _Letters:
             self._lock.close()
             raise
 
-    def park(self, batch: Batch, reasons: Mapping[int, str]) -> None:
+    def park(self, batch: Batch, reasons: Mapping[int, str], *, transform: str | None = None) -> None:
         """See `Letters.park`."""
         fresh: list[tuple[Letter, frozenset[Group]]] = []
         for index in sorted(reasons):
             change = batch[index]
             if letter_id(change.position) not in self._journal:
-                fresh.append((Letter.of(change, reasons[index], attempts=1), groups_of(change)))
+                letter = Letter.of(change, reasons[index], attempts=1, transform=transform)
+                fresh.append((letter, groups_of(change)))
         self._journal.park(letter for letter, _ in fresh)
         for letter, groups in fresh:
-            self._order.add(groups, letter.at)
-            self._messages |= not groups
+            self._orders[transform].add(groups, letter.at)
 
-    def parked(self, batch: Batch) -> Mapping[int, str]:
+    def parked(self, batch: Batch, *, transform: str | None = None) -> Mapping[int, str]:
         """See `Letters.parked`."""
-        if not len(self._journal):
-            return {}
-        if not self._messages and not self._order.tables() & {str(table) for table in batch.tables}:
+        order = self._orders.get(transform)
+        if order is None or not (order.messages or order.tables() & {str(table) for table in batch.tables}):
             return {}
         behind: dict[int, str] = {}
-        order = self._order
         ahead = _Order()  # what this very batch adds: a change of key carries the block over to its new key
         for index, change in enumerate(batch):
             groups, position = groups_of(change), change.position
@@ -112,16 +118,24 @@ class _Letters:
                 ahead.add(groups, position)
         return behind
 
-    def replay(self, write: Callable[[Batch], None], at: Mapping[str, Position]) -> int:
+    def replay(
+        self,
+        write: _Write,
+        at: Mapping[str, Position],
+        gone: _Gone | None = None,
+    ) -> int:
         """See `Letters.replay`."""
+        gone = gone or (lambda positions: None)
         left = 0
         for asked in request.pending(self._path):
             before = len(self._journal)
             try:
+                wanted = self._wanted(asked.ids)
                 if asked.action is Action.DROP:
-                    self._journal.remove(self._wanted(asked.ids), "dropped")
+                    self._journal.remove([letter.id for letter in wanted], "dropped")
+                    gone([letter.at for letter in wanted])
                 else:
-                    self._replay(self._wanted(asked.ids), write, at)
+                    self._replay([letter.id for letter in wanted], write, at=at, gone=gone)
             except Fatal:
                 asked.done()  # or it would stop every later run as well, and no other request could pass it
                 raise
@@ -142,22 +156,19 @@ class _Letters:
 
     def _index(self) -> None:
         """Learn anew what is parked."""
-        self._order = _Order()
-        self._messages = False
+        self._orders: defaultdict[str | None, _Order] = defaultdict(_Order)
         for letter in self._journal.letters():
-            groups = self._groups(letter)
-            self._order.add(groups, letter.at)
-            self._messages |= not groups
+            self._orders[letter.transform].add(self._groups(letter), letter.at)
 
     def _groups(self, letter: Letter) -> frozenset[Group]:
         return groups_of(rebuild([letter], letter.at)[0])
 
-    def _wanted(self, ids: tuple[str, ...] | None) -> list[str]:
+    def _wanted(self, ids: tuple[str, ...] | None) -> list[Letter]:
         """The letters that are meant, in stream order."""
         letters = [letter for letter in self._journal.letters() if ids is None or letter.id in ids]
-        return [letter.id for letter in sorted(letters, key=lambda letter: (letter.lineage, letter.position))]
+        return sorted(letters, key=lambda letter: (letter.lineage, letter.position))
 
-    def _replay(self, ids: Sequence[str], write: Callable[[Batch], None], at: Mapping[str, Position]) -> None:
+    def _replay(self, ids: Sequence[str], write: _Write, *, at: Mapping[str, Position], gone: _Gone) -> None:
         """Offer these letters in stream order. One whose key has an earlier letter that stays, stays as well."""
         stuck = _Order()
         asked = set(ids)
@@ -166,25 +177,28 @@ class _Letters:
                 stuck.add(self._groups(letter), letter.at)
         for first in range(0, len(ids), _REPLAY_CHANGES):
             part = [self._journal.read(each) for each in ids[first : first + _REPLAY_CHANGES]]
-            self._replay_part(part, stuck, write=write, at=at)
+            for _, letters in groupby(part, key=lambda letter: letter.transform):
+                taken = self._offer(list(letters), stuck, write=write, at=at)
+                self._journal.remove([letter.id for letter in taken], "replayed")
+                gone([letter.at for letter in taken])
 
-    def _replay_part(
-        self, letters: list[Letter], stuck: _Order, *, write: Callable[[Batch], None], at: Mapping[str, Position]
-    ) -> None:
+    def _offer(
+        self, letters: list[Letter], stuck: _Order, *, write: _Write, at: Mapping[str, Position]
+    ) -> list[Letter]:
+        """Write what nobody refuses and what waits for nothing; returns what was written."""
         while letters := self._free(letters, stuck):
             end = at.get(letters[0].lineage) or next(iter(at.values()), letters[-1].at)
             try:
-                write(rebuild(letters, end))
+                write(rebuild(letters, end), letters[0].transform)
             except Reject as reject:
-                if not set(reject.reasons) & set(range(len(letters))):
-                    raise Fatal("the sink raised Reject without naming a change of the batch") from reject
-                for index, reason in reject.reasons.items():
+                reasons = reject.checked(len(letters), "the sink")
+                for index, reason in reasons.items():
                     self._journal.fail(letters[index].id, reason)
                     stuck.add(self._groups(letters[index]), letters[index].at)
-                letters = [letter for index, letter in enumerate(letters) if index not in reject.reasons]
+                letters = [letter for index, letter in enumerate(letters) if index not in reasons]
             else:
-                self._journal.remove([letter.id for letter in letters], "replayed")
-                return
+                break
+        return letters
 
     def _free(self, letters: list[Letter], stuck: _Order) -> list[Letter]:
         """Those that wait for nothing; the others become something to wait for."""

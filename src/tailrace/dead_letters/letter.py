@@ -51,7 +51,8 @@ def _key(row: Row, table: Table) -> tuple[str, ...] | None:
 class Letter:
     """A parked change. Cells are texts as the server sent them; in JSON `false` stands for an UNCHANGED one.
 
-    `parked_at` is in seconds since the Unix epoch; `attempts` counts how often the sink refused it.
+    `parked_at` is in seconds since the Unix epoch; `attempts` counts how often it was refused. `transform` names the
+    transform that refused it, which has not seen it then; None: the sink did.
     """
 
     id: str
@@ -67,10 +68,12 @@ class Letter:
     key: Mapping[str, Any] | None = None
     before: Mapping[str, Any] | None = None
     after: Mapping[str, Any] | None = None
-    message: Mapping[str, str] | None = None
+    message: Mapping[str, Any] | None = None
+    origin: tuple[str, int] | None = None
+    transform: str | None = None
 
     @classmethod
-    def of(cls, change: Change, reason: str, attempts: int) -> Letter:
+    def of(cls, change: Change, reason: str, attempts: int, *, transform: str | None = None) -> Letter:
         """Everything that is needed to offer `change` again."""
         message = change.message
         return cls(
@@ -89,7 +92,13 @@ class Letter:
             after=_texts(change.after),
             message=None
             if message is None
-            else {"prefix": message.prefix, "content": base64.b64encode(message.content).decode()},
+            else {
+                "prefix": message.prefix,
+                "content": base64.b64encode(message.content).decode(),
+                "transactional": message.transactional,
+            },
+            origin=None if change.origin is None else (change.origin, change.origin_lsn or 0),
+            transform=transform,
         )
 
     @property
@@ -110,7 +119,8 @@ class Letter:
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Letter:
         """The inverse of `line`; TypeError when a field is missing or unknown."""
-        return cls(**document)
+        origin = document.get("origin")
+        return cls(**{**document, "origin": None if origin is None else (str(origin[0]), int(origin[1]))})
 
 
 def _describe(table: Table) -> dict[str, Any]:
@@ -161,9 +171,18 @@ def rebuild(letters: Iterable[Letter], at: Position) -> Batch:
         builder = BatchBuilder(
             letter.lineage, connector=_CONNECTORS.get(kind, kind), database=rest[1] if len(rest) > 1 else ""
         )
-        builder.begin(xid=letter.xid or 0, committed_at_us=letter.committed_at_us, at=letter.position)
+        builder.begin(
+            xid=letter.xid or 0,
+            committed_at_us=letter.committed_at_us,
+            at=letter.position,
+            origin=letter.origin,
+        )
         if letter.message is not None:
-            builder.message(letter.message["prefix"], base64.b64decode(letter.message["content"]))
+            builder.message(
+                letter.message["prefix"],
+                base64.b64decode(letter.message["content"]),
+                transactional=letter.message.get("transactional", True),
+            )
         else:
             assert letter.table is not None
             builder.add(

@@ -12,7 +12,8 @@ from typing import cast
 from tailrace.contract import Positions
 from tailrace.durable import Lock
 from tailrace.error import ConfigError, Fatal
-from tailrace.model import Batch, Position
+from tailrace.model import Position
+from tailrace.pipeline.line import replay
 from tailrace.pipeline.pipeline import Pipeline, lock_path
 
 __all__ = ["alone", "forget", "replay_alone"]
@@ -62,8 +63,4 @@ def replay_alone(pipeline: Pipeline) -> int:
                     f"pipeline {plan.name} has no position yet, so nothing can be written beside it",
                     hint=f"run the pipeline: it replays what was asked for once {plan.sink.kind} has a position",
                 )
-
-        def write(batch: Batch) -> None:
-            writer.write(batch)
-
-        return letters.replay(write, at)
+        return replay(letters, writer, at=at, plan=plan)

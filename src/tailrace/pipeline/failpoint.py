@@ -22,6 +22,7 @@ class Place(StrEnum):
     TRANSFORM = "transform"
     WRITE_BEFORE = "write.before"
     WRITE_AFTER = "write.after"
+    REPLAY_AFTER = "replay.after"
     SAVE_BEFORE = "save.before"
     SAVE_AFTER = "save.after"
     CONFIRM = "confirm"

@@ -7,11 +7,10 @@ KeyboardInterrupt reaches them; the source is opened and read by a thread of its
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,25 +20,26 @@ from tailrace.contract import (
     Interruptible,
     Letters,
     Positions,
+    Replaying,
     Sink,
     Source,
     Stream,
     Transform,
     Writer,
 )
-from tailrace.error import ConfigError, EndOfStream, Fatal, Refused, Reject, Retryable, TailraceError
+from tailrace.error import ConfigError, EndOfStream, Fatal, Refused, Reject, Retryable
 from tailrace.model import Batch, Limits, Position, Revoked
 from tailrace.pipeline.failpoint import Place, reach
 from tailrace.pipeline.reader import Reader
+from tailrace.pipeline.shaping import Step, named, replayed, shaped, steps_of
 from tailrace.pipeline.shelf import End, Shelf
 from tailrace.pipeline.status import Gauge, State
 
-__all__ = ["Line", "Plan", "Stopping"]
+__all__ = ["Line", "Plan", "Stopping", "replay"]
 
 _IDLE_S = 0.5
 _ASKED_S = 0.5
 _OPENING_S = 1.0
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 log = logging.getLogger("tailrace.pipeline")
 
@@ -55,6 +55,22 @@ class Plan:
     checkpoint: Checkpoint | None
     dead_letters: DeadLetters | None
     limits: Limits
+
+
+def replay(letters: Letters, writer: Writer, *, at: Mapping[str, Position], plan: Plan) -> int:
+    """Carry out what was asked of the dead letters; returns how many left."""
+    steps = steps_of(plan.transforms)
+
+    def taken(batch: Batch) -> None:
+        with named(f"sink {plan.sink.kind}"):
+            writer.write(batch)
+        reach(Place.REPLAY_AFTER)
+
+    return letters.replay(
+        lambda batch, transform: replayed(batch, transform, steps=steps, write=taken),
+        at,
+        writer.forget_replayed if isinstance(writer, Replaying) else None,
+    )
 
 
 class Stopping:
@@ -93,38 +109,12 @@ class Stopping:
         return self._deadline is not None and time.monotonic() > self._deadline
 
 
-def describe(function: object) -> str:
-    """A transform's name for messages: `module.function`, or the class of a callable object."""
-    function = getattr(function, "__wrapped__", function)
-    name = getattr(function, "__qualname__", None)
-    return f"{function.__module__}.{name}" if name else type(function).__qualname__
-
-
-@contextlib.contextmanager
-def named(what: str) -> Iterator[None]:
-    """Whatever is not ours becomes `Fatal` with the name of what raised it; values stay out of the message (I9)."""
-    try:
-        yield
-    except (TailraceError, EndOfStream):
-        raise
-    except OSError as error:
-        if error.errno in _FULL:
-            raise Retryable(
-                f"{what}: {error.strerror}", hint="free some space; the saved position has not moved"
-            ) from error
-        raise Fatal(f"{what} raised {type(error).__name__}: {error.strerror}") from error
-    except Exception as error:
-        raise Fatal(
-            f"{what} raised {type(error).__name__}",
-            hint="--log-level debug shows where; nothing of this batch was saved",
-        ) from error
-
-
 class Line:
     """The seven rooms, opened once. Fields are touched by the writer thread only, unless said otherwise."""
 
     def __init__(self, plan: Plan, gauge: Gauge, stopping: Stopping, *, until_current: bool) -> None:
         self._plan = plan
+        self._steps = steps_of(plan.transforms)
         self._gauge = gauge
         self._stopping = stopping
         self._until_current = until_current
@@ -271,16 +261,19 @@ class Line:
 
     def _transform(self, batch: Batch) -> Batch:
         # An empty table has a mark to be renamed or left out; progress has nothing to transform.
-        for transform in self._plan.transforms if len(batch) or batch.snapshot else ():
-            with named(f"transform {describe(transform)}"):
-                shaped = transform(batch)
-            if not isinstance(shaped, Batch) or shaped.positions != batch.positions:
-                raise Fatal(
-                    f"transform {describe(transform)} returned a batch with other positions",
-                    hint="return what a method of the given Batch returned (select, without, with_changes, …)",
-                )
-            batch = shaped
+        for step in self._steps if len(batch) or batch.snapshot else ():
+            batch = self._step(batch, step)
         return batch
+
+    def _step(self, batch: Batch, step: Step) -> Batch:
+        """One transform; what it refuses is parked as it was given it, durably (I14)."""
+        name, _ = step
+        while True:
+            batch = self._park_behind(batch, transform=name)
+            try:
+                return shaped(batch, step)
+            except Reject as reject:
+                batch = self._park(batch, reject, transform=name)
 
     def _write(self, batch: Batch, writer: Writer) -> None:
         """Write what can be written; what the sink refuses is parked first, durably (I14)."""
@@ -291,30 +284,30 @@ class Line:
                 with named(f"sink {self._plan.sink.kind}"):
                     writer.write(batch)
             except Reject as reject:
-                batch = self._park(batch, reject.reasons)
+                batch = self._park(batch, reject)
             else:
                 reach(Place.WRITE_AFTER)
                 return
 
-    def _park_behind(self, batch: Batch) -> Batch:
-        if self._letters is None or not len(batch) or not (behind := self._letters.parked(batch)):
+    def _park_behind(self, batch: Batch, *, transform: str | None = None) -> Batch:
+        if self._letters is None or not len(batch) or not (behind := self._letters.parked(batch, transform=transform)):
             return batch
-        self._letters.park(batch, behind)
+        self._letters.park(batch, behind, transform=transform)
         self._gauge.dead_letters = self._letters.count()
         return batch.without(list(behind))
 
-    def _park(self, batch: Batch, reasons: Mapping[int, str]) -> Batch:
-        if not reasons or not all(0 <= index < len(batch) for index in reasons):
-            raise Fatal(f"sink {self._plan.sink.kind} raised Reject without naming a change of the batch")
+    def _park(self, batch: Batch, reject: Reject, *, transform: str | None = None) -> Batch:
+        who = f"sink {self._plan.sink.kind}" if transform is None else f"transform {transform}"
+        reasons = reject.checked(len(batch), who)
         first = min(reasons)
         change = batch[first]
         where = f"{change.table} at {change.position.text}" if change.op != "m" else change.position.text
         if self._letters is None:
             raise Refused(
-                f"sink {self._plan.sink.kind} refused {len(reasons)} change(s), the first of {where}: {reasons[first]}",
+                f"{who} refused {len(reasons)} change(s), the first of {where}: {reasons[first]}",
                 hint="mend the cause, or give the pipeline dead_letters to park such changes in",
             )
-        self._letters.park(batch, reasons)
+        self._letters.park(batch, reasons, transform=transform)
         self._gauge.dead_letters = self._letters.count()
         log.warning(
             "%s: parked %d change(s), the first of %s: %s", self._plan.name, len(reasons), where, reasons[first]
@@ -322,7 +315,7 @@ class Line:
         rest = batch.without(list(reasons))
         if len(rest) >= len(batch):
             raise Fatal(
-                f"sink {self._plan.sink.kind} refused changes of {where} that cannot be taken out of the batch",
+                f"{who} refused changes of {where} that cannot be taken out of the batch",
                 hint="please report it; they are parked, and nothing else was written",
             )
         return rest
@@ -337,11 +330,7 @@ class Line:
         assert self._last is not None
         self._asked_at = time.monotonic() + _ASKED_S
 
-        def write(batch: Batch) -> None:
-            with named(f"sink {self._plan.sink.kind}"):
-                writer.write(batch)
-
-        if left := self._letters.replay(write, self._last):
+        if left := replay(self._letters, writer, at=self._last, plan=self._plan):
             log.info("%s: %d dead letter(s) replayed or dropped", self._plan.name, left)
         self._gauge.dead_letters = self._letters.count()
 

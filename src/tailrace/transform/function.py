@@ -1,4 +1,6 @@
-"""Your own functions as transforms: one change at a time, or whole columns. Never catches what they raise."""
+"""Your own functions as transforms: one change at a time, or whole columns. Never catches what they raise, but
+a `Reject`, to say which change it is of.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from tailrace.error import ConfigError
+from tailrace.error import ConfigError, Reject
 from tailrace.model import Batch, Change, Table
 
 __all__ = ["MapArrow", "MapChanges", "map_arrow", "map_changes"]
@@ -17,6 +19,7 @@ __all__ = ["MapArrow", "MapChanges", "map_arrow", "map_changes"]
 class MapChanges:
     """Pass every change through a function that returns a change (`Change.replace`) or None to drop it.
 
+    `raise Reject("reason")` parks the change in the dead letters; the others of its batch are then passed once more.
     The slow lane: about a microsecond a change and the function's own time. `function` is a callable or, for TOML,
     `"module:name"`.
     """
@@ -34,8 +37,20 @@ class MapChanges:
         return self._resolved
 
     def __call__(self, batch: Batch) -> Batch:
-        """`batch` with what the function returned."""
-        return batch.with_changes([new for change in batch if (new := self._resolved(change)) is not None])
+        """`batch` with what the function returned; `Reject` for the changes that it refused."""
+        kept: list[Change] = []
+        refused: dict[int, str] = {}
+        for index, change in enumerate(batch):
+            try:
+                new = self._resolved(change)
+            except Reject as reject:
+                refused[index] = next(iter(reject.checked(1, f"transform {_name(self._resolved)}").values()))
+                continue
+            if new is not None:
+                kept.append(new)
+        if refused:
+            raise Reject(refused)
+        return batch.with_changes(kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +58,8 @@ class MapArrow:
     """Pass each table's changes through a function of (table, Arrow stream) that returns an Arrow stream.
 
     Rows are matched by `_index`, which it must keep; rows that are missing are dropped. Any object of the Arrow
-    PyCapsule protocol will do. `function` is a callable or, for TOML, `"module:name"`.
+    PyCapsule protocol will do. `raise Reject({index: "reason"})` parks the changes of these `_index`. `function` is a
+    callable or, for TOML, `"module:name"`.
     """
 
     kind: ClassVar[str] = "map_arrow"
@@ -60,8 +76,18 @@ class MapArrow:
 
     def __call__(self, batch: Batch) -> Batch:
         """`batch` with what the function returned for each table version."""
+        given = batch
         for table in batch.tables:
-            batch = batch.with_arrow(table, self._resolved(table, batch.arrow(table)))
+            try:
+                batch = batch.with_arrow(table, self._resolved(table, batch.arrow(table)))
+            except Reject as reject:  # the tables before it may have lost changes: indexes are no longer those given
+                if batch is given:
+                    raise
+                refused = reject.checked(len(batch), f"transform {_name(self._resolved)}")
+                at = {batch[index].position: reason for index, reason in refused.items()}
+                raise Reject(
+                    {index: at[change.position] for index, change in enumerate(given) if change.position in at}
+                ) from None
         return batch
 
 
@@ -73,6 +99,10 @@ def map_changes(function: Callable[[Change], Change | None]) -> MapChanges:
 def map_arrow(function: Callable[[Table, object], object]) -> MapArrow:
     """A transform from a function of (table, Arrow stream); usable as a decorator."""
     return MapArrow(function)
+
+
+def _name(function: Callable[..., object]) -> str:
+    return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
 def _resolve(function: str | Callable[..., object]) -> Callable[..., object]:

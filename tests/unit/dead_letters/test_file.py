@@ -55,12 +55,13 @@ def test_a_letter_gives_back_the_change_cell_by_cell(tmp_path: Path) -> None:
         "s", "t", [Column("id", "int8", nullable=False), Column("a", "text"), Column("b", "numeric(5,2)")], key=["id"]
     )
     builder = BatchBuilder("postgres/1/shop/slot", database="shop")
-    builder.begin(xid=7, lsn=4096, committed_at_us=1_700_000_000_123_456)
+    builder.begin(xid=7, lsn=4096, committed_at_us=1_700_000_000_123_456, origin=("elsewhere", 77))
     builder.add("c", table, after={"id": "1", "a": 'ü\n"', "b": None})
     builder.add("u", table, before={"id": "1"}, after={"id": "2", "a": UNCHANGED, "b": "1.50"})
     builder.add("d", table, before={"id": "2", "a": "x", "b": None})
     builder.add("t", table)
     builder.message("hello", b"\x00\xff")
+    builder.message("aside", b"", transactional=False)
     builder.commit()
     batch = builder.take()
     letters = [Letter.parse(json.loads(Letter.of(change, "why", 1).line())["letter"]) for change in batch]
@@ -70,13 +71,15 @@ def test_a_letter_gives_back_the_change_cell_by_cell(tmp_path: Path) -> None:
         assert (old.op, old.position, old.committed_at, old.transaction) == (
             new.op, new.position, new.committed_at, new.transaction,
         )  # fmt: skip
+        assert (new.origin, new.origin_lsn) == ("elsewhere", 77)
         for image in ("key", "before", "after"):
             was, now = getattr(old, image), getattr(new, image)
             assert (was is None) == (now is None)
             assert was is None or was.texts() == now.texts()
         assert old.op == "m" or old.table == new.table
     assert again[4].message is not None
-    assert again[4].message.content == b"\x00\xff"
+    assert (again[4].message.content, again[4].message.transactional) == (b"\x00\xff", True)
+    assert again[5].message is not None and not again[5].message.transactional
 
 
 def test_i14_what_is_refused_is_parked_before_the_rest_is_written(tmp_path: Path) -> None:
@@ -199,7 +202,7 @@ def test_a_replay_that_fails_keeps_the_later_letters_of_its_key(tmp_path: Path) 
     letters.park(batch, {0: "no", 1: "behind", 2: "no"})
     written: list[str] = []
 
-    def write(part: Batch) -> None:
+    def write(part: Batch, transform: str | None) -> None:
         if reasons := {index: "again" for index, change in enumerate(part) if is_bad(change)}:
             raise Reject(reasons)
         written.extend(change.after["id"] for change in part if change.after is not None)
@@ -219,10 +222,13 @@ def test_a_letter_asked_for_alone_waits_for_an_earlier_one_of_its_key(tmp_path: 
     letters = opened(tmp_path)
     letters.park(batch, {0: "no", 1: "behind"})
     submit(tmp_path / "dead.jsonl", Action.REPLAY, (letter_id(batch[1].position),))
-    assert letters.replay(lambda part: pytest.fail("written out of order"), {log.lineage: batch.positions[0]}) == 0
+    out_of_order = letters.replay(
+        lambda part, transform: pytest.fail("out of order"), {log.lineage: batch.positions[0]}
+    )
+    assert out_of_order == 0
     submit(tmp_path / "dead.jsonl", Action.DROP, (letter_id(batch[0].position),))
     submit(tmp_path / "dead.jsonl", Action.REPLAY, (letter_id(batch[1].position),))
-    assert letters.replay(lambda part: None, {log.lineage: batch.positions[0]}) == 2
+    assert letters.replay(lambda part, transform: None, {log.lineage: batch.positions[0]}) == 2
     letters.close()
 
 
@@ -251,7 +257,7 @@ def test_a_request_that_is_fatal_for_the_sink_does_not_stop_the_next_run_too(tmp
     letters.park(batch_of(log), {0: "no"})
     asked = submit(tmp_path / "dead.jsonl", Action.REPLAY, None)
 
-    def write(batch: Batch) -> None:
+    def write(batch: Batch, transform: str | None) -> None:
         raise Fatal("broken") if not asked.path.with_suffix(".later").exists() else Retryable("later")
 
     with pytest.raises(Fatal, match="broken"):
@@ -338,7 +344,7 @@ def test_removed_letters_make_room_and_the_file_is_compacted(tmp_path: Path) -> 
     letters.park(batch, dict.fromkeys(range(40), "no"))
     size = (tmp_path / "dead.jsonl").stat().st_size
     submit(tmp_path / "dead.jsonl", Action.DROP, tuple(letter_id(batch[index].position) for index in range(39)))
-    letters.replay(lambda part: None, {log.lineage: batch.positions[0]})
+    letters.replay(lambda part, transform: None, {log.lineage: batch.positions[0]})
     assert (tmp_path / "dead.jsonl").stat().st_size < size / 10
     assert letters.count() == 1
     assert list(letters.parked(batch)) == [39]

@@ -1,17 +1,22 @@
-"""Refused changes must leave the batch that they are parked from."""
+"""Who refuses changes, a sink or a transform, has them parked, and must name them."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tailrace.checkpoint import Memory
 from tailrace.dead_letters import File
-from tailrace.error import Fatal
-from tailrace.model import Change, Limits
-from tailrace.pipeline import Pipeline
+from tailrace.dead_letters.journal import read_all
+from tailrace.dead_letters.request import Action, submit
+from tailrace.error import Fatal, Refused, Reject
+from tailrace.model import Batch, Change, Limits
+from tailrace.pipeline import Pipeline, replay_alone
 from tailrace.pipeline.line import Line, Stopping
 from tailrace.pipeline.status import Gauge
 from tailrace.testing.fake import ListSink, Log, LogSource, Target
+from tailrace.transform import Rename, map_changes
 
 
 def test_refused_changes_that_stay_in_the_batch_do_not_loop(tmp_path: Path) -> None:
@@ -37,5 +42,100 @@ def test_refused_changes_that_stay_in_the_batch_do_not_loop(tmp_path: Path) -> N
     line = Line(pipeline.plan(), Gauge("p"), Stopping(), until_current=False)
     line._letters = letters.open("p", Limits())
     with pytest.raises(Fatal, match="cannot be taken out"):
-        line._park(Stubborn(), {0: "too long"})  # type: ignore[arg-type]
+        line._park(Stubborn(), Reject({0: "too long"}))  # type: ignore[arg-type]
     line._letters.close()
+
+
+class Picky:
+    """A function for `map_changes` that refuses one note, and marks all others."""
+
+    def __init__(self, word: str | None) -> None:
+        self.word = word
+
+    def __call__(self, change: Change) -> Change:
+        note = change.after["note"] if change.after is not None else ""
+        if note == self.word:
+            raise Reject("a word that is not wanted")
+        return change.replace(after={"note": f"{note}!"})
+
+
+def make(log: Log, target: Target, letters: File | None, *transforms: Any) -> Pipeline:
+    return Pipeline(
+        LogSource(log), ListSink(target), name="p", state_dir=None, checkpoint=Memory(), dead_letters=letters,
+        transforms=transforms, limits=Limits(save_interval_s=0.02, backoff_s_max=0.05, stop_timeout_s=5),
+    )  # fmt: skip
+
+
+def test_i14_what_a_transform_refuses_is_parked_as_it_was_given_and_replayed_from_there_on(tmp_path: Path) -> None:
+    log, target, letters, picky = Log(), Target(), File(tmp_path / "dead.jsonl"), Picky("bad?")
+    before = map_changes(lambda change: change.replace(after={"note": f"{change.after['note']}?"}))
+    for key, note in ((1, "bad"), (2, "fine"), (1, "later")):
+        log.insert(key, note)
+    pipeline = make(log, target, letters, before, map_changes(picky), Rename({"public.orders": "shop.sales"}))
+    pipeline.run(until_current=True)
+    assert [record.cells for record in target.records] == [{"id": "2", "note": "fine?!"}]
+    first, second = read_all(letters.path)
+    assert (first.reason, first.after) == ("a word that is not wanted", {"id": "1", "note": "bad?"})
+    assert second.reason == "an earlier change of this key is parked"
+
+    submit(letters.path, Action.REPLAY, None)
+    assert replay_alone(pipeline) == 0, "it is refused again"
+    assert read_all(letters.path)[0].attempts == 2
+    picky.word = None
+    submit(letters.path, Action.REPLAY, None)
+    assert replay_alone(pipeline) == 2
+    assert [(record.table, record.cells["note"]) for record in target.records if record.cells] == [
+        ("shop.sales", "fine?!"), ("shop.sales", "bad?!"), ("shop.sales", "later?!"),
+    ]  # fmt: skip
+
+
+def test_what_the_sink_refuses_of_letters_that_a_transform_refused_before_stays_with_its_reason(tmp_path: Path) -> None:
+    log, target, letters, picky = Log(), Target(), File(tmp_path / "dead.jsonl"), Picky("bad")
+    log.commit(("c", {"id": "1", "note": "bad"}), ("c", {"id": "2", "note": "bad"}))
+    drop_first = map_changes(lambda change: None if change.after["id"] == 1 else change)
+    pipeline = make(log, target, letters, map_changes(picky), drop_first)
+    pipeline.run(until_current=True)
+    picky.word, target.refuse = None, lambda change: "too long"
+    submit(letters.path, Action.REPLAY, None)
+    assert replay_alone(pipeline) == 1, "one was dropped by the transform"
+    assert [(letter.after, letter.reason) for letter in read_all(letters.path)] == [
+        ({"id": "2", "note": "bad"}, "too long")
+    ]  # fmt: skip
+
+
+def test_a_letter_whose_transform_has_gone_stays(tmp_path: Path) -> None:
+    log, target, letters = Log(), Target(), File(tmp_path / "dead.jsonl")
+    log.insert(1, "bad")
+    make(log, target, letters, map_changes(Picky("bad"))).run(until_current=True)
+    submit(letters.path, Action.REPLAY, None)
+    assert replay_alone(make(log, target, letters)) == 0
+    [letter] = read_all(letters.path)
+    assert "is no longer in the pipeline" in letter.reason
+
+
+def test_a_transform_that_refuses_without_dead_letters_stops_the_pipeline() -> None:
+    log, target = Log(), Target()
+    log.insert(1, "bad")
+    with pytest.raises(Refused, match=r"transform .*Picky refused 1 change\(s\).*not wanted"):
+        make(log, target, None, map_changes(Picky("bad"))).run(until_current=True)
+    assert not log.confirmed
+
+
+@pytest.mark.parametrize("reasons", [{"id": "no"}, {None: "no"}, {7: "no"}, {-1: "no"}, {}])
+@pytest.mark.parametrize("who", ["sink", "transform"])
+def test_a_reject_that_names_no_change_is_fatal_and_says_whose_it_is(
+    tmp_path: Path, who: str, reasons: Mapping[Any, str]
+) -> None:
+    def refuse(batch: Batch) -> Batch:
+        raise Reject(reasons)
+
+    log, target, letters = Log(), Target(), File(tmp_path / "dead.jsonl")
+    log.insert(1)
+    if who == "sink":
+        target.fail(Reject(reasons))
+    pipeline = make(log, target, letters, *([refuse] if who == "transform" else []))
+    with pytest.raises(
+        Fatal, match=r"^sink list raised Reject" if who == "sink" else "^transform .*refuse raised Reject"
+    ):
+        pipeline.run(until_current=True)
+    assert not read_all(letters.path)

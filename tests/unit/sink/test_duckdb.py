@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tailrace.error import ConfigError, Fatal, Fenced, Retryable
+from tailrace.error import ConfigError, Fatal, Fenced, Reject, Retryable
 from tailrace.model import UNCHANGED, Batch, Column, Limits, Table
 from tailrace.sink import DuckDB
 from tailrace.sink.duckdb.connection import explained
@@ -201,6 +201,50 @@ def test_i15_the_log_of_a_keyless_table_begins_again_with_the_attempt(shop: Shop
     shop.crash()
     shop.write(shop.feed.snapshot("b", 1, table=NOTES, begin=True, end=True))
     assert shop.rows("public.notes", "line, _op") == [("s1", "r")]
+
+
+@pytest.mark.parametrize("existing", ["refuse", "append"])
+def test_i15_a_table_that_leaves_between_two_attempts_keeps_no_row_of_the_first(tmp_path: Path, existing: str) -> None:
+    shop = Shop(tmp_path / "s.duckdb", existing=existing)
+    if existing == "append":
+        _foreign(shop)
+    shop.write(shop.feed.snapshot("a", 1, 7, begin=True, end=True))
+    shop.crash()
+    shop.write(shop.feed.snapshot("b", 1, table=NOTES, begin=True, end=True), shop.feed.progress())
+    assert shop.rows() == ([(1, "theirs"), (2, "theirs")] if existing == "append" else [])
+    assert shop.rows("public.notes", "line") == [("s1",)]
+
+
+def test_i15_a_table_whose_snapshot_was_complete_keeps_its_rows_when_it_has_left(shop: Shop) -> None:
+    shop.write(shop.feed.snapshot("a", 1, begin=True, end=True), shop.feed.insert(2))
+    shop.writer.forget()
+    shop.crash()
+    shop.write(shop.feed.snapshot("b", 1, table=NOTES, begin=True, end=True), shop.feed.progress())
+    assert shop.rows() == [(1, "s1"), (2, "n2")]
+
+
+def test_a_dead_letter_that_was_replayed_before_a_crash_is_not_appended_again(shop: Shop) -> None:
+    letters = shop.feed.commit(("c", {"line": "a"}), ("c", {"line": "b"}), table=NOTES)
+    end = shop.feed.progress()
+    shop.write(end, end.with_changes(list(letters)[:1]))
+    shop.crash()
+    replayed = end.with_changes(list(letters))
+    shop.write(replayed)
+    shop.crash()
+    shop.write(replayed)
+    assert shop.rows("public.notes", "line") == [("a",), ("b",)]
+    shop.writer.forget_replayed([change.position for change in letters])
+    assert shop.sql("SELECT * FROM _tailrace.replayed") == []
+
+
+def test_a_refusal_of_a_replay_names_its_letters_where_some_were_written_before(shop: Shop) -> None:
+    fine, lost = shop.feed.insert(1), shop.feed.commit(("u", {"id": "5", "note": UNCHANGED}))
+    end = shop.feed.progress()
+    shop.write(end, end.with_changes(list(fine)))
+    shop.crash()
+    with pytest.raises(Reject) as refused:
+        shop.write(end.with_changes([*fine, *lost]))
+    assert list(refused.value.reasons) == [1]
 
 
 def test_dead_letters_replayed_during_a_snapshot_do_not_complete_it(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""What the sink knows about itself, in the schema `_tailrace`: positions, epochs, target tables. Never moves rows."""
+"""What the sink knows about itself, in the schema `_tailrace`: positions, epochs, target tables, replayed dead letters.
+
+Never moves rows.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ CREATE TABLE IF NOT EXISTS {0}.positions (
 );
 CREATE TABLE IF NOT EXISTS {0}.targets (
     pipeline VARCHAR NOT NULL, "schema" VARCHAR NOT NULL, name VARCHAR NOT NULL, key VARCHAR[] NOT NULL,
-    shared BOOLEAN NOT NULL, attempt VARCHAR, staged BOOLEAN NOT NULL
+    shared BOOLEAN NOT NULL, attempt VARCHAR, staged BOOLEAN NOT NULL, filling BOOLEAN NOT NULL
+);
+CREATE TABLE IF NOT EXISTS {0}.replayed (
+    pipeline VARCHAR NOT NULL, lineage VARCHAR NOT NULL, position VARCHAR NOT NULL
 );
 """
 
@@ -35,7 +41,8 @@ CREATE TABLE IF NOT EXISTS {0}.targets (
 class Record:
     """What is remembered of a target table: a log of changes when `key` is empty; `shared` with others' rows.
 
-    `attempt` is the snapshot that filled it last; `staged` while the rows of that snapshot wait beside the table.
+    `attempt` is the snapshot that filled it last, which is not complete while it is `filling`; `staged` while the rows
+    of that snapshot wait beside the table.
     """
 
     catalog: str
@@ -45,6 +52,7 @@ class Record:
     shared: bool
     attempt: str | None = None
     staged: bool = False
+    filling: bool = False
 
     @property
     def target(self) -> str:
@@ -122,19 +130,38 @@ class Ledger:
                     hint="let that one go on; this one stops",
                 )
 
-    def moves(self, positions: Sequence[Position]) -> bool:
-        """Whether any of these is not where its lineage is saved: dead letters that are replayed do not move it."""
-        saved = self.positions()
-        return any(saved.get(position.lineage) != position for position in positions)
+    def replayed(self) -> set[Position]:
+        """Dead letters that were written, and may still be parked."""
+        rows = self._connection.execute(
+            f"SELECT lineage, position FROM {self._schema}.replayed WHERE pipeline = ?", [self._pipeline]
+        ).fetchall()
+        return {Position(lineage, text) for lineage, text in rows}
+
+    def remember_replayed(self, positions: Sequence[Position]) -> None:
+        """These dead letters are written."""
+        self._connection.execute(
+            f"INSERT INTO {self._schema}.replayed SELECT ?, unnest(?::VARCHAR[]), unnest(?::VARCHAR[])",
+            [self._pipeline, *_columns(positions)],
+        )
+
+    def forget_replayed(self, positions: Sequence[Position]) -> None:
+        """These are parked no longer: nobody will offer them again."""
+        self._connection.execute(
+            f"DELETE FROM {self._schema}.replayed WHERE pipeline = ? AND (lineage, position) IN "
+            "(SELECT unnest(list_zip(?::VARCHAR[], ?::VARCHAR[])))",
+            [self._pipeline, *_columns(positions)],
+        )
 
     def forget(self) -> None:
         """Remove every claim and position; target tables and what is known of them stay."""
-        self._connection.execute(f"DELETE FROM {self._schema}.positions WHERE pipeline = ?", [self._pipeline])
+        for table in ("positions", "replayed"):
+            self._connection.execute(f"DELETE FROM {self._schema}.{table} WHERE pipeline = ?", [self._pipeline])
 
     def records(self) -> list[Record]:
         """The target tables of this pipeline."""
         rows = self._connection.execute(
-            f'SELECT "schema", name, key, shared, attempt, staged FROM {self._schema}.targets WHERE pipeline = ?',
+            f'SELECT "schema", name, key, shared, attempt, staged, filling FROM {self._schema}.targets '
+            "WHERE pipeline = ?",
             [self._pipeline],
         ).fetchall()
         return [Record(self.catalog, schema, name, tuple(key), *rest) for schema, name, key, *rest in rows]
@@ -146,7 +173,7 @@ class Ledger:
             [self._pipeline, record.schema, record.name],
         )
         self._connection.execute(
-            f"INSERT INTO {self._schema}.targets VALUES (?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO {self._schema}.targets VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 self._pipeline,
                 record.schema,
@@ -155,5 +182,10 @@ class Ledger:
                 record.shared,
                 record.attempt,
                 record.staged,
+                record.filling,
             ],
         )
+
+
+def _columns(positions: Sequence[Position]) -> tuple[list[str], list[str]]:
+    return [position.lineage for position in positions], [position.text for position in positions]

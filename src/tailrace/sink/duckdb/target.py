@@ -60,9 +60,9 @@ class Targets:
         self._ready.clear()
 
     @property
-    def staged(self) -> list[Record]:
-        """Tables whose snapshot waits beside them."""
-        return [record for record in self._known().values() if record.staged]
+    def filling(self) -> list[Record]:
+        """Tables whose snapshot is not complete."""
+        return [record for record in self._known().values() if record.filling]
 
     def prepare(self, table: Table, *, attempt: str | None = None) -> Target:
         """The target of `table`, made or evolved to hold it; with a new snapshot `attempt`, made ready to be filled.
@@ -81,10 +81,9 @@ class Targets:
         )
         if fresh:
             shared = record.shared and self._existing != "replace"
-            record = self._begin(replace(record, attempt=attempt, shared=shared, staged=shared))
+            record = self._begin(replace(record, attempt=attempt, shared=shared, staged=shared, filling=True))
         target = self._evolve(table, record, columns)
         if fresh and record.staged:
-            self._connection.execute(f"DROP TABLE IF EXISTS {record.stage}")
             self._connection.execute(sql.create_table(record.stage, target.stored))
         self._ready[schema, table.name] = target
         return target
@@ -96,15 +95,21 @@ class Targets:
         self._ready.pop((record.schema, record.name), None)
 
     def _begin(self, record: Record) -> Record:
-        """Clear what an earlier attempt left (I15): the table if all of it is ours, else what waits beside others'."""
-        for other in self.staged:
+        """Clear what an earlier attempt left (I15), also of tables that have left the publication since."""
+        for other in self.filling:
             if other.attempt != record.attempt:
-                self._connection.execute(f"DROP TABLE IF EXISTS {other.stage}")
-                self.remember(replace(other, staged=False))
-        if not record.shared:
-            self._connection.execute(f"TRUNCATE {record.target}")
+                self._clear(other)
+                self.remember(replace(other, staged=False, filling=False))
+        self._clear(record)
         self.remember(record)
         return record
+
+    def _clear(self, record: Record) -> None:
+        """The table if all of it is ours, else what waits beside others' rows."""
+        if record.shared:
+            self._connection.execute(f"DROP TABLE IF EXISTS {record.stage}")
+        elif self._columns(record.schema, record.name):
+            self._connection.execute(f"TRUNCATE {record.target}")
 
     def _own(
         self, table: Table, new: Record, record: Record | None, *, fresh: bool

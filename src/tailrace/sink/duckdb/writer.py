@@ -18,7 +18,7 @@ from tailrace.error import Fatal, Reject, Retryable
 from tailrace.model import Batch, Change, Position, SnapshotMark, Table
 from tailrace.sink.duckdb import sql
 from tailrace.sink.duckdb.connection import connect, explained
-from tailrace.sink.duckdb.ledger import Ledger
+from tailrace.sink.duckdb.ledger import Ledger, Record
 from tailrace.sink.duckdb.target import Target, Targets
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class DuckDBWriter:
         self._connection: DuckDBPyConnection | None = connect(path, memory_limit=memory_limit, threads=threads)
         self._ledger = Ledger(self._connection, name)
         self._targets = Targets(self._connection, self._ledger, schemas=schemas, existing=existing)
+        self._saved: dict[str, Position] = {}
         with self._transaction():
             self._ledger.create()
 
@@ -59,6 +60,8 @@ class DuckDBWriter:
             epoch = self._ledger.claim(lineage)
             position = self._ledger.positions()[lineage]
         self._ledger.hold(lineage, epoch)
+        if position is not None:
+            self._saved[lineage] = position
         return position
 
     def save(self, positions: Sequence[Position]) -> None:
@@ -77,18 +80,37 @@ class DuckDBWriter:
 
     def write(self, batch: Batch) -> None:
         """Make the rows and the positions of `batch` durable in one transaction; on any failure none of them are."""
+        moves = any(self._saved.get(position.lineage) != position for position in batch.positions)
         with self._transaction():
-            mark = batch.snapshot
-            if mark is not None:
-                self._load(batch, mark)
-            else:
-                if self._targets.staged and self._ledger.moves(batch.positions):
-                    self._merge_snapshots()
-                for table in batch.tables:
-                    self._targets.prepare(table)
-                self._append(batch)
-                self._upsert(batch)
+            if batch.snapshot is not None:
+                self._load(batch, batch.snapshot)
+            elif moves:
+                if self._targets.filling:
+                    self._end_snapshot()
+                self._change(batch)
+            elif batch:
+                self._replay(batch)
             self._ledger.save(batch.positions)
+        self._saved.update((position.lineage, position) for position in batch.positions)
+
+    def forget_replayed(self, positions: Sequence[Position]) -> None:
+        """See `Replaying`."""
+        with self._transaction():
+            self._ledger.forget_replayed(positions)
+
+    def _change(self, batch: Batch) -> None:
+        for table in batch.tables:
+            self._targets.prepare(table)
+        self._append(batch)
+        self._upsert(batch)
+
+    def _replay(self, batch: Batch) -> None:
+        """Dead letters, save those that were written before a crash; that these are is remembered in turn."""
+        written = self._ledger.replayed()
+        fresh = batch.without([index for index, change in enumerate(batch) if change.position in written])
+        with _indexes_of(batch, fresh):
+            self._change(fresh)
+        self._ledger.remember_replayed([change.position for change in fresh])
 
     def _load(self, batch: Batch, mark: SnapshotMark) -> None:
         """Snapshot rows: nothing of theirs is in the target, which was cleared when the attempt began."""
@@ -98,17 +120,21 @@ class DuckDBWriter:
             if batch:
                 self._read(batch.arrow(table), sql.insert(into, target.stored, sql.INCOMING), rows=len(batch))
 
-    def _merge_snapshots(self) -> None:
+    def _end_snapshot(self) -> None:
         """The snapshot is complete: what waited beside tables with others' rows goes in."""
-        for record in self._targets.staged:
-            extra = self._targets.extra(record)
-            if record.key:
-                for statement in sql.keep(record.target, record.stage, key=record.key, extra=extra) if extra else ():
-                    self._execute(statement)
-                self._execute(sql.delete(record.target, record.stage, record.key))
-            self._execute(f"INSERT INTO {record.target} BY NAME FROM {record.stage}")
-            self._execute(f"DROP TABLE {record.stage}")
-            self._targets.remember(replace(record, staged=False))
+        for record in self._targets.filling:
+            if record.staged:
+                self._merge(record)
+            self._targets.remember(replace(record, staged=False, filling=False))
+
+    def _merge(self, record: Record) -> None:
+        extra = self._targets.extra(record)
+        if record.key:
+            for statement in sql.keep(record.target, record.stage, key=record.key, extra=extra) if extra else ():
+                self._execute(statement)
+            self._execute(sql.delete(record.target, record.stage, record.key))
+        self._execute(f"INSERT INTO {record.target} BY NAME FROM {record.stage}")
+        self._execute(f"DROP TABLE {record.stage}")
 
     def _append(self, batch: Batch) -> None:
         """Changes of tables without a key: one row each."""

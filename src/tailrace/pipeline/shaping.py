@@ -1,0 +1,101 @@
+"""The transforms of a pipeline: their names, a batch's way through one, a dead letter's way through the rest.
+
+Never parks, retries or saves anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from tailrace.contract import Transform
+from tailrace.error import EndOfStream, Fatal, Reject, Retryable, TailraceError
+from tailrace.model import Batch
+
+__all__ = ["Step", "named", "replayed", "shaped", "steps_of"]
+
+Step = tuple[str, Transform]
+"""A transform and its name, which no other of the pipeline has."""
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@contextlib.contextmanager
+def named(what: str) -> Iterator[None]:
+    """Whatever is not ours becomes `Fatal` with the name of what raised it; values stay out of the message (I9)."""
+    try:
+        yield
+    except (TailraceError, EndOfStream):
+        raise
+    except OSError as error:
+        if error.errno in _FULL:
+            raise Retryable(
+                f"{what}: {error.strerror}", hint="free some space; the saved position has not moved"
+            ) from error
+        raise Fatal(f"{what} raised {type(error).__name__}: {error.strerror}") from error
+    except Exception as error:
+        raise Fatal(
+            f"{what} raised {type(error).__name__}",
+            hint="--log-level debug shows where; nothing of this batch was saved",
+        ) from error
+
+
+def steps_of(transforms: Sequence[Transform]) -> tuple[Step, ...]:
+    """Each with its name: `module.function`, or the class of a callable object; `… #2` for the second of a name."""
+    steps: dict[str, Transform] = {}
+    for transform in transforms:
+        name, count = _describe(transform), 2
+        while (unique := name if count == 2 and name not in steps else f"{name} #{count}") in steps:
+            count += 1
+        steps[unique] = transform
+    return tuple(steps.items())
+
+
+def _describe(transform: object) -> str:
+    function = getattr(transform, "__wrapped__", transform)
+    name = getattr(function, "__qualname__", None)
+    return f"{function.__module__}.{name}" if name else type(function).__qualname__
+
+
+def shaped(batch: Batch, step: Step) -> Batch:
+    """What the transform makes of the batch; `Reject`, its indexes checked, for changes that it refuses."""
+    name, transform = step
+    who = f"transform {name}"
+    try:
+        with named(who):
+            new = transform(batch)
+    except Reject as reject:
+        raise Reject(reject.checked(len(batch), who)) from None
+    if not isinstance(new, Batch) or new.positions != batch.positions:
+        raise Fatal(
+            f"{who} returned a batch with other positions",
+            hint="return what a method of the given Batch returned (select, without, with_changes, …)",
+        )
+    return new
+
+
+def replayed(batch: Batch, transform: str | None, *, steps: Sequence[Step], write: Callable[[Batch], None]) -> None:
+    """Write dead letters that `transform` refused (None: the sink) once it and those behind it have seen them.
+
+    A `Reject` of any of them names indexes of `batch`. Without that transform the letters stay.
+    """
+    names = [name for name, _ in steps]
+    if transform is not None and transform not in names:
+        reason = f"transform {transform}, which refused it, is no longer in the pipeline"
+        raise Reject(dict.fromkeys(range(len(batch)), reason))
+    now = batch
+    try:
+        for step in steps[names.index(transform) :] if transform is not None else ():
+            if len(now):
+                now = shaped(now, step)
+        write(now)
+    except Reject as reject:
+        raise Reject(_translated(reject.reasons, now, batch)) from None
+
+
+def _translated(reasons: Mapping[int, str], now: Batch, before: Batch) -> dict[int, str]:
+    if now is before:
+        return dict(reasons)
+    at = {now[index].position: reason for index, reason in reasons.items()}
+    return {index: at[change.position] for index, change in enumerate(before) if change.position in at}
