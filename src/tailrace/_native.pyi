@@ -25,6 +25,7 @@ __all__ = [
     "Column",
     "CopyReader",
     "CopyRows",
+    "CopyText",
     "DebeziumJson",
     "Encoded",
     "Mask",
@@ -245,6 +246,20 @@ class DebeziumJson:
     ) -> DebeziumJson: ...
 
 @final
+class CopyText:
+    """Rows of one segment in the text format of PostgreSQL's COPY, cells as the server sent them."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """How many rows are inserts or snapshot rows, updates, deletes."""
+    @property
+    def unsent(self) -> list[list[str]]:
+        """The sets of columns that updates did not send; the first is empty."""
+
+@final
 class ArrowStream:
     """Record batches of one table, by the Arrow PyCapsule protocol; consumed once, one record batch a segment.
 
@@ -292,11 +307,20 @@ class Batch:
         """The changes of this table version as typed columns (the row after the change; before it for deletes) and
         `_op` utf8, `_position` utf8, `_committed_at` timestamp[us, UTC], `_index` uint64 (index in this batch),
         `_unchanged` list<utf8> (names of the UNCHANGED columns, null when none). `Reject` for values out of range."""
-    def latest(self) -> Batch:
+    def ops(self) -> str:
+        """The letters of its changes, each once."""
+    def copy_text(
+        self, table: Table, columns: Sequence[str], *, constants: Sequence[str] = ..., staged: bool = False
+    ) -> Iterator[CopyText]:
+        """These columns of the changes of this table version as rows of COPY, one `CopyText` a segment: the new image,
+        of a delete the old one. `constants` are cells at the end of each row. A row that is `staged` begins with its op
+        (c, u or d) and the index of its set in `CopyText.unsent`; without that every cell must have been sent."""
+    def latest(self, *, split_keys: bool = False) -> Batch:
         """One folded change a key and segment window: op c/u become u when the row may exist, unchanged cells are
         filled from earlier changes where possible; TRUNCATE and key changes are barriers. Apply its `segments()` in
         order: each holds either changes of distinct keys of one table, or one barrier (op t, or a single op u that
-        changes a key)."""
+        changes a key). With `split_keys` a change of key whose new row is complete is no barrier: it becomes op d and op
+        c."""
     def without(self, indexes: Collection[int]) -> Batch: ...
     def only(self, indexes: Collection[int]) -> Batch:
         """Just these changes; positions stay as they are."""

@@ -6,12 +6,14 @@ use pyo3::exceptions::{PyIndexError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use tailrace_wire::batch as wire;
-use tailrace_wire::batch::{Part, Segment, SegmentBuilder};
+use tailrace_wire::batch::{Op, Part, Segment, SegmentBuilder};
+use tailrace_wire::encode::copy_text::Plan;
 use tailrace_wire::error::Error;
 use tailrace_wire::transform;
 
 use crate::arrow::{self, ArrowStream};
 use crate::change::{Change, datetime};
+use crate::copy_text::CopyTexts;
 use crate::encode::{DebeziumJson, Encodings};
 use crate::error::{raise, told};
 use crate::table::{Position, SnapshotMark, Table};
@@ -145,9 +147,30 @@ impl Batch {
     }
 
     /// One folded change a key.
-    fn latest(&self, py: Python<'_>) -> PyResult<Self> {
-        let folded = py.detach(|| tailrace_wire::fold::latest(&self.inner));
+    #[pyo3(signature = (*, split_keys=false))]
+    fn latest(&self, py: Python<'_>, split_keys: bool) -> PyResult<Self> {
+        let folded = py.detach(|| tailrace_wire::fold::latest(&self.inner, split_keys));
         folded.map(Self::of).map_err(|error| raise(py, error))
+    }
+
+    /// The letters of its changes.
+    fn ops(&self, py: Python<'_>) -> PyResult<String> {
+        let ops = py.detach(|| self.inner.ops()).map_err(|error| raise(py, error))?;
+        Ok(ops.into_iter().map(Op::letter).collect())
+    }
+
+    /// The rows of `table` in COPY's text format, one `CopyText` a segment.
+    #[pyo3(signature = (table, columns, *, constants=Vec::new(), staged=false))]
+    fn copy_text(
+        &self,
+        py: Python<'_>,
+        table: &Table,
+        columns: Vec<String>,
+        constants: Vec<String>,
+        staged: bool,
+    ) -> PyResult<CopyTexts> {
+        let plan = Plan::new(&table.inner, &columns, &constants, staged).map_err(|error| raise(py, error))?;
+        Ok(CopyTexts::new(self.inner.clone(), &table.inner, plan))
     }
 
     fn without(&self, py: Python<'_>, indexes: &Bound<'_, PyAny>) -> PyResult<Self> {

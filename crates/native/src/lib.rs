@@ -4,6 +4,7 @@ mod arrow;
 mod batch;
 mod build;
 mod change;
+mod copy_text;
 mod decode;
 mod encode;
 mod error;
@@ -25,6 +26,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<build::BatchBuilder>()?;
     module.add_class::<change::Change>()?;
     module.add_class::<change::Message>()?;
+    module.add_class::<copy_text::CopyText>()?;
     module.add_class::<decode::CopyRows>()?;
     module.add_class::<decode::PgOutput>()?;
     module.add_class::<decode::Relation>()?;

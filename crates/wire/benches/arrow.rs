@@ -21,7 +21,7 @@ fn main() {
     let mask = Mask::new(vec!["*.note".into()], Method::Hash(b"pepper".to_vec())).expect("a mask");
     let bytes = segment.nbytes() as f64;
     measure("encode", bytes, || encoder.encode(&segment, 0).expect("the orders can be encoded").is_some());
-    measure("fold", bytes, || !fold::latest(&batch).expect("the orders can be folded").is_empty());
+    measure("fold", bytes, || !fold::latest(&batch, false).expect("the orders can be folded").is_empty());
     measure("select", bytes, || !select.apply(&batch).expect("the orders have columns").is_empty());
     measure("hash", bytes, || !mask.apply(&batch).expect("the orders can be masked").is_empty());
 }

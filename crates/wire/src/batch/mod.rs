@@ -197,6 +197,22 @@ impl Batch {
         tables
     }
 
+    /// What its changes did, each op once.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Io`] when a spill file cannot be read.
+    pub fn ops(&self) -> Result<Vec<Op>> {
+        let mut ops = Vec::new();
+        for part in &self.parts {
+            for row in part.load()?.rows() {
+                if !ops.contains(&row.op()) {
+                    ops.push(row.op());
+                }
+            }
+        }
+        Ok(ops)
+    }
+
     /// Other parts, the same ends and snapshot mark: what every transform makes.
     #[must_use]
     pub fn with_parts(&self, parts: Vec<Part>) -> Self {

@@ -25,8 +25,9 @@ pub(super) struct Slot {
     key: (usize, usize),
     /// What the first change of the key did.
     pub first: Op,
-    /// The last change of the key.
+    /// The last change of the key, and what that did to it: the old half of a change of key is a delete.
     pub last: At,
+    pub op: Op,
     /// Whether the last change's new image has unchanged cells.
     pub open: bool,
     /// Whether there was more than one change.
@@ -74,7 +75,7 @@ impl Group {
 
     /// Add a change of a keyless table.
     pub fn append(&mut self, at: At, op: Op) {
-        self.slots.push(Slot { key: (0, 0), first: op, last: at, open: false, folded: false, earlier: NONE });
+        self.slots.push(Slot { key: (0, 0), first: op, last: at, op, open: false, folded: false, earlier: NONE });
     }
 
     /// Add a change of a key; `open` says that its new image has unchanged cells.
@@ -83,7 +84,8 @@ impl Group {
         let Some(found) = self.find(hash, key) else {
             let start = self.keys.len();
             self.keys.extend_from_slice(key);
-            let slot = Slot { key: (start, self.keys.len()), first: op, last: at, open, folded: false, earlier: NONE };
+            let key = (start, self.keys.len());
+            let slot = Slot { key, first: op, last: at, op, open, folded: false, earlier: NONE };
             let number = u32::try_from(self.slots.len()).unwrap_or(NONE);
             self.slots.push(slot);
             let Self { index, slots, keys, .. } = self;
@@ -97,7 +99,7 @@ impl Group {
             slot.earlier = u32::try_from(self.links.len()).unwrap_or(NONE);
             self.links.push(before);
         }
-        (slot.last, slot.open, slot.folded) = (at, open, true);
+        (slot.last, slot.op, slot.open, slot.folded) = (at, op, open, true);
     }
 
     /// The slot of a key.
@@ -143,6 +145,13 @@ impl Group {
         }
         old.extend_from_slice(key);
         Some(false)
+    }
+
+    /// Whether the old image has every column of the key.
+    pub fn tells_old_key(&self, row: RowRef<'_>) -> bool {
+        let full = row.entry().old_image == OldImage::Full;
+        let sent = |column: &usize| row.before()?.cell(*column).filter(|cell| full || *cell != Cell::Null);
+        self.columns.iter().all(|column| sent(column).is_some())
     }
 }
 

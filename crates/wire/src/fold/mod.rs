@@ -25,16 +25,19 @@ const WINDOW_BYTES: usize = 8 << 20;
 /// full old image, and stay unchanged where neither has them. A snapshot's rows have distinct keys already: it
 /// comes back as it is. What lies on disk stays there: such windows are folded again when they are read.
 ///
+/// With `split_keys` a change of key is no barrier when its new row is complete: it becomes a delete of the old key and an
+/// insert of the new one, which are folded like any other.
+///
 /// # Errors
 /// [`Error::Io`] when a spill file cannot be read.
-pub fn latest(batch: &Batch) -> Result<Batch> {
+pub fn latest(batch: &Batch, split_keys: bool) -> Result<Batch> {
     if batch.snapshot().is_some() {
         return Ok(batch.clone());
     }
-    let folded = Arc::new(Folded { windows: windows(batch.parts()), cache: Mutex::default() });
+    let folded = Arc::new(Folded { windows: windows(batch.parts()), split_keys, cache: Mutex::default() });
     let mut parts = Vec::new();
     for (window, sources) in folded.windows.iter().enumerate() {
-        let segments = window::fold(sources)?;
+        let segments = window::fold(sources, split_keys)?;
         let resident = sources.iter().all(|part| matches!(part, Part::Memory(_)));
         parts.extend(segments.into_iter().enumerate().map(|(index, segment)| {
             if resident {
@@ -69,6 +72,7 @@ fn windows(parts: &[Part]) -> Vec<Vec<Part>> {
 #[derive(Debug)]
 struct Folded {
     windows: Vec<Vec<Part>>,
+    split_keys: bool,
     cache: Mutex<(usize, Vec<Arc<Segment>>)>,
 }
 
@@ -87,7 +91,7 @@ impl Derive for Place {
         if *window != self.window || segments.is_empty() {
             // Let go of the other window before this one needs its memory.
             segments.clear();
-            let made = window::fold(&self.folded.windows[self.window])?;
+            let made = window::fold(&self.folded.windows[self.window], self.folded.split_keys)?;
             (*window, *segments) = (self.window, made.into_iter().map(Arc::new).collect());
         }
         let segment = segments.get(self.index).cloned();

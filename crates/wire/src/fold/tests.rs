@@ -182,15 +182,15 @@ fn check_shape(folded: &Batch) {
 proptest! {
     #[test]
     fn folded_changes_leave_the_same_rows(
-        acts in vec(act(), 0..60), full: bool, spilled: bool, size in 1..20_usize,
+        acts in vec(act(), 0..60), full: bool, spilled: bool, split: bool, size in 1..20_usize,
     ) {
         let mut server = Server::new(full);
         let start = server.target();
         acts.iter().for_each(|(side, act)| server.perform(*side, act));
         let whole = batch(&server.sent, size, spilled);
-        let folded = latest(&whole).unwrap();
+        let folded = latest(&whole, split).unwrap();
         check_shape(&folded);
-        prop_assert!(folded.len() <= whole.len());
+        prop_assert!(folded.len() <= whole.len() * (1 + usize::from(split)));
         let target = start.apply_all(&rows(&folded));
         prop_assert_eq!(&target, &start.apply_all(&server.sent));
         prop_assert_eq!(target.rows, server.target().rows);
@@ -202,7 +202,7 @@ fn orders() -> Arc<Table> {
 }
 
 fn fold(changes: &[Row]) -> Vec<(char, Option<Image>)> {
-    let folded = latest(&batch(changes, 100, false)).unwrap();
+    let folded = latest(&batch(changes, 100, false), false).unwrap();
     rows(&folded).into_iter().map(|row| (row.op.letter(), row.new)).collect()
 }
 
@@ -229,10 +229,27 @@ fn a_row_that_may_exist_is_an_update() {
 }
 
 #[test]
+fn changes_of_keys_fold_when_they_are_split() {
+    let orders = orders();
+    let moved = |from: &str, to: &str| {
+        Row::update(&orders, Some((OldImage::Key, vec![t(from), Null, Null])), texts(&[to, "s", "n"]))
+    };
+    let split = |changes: &[Row]| -> Vec<(char, Option<Image>)> {
+        let folded = latest(&batch(changes, 100, false), true).unwrap();
+        assert_eq!(folded.parts().len(), 1);
+        rows(&folded).into_iter().map(|row| (row.op.letter(), row.new)).collect()
+    };
+    assert_eq!(split(&[moved("1", "2")]), [('d', None), ('c', Some(texts(&["2", "s", "n"])))]);
+    let mut chain = split(&[moved("2", "3"), moved("1", "2")]);
+    chain.sort_unstable_by_key(|(op, _)| *op);
+    assert_eq!(chain, [('c', Some(texts(&["3", "s", "n"]))), ('d', None), ('u', Some(texts(&["2", "s", "n"])))]);
+}
+
+#[test]
 fn versions_of_a_table_are_not_folded_together() {
     let (old, new) = (orders(), orders());
     let changes = [Row::insert(&old, texts(&["1", "a", "b"])), Row::update(&new, None, texts(&["1", "c", "d"]))];
-    let folded = latest(&batch(&changes, 1, false)).unwrap();
+    let folded = latest(&batch(&changes, 1, false), false).unwrap();
     assert_eq!(
         folded.parts().iter().map(|part| part.tables()[0].version).collect::<Vec<_>>(),
         [old.version, new.version]
@@ -245,7 +262,7 @@ fn a_spilled_batch_stays_on_disk_and_reads_in_any_order() {
     let changes: Vec<Row> = (0..20)
         .flat_map(|id| [Row::insert(&orders, texts(&[&id.to_string(), "a", "b"])), Row::truncate(&orders)])
         .collect();
-    let folded = latest(&batch(&changes, 7, true)).unwrap();
+    let folded = latest(&batch(&changes, 7, true), false).unwrap();
     assert_eq!((folded.resident(), folded.len(), folded.parts().len()), (0, 40, 40));
     for part in folded.parts().iter().rev().chain(folded.parts()) {
         assert_eq!(part.load().unwrap().len(), 1);

@@ -8,9 +8,9 @@ use crate::error::{Error, Result};
 use crate::table::Table;
 
 /// The segments of a window, in the order to apply them.
-pub(super) fn fold(parts: &[Part]) -> Result<Vec<Segment>> {
+pub(super) fn fold(parts: &[Part], split_keys: bool) -> Result<Vec<Segment>> {
     let sources = parts.iter().map(Part::load).collect::<Result<Vec<_>>>()?;
-    let mut window = Window { sources: &sources, groups: Vec::new(), segments: Vec::new() };
+    let mut window = Window { sources: &sources, split_keys, groups: Vec::new(), segments: Vec::new() };
     let (mut key, mut old) = (Vec::new(), Vec::new());
     for (number, segment) in sources.iter().enumerate() {
         if number > 0 && sources[number - 1].origin() != segment.origin() {
@@ -39,6 +39,8 @@ fn narrow(number: usize) -> Result<u32> {
 
 struct Window<'a> {
     sources: &'a [Arc<Segment>],
+    /// Whether a change of key becomes a delete and an insert, where the new row is complete.
+    split_keys: bool,
     /// In order of appearance.
     groups: Vec<Group>,
     segments: Vec<Segment>,
@@ -70,6 +72,10 @@ impl<'a> Window<'a> {
         }
         match pending.key_of(row, key, old) {
             Some(open) if key == old => pending.fold(key, at, row.op(), open),
+            Some(false) if self.split_keys && pending.tells_old_key(row) => {
+                pending.fold(old, at, Op::Delete, false);
+                pending.fold(key, at, Op::Create, false);
+            }
             Some(_) => {
                 let before = pending.get(old).map(|slot| Link { at: slot.last, earlier: slot.earlier });
                 return self.barrier(group, at, before);
@@ -101,8 +107,8 @@ impl<'a> Window<'a> {
         let mut slots = self.groups[group].slots.clone();
         slots.sort_unstable_by_key(|slot| slot.last);
         let pending = &self.groups[group];
-        for Slot { first, last, open, folded, earlier, .. } in slots {
-            let op = match self.row(last).op() {
+        for Slot { first, last, op, open, folded, earlier, .. } in slots {
+            let op = match op {
                 Op::Delete => Op::Delete,
                 last if !folded => last,
                 _ if first == Op::Create => Op::Create,
@@ -170,7 +176,8 @@ impl<'a> Writer<'a> {
         if let Some((prefix, content)) = row.message() {
             entry.new = self.builder.tuple([Cell::Text(prefix), Cell::Text(content)].into_iter())?;
         }
-        if let Some(after) = row.after() {
+        // The old half of a change of key has a new image, which is not its own.
+        if let Some(after) = row.after().filter(|_| outcome.op != Op::Delete) {
             entry.new = if outcome.open {
                 let sources = self.sources;
                 let fill = |(column, cell)| match cell {

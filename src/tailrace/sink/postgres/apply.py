@@ -7,12 +7,15 @@ epoch is over.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import psycopg
 
 from tailrace.dialect.postgres.session import Connection
 from tailrace.error import Fenced, Reject, TailraceError
-from tailrace.model import Batch
+from tailrace.model import Batch, Table
+from tailrace.sink.postgres.bulk import Bulk, Doubt
 from tailrace.sink.postgres.ledger import MOVE, Ledger
 from tailrace.sink.postgres.pipe import Failure, Pipe
 from tailrace.sink.postgres.refusal import NOT_FOUND, concerns_rows, reason
@@ -23,9 +26,11 @@ from tailrace.sink.postgres.target import Target, Targets
 __all__ = ["Applier"]
 
 ROWS_MAX = 100
-
+"""Changes that go as statements; more go as sets. docs/design/0010 has the measurement."""
 _NOBODY, _POSITION = -1, -2
 """In place of a change's index: the statement belongs to none, or moves a position."""
+_ADDS, _REMOVES = 1, 2
+"""What the count of a statement says: rows that were missing, or the row that was removed."""
 
 
 class Applier:
@@ -38,8 +43,12 @@ class Applier:
         self._standing = standing
         self._ready: dict[int, Target] = {}
         """Targets that need no statement any more, by the version of their table."""
-        self._rows = Rows(lambda table: self._ready[table.version])
+        self._rows = Rows(self._target)
         self._pipe = Pipe(connection)
+        self._bulk = Bulk(connection, self._target)
+        self._missing = 0
+        self._sent, self._what = array("q"), array("b")
+        """What was sent since the last answers: the index of a change or a mark, and what its count says."""
         self.missing = 0
         """Rows that a change expected and the target did not have: added, or deleted already."""
 
@@ -51,91 +60,148 @@ class Applier:
         """
         try:
             self._apply(batch, careful=False)
-        except psycopg.Error as error:
-            if not concerns_rows(error):
+        except (psycopg.Error, Doubt) as error:
+            if isinstance(error, psycopg.Error) and not concerns_rows(error):
                 raise
         else:
             return
+        # Values were refused. Change by change, in the order of the source, is right for every constraint, and finds
+        # the change to blame.
         self._apply(batch, careful=True)
 
     def _apply(self, batch: Batch, *, careful: bool) -> None:
         """One transaction; whatever ends it early rolls it back."""
-        sent = array("q")
+        self._missing = 0
         try:
-            self._begin(batch, sent)
-            self._by_rows(batch, sent, careful=careful)
+            self._begin(batch)
+            if batch.snapshot is not None and not careful:
+                self._load(batch)
+            elif careful or len(batch) <= ROWS_MAX or not self._standing.replica:
+                self._by_rows(batch, careful=careful)
+            else:
+                self._in_bulk(batch)
+            self._send(b"COMMIT")
+            self._finish()
         except Failure as failure:
-            self._forget()
-            change = sent[failure.index]
-            if change == _POSITION and failure.error.sqlstate == NOT_FOUND:
-                raise Fenced(
-                    f"another process has claimed {batch.positions[0].lineage} since, as the target says",
-                    hint="let that one go on; this one stops",
-                ) from None
-            if careful and concerns_rows(failure.error):
-                blamed = change if change >= 0 else _last_of(batch, sent, failure)
-                table = batch[blamed].table
-                raise Reject({blamed: reason(failure.error, self._ready.get(table.version), table)}) from None
-            raise failure.error from None
-        except (psycopg.Error, TailraceError):
-            self._pipe.abandon()
-            self._forget()
+            meant = self._meant(batch, failure, careful=careful)
+            self._roll_back()
+            raise meant from None
+        except (psycopg.Error, TailraceError, Doubt) as error:
+            self._roll_back()
+            if isinstance(error, Reject) and not careful:
+                raise Doubt from None  # it may name a change of a part
             raise
         except BaseException:
             self._connection.close()  # in whatever state it is: the transaction ends with it
             raise
+        self._bulk.committed()
+        self.missing += self._missing
+        if batch.snapshot is not None:
+            self._ready.clear()  # the changes behind a snapshot may go elsewhere than its rows
 
-    def _begin(self, batch: Batch, sent: array[int]) -> None:
+    def _begin(self, batch: Batch) -> None:
         """Send BEGIN and the positions; prepare targets that are not known, which needs an answer."""
-        pipe, tables = self._pipe, batch.tables
-        pipe.begin()
-        pipe.send(b"BEGIN")
-        sent.append(_NOBODY)
+        self._send(b"BEGIN")
         for position in batch.positions:
-            pipe.send(MOVE, self._ledger.moved(position))
-            sent.append(_POSITION)
-        mark = batch.snapshot
+            self._send(MOVE, self._ledger.moved(position), index=_POSITION)
+        mark, tables = batch.snapshot, batch.tables
+        if not self._standing.replica:
+            self._send(b"SET CONSTRAINTS ALL DEFERRED")
         if mark is None and all(table.version in self._ready for table in tables):
             return
-        pipe.finish()
-        del sent[:]
+        self._finish()
         for table in tables or ((mark.table,) if mark and mark.table else ()):
             self._ready[table.version] = self._targets.prepare(table, attempt=mark.attempt if mark else None)
         self._rows.forget()
-        pipe.begin()
 
-    def _by_rows(self, batch: Batch, sent: array[int], *, careful: bool) -> None:
-        """One statement a change, in the order of the source.
+    def _load(self, batch: Batch) -> None:
+        """Rows of a snapshot: nothing of theirs is in the target, which was cleared when the attempt began."""
+        self._finish()
+        self._bulk.insert(batch)
 
-        When `careful`, an insert takes the place of a row of its key, and deferred constraints are looked at behind
-        each transaction of the source, so that one of its changes can be blamed.
-        """
-        pipe = self._pipe
-        adds, removes = array("q"), array("q")
-        if not self._standing.replica:
-            pipe.send(b"SET CONSTRAINTS ALL DEFERRED")
-            sent.append(_NOBODY)
+    def _by_rows(self, batch: Batch, *, careful: bool = False) -> None:
+        """One statement a change, in the order of the source; when `careful`, an insert takes the place of a row of its
+        key."""
         for statement in self._rows.statements(batch, merge=careful):
-            if statement.adds:
-                adds.append(len(sent))
-            elif statement.removes:
-                removes.append(len(sent))
-            sent.append(statement.index)
-            pipe.send(statement.text, statement.params)
-        pipe.send(b"COMMIT")
-        sent.append(_NOBODY)
-        counts = pipe.finish()
-        self.missing += sum(counts[place] for place in adds) + sum(not counts[place] for place in removes)
+            what = _ADDS if statement.adds else _REMOVES if statement.removes else 0
+            self._send(statement.text, statement.params, index=statement.index, what=what)
 
-    def _forget(self) -> None:
-        """The transaction is rolled back, and what it made with it."""
+    def _in_bulk(self, batch: Batch) -> None:
+        """As sets, as far as that is worth it; the parts of a folded batch are independent or in order."""
+        for run in _around_truncates(batch):
+            ops = run.ops()
+            if "t" in ops:
+                self._by_rows(run)
+                continue
+            inserts = not ops.strip("cr")
+            for part in run.segments() if inserts else run.latest(split_keys=True).segments():
+                self._apply_part(part)
+
+    def _apply_part(self, part: Batch) -> None:
+        """Changes of distinct keys, or of a table without a key in their order, or inserts of several tables."""
+        ops = part.ops()
+        if not ops.strip("cr"):
+            self._finish()
+            self._bulk.insert(part)
+        elif len(part) <= ROWS_MAX or not all(table.key for table in part.tables):
+            self._by_rows(part)
+        else:
+            self._finish()
+            self._missing += self._bulk.merge(part)
+
+    def _send(self, text: bytes, params: Sequence[bytes | None] = (), *, index: int = _NOBODY, what: int = 0) -> None:
+        if not self._pipe.open:
+            self._pipe.begin()
+            del self._sent[:], self._what[:]
+        self._sent.append(index)
+        self._what.append(what)
+        self._pipe.send(text, params)
+
+    def _finish(self) -> None:
+        """Wait for the answers to what was sent."""
+        if self._pipe.open:
+            counts = self._pipe.finish()
+            for count, what in zip(counts, self._what, strict=True):
+                self._missing += count if what == _ADDS else what == _REMOVES and not count
+
+    def _meant(self, batch: Batch, failure: Failure, *, careful: bool) -> Exception:
+        """What the failure of a statement is about: the claim, a change, or else the session or the server."""
+        change = self._sent[failure.index]
+        if change == _POSITION and failure.error.sqlstate == NOT_FOUND:
+            return Fenced(
+                f"another process has claimed {batch.positions[0].lineage} since, as the target says",
+                hint="let that one go on; this one stops",
+            )
+        if not careful or not concerns_rows(failure.error):
+            return failure.error
+        blamed = change if change >= 0 else _last_of(batch, self._sent[: failure.index], failure.error)
+        table = batch[blamed].table
+        return Reject({blamed: reason(failure.error, self._ready.get(table.version), table)})
+
+    def _target(self, table: Table) -> Target:
+        return self._ready[table.version]
+
+    def _roll_back(self) -> None:
+        """End the transaction, and forget what it made."""
+        self._pipe.abandon()
         self._targets.roll_back()
+        self._bulk.roll_back()
         self._ready.clear()
 
 
-def _last_of(batch: Batch, sent: array[int], failure: Failure) -> int:
-    """The last change before the failure of the table that a deferred constraint is about: one of them broke it."""
-    named = (failure.error.diag.schema_name, failure.error.diag.table_name)
-    changes = [change for change in sent[: failure.index] if change >= 0]
+def _around_truncates(batch: Batch) -> Iterator[Batch]:
+    """Runs that have no TRUNCATE, and between them those that have nothing else."""
+    if "t" not in batch.ops():
+        yield batch
+        return
+    indexes = groupby(enumerate(batch), lambda item: item[1].op == "t")
+    for _, run in indexes:
+        yield batch.only([index for index, _ in run])
+
+
+def _last_of(batch: Batch, sent: Sequence[int], error: psycopg.Error) -> int:
+    """The last of the changes `sent` of the table that a deferred constraint is about: one of them broke it."""
+    named = (error.diag.schema_name, error.diag.table_name)
+    changes = [change for change in sent if change >= 0]
     about = (change for change in reversed(changes) if (batch[change].table.schema, batch[change].table.name) == named)
     return next(about, changes[-1])

@@ -46,6 +46,11 @@ class Pipe:
         self._counts: list[int] = []
         self._failed: Failure | None = None
 
+    @property
+    def open(self) -> bool:
+        """Whether something was sent that is not finished."""
+        return self._pgconn.pipeline_status != pq.PipelineStatus.OFF
+
     def begin(self) -> None:
         """Enter pipeline mode; nothing else may use the session until `finish`."""
         self._sent, self._counts, self._failed = [], [], None
@@ -87,7 +92,7 @@ class Pipe:
 
     def abandon(self) -> None:
         """Leave pipeline mode, if the session is in it, and roll back."""
-        if self._pgconn.pipeline_status != pq.PipelineStatus.OFF:
+        if self.open:
             with suppress(Failure, psycopg.OperationalError):
                 self.finish()
         if self._pgconn.status == pq.ConnStatus.OK:

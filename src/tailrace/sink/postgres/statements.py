@@ -11,7 +11,19 @@ from psycopg import sql
 
 from tailrace.sink.postgres.target import Target, TargetColumn
 
-__all__ = ["delete", "delete_one", "insert", "truncate", "update", "update_one", "upsert"]
+__all__ = [
+    "delete",
+    "delete_one",
+    "equal",
+    "in_ours",
+    "insert",
+    "literals",
+    "names",
+    "truncate",
+    "update",
+    "update_one",
+    "upsert",
+]
 
 _Piece = sql.Composable
 
@@ -19,7 +31,7 @@ _Piece = sql.Composable
 def insert(target: Target) -> sql.Composed:
     """A new row: $1 … are the target's columns."""
     return sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE VALUES ({})").format(
-        target.name, names(target), _list([*_numbers(1, len(target.columns)), *_literals(target)])
+        target.name, names(target), _list([*_numbers(1, len(target.columns)), *literals(target)])
     )
 
 
@@ -42,7 +54,7 @@ def upsert(target: Target, *, moved: bool) -> sql.Composed:
         _update(target, target.columns, moved=moved),
         target.name,
         names(target),
-        _list([*_numbers(1, len(target.columns)), *_literals(target)]),
+        _list([*_numbers(1, len(target.columns)), *literals(target)]),
     )
 
 
@@ -67,7 +79,7 @@ def truncate(targets: Sequence[Target], *, cascade: bool, restart: bool) -> list
     """Empty these tables, all at once: foreign keys between them do not matter. Of a shared table only our rows go."""
     whole = [target.name for target in targets if not target.constants]
     statements = [
-        sql.SQL("DELETE FROM {} AS t WHERE {}").format(target.name, _all(_constants(target)))
+        sql.SQL("DELETE FROM {} AS t WHERE {}").format(target.name, _all(in_ours(target)))
         for target in targets
         if target.constants
     ]
@@ -91,8 +103,8 @@ def _update(target: Target, sent: Sequence[TargetColumn], *, moved: bool) -> sql
     if moved:
         where = _key(target, len(sent) + 1)
     else:
-        cells = [_equal(column.name, number) for number, column in numbered if column.name in held]
-        where = _all([*cells, *_constants(target)])
+        cells = [equal(column.name, number) for number, column in numbered if column.name in held]
+        where = _all([*cells, *in_ours(target)])
     return sql.SQL("UPDATE {} AS t SET {} WHERE {}").format(
         target.name, _list(_assigned(column, number) for number, column in assigned), where
     )
@@ -108,11 +120,12 @@ def _assigned(column: TargetColumn, value: _Piece) -> sql.Composed:
 
 def _key(target: Target, first: int) -> sql.Composed:
     own = [name for name in target.key if name not in target.constants]
-    cells = [_equal(name, number) for name, number in zip(own, _numbers(first, len(own)), strict=True)]
-    return _all([*cells, *_constants(target)])
+    cells = [equal(name, number) for name, number in zip(own, _numbers(first, len(own)), strict=True)]
+    return _all([*cells, *in_ours(target)])
 
 
-def _equal(name: str, value: _Piece) -> sql.Composed:
+def equal(name: str, value: sql.Composable) -> sql.Composed:
+    """That the target's column, of a row `t`, has this value."""
     return sql.SQL("t.{} = {}").format(sql.Identifier(name), value)
 
 
@@ -131,15 +144,17 @@ def _one(target: Target, first: int) -> sql.Composed:
     ]
     # A partitioned table has rows of the same ctid.
     return sql.SQL("(t.tableoid, t.ctid) = (SELECT t.tableoid, t.ctid FROM {} AS t WHERE {} LIMIT 1)").format(
-        target.name, _all([*cells, *_constants(target)])
+        target.name, _all([*cells, *in_ours(target)])
     )
 
 
-def _constants(target: Target) -> list[sql.Composed]:
-    return [_equal(name, sql.Literal(value)) for name, value in target.constants.items()]
+def in_ours(target: Target) -> list[sql.Composed]:
+    """That a row `t` of a shared table is one of this pipeline."""
+    return [equal(name, sql.Literal(value)) for name, value in target.constants.items()]
 
 
-def _literals(target: Target) -> list[_Piece]:
+def literals(target: Target) -> list[sql.Composable]:
+    """The values of the constant columns."""
     return [sql.Literal(value) for value in target.constants.values()]
 
 

@@ -1,0 +1,98 @@
+"""Moves the rows of whole segments: COPY straight into a table, or through a temporary one. Never looks at a row.
+
+What it runs belongs to the transaction of its caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from psycopg import sql
+
+from tailrace.dialect.postgres.session import Connection
+from tailrace.model import Batch, Table
+from tailrace.sink.postgres.stage import Stage, copy_into
+from tailrace.sink.postgres.target import Target
+
+__all__ = ["Bulk", "Doubt"]
+
+
+class Doubt(Exception):
+    """The target does not have the rows that a set of changes expects: they must be applied one by one."""
+
+
+class Bulk:
+    """The temporary tables of one session; `targets` gives the target of a table version."""
+
+    def __init__(self, connection: Connection, targets: Callable[[Table], Target]) -> None:
+        self._connection = connection
+        self._targets = targets
+        self._stages: dict[int, Stage] = {}
+        self._number = 0
+        self._filled: set[int] = set()
+
+    def insert(self, batch: Batch) -> None:
+        """Add the rows of `batch`, inserts or those of a snapshot."""
+        for table in batch.tables:
+            target = self._targets(table)
+            columns = [column.source for column in target.columns]
+            rows = batch.copy_text(table, columns, constants=list(target.constants.values()))
+            with self._connection.cursor().copy(copy_into(target)) as copy:
+                for text in rows:
+                    copy.write(memoryview(text))
+
+    def merge(self, part: Batch) -> int:
+        """Apply changes of distinct keys; returns how many rows were missing: added now, or deleted before.
+
+        `Doubt` when a missing row cannot be added, since not all of it was sent.
+        """
+        missing = 0
+        for table in part.tables:
+            target = self._targets(table)
+            for text in part.copy_text(table, [column.source for column in target.columns], staged=True):
+                stage = self._stage(target)
+                with self._connection.cursor().copy(stage.copy()) as copy:
+                    copy.write(memoryview(text))
+                inserts, updates, deletes = text.counts
+                # What is deleted or changed makes room for what is inserted: unique values are handed on.
+                if deletes:
+                    missing += deletes - self._run(stage.delete())
+                if updates:
+                    missing += self._update(stage, text.unsent, updates)
+                if inserts:
+                    self._run(stage.insert())
+        return missing
+
+    def committed(self) -> None:
+        """Temporary tables are empty now."""
+        self._filled.clear()
+
+    def roll_back(self) -> None:
+        """Temporary tables that the transaction made are gone: make them all anew, under new names."""
+        self._stages.clear()
+        self._filled.clear()
+
+    def _update(self, stage: Stage, unsent: list[list[str]], updates: int) -> int:
+        found = sum(self._run(stage.update(columns, place)) for place, columns in enumerate(unsent))
+        if found == updates:
+            return 0
+        added = self._run(stage.add_missing())
+        if found + added != updates:
+            raise Doubt
+        return added
+
+    def _stage(self, target: Target) -> Stage:
+        """An empty temporary table for `target`."""
+        version = target.source.version
+        stage = self._stages.get(version)
+        if stage is None or stage.target is not target:
+            self._number += 1
+            stage = self._stages[version] = Stage(target, self._number)
+            self._run(stage.create())
+        elif stage.number in self._filled:
+            self._run(stage.empty())
+        self._filled.add(stage.number)
+        return stage
+
+    def _run(self, statement: sql.Composed) -> int:
+        return self._connection.execute(statement).rowcount
