@@ -25,7 +25,6 @@ __all__ = [
     "Column",
     "CopyReader",
     "CopyRows",
-    "CopyText",
     "DebeziumJson",
     "Encoded",
     "Mask",
@@ -246,20 +245,6 @@ class DebeziumJson:
     ) -> DebeziumJson: ...
 
 @final
-class CopyText:
-    """Rows of one segment in the text format of PostgreSQL's COPY, cells as the server sent them."""
-
-    def __len__(self) -> int:
-        """Number of rows."""
-    def __buffer__(self, flags: int, /) -> memoryview: ...
-    @property
-    def counts(self) -> tuple[int, int, int]:
-        """How many rows are inserts or snapshot rows, updates, deletes."""
-    @property
-    def unsent(self) -> list[list[str]]:
-        """The sets of columns that updates did not send; the first is empty."""
-
-@final
 class ArrowStream:
     """Record batches of one table, by the Arrow PyCapsule protocol; consumed once, one record batch a segment.
 
@@ -276,9 +261,7 @@ class ArrowStream:
 @final
 class Batch:
     """A run of changes in commit order. It ends where a transaction ends and never cuts one; an empty one is progress.
-
-    A list of segments of a few MB, in memory or in a spill file; every encoder works segment by segment.
-    """
+    A list of segments of a few MB, in memory or in a spill file; every encoder works segment by segment."""
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Change]: ...
@@ -311,16 +294,15 @@ class Batch:
         """The letters of its changes, each once."""
     def copy_text(
         self, table: Table, columns: Sequence[str], *, constants: Sequence[str] = ..., staged: bool = False
-    ) -> Iterator[CopyText]:
-        """These columns of the changes of this table version as rows of COPY, one `CopyText` a segment: the new image,
-        of a delete the old one. `constants` are cells at the end of each row. A row that is `staged` begins with its op
-        (c, u or d) and the index of its set in `CopyText.unsent`; without that every cell must have been sent."""
+    ) -> Iterator[tuple[bytes, tuple[int, int, int], list[list[str]]]]:
+        """This table version's changes as rows of COPY, a segment at a time: the new image, of a delete the
+        old one, then `constants`; how many are op c or r, u, d; sets of columns that were not sent, the first empty.
+        A `staged` row begins with its op and the index of its set; without that all must be sent."""
     def latest(self, *, split_keys: bool = False) -> Batch:
         """One folded change a key and segment window: op c/u become u when the row may exist, unchanged cells are
         filled from earlier changes where possible; TRUNCATE and key changes are barriers. Apply its `segments()` in
         order: each holds either changes of distinct keys of one table, or one barrier (op t, or a single op u that
-        changes a key). With `split_keys` a change of key whose new row is complete is no barrier: it becomes op d and op
-        c."""
+        changes a key). With `split_keys` a change of key that has its whole new row becomes op d and op c instead."""
     def without(self, indexes: Collection[int]) -> Batch: ...
     def only(self, indexes: Collection[int]) -> Batch:
         """Just these changes; positions stay as they are."""
@@ -340,9 +322,7 @@ class Batch:
 @final
 class Select:
     """Keeps what matches: `schema.table` globs, `schema.table.column` globs (key columns always stay), op letters.
-
-    Like every transform object it keeps its plans: one table version always becomes the same new version.
-    """
+    Like every transform object it keeps its plans: one table version always becomes the same new version."""
 
     def __new__(
         cls,

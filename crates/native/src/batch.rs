@@ -159,7 +159,7 @@ impl Batch {
         Ok(ops.into_iter().map(Op::letter).collect())
     }
 
-    /// The rows of `table` in COPY's text format, one `CopyText` a segment.
+    /// The rows of `table` in COPY's text format, one segment after another.
     #[pyo3(signature = (table, columns, *, constants=Vec::new(), staged=false))]
     fn copy_text(
         &self,

@@ -26,7 +26,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<build::BatchBuilder>()?;
     module.add_class::<change::Change>()?;
     module.add_class::<change::Message>()?;
-    module.add_class::<copy_text::CopyText>()?;
     module.add_class::<decode::CopyRows>()?;
     module.add_class::<decode::PgOutput>()?;
     module.add_class::<decode::Relation>()?;

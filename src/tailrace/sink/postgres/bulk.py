@@ -38,8 +38,8 @@ class Bulk:
             columns = [column.source for column in target.columns]
             rows = batch.copy_text(table, columns, constants=list(target.constants.values()))
             with self._connection.cursor().copy(copy_into(target)) as copy:
-                for text in rows:
-                    copy.write(memoryview(text))
+                for text, _, _ in rows:
+                    copy.write(text)
 
     def merge(self, part: Batch) -> int:
         """Apply changes of distinct keys; returns how many rows were missing: added now, or deleted before.
@@ -49,16 +49,16 @@ class Bulk:
         missing = 0
         for table in part.tables:
             target = self._targets(table)
-            for text in part.copy_text(table, [column.source for column in target.columns], staged=True):
+            columns = [column.source for column in target.columns]
+            for text, (inserts, updates, deletes), unsent in part.copy_text(table, columns, staged=True):
                 stage = self._stage(target)
                 with self._connection.cursor().copy(stage.copy()) as copy:
-                    copy.write(memoryview(text))
-                inserts, updates, deletes = text.counts
+                    copy.write(text)
                 # What is deleted or changed makes room for what is inserted: unique values are handed on.
                 if deletes:
                     missing += deletes - self._run(stage.delete())
                 if updates:
-                    missing += self._update(stage, text.unsent, updates)
+                    missing += self._update(stage, unsent, updates)
                 if inserts:
                     self._run(stage.insert())
         return missing
