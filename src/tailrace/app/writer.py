@@ -7,7 +7,7 @@ demands it or the window ends. What is done of a batch that did not succeed whol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 
 from tailrace.app import lane
@@ -164,24 +164,34 @@ class AppWriter:
         for gathered in list(self._pending.values()):
             self._run(gathered)
         if self._rejects:
-            self._done.advance(batch, self._next, self._rejects)
-            self._done.calls.clear()
+            if len(batch) > WINDOW_CHANGES_MAX:
+                self._done.advance(batch, self._next, self._rejects)
+                self._done.calls.clear()
+            else:  # Spans would hide dead letters that are replayed later and lie between those of this replay.
+                self._note(batch, range(self._next))
             raise Reject(self._rejects)
         self._from = self._next
 
     def _remember(self, batch: Batch) -> None:
         """The batch did not succeed: note which calls of the open window are done, so that they are not made again."""
-        self._done.advance(batch, self._from)
+        first = 0
+        if len(batch) > WINDOW_CHANGES_MAX:
+            first = self._from
+            self._done.advance(batch, first)
         waiting = {
             gathered.handler: {item.index for item in gathered.items} - gathered.done
             for gathered in self._pending.values()
         }
         # The change at `_next` is half done when one of its handlers failed: those before it in turn have succeeded.
         last = self._next if self._turn is None else self._next + 1
-        for index in range(self._from, min(last, len(batch))):
+        self._note(batch, range(first, min(last, len(batch))), waiting)
+
+    def _note(self, batch: Batch, indexes: range, waiting: Mapping[Handler, Collection[int]] | None = None) -> None:
+        """These calls are done, save those of rejected changes, those `waiting`, and those from the one that failed."""
+        for index in indexes:
             change = batch[index]
             for route in self._router.routes(change) if index not in self._rejects else ():
                 if index == self._next and route.handler is self._turn:
                     break
-                if index not in waiting.get(route.handler, ()):
+                if waiting is None or index not in waiting.get(route.handler, ()):
                     self._done.calls.add((route.handler, change.position))

@@ -6,7 +6,9 @@ import threading
 from pathlib import Path
 
 import tailrace as tr
+from tailrace.dead_letters.journal import read_all
 from tailrace.dead_letters.request import Action, submit
+from tailrace.pipeline import replay_alone
 from tailrace.testing.fake import Log, LogSource
 
 
@@ -83,3 +85,24 @@ def test_a_parked_change_that_is_replayed_reaches_its_handler(tmp_path: Path) ->
     app.pipeline(state_dir=tmp_path).run(until_current=True)
     assert seen == [1, 3, 4, 2]
     assert not request.path.exists()
+
+
+def test_letters_that_were_refused_again_reach_the_handler_when_others_were_replayed_in_between(tmp_path: Path) -> None:
+    seen, refusing = [], [True]
+    app = tr.App(LogSource(log := Log()), name="app", dead_letters=tr.DeadLetterFile(tmp_path / "dead.jsonl"))
+
+    @app.on("public.orders")
+    def handle(change: tr.Change) -> None:
+        if refusing[0]:
+            raise tr.Reject("not yet")
+        seen.append(change.after["id"])
+
+    log.commit(*(("c", {"id": str(key), "note": ""}) for key in (1, 2, 3)))
+    pipeline = app.pipeline(state_dir=tmp_path)
+    pipeline.run(until_current=True)
+    letters = read_all(tmp_path / "dead.jsonl")
+    for refused, asked in ((True, (2, 0)), (False, (1,)), (False, (2,)), (False, (0,))):
+        refusing[0] = refused
+        submit(tmp_path / "dead.jsonl", Action.REPLAY, tuple(letters[index].id for index in asked))
+        replay_alone(pipeline)
+    assert seen == [2, 3, 1]
