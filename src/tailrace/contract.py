@@ -164,10 +164,13 @@ class Measured(Protocol):
 
 @runtime_checkable
 class Interruptible(Protocol):
-    """A Writer whose `write` may pause between tries can also be told that the pipeline stops."""
+    """A Writer whose `write` may pause between tries, or take long, can also be told that the pipeline stops."""
 
     def interrupt(self) -> None:
-        """End every pause: `write` raises `Retryable` instead of waiting. From any thread or signal handler."""
+        """End every pause, and break off what still runs after `limits.stop_timeout_s`: `write` raises `Retryable`.
+
+        From any thread or signal handler; must not block.
+        """
         ...
 
 

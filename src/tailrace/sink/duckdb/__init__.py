@@ -92,4 +92,5 @@ class DuckDB:
             existing=str(self.existing),
             memory_limit=self.memory_limit,
             threads=self.threads,
+            stop_timeout_s=limits.stop_timeout_s,
         )

@@ -84,6 +84,8 @@ def _explain(error: duckdb.Error, path: Path) -> TailraceError:
         return Retryable(
             f"DuckDB gave up on {path} and must open it again", hint="look for the cause in the lines before"
         )
+    if isinstance(error, duckdb.InterruptException):
+        return Retryable(f"a statement on {path} was broken off for a stop", hint="its batch comes again")
     if isinstance(error, duckdb.ConnectionException):
         return ConfigError(f"cannot open {path}: {line}", hint="open it with the same settings in this process")
     if isinstance(error, duckdb.TransactionException):

@@ -6,7 +6,9 @@ the target, then the rows inserted. No index is kept: docs/design tells what was
 
 from __future__ import annotations
 
+import _thread
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DuckDBWriter"]
 
+log = logging.getLogger(__name__)
+
 
 class DuckDBWriter:
     """An open DuckDB sink and its `Positions`. Used by the writer thread; `claim` and `known` come before any batch."""
@@ -39,8 +43,13 @@ class DuckDBWriter:
         existing: str,
         memory_limit: str,
         threads: int,
+        stop_timeout_s: float,
     ) -> None:
         self._path = path
+        self._stop_timeout_s = stop_timeout_s
+        self._using = _thread.allocate_lock()
+        """Held until the writer is closed."""
+        self._using.acquire()
         durable.make_folder(path.absolute().parent)
         self._connection: DuckDBPyConnection | None = connect(path, memory_limit=memory_limit, threads=threads)
         self._ledger = Ledger(self._connection, name)
@@ -77,6 +86,21 @@ class DuckDBWriter:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._using.release()
+
+    def interrupt(self) -> None:
+        """Break off, `stop_timeout_s` from now, a statement that still runs then: nothing of its batch stays."""
+        # Not a Timer: starting one takes a lock of `threading`, which a signal handler's own thread may hold.
+        _thread.start_new_thread(self._break_off, (self._connection,))
+
+    def _break_off(self, connection: DuckDBPyConnection | None) -> None:
+        import duckdb
+
+        if connection is None or self._using.acquire(timeout=self._stop_timeout_s):
+            return
+        log.warning("%s: a statement still runs %g s after the stop: breaking it off", self._path, self._stop_timeout_s)
+        with contextlib.suppress(duckdb.Error):  # It was closed at this very moment.
+            connection.interrupt()
 
     def write(self, batch: Batch) -> None:
         """Make the rows and the positions of `batch` durable in one transaction; on any failure none of them are."""

@@ -1,0 +1,41 @@
+"""A stop while DuckDB runs a statement that takes its time."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from tailrace.model import Batch, Limits
+from tailrace.pipeline import Pipeline
+from tailrace.sink import DuckDB
+from tailrace.sink.duckdb.writer import DuckDBWriter
+from tailrace.testing.fake import Log, LogSource
+
+SLOW = "CREATE TABLE t AS SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range * b.range % 7 = 3"
+
+
+def test_a_stop_breaks_off_a_statement_that_outlasts_it_and_nothing_of_it_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = threading.Event()
+    change = DuckDBWriter._change
+
+    def slowly(writer: DuckDBWriter, batch: Batch) -> None:
+        change(writer, batch)
+        slow.set()
+        writer._execute(SLOW)
+
+    monkeypatch.setattr(DuckDBWriter, "_change", slowly)
+    log, sink = Log(), DuckDB(tmp_path / "t.duckdb")
+    pipeline = Pipeline(LogSource(log), sink, name="p", state_dir=None, limits=Limits(stop_timeout_s=0.2))
+    log.insert(1)
+    running = threading.Thread(target=pipeline.run, daemon=True)
+    running.start()
+    assert slow.wait(30)
+    pipeline.stop()
+    running.join(30)
+    assert not running.is_alive()
+    assert sink.saved("p") == {log.lineage: None}
+    monkeypatch.undo()
+    pipeline.run(until_current=True)
+    assert sink.saved("p") == {log.lineage: log.confirmed[-1]}
