@@ -1,11 +1,14 @@
 """`dead-letters`, with a picky sink that somebody else wrote and that its entry point makes known."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from tailrace.dead_letters.journal import read_all
 from tests.cli.conftest import Cli
 from tests.waiting import until
 
@@ -14,13 +17,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
-from tailrace.error import Reject
+from tailrace.error import Reject, Retryable
 
 tailrace_contract = 1
 
 @dataclass(frozen=True)
 class Picky:
-    """Appends ids to a file; refuses notes that hold the word in `<path>.word`."""
+    """Appends ids to a file; refuses the word in `<path>.word` in a note; is down while `<path>.down` is there."""
 
     path: Path
     kind: ClassVar[str] = "picky"
@@ -35,6 +38,8 @@ class Picky:
         return self
 
     def write(self, batch):
+        if len(batch) and self.path.with_suffix(".down").exists():
+            raise Retryable("the target is down")
         word = self.path.with_suffix(".word")
         word = word.read_text() if word.exists() else None
         notes = [change.after["note"] or "" for change in batch]
@@ -146,3 +151,99 @@ def test_a_plug_in_for_another_contract_is_refused(cli: Cli, picky: Path) -> Non
     ended = cli.run("run", "t.toml", "--until-current")
     assert ended.code == 2
     assert "was written for contract 99, this is 1" in ended.err
+
+
+def test_the_cause_of_a_replay_that_must_wait_is_told_at_once(cli: Cli, picky: Path) -> None:
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    (cli.folder / "ids.word").unlink()
+    down = cli.folder / "ids.down"
+    down.touch()
+    process = cli.start("dead-letters", "replay", "t.toml", "orders")
+    assert process.stderr is not None
+    assert process.stderr.readline() == "tailrace: the target is down; trying again\n"
+    down.unlink()
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "replayed 1, still parked 0\n", "")
+
+
+@pytest.mark.parametrize(("choice", "left"), [("keep", 2), ("drop", 0)])
+def test_a_reset_says_what_becomes_of_the_dead_letters(cli: Cli, picky: Path, choice: str, left: int) -> None:
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    chosen = () if choice == "keep" else ("--dead-letters", choice)
+    asked = cli.run("reset", "t.toml", "orders", *chosen)
+    assert asked.code == 2
+    assert ("1 dead letter(s) stay" if choice == "keep" else "1 dead letter(s) are thrown away") in asked.err
+    assert len(listed(cli)) == 1
+    done = cli.run("reset", "t.toml", "orders", "--yes", *chosen)
+    assert done.code == 0, done.err
+    assert ("1 dead letter(s) stay" if choice == "keep" else "threw away 1 dead letter(s)") in done.out
+    (cli.folder / "ids.word").unlink()
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    assert len(listed(cli)) == left, "the row of the new snapshot is parked behind the letter that stayed"
+    assert picky.read_text().split() == ["r1", "r3", "r1", *(["r2"] if choice == "drop" else []), "r3"]
+
+
+APP = """
+from pathlib import Path
+import tailrace as tr
+
+app = tr.App({url!r}, name="search", dead_letters=tr.DeadLetterFile(Path("search.dead.jsonl")))
+
+@app.on("public.orders")
+def index(change: tr.Change) -> None:
+    if Path("refuse").exists() and change.after["id"] > 1:
+        raise tr.Reject("not now")
+    with open("seen.txt", "a") as file:
+        print(change.after["id"], file=file)
+
+app.run()
+"""
+
+
+def test_letters_of_an_app_are_listed_replayed_and_dropped_by_their_file(cli: Cli, shop: str) -> None:
+    (cli.folder / "search.py").write_text(APP.format(url=shop))
+    (cli.folder / "refuse").touch()
+    seen, file = cli.folder / "seen.txt", "search.dead.jsonl"
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "search.py"], cwd=cli.folder, env=dict(cli.environ))
+
+    def ids() -> list[str]:
+        return [row["id"] for row in json.loads(cli.run("dead-letters", "list", file, "--json").out)]
+
+    app = start()
+    try:
+        until(lambda: (cli.folder / file).exists() and len(read_all(cli.folder / file)) == 2)
+        first, second = ids()
+        assert json.loads(cli.run("dead-letters", "show", file, first).out)["after"] == {"id": "2", "note": "two"}
+        assert cli.run("dead-letters", "replay", file, second).code == 5
+        (cli.folder / "refuse").unlink()
+        ended = cli.run("dead-letters", "replay", file, first)
+        assert (ended.code, ended.out) == (0, "replayed 1, still parked 0\n"), ended.err
+        assert seen.read_text().split() == ["1", "2"]
+    finally:
+        app.terminate()
+        app.wait(30)
+
+    waits = cli.run("dead-letters", "replay", file)
+    assert waits.code == 75
+    assert "carried out when the App runs again" in waits.err
+    app = start()
+    try:
+        until(lambda: seen.read_text().split() == ["1", "2", "3"])
+        until(lambda: not ids())
+    finally:
+        app.terminate()
+        app.wait(30)
+
+
+def test_letters_of_an_app_that_does_not_run_are_dropped(cli: Cli, picky: Path) -> None:
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    assert cli.run("dead-letters", "drop", "dead.jsonl").code == 2
+    dropped = cli.run("dead-letters", "drop", "dead.jsonl", "--yes")
+    assert (dropped.code, dropped.out) == (0, "dropped 1\n"), dropped.err
+    assert listed(cli) == []
+    assert cli.run("dead-letters", "list", "dead.jsonl").code == 0, "an empty file of letters is one, too"
+    nobody = cli.run("dead-letters", "list", "t.toml")
+    assert nobody.code == 2
+    assert "name a pipeline of the TOML file" in nobody.err

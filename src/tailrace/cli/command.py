@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -101,51 +101,107 @@ def status(config: Path, /, *, json: Json = False, logs: Logs = _QUIET) -> int:
 
 
 @letters.command(name="list")
-def list_letters(config: Path, name: str, /, *, json: Json = False, logs: Logs = _QUIET) -> int:
-    """List the parked changes, without their cells."""
+def list_letters(target: Path, /, *names: str, json: Json = False, logs: Logs = _QUIET) -> int:
+    """List the parked changes, without their cells.
+
+    Parameters
+    ----------
+    target
+        The TOML file; or the file of dead letters itself, such as an App's.
+    names
+        After a TOML file the pipeline; then IDs of letters, all without them.
+    json
+        Print JSON in place of a table.
+    """
     logs.start()
     from tailrace.cli.letters import show_list
 
-    return show_list(config, name, as_json=json)
+    return show_list(target, names, as_json=json)
 
 
 @letters.command(name="show")
-def show_letters(config: Path, name: str, /, *ids: str, logs: Logs = _QUIET) -> int:
-    """Print parked changes whole, cells included, as JSON."""
+def show_letters(target: Path, /, *names: str, logs: Logs = _QUIET) -> int:
+    """Print parked changes whole, cells included, as JSON.
+
+    Parameters
+    ----------
+    target
+        The TOML file; or the file of dead letters itself, such as an App's.
+    names
+        After a TOML file the pipeline; then IDs of letters, all without them.
+    """
     logs.start()
     from tailrace.cli.letters import show
 
-    return show(config, name, ids)
+    return show(target, names)
 
 
 @letters.command(name="replay")
-def replay_letters(config: Path, name: str, /, *ids: str, logs: Logs = _QUIET) -> int:
+def replay_letters(target: Path, /, *names: str, logs: Logs = _QUIET) -> int:
     """Offer parked changes to the sink again, in the order of their keys; all of them without IDs.
 
-    The running pipeline does it between two batches; when none runs, the sink is opened alone.
+    The running pipeline does it between two batches; when none runs, the sink is opened alone. An App does it at its
+    next start.
+
+    Parameters
+    ----------
+    target
+        The TOML file; or the file of dead letters itself, such as an App's.
+    names
+        After a TOML file the pipeline; then IDs of letters, all without them.
     """
     logs.start()
     from tailrace.cli.letters import replay
 
-    return replay(config, name, ids)
+    return replay(target, names)
 
 
 @letters.command(name="drop")
-def drop_letters(config: Path, name: str, /, *ids: str, yes: Yes = False, logs: Logs = _QUIET) -> int:
-    """Throw parked changes away, after a question; all of them without IDs."""
+def drop_letters(target: Path, /, *names: str, yes: Yes = False, logs: Logs = _QUIET) -> int:
+    """Throw parked changes away, after a question; all of them without IDs.
+
+    Parameters
+    ----------
+    target
+        The TOML file; or the file of dead letters itself, such as an App's.
+    names
+        After a TOML file the pipeline; then IDs of letters, all without them.
+    yes
+        Do not ask.
+    """
     logs.start()
     from tailrace.cli.letters import drop
 
-    return drop(config, name, ids, yes=yes)
+    return drop(target, names, yes=yes)
 
 
 @app.command
-def reset(config: Path, name: str, /, *, yes: Yes = False, logs: Logs = _QUIET) -> int:
-    """Forget the position and start again with a snapshot at the next run, after a question."""
+def reset(
+    config: Path,
+    name: str,
+    /,
+    *,
+    dead_letters: Literal["keep", "drop"] = "keep",
+    yes: Yes = False,
+    logs: Logs = _QUIET,
+) -> int:
+    """Forget the position and start again with a snapshot at the next run, after a question.
+
+    Parameters
+    ----------
+    config
+        The TOML file.
+    name
+        The pipeline.
+    dead_letters
+        Whether parked changes stay (later changes of their keys are parked behind them) or go with the position.
+    yes
+        Do not ask.
+    """
     logs.start()
     from tailrace.cli.remove import reset
 
-    return reset(config, name, yes=yes)
+    return reset(config, name, dead_letters=dead_letters, yes=yes)
 
 
 @app.command

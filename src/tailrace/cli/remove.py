@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 from tailrace.cli.report import confirm
 from tailrace.config import load
+from tailrace.dead_letters.file import File, discard
+from tailrace.dead_letters.journal import scan
+from tailrace.error import ConfigError
 from tailrace.pipeline import Pipeline, alone, forget
 
 __all__ = ["drop", "reset"]
 
 
-def reset(config: Path, name: str, *, yes: bool) -> int:
-    """Forget the position; the next run starts with a snapshot."""
+def reset(config: Path, name: str, *, dead_letters: Literal["keep", "drop"], yes: bool) -> int:
+    """Forget the position; the next run starts with a snapshot, which has what most dead letters were about."""
     pipeline = load(config, [name]).pipelines[name]
-    confirm(f"Forget the position of pipeline {name} and start again with a snapshot?", yes=yes)
-    _remove(pipeline)
-    sys.stdout.write(f"{name}: the next run starts from the beginning\n")
+    question = f"Forget the position of pipeline {name} and start again with a snapshot?"
+    file = _letters(pipeline, dropping=dead_letters == "drop")
+    parked = len(scan(file)[0]) if file else 0
+    if parked and dead_letters == "keep":
+        question += f" {parked} dead letter(s) stay, and changes of their keys are parked behind them."
+    elif parked:
+        question += f" {parked} dead letter(s) are thrown away."
+    confirm(question, yes=yes)
+    with alone(pipeline):
+        _remove(pipeline)
+        sys.stdout.write(f"{name}: the next run starts from the beginning\n")
+        if file and dead_letters == "drop":  # last: if the rest fails, nothing of it is lost
+            sys.stdout.write(f"{name}: threw away {discard(file)} dead letter(s)\n")
+        elif parked:
+            sys.stdout.write(
+                f"{name}: {parked} dead letter(s) stay: changes of their keys, rows of the snapshot too, are parked "
+                "behind them until they are replayed or dropped\n"
+            )
     return 0
 
 
@@ -25,7 +44,9 @@ def drop(config: Path, name: str, *, yes: bool) -> int:
     """Remove slot, publication and position."""
     pipeline = load(config, [name]).pipelines[name]
     confirm(f"Remove what pipeline {name} made on its source, and its position?", yes=yes)
-    for removed in _remove(pipeline):
+    with alone(pipeline):
+        removals = _remove(pipeline)
+    for removed in removals:
         sys.stdout.write(f"{name}: removed {removed}\n")
     sys.stdout.write(f"{name}: its position is forgotten; the sink's data and dead letters stay\n")
     return 0
@@ -33,7 +54,15 @@ def drop(config: Path, name: str, *, yes: bool) -> int:
 
 def _remove(pipeline: Pipeline) -> list[str]:
     """The server's part first: if that fails nothing has changed, and a position without a slot is refused loudly."""
-    with alone(pipeline):
-        removed = pipeline.source.drop(pipeline.name)
-        forget(pipeline)
+    removed = pipeline.source.drop(pipeline.name)
+    forget(pipeline)
     return removed
+
+
+def _letters(pipeline: Pipeline, *, dropping: bool) -> Path | None:
+    """The file of the pipeline's dead letters, if it has one."""
+    if isinstance(pipeline.dead_letters, File):
+        return pipeline.dead_letters.path
+    if dropping:
+        raise ConfigError(f"pipeline {pipeline.name} has no dead letters in a file", hint="leave out --dead-letters")
+    return None

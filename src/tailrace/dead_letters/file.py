@@ -6,7 +6,7 @@ Beside it lie `<file>.lock` and `<file>.requests/`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -17,10 +17,10 @@ from tailrace.dead_letters.journal import Journal
 from tailrace.dead_letters.letter import Group, Letter, groups_of, letter_id, rebuild
 from tailrace.dead_letters.request import Action
 from tailrace.durable import Lock
-from tailrace.error import Fatal, Reject
+from tailrace.error import Fatal, Reject, Retryable
 from tailrace.model import Batch, Limits, Position
 
-__all__ = ["File"]
+__all__ = ["File", "discard", "is_owned"]
 
 _REPLAY_CHANGES = 500
 
@@ -38,6 +38,31 @@ class File:
     def open(self, name: str, limits: Limits) -> _Letters:
         """See `DeadLetters.open`."""
         return _Letters(Path(self.path), name, limits.dead_letters_bytes_max)
+
+
+def is_owned(path: Path) -> bool:
+    """Whether a process has these letters open: it looks at requests between two batches."""
+    try:
+        _lock(path, "").close()
+    except Retryable:
+        return True
+    return False
+
+
+def discard(path: Path, ids: Collection[str] | None = None) -> int:
+    """Throw letters away (None: all) while no process has them open; returns how many. `Retryable` while one has."""
+    with _lock(path, f"the file of dead letters {path}"):
+        journal = Journal(path, 0)
+        try:
+            wanted = [letter.id for letter in journal.letters() if ids is None or letter.id in ids]
+            journal.remove(wanted, "dropped")
+        finally:
+            journal.close()
+    return len(wanted)
+
+
+def _lock(path: Path, what: str) -> Lock:
+    return Lock(path.with_name(path.name + ".lock"), what)
 
 
 class _Order:
@@ -83,7 +108,7 @@ class _Letters:
 
     def __init__(self, path: Path, name: str, nbytes_max: int) -> None:
         self._path = path
-        self._lock = Lock(path.with_name(path.name + ".lock"), f"the dead letters of pipeline {name}")
+        self._lock = _lock(path, f"the dead letters of pipeline {name}")
         try:
             self._journal = Journal(path, nbytes_max)
             self._index()
