@@ -2,6 +2,8 @@
 
     with postgres.start(version=18, settings={"wal_sender_timeout": "2s"}) as server:
         url = server.create_database("shop")
+        with postgres.standby(server) as other:
+            other.promote()
 
 Durability is off (`fsync`, `full_page_writes`): a kill of the processes loses nothing, a power cut would. Anyone may
 log in as anyone without a password, save members of the role `by_password`.
@@ -42,11 +44,16 @@ _SETTINGS = {
     "log_line_prefix": "%m [%p] ",
 }
 _HBA = """\
+local all         all                       trust
 host all         +by_password 127.0.0.1/32 scram-sha-256
 host all         all          127.0.0.1/32 trust
 host replication all          127.0.0.1/32 trust
 """
 _START_S, _STOP_S = 30.0, 60.0
+
+
+class Refused(Unavailable):
+    """A program of the server's ended with an error; the message holds its last words."""
 
 
 class Server:
@@ -98,6 +105,16 @@ class Server:
         """Run one statement as the superuser, in a transaction of its own."""
         with psycopg.connect(self.dsn(dbname), autocommit=True) as connection:
             connection.execute(sql.encode())
+
+    def configure(self, **settings: str) -> None:
+        """Write settings, which win over those from before; a start reads them, or `SELECT pg_reload_conf()`."""
+        with (self.data / "postgresql.conf").open("a") as conf:
+            conf.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+
+    def promote(self) -> None:
+        """Make a standby a primary; returns once it takes writes."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("SELECT pg_promote(true, 60)")
 
     def start(self) -> None:
         """Start the server on its port and wait until it answers; `Unavailable` with its last words if it dies."""
@@ -165,12 +182,66 @@ def start(
     Raises `Unavailable` when this machine cannot run it.
     """
     root = install(version, full=full or tls)
-    data = Path(tempfile.mkdtemp(prefix=f"tailrace-postgres-{version}-"))
+    data = _data_folder(str(version))
     server = Server(root, data, port=_free_port(), tls=tls)
     try:
         _initialise(server, {**_SETTINGS, **(settings or {})})
         server.start()
         server.execute("CREATE ROLE by_password NOLOGIN")
+        yield server
+        server.stop()
+    finally:
+        server.kill()
+        artifact.remove(data)
+
+
+@contextmanager
+def standby(primary: Server, *, slot: str = "standby", settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A running hot standby of `primary`, which streams through the physical slot `slot`, made when missing.
+
+    It says nothing to its primary of what it still needs unless `settings` turn on `hot_standby_feedback`.
+    """
+    data = _data_folder("standby")
+    server = Server(primary.root, data, port=_free_port(), tls=False)
+    try:
+        with psycopg.connect(primary.url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_create_physical_replication_slot(%(slot)s)"
+                " WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %(slot)s)",
+                {"slot": slot},
+            )
+        source = f"host=127.0.0.1 port={primary.port} user=postgres dbname=postgres application_name={slot}"
+        command = ["pg_basebackup", "-D", str(data), "-d", source, "-S", slot, "-R", "-c", "fast", "--no-sync"]
+        _run_as_server(primary, command)
+        (data / "server.log").write_text("")
+        server.configure(**(settings or {}))
+        server.start()
+        yield server
+        server.stop()
+    finally:
+        server.kill()
+        artifact.remove(data)
+
+
+@contextmanager
+def upgraded(old: Server, version: int, *, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """A running server of major `version` with everything that `old`, which must be stopped, has, by `pg_upgrade`.
+
+    Raises `Refused`, with its words, when pg_upgrade refuses. `old` cannot be started again: its files are linked.
+    """
+    data = _data_folder(str(version))
+    server = Server(install(version, full=True), data, port=_free_port(), tls=False)
+    try:
+        # 18 turned checksums on by default, and an upgrade cannot add them.
+        _initialise(server, {**_SETTINGS, **(settings or {})}, *(["--no-data-checksums"] if version >= 18 else []))
+        work = data / "upgrade"
+        work.mkdir()
+        _own(work)
+        command = ["pg_upgrade", "-b", str(old.root / "bin"), "-B", str(server.root / "bin"), "-d", str(old.data)]
+        command += ["-D", str(data), "-U", "postgres", "-p", str(old.port), "-P", str(server.port), "--no-sync"]
+        command += ["--socketdir", str(work), "--link"]
+        _run_as_server(server, command, folder=work)
+        server.start()
         yield server
         server.stop()
     finally:
@@ -217,20 +288,31 @@ def _linked(program: Path) -> list[str]:
     ).stdout.splitlines()
 
 
-def _initialise(server: Server, settings: Mapping[str, str]) -> None:
-    _own(server.data)
-    command = [str(server.bin("initdb")), "-D", str(server.data), "-U", "postgres", "-A", "trust"]
-    command += ["-E", "UTF8", "--no-locale", "--no-sync"]
+def _data_folder(kind: str) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=f"tailrace-postgres-{kind}-"))
+    _own(folder)
+    return folder
+
+
+def _run_as_server(server: Server, command: list[str], *, folder: Path = Path("/")) -> None:
+    """Run one of the server's programs as its user; `Refused`, with its last words, when it fails."""
+    program, *options = command
     done = subprocess.run(
-        _as_server_user(command), capture_output=True, text=True, check=False, env=server.environment(), cwd="/"
-    )
+        _as_server_user([str(server.bin(program)), *options]),
+        capture_output=True, text=True, check=False, env=server.environment(), cwd=folder,
+    )  # fmt: skip
     if done.returncode != 0:
-        raise Unavailable(f"initdb failed: {' | '.join(done.stderr.strip().splitlines()[-3:])}")
+        said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise Refused(f"{program} failed: {' | '.join(said[-8:])}")
+
+
+def _initialise(server: Server, settings: Mapping[str, str], *options: str) -> None:
+    command = ["initdb", "-D", str(server.data), "-U", "postgres", "-A", "trust"]
+    _run_as_server(server, [*command, "-E", "UTF8", "--no-locale", "--no-sync", *options])
     if server.certificate is not None:
         settings = {**settings, "ssl": "on"}
         _sign(server.certificate, server.data / "server.key")
-    with (server.data / "postgresql.conf").open("a") as conf:
-        conf.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+    server.configure(**settings)
     (server.data / "pg_hba.conf").write_text(_HBA)
     (server.data / "server.log").touch()
 

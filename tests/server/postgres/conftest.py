@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import psycopg
 import pytest
 
+from servers import postgres
 from tests.server.postgres.reading import Make, Reading, Sql
+
+
+@pytest.fixture
+def start_standby(start_postgres: object) -> Iterator[Callable[..., postgres.Server]]:
+    """Starts a standby of a server of the test's own: `start_standby(primary, settings={...})`."""
+    with ExitStack() as stack:
+        yield lambda primary, **options: stack.enter_context(postgres.standby(primary, **options))
 
 
 @pytest.fixture

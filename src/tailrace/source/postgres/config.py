@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,13 @@ from tailrace.contract import Positions
 from tailrace.dialect.postgres import session
 from tailrace.error import ConfigError
 from tailrace.model import Finding, Limits
-from tailrace.source.postgres import check, pattern, publication, slot
+from tailrace.source.postgres import check, host, pattern, publication, slot
 from tailrace.source.postgres.opening import Names, Opening
 from tailrace.source.postgres.publication import Wanted
 from tailrace.source.postgres.resume import SnapshotMode, check_slot
 from tailrace.source.postgres.stream import PostgresStream
 
+_log = logging.getLogger("tailrace.source.postgres")
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
 _READERS_MAX = 64
 
@@ -35,6 +37,9 @@ class Postgres:
     leaves no slot; `when_needed` is `initial` and makes a new snapshot where the others would raise `HistoryLost`.
     `origin="none"` leaves out what came by replication from elsewhere (16 or newer). `temporary` leaves nothing on the
     server: its slot goes with the connection, and its publication with the stream.
+
+    `failover` (17 or newer) has the slot synchronised to standbys, so that the stream goes on after one is promoted;
+    the url then names all hosts and `target_session_attrs=read-write`.
     """
 
     kind: ClassVar[str] = "postgres"
@@ -51,6 +56,7 @@ class Postgres:
     publish_via_partition_root: bool = True
     publish_generated_columns: bool = True
     temporary: bool = False
+    failover: bool = False
 
     def __post_init__(self) -> None:
         session.parse(self.url)
@@ -64,6 +70,8 @@ class Postgres:
             raise ConfigError(f"publication {self.publication!r} is not a name of 1 to 63 bytes")
         _require(self.snapshot, get_args(SnapshotMode), "snapshot")
         _require(self.origin, ("any", "none"), "origin")
+        if self.failover and self.temporary:
+            raise ConfigError("failover = true needs a slot that stays, and temporary = true makes one that does not")
         if not 1 <= self.snapshot_readers <= _READERS_MAX:
             raise ConfigError(f"snapshot_readers is {self.snapshot_readers}, not 1 to {_READERS_MAX}")
 
@@ -83,7 +91,9 @@ class Postgres:
             check_slot(slot.load(connection, names.slot), connection.info.dbname)
             if slot.drop(connection, names.slot):
                 removed.append(f"replication slot {names.slot}")
-            if publication.drop(connection, names.publication):
+            if host.load(connection).standby:
+                _log.warning("publication %s stays: only the primary of this standby can drop it", names.publication)
+            elif publication.drop(connection, names.publication):
                 removed.append(f"publication {names.publication}")
         return removed
 
@@ -93,7 +103,7 @@ class Postgres:
             found = slot.load(connection, Names.of(self, name).slot)
         return found.retained if found is not None else None
 
-    def wanted(self, pipeline: str, name: str) -> Wanted:
+    def wanted(self, pipeline: str, name: str, *, standby: bool = False) -> Wanted:
         """The publication that this source asks for under `name`; a tail is given one, or makes one of its own."""
         return Wanted(
             name=name,
@@ -102,6 +112,7 @@ class Postgres:
             create=self.create and not (self.temporary and self.publication is not None),
             via_root=self.publish_via_partition_root,
             generated=self.publish_generated_columns,
+            standby=standby,
         )
 
 

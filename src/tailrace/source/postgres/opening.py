@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,8 @@ from tailrace.contract import Positions
 from tailrace.dialect.postgres.session import Connection, connect, fetch
 from tailrace.error import CheckFailed, ConfigError, HistoryLost, Retryable, TailraceError
 from tailrace.model import Batch, Limits
-from tailrace.source.postgres import pattern, plan, publication, resume, slot, snapshot
+from tailrace.source.postgres import host, pattern, plan, publication, resume, slot, snapshot
+from tailrace.source.postgres.host import Host
 from tailrace.source.postgres.place import Lineage, Place, format_lsn, parse_lsn
 from tailrace.source.postgres.plan import Moved
 from tailrace.source.postgres.publication import Publication
@@ -64,6 +66,7 @@ class _Scene:
     walsender: Walsender
     lineage: Lineage
     timeline: int
+    host: Host
 
 
 class Opening:
@@ -87,13 +90,16 @@ class Opening:
     def _open(self, positions: Positions, until_current: bool) -> Opened:
         side = self._resources.enter_context(closing(connect(self._source.url)))
         walsender = self._resources.enter_context(closing(self._walsender()))
-        _require_release(walsender.server_version, self._source.origin)
+        _require_release(walsender.server_version, self._source)
+        here = host.load(side)
+        host.require_same(here, walsender.host())
+        there = slot.load(side, self._names.slot)
+        host.require_role(here, walsender.server_version, slot=there, failover=self._source.failover)
         # Complain about names before anything is recorded or made.
         pattern.choose(self._source.tables, publication.relations(side))
         identity = walsender.identify()
-        scene = _Scene(
-            side, walsender, Lineage(identity.system, identity.database, self._names.slot), identity.timeline
-        )
+        lineage = Lineage(identity.system, identity.database, self._names.slot)
+        scene = _Scene(side, walsender, lineage, identity.timeline, here)
         decision = resume.decide(self._situation(scene, positions))
         self._claim(scene, positions, decision)
         return self._go(scene, decision, until_current)
@@ -114,6 +120,7 @@ class Opening:
             timeline=scene.timeline,
             wal_end=_wal_end(scene.side),
             history=lambda: scene.walsender.history(scene.timeline),
+            standby=scene.host.standby,
         )
 
     def _claim(self, scene: _Scene, positions: Positions, decision: Decision) -> None:
@@ -131,7 +138,7 @@ class Opening:
         place = decision.place
         if decision.road is Road.DONE and place is not None:
             return Opened(scene.lineage, place, None, None, resources=self._resources)
-        found = self._publication(scene.side)
+        found = self._publication(scene)
         globs = publication.selection(scene.side, found, self._source.tables)
         taken = None
         if decision.road is Road.SNAPSHOT:
@@ -139,17 +146,30 @@ class Opening:
         elif place is None:
             slot.drop(scene.side, scene.lineage.slot)
             place = Place.progress(self._create_slot(scene, export=False).consistent_point, scene.timeline)
+        elif self._source.failover:
+            self._keep_for_failover(scene)
         first = None if taken or decision.saved else Batch.progress(place.position(str(scene.lineage)))
         until = _wal_end(scene.side) if until_current else None
         course = Course(scene.lineage, scene.timeline, place, until)
         describe = Describer(scene.side, found.name, globs=globs)
         follow = None if self._source.snapshot == "only" else partial(self._follow, scene, course, describe)
         keep = None if globs is None else Select(tables=globs)
-        return Opened(scene.lineage, place, taken, follow, first=first, keep=keep, resources=self._resources)
+        return Opened(
+            scene.lineage,
+            place,
+            taken,
+            follow,
+            first=first,
+            keep=keep,
+            watch=self._watch(scene) if scene.host.standby else None,
+            resources=self._resources,
+        )
 
     def _follow(self, scene: _Scene, course: Course, describe: Describer) -> Receiver:
-        walsender = self._walsender() if scene.walsender.closed else scene.walsender
-        self._resources.enter_context(closing(walsender))
+        walsender = scene.walsender
+        if walsender.closed:
+            walsender = self._resources.enter_context(closing(self._walsender()))
+            host.require_same(scene.host, walsender.host())
         options = StreamOptions(
             self._names.slot, self._names.publication, self._source.origin, messages=self._source.messages
         )
@@ -188,16 +208,33 @@ class Opening:
 
     def _create_slot(self, scene: _Scene, *, export: bool) -> CreatedSlot:
         temporary = self._source.temporary or self._source.snapshot == "only"
-        made = scene.walsender.create_slot(scene.lineage.slot, temporary=temporary, export=export)
+        failover = self._source.failover and not temporary
+        made = scene.walsender.create_slot(scene.lineage.slot, temporary=temporary, export=export, failover=failover)
         _log.info("created replication slot %s at %s", scene.lineage.slot, format_lsn(made.consistent_point))
         return made
+
+    def _keep_for_failover(self, scene: _Scene) -> None:
+        there = slot.load(scene.side, scene.lineage.slot)
+        if there is not None and not there.failover:
+            scene.walsender.keep_for_failover(there.name)
+            _log.info("turned on failover of replication slot %s", there.name)
+
+    def _watch(self, scene: _Scene) -> Callable[[], None]:
+        """What a stream from a standby asks before it hands on what it read: whether the timeline is still ours.
+
+        Positions tell theirs, and no session with SQL can be asked for that of a standby.
+        """
+        asked = self._resources.enter_context(closing(self._walsender()))
+        host.require_same(scene.host, asked.host())
+        return partial(host.require_timeline, scene.timeline, lambda: asked.identify().timeline)
 
     def _walsender(self) -> Walsender:
         return Walsender(self._source.url, frame_bytes_max=self._limits.frame_bytes_max)
 
-    def _publication(self, side: Connection) -> Publication:
-        own = self._source.temporary and self._source.publication is None
-        wanted = self._source.wanted(self._pipeline, self._names.publication)
+    def _publication(self, scene: _Scene) -> Publication:
+        side, standby = scene.side, scene.host.standby
+        own = self._source.temporary and self._source.publication is None and not standby
+        wanted = self._source.wanted(self._pipeline, self._names.publication, standby=standby)
         if own:
             publication.sweep(side)
             publication.lock(side, wanted.name)
@@ -217,10 +254,14 @@ def _wal_end(side: Connection) -> int:
     return parse_lsn(text)
 
 
-def _require_release(server_version: int, origin: str) -> None:
+def _require_release(server_version: int, source: Postgres) -> None:
     if server_version < 140000:
         raise CheckFailed(f"the server is PostgreSQL {server_version // 10000}", hint="14 is the oldest that works")
-    if origin == "none" and server_version < 160000:
+    if source.failover and server_version < 170000:
+        raise ConfigError(
+            f"failover = true needs PostgreSQL 17, the server is {server_version // 10000}", hint="set failover = false"
+        )
+    if source.origin == "none" and server_version < 160000:
         raise ConfigError(
             f'origin = "none" needs PostgreSQL 16, the server is {server_version // 10000}', hint='set origin = "any"'
         )

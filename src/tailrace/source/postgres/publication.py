@@ -62,7 +62,10 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The publication that a source asks for. `pipeline` is None for a tail, whose publication goes with it."""
+    """The publication that a source asks for. `pipeline` is None for a tail, whose publication goes with it.
+
+    On a `standby` nothing can be made.
+    """
 
     name: str
     pipeline: str | None
@@ -70,6 +73,7 @@ class Wanted:
     create: bool
     via_root: bool
     generated: bool
+    standby: bool = False
 
 
 def load(connection: Connection, name: str) -> Publication | None:
@@ -168,6 +172,11 @@ def _create(connection: Connection, wanted: Wanted, chosen: Sequence[Relation]) 
             hint="patterns are schema.table globs, as in public.order_*; views and unlogged tables cannot be captured",
         )
     statement = _create_sql(wanted, chosen, connection.info.server_version)
+    if wanted.standby:
+        raise CheckFailed(
+            f"publication {wanted.name!r} does not exist, and this server is a standby",
+            hint=f"make it on the primary: {statement_text(statement)}",
+        )
     if not wanted.create:
         raise CheckFailed(
             f"publication {wanted.name!r} does not exist and create = false", hint=statement_text(statement)
@@ -197,7 +206,7 @@ def _extend(connection: Connection, wanted: Wanted, *, found: Publication, chose
         return
     inside = {table.oid for table in published(connection, wanted.name)}
     missing = [r for r in chosen if r.oid not in inside and not _covered(connection, r, inside)]
-    if found.ours and wanted.create and missing:
+    if found.ours and wanted.create and missing and not wanted.standby:
         statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(sql.Identifier(wanted.name), _names(missing))
         with _rights(wanted.name, statement):
             run(connection, statement, f"add tables to publication {wanted.name!r}")
@@ -212,8 +221,14 @@ def _extend(connection: Connection, wanted: Wanted, *, found: Publication, chose
         statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(sql.Identifier(wanted.name), _names(named))
         raise CheckFailed(
             f"publication {wanted.name!r} does not contain {', '.join(map(str, named))}",
-            hint=f"Tailrace did not make it, so it does not alter it: {statement_text(statement)}",
+            hint=f"{_why_not(found, wanted)}: {statement_text(statement)}",
         )
+
+
+def _why_not(found: Publication, wanted: Wanted) -> str:
+    if wanted.standby:
+        return "this server is a standby, so run it on the primary"
+    return "Tailrace did not make it, so it does not alter it" if not found.ours else "create = false"
 
 
 def _warn_of_unidentified(tables: Sequence[Relation]) -> None:

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from tailrace.error import ConfigError, Fatal, HistoryLost
+from tailrace.error import ConfigError, Fatal, HistoryLost, Retryable
 from tailrace.model import Position
 from tailrace.source.postgres.fault import RESET_HINT
 from tailrace.source.postgres.place import Lineage, Place, format_lsn
 from tailrace.source.postgres.slot import Slot
 
+_UNSYNCED = (
+    "the slot was not (yet) synchronised to this server when it was promoted: `tailrace check` says what it needs"
+)
+_FEEDBACK = "set hot_standby_feedback = on at the standby, and give it a slot at its primary (primary_slot_name)"
 SnapshotMode = Literal["initial", "never", "only", "when_needed"]
 
 
@@ -57,6 +61,7 @@ class Situation:
     timeline: int
     wal_end: int
     history: Callable[[], Sequence[tuple[int, int]]]
+    standby: bool = False
 
 
 def decide(situation: Situation) -> Decision:
@@ -133,8 +138,10 @@ def _require_history(situation: Situation, place: Place) -> None:
     slot, end = situation.slot, format_lsn(place.end)
     name = situation.lineage.slot
     if slot is None:
+        promoted = situation.timeline > place.timeline
         raise HistoryLost(
-            f"replication slot {name!r} does not exist any more: the log after {end} is gone", hint=RESET_HINT
+            f"replication slot {name!r} does not exist any more: the log after {end} is gone",
+            hint=f"{_UNSYNCED}; {RESET_HINT}" if promoted else RESET_HINT,
         )
     if not situation.published:
         raise HistoryLost(
@@ -150,12 +157,16 @@ def _require_history(situation: Situation, place: Place) -> None:
             " the server would skip what lies between",
             hint=f"an old checkpoint was restored, or another reader used the slot; {RESET_HINT}",
         )
+    _require_timeline(situation, place)
+    if place.end > situation.wal_end and situation.standby:
+        raise Retryable(
+            f"the standby has replayed up to {format_lsn(situation.wal_end)} only, and {end} is saved: it must catch up"
+        )
     if place.end > situation.wal_end:
         raise HistoryLost(
             f"the saved position {end} lies after the end of the server's log, {format_lsn(situation.wal_end)}",
             hint=f"the server was restored from a backup or lost its tail in a failover; {RESET_HINT}",
         )
-    _require_timeline(situation, place)
 
 
 def _require_timeline(situation: Situation, place: Place) -> None:
@@ -164,21 +175,24 @@ def _require_timeline(situation: Situation, place: Place) -> None:
     left = dict(situation.history()) if situation.timeline > place.timeline else {}
     switch = left.get(place.timeline)
     if switch is None:
+        former = situation.timeline < place.timeline
         raise HistoryLost(
             f"the saved position is on timeline {place.timeline}, no ancestor of the server's {situation.timeline}",
-            hint=RESET_HINT,
+            hint=f"is this a former primary? Then take it out of the url; else {RESET_HINT}" if former else RESET_HINT,
         )
     if switch < place.end:
         raise HistoryLost(
             f"timeline {place.timeline} was left at {format_lsn(switch)}, before the saved {format_lsn(place.end)}:"
             " this server never had what was delivered last",
-            hint=f"a failover lost the tail of the log; {RESET_HINT}",
+            hint=f"a failover lost the tail of the log, which synchronized_standby_slots prevents; {RESET_HINT}",
         )
 
 
 def _why(reason: str) -> str:
     settings = {
         "wal_removed": "raise max_slot_wal_keep_size, or keep the pipeline running",
+        "rows_removed": _FEEDBACK,
+        "conflict with recovery": _FEEDBACK,
         "idle_timeout": "raise idle_replication_slot_timeout, or keep the pipeline running",
         "wal_level_insufficient": "set wal_level = logical and restart the server",
     }

@@ -21,7 +21,10 @@ _POLL_S, _POLL_S_MAX = 0.02, 0.5
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A slot as `pg_replication_slots` shows it; `retained` is bytes of WAL that it holds back."""
+    """A slot as `pg_replication_slots` shows it; `retained` is bytes of WAL that it holds back.
+
+    `failover`: its server's standbys shall have it too; `synced`: it came, or comes, from a primary.
+    """
 
     name: str
     type: str
@@ -33,6 +36,9 @@ class Slot:
     invalidation: str | None
     two_phase: bool
     retained: int | None
+    temporary: bool = False
+    failover: bool = False
+    synced: bool = False
 
 
 def load(connection: Connection, name: str) -> Slot | None:

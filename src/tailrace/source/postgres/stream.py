@@ -50,7 +50,7 @@ class Opened:
     """What `opening` hands over: parts that are open, and how to begin.
 
     `first` is told before anything else: where the stream begins. `follow` starts the log; None ends after the
-    snapshot. `keep` selects tables, if not all are wanted.
+    snapshot. `keep` selects tables, if not all are wanted. `watch` raises when what was read may not be handed on.
     """
 
     lineage: Lineage
@@ -59,6 +59,7 @@ class Opened:
     follow: Callable[[], Receiver] | None
     first: Batch | None = None
     keep: Select | None = None
+    watch: Callable[[], None] | None = None
     resources: ExitStack = field(default_factory=ExitStack)
 
 
@@ -87,6 +88,8 @@ class PostgresStream:
         if self._receiver.finished:
             raise EndOfStream
         batch = self._receiver.read(timeout_s)
+        if batch is not None and self._opened.watch is not None:
+            self._opened.watch()
         keep = self._opened.keep
         return batch if batch is None or keep is None else keep(batch)
 

@@ -21,7 +21,9 @@ from tailrace.dialect.postgres import libpq
 from tailrace.dialect.postgres.fault import translate
 from tailrace.dialect.postgres.session import Connection, connect_replication
 from tailrace.error import HistoryLost, Retryable
+from tailrace.source.postgres import host
 from tailrace.source.postgres.fault import RESET_HINT, translate_stream
+from tailrace.source.postgres.host import Host
 from tailrace.source.postgres.place import format_lsn, parse_lsn
 
 _log = logging.getLogger("tailrace.source.postgres")
@@ -30,6 +32,9 @@ _EPOCH_2000_US = 946_684_800_000_000
 _PATIENCE_S = 10.0
 _FAREWELL_S = 1.0
 _SKIPPED = "55000"
+_ELDERS = "transactions that began earlier"
+_STANDBY_SNAPSHOT = "its primary to log a snapshot; there SELECT pg_log_standby_snapshot() hastens it"
+_WAITS_FOR_STANDBY = "StandbySlotsHaveCaughtup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Walsender:
         self._reader: CopyReader | None = None
         self._slot = ""
         self._warning: str | None = None
+        self._held_up: str | None = None
         self._send_error: psycopg.Error | None = None
         self._connection.add_notice_handler(self._note)
 
@@ -88,6 +94,11 @@ class Walsender:
         system, timeline, _, database = self._row(sql.SQL("IDENTIFY_SYSTEM"), "identify the server")
         return Identity(system or "", int(timeline or 0), database or "")
 
+    def host(self) -> Host:
+        """Which server this connection reached."""
+        started, standby = self._row(sql.SQL(host.STATEMENT), "ask the server for its role")
+        return Host(started or "", standby == "1")
+
     def history(self, timeline: int) -> list[tuple[int, int]]:
         """TIMELINE_HISTORY: the ancestors of `timeline`, each with the LSN at which it was left."""
         _, content = self._row(
@@ -96,22 +107,28 @@ class Walsender:
         lines = [line.split() for line in (content or "").splitlines()]
         return [(int(line[0]), parse_lsn(line[1])) for line in lines if line and not line[0].startswith("#")]
 
-    def create_slot(self, name: str, *, temporary: bool, export: bool) -> CreatedSlot:
+    def create_slot(self, name: str, *, temporary: bool, export: bool, failover: bool = False) -> CreatedSlot:
         """CREATE_REPLICATION_SLOT for pgoutput; waits for every transaction that runs now to end, and says so.
 
-        An exported snapshot lives until the next command on this connection.
+        An exported snapshot lives until the next command on this connection. `failover` is for 17 and newer.
         """
         command = sql.SQL("CREATE_REPLICATION_SLOT {}{} LOGICAL pgoutput {}").format(
-            sql.Identifier(name), sql.SQL(" TEMPORARY" if temporary else ""), self._snapshot_option(export)
+            sql.Identifier(name), sql.SQL(" TEMPORARY" if temporary else ""), self._slot_options(export, failover)
         )
-        _, point, snapshot, _ = self._row(command, f"create replication slot {name!r}")
+        waits_for = _ELDERS if not self.host().standby else _STANDBY_SNAPSHOT
+        _, point, snapshot, _ = self._row(command, f"create replication slot {name!r}", waits_for)
         return CreatedSlot(parse_lsn(point or "0/0"), snapshot)
+
+    def keep_for_failover(self, name: str) -> None:
+        """ALTER_REPLICATION_SLOT: from now on standbys shall have the slot too (17 and newer)."""
+        self._do(
+            sql.SQL("ALTER_REPLICATION_SLOT {} (FAILOVER true)").format(sql.Identifier(name)),
+            f"turn on failover of replication slot {name!r}",
+        )
 
     def drop_slot(self, name: str) -> None:
         """DROP_REPLICATION_SLOT: the only way to drop a temporary slot, which its own session keeps active."""
-        result = self._execute(sql.SQL("DROP_REPLICATION_SLOT {}").format(sql.Identifier(name)), f"drop slot {name!r}")
-        if result.status != pq.ExecStatus.COMMAND_OK:
-            raise translate(errors.error_from_result(result), f"drop replication slot {name!r}")
+        self._do(sql.SQL("DROP_REPLICATION_SLOT {}").format(sql.Identifier(name)), f"drop replication slot {name!r}")
 
     def start(self, options: StreamOptions, lsn: int) -> None:
         """START_REPLICATION at `lsn`; from here on this is a stream. `HistoryLost` when it cannot begin there."""
@@ -174,8 +191,15 @@ class Walsender:
         return self._connection.pgconn
 
     def _note(self, notice: psycopg.errors.Diagnostic) -> None:
-        if self._reader is not None and notice.sqlstate == _SKIPPED:
-            self._warning = notice.message_primary
+        if self._reader is None or notice.sqlstate != _SKIPPED:
+            return
+        if notice.source_function == _WAITS_FOR_STANDBY:
+            # Nothing is skipped: changes are held back until the standbys of synchronized_standby_slots have them.
+            if self._held_up != notice.message_primary:
+                self._held_up = notice.message_primary
+                _log.warning("the server holds back changes of slot %s: %s", self._slot, self._held_up)
+            return
+        self._warning = notice.message_primary
 
     def _say_farewell(self, reader: CopyReader) -> None:
         self._pgconn.put_copy_end()
@@ -194,19 +218,27 @@ class Walsender:
             raise translate_stream(errors.error_from_result(result), self._slot)
         raise Retryable(f"the server ended the stream of slot {self._slot!r}")
 
-    def _snapshot_option(self, export: bool) -> sql.SQL:
-        if self.server_version >= 150000:
-            return sql.SQL("(SNAPSHOT 'export')" if export else "(SNAPSHOT 'nothing')")
-        return sql.SQL("EXPORT_SNAPSHOT" if export else "NOEXPORT_SNAPSHOT")
+    def _slot_options(self, export: bool, failover: bool) -> sql.SQL:
+        if self.server_version < 150000:
+            return sql.SQL("EXPORT_SNAPSHOT" if export else "NOEXPORT_SNAPSHOT")
+        snapshot = "SNAPSHOT 'export'" if export else "SNAPSHOT 'nothing'"
+        return sql.SQL(f"({snapshot}, FAILOVER true)" if failover else f"({snapshot})")
 
-    def _row(self, command: sql.Composable, doing: str) -> list[str | None]:
+    def _do(self, command: sql.Composable, doing: str) -> None:
         result = self._execute(command, doing)
+        if result.status != pq.ExecStatus.COMMAND_OK:
+            raise translate(errors.error_from_result(result), doing)
+
+    def _row(self, command: sql.Composable, doing: str, waits_for: str = _ELDERS) -> list[str | None]:
+        result = self._execute(command, doing, waits_for)
         if result.status != pq.ExecStatus.TUPLES_OK:
             raise translate(errors.error_from_result(result), doing)
         values = (result.get_value(0, i) for i in range(result.nfields))
         return [None if value is None else value.decode() for value in values]
 
-    def _execute(self, command: sql.Composable, doing: str = "start the stream") -> pq.abc.PGresult:
+    def _execute(
+        self, command: sql.Composable, doing: str = "start the stream", waits_for: str = _ELDERS
+    ) -> pq.abc.PGresult:
         """Run one command; unlike `PQexec` it can say what it waits for. Returns the last result, or COPY_BOTH."""
         connection, last, patience = self._pgconn, None, time.monotonic() + _PATIENCE_S
         try:
@@ -214,7 +246,7 @@ class Walsender:
             while True:
                 while connection.is_busy():
                     if not self.wait(1.0) and time.monotonic() > patience:
-                        _log.warning("still waiting to %s: the server waits for transactions that began earlier", doing)
+                        _log.warning("still waiting to %s: the server waits for %s", doing, waits_for)
                         patience = time.monotonic() + _PATIENCE_S
                     connection.consume_input()
                 result = connection.get_result()
