@@ -37,6 +37,7 @@ __all__ = [
     "Select",
     "SnapshotMark",
     "Table",
+    "TypeDefinition",
     "Unchanged",
     "__version__",
 ]
@@ -77,7 +78,16 @@ class Column:
     """One column: `type` is the portable type's name (`int4`, `numeric(12,2)`, `text`, `timestamptz`, `int4[]`, …)."""
 
     def __new__(
-        cls, name: str, type: str, *, native: str | None = None, nullable: bool = True, labels: Sequence[str] = ...
+        cls,
+        name: str,
+        type: str,
+        *,
+        native: str | None = None,
+        nullable: bool = True,
+        labels: Sequence[str] = ...,
+        comment: str | None = None,
+        identity: bool = False,
+        backfill: str | None = None,
     ) -> Column: ...
     @property
     def name(self) -> str: ...
@@ -92,6 +102,15 @@ class Column:
     def labels(self) -> tuple[str, ...]:
         """An enum's labels in sort order; empty for other types."""
     @property
+    def comment(self) -> str | None:
+        """The source's comment on it; no part of equality, like `identity` and `backfill`."""
+    @property
+    def identity(self) -> bool:
+        """The server counts its values up: identity, serial."""
+    @property
+    def backfill(self) -> str | None:
+        """What rows that are older than the column have in it, in the server's text, where the server knows that."""
+    @property
     def arrow(self) -> str:
         """The name of the Arrow type that `Batch.arrow` gives this column."""
     @property
@@ -99,10 +118,50 @@ class Column:
         """The DuckDB type of the closed table of types."""
 
 @final
+class TypeDefinition:
+    """A type that is not the server's own, as its source defines it. `kind` is `enum` (`labels`), `domain` (one part:
+    `base`), `composite` (a part an attribute), `range` (`subtype`, and `multirange`, the name of that one),
+    `extension` (`extension`, which must be installed to have it), or what nobody but its owner can make: `row`, `base`.
+    """
+
+    def __new__(
+        cls,
+        schema: str,
+        name: str,
+        kind: str,
+        *,
+        labels: Sequence[str] = ...,
+        parts: Sequence[tuple[str, str]] = ...,
+    ) -> TypeDefinition: ...
+    @property
+    def schema(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def parts(self) -> tuple[tuple[str, str], ...]:
+        """What it is made of: a name each, and a type in the server's own spelling."""
+    def __str__(self) -> str:
+        """`schema.name`."""
+    def __hash__(self) -> int: ...
+
+@final
 class Table:
     """One version of a table: immutable; DDL makes a new version. Equal when name, columns and key are equal."""
 
-    def __new__(cls, schema: str, name: str, columns: Sequence[Column], *, key: Sequence[str] = ...) -> Table: ...
+    def __new__(
+        cls,
+        schema: str,
+        name: str,
+        columns: Sequence[Column],
+        *,
+        key: Sequence[str] = ...,
+        comment: str | None = None,
+        types: Sequence[TypeDefinition] = ...,
+    ) -> Table: ...
     @property
     def schema(self) -> str: ...
     @property
@@ -112,6 +171,12 @@ class Table:
     @property
     def key(self) -> tuple[str, ...]:
         """Names of the key columns in key order; empty when the table has no usable key."""
+    @property
+    def comment(self) -> str | None:
+        """The source's comment on it; no part of equality, like `types`."""
+    @property
+    def types(self) -> tuple[TypeDefinition, ...]:
+        """What its columns need that is not the server's own, each behind those that it needs itself."""
     @property
     def version(self) -> int:
         """Counts versions within this process; not stable over restarts."""

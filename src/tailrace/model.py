@@ -1,6 +1,7 @@
 """The values that walk through a pipeline, and the settings that bound it. Never does I/O.
 
-`Batch`, `Change`, `Row`, `Table` and `Column` are owned by Rust (`_native.pyi` documents them) and re-exported here.
+`Batch`, `Change`, `Row`, `Table` and what lies in them are owned by Rust (`_native.pyi` documents them) and re-exported
+here.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tailrace._native import (
     Row,
     SnapshotMark,
     Table,
+    TypeDefinition,
     Unchanged,
 )
 
@@ -28,6 +30,7 @@ __all__ = [
     "Batch",
     "Change",
     "Column",
+    "Existing",
     "Finding",
     "Limits",
     "Message",
@@ -38,6 +41,7 @@ __all__ = [
     "Severity",
     "SnapshotMark",
     "Table",
+    "TypeDefinition",
     "Unchanged",
 ]
 
@@ -76,6 +80,17 @@ class Finding:
     subject: str
     message: str
     fix: str | None = None
+
+
+class Existing(StrEnum):
+    """What a table-like sink does with a target table that holds rows which its pipeline did not write."""
+
+    REFUSE = "refuse"
+    """Stop before any row is touched."""
+    APPEND = "append"
+    """Keep them: the source's rows are merged in by key (or appended, where there is no key)."""
+    REPLACE = "replace"
+    """Remove them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,13 +63,26 @@ pub struct Column {
 #[pymethods]
 impl Column {
     #[new]
-    #[pyo3(signature = (name, r#type, *, native=None, nullable=true, labels=Vec::new()))]
-    fn new(name: String, r#type: &str, native: Option<String>, nullable: bool, labels: Vec<String>) -> PyResult<Self> {
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    #[pyo3(signature = (
+        name, r#type, *, native=None, nullable=true, labels=Vec::new(), comment=None, identity=false, backfill=None
+    ))]
+    fn new(
+        name: String,
+        r#type: &str,
+        native: Option<String>,
+        nullable: bool,
+        labels: Vec<String>,
+        comment: Option<String>,
+        identity: bool,
+        backfill: Option<String>,
+    ) -> PyResult<Self> {
         let kind = wire::Type::parse(r#type).ok_or_else(|| {
             PyValueError::new_err(format!("{type:?} is not a portable type; write 'other' for the server's own types"))
         })?;
         let native = native.unwrap_or_else(|| r#type.to_owned());
-        Ok(Self { inner: wire::Column { name, kind, native, nullable, labels } })
+        let note = wire::Note { comment, identity, backfill };
+        Ok(Self { inner: wire::Column { name, kind, native, nullable, labels, note } })
     }
 
     #[getter]
@@ -97,6 +110,21 @@ impl Column {
         PyTuple::new(py, &self.inner.labels)
     }
 
+    #[getter]
+    fn comment(&self) -> Option<&str> {
+        self.inner.note.comment.as_deref()
+    }
+
+    #[getter]
+    fn identity(&self) -> bool {
+        self.inner.note.identity
+    }
+
+    #[getter]
+    fn backfill(&self) -> Option<&str> {
+        self.inner.note.backfill.as_deref()
+    }
+
     /// The Arrow type in `Batch.arrow`.
     #[getter]
     fn arrow(&self) -> String {
@@ -111,6 +139,56 @@ impl Column {
 
     fn __repr__(&self) -> String {
         format!("Column({:?}, {:?})", self.inner.name, self.inner.kind.to_string())
+    }
+}
+
+/// A type that is not the server's own.
+#[pyclass(frozen, eq, hash, module = "tailrace._native")]
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct TypeDefinition {
+    inner: wire::TypeDefinition,
+}
+
+#[pymethods]
+impl TypeDefinition {
+    #[new]
+    #[pyo3(signature = (schema, name, kind, *, labels=Vec::new(), parts=Vec::new()))]
+    fn new(schema: String, name: String, kind: String, labels: Vec<String>, parts: Vec<(String, String)>) -> Self {
+        Self { inner: wire::TypeDefinition { schema, name, kind, labels, parts } }
+    }
+
+    #[getter]
+    fn schema(&self) -> &str {
+        &self.inner.schema
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    #[getter]
+    fn kind(&self) -> &str {
+        &self.inner.kind
+    }
+
+    #[getter]
+    fn labels<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, &self.inner.labels)
+    }
+
+    #[getter]
+    fn parts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, &self.inner.parts)
+    }
+
+    fn __str__(&self) -> String {
+        format!("{}.{}", self.inner.schema, self.inner.name)
+    }
+
+    fn __repr__(&self) -> String {
+        let wire::TypeDefinition { schema, name, kind, .. } = &self.inner;
+        format!("TypeDefinition({schema:?}, {name:?}, {kind:?})")
     }
 }
 
@@ -151,13 +229,16 @@ impl Table {
 #[pymethods]
 impl Table {
     #[new]
-    #[pyo3(signature = (schema, name, columns, *, key=Vec::new()))]
+    #[pyo3(signature = (schema, name, columns, *, key=Vec::new(), comment=None, types=Vec::new()))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         py: Python<'_>,
         schema: String,
         name: String,
         columns: Vec<PyRef<'_, Column>>,
         key: Vec<String>,
+        comment: Option<String>,
+        types: Vec<PyRef<'_, TypeDefinition>>,
     ) -> PyResult<Self> {
         let columns: Vec<wire::Column> = columns.iter().map(|column| column.inner.clone()).collect();
         let mut indexes = Vec::with_capacity(key.len());
@@ -166,7 +247,9 @@ impl Table {
             let index = index.and_then(|index| u16::try_from(index).ok());
             indexes.push(index.ok_or_else(|| PyKeyError::new_err(format!("key column {part:?} is not a column")))?);
         }
-        Self::make(py, wire::Table::new(schema, name, columns, indexes))
+        let types = types.iter().map(|definition| definition.inner.clone()).collect();
+        let notes = Arc::new(wire::Notes { comment, types });
+        Self::make(py, wire::Table::noted(schema, name, columns, indexes, notes))
     }
 
     #[getter]
@@ -190,6 +273,16 @@ impl Table {
     }
 
     #[getter]
+    fn comment(&self) -> Option<&str> {
+        self.inner.notes.comment.as_deref()
+    }
+
+    #[getter]
+    fn types<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.inner.notes.types.iter().map(|inner| TypeDefinition { inner: inner.clone() }))
+    }
+
+    #[getter]
     fn version(&self) -> u64 {
         self.inner.version
     }
@@ -200,7 +293,7 @@ impl Table {
 
     fn __hash__(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        let wire::Table { schema, name, columns, key, version: _ } = &*self.inner;
+        let wire::Table { schema, name, columns, key, version: _, notes: _ } = &*self.inner;
         (schema, name, columns, key).hash(&mut hasher);
         hasher.finish()
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tailrace_wire::chunk::Chunk;
 use tailrace_wire::pgoutput::{Decoder, Settings};
-use tailrace_wire::table::{Column, Table, Type};
+use tailrace_wire::table::{Column, Note, Table, Type};
 use tailrace_wire::{copy, position};
 
 const COLUMNS: usize = 12;
@@ -40,6 +40,7 @@ fn table() -> Arc<Table> {
         native: "text".into(),
         nullable: true,
         labels: Vec::new(),
+        note: Note::default(),
     };
     Table::new("public".into(), "orders".into(), (0..COLUMNS).map(column).collect(), vec![0])
 }

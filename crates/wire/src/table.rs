@@ -1,6 +1,7 @@
 //! Tables, columns and the closed set of portable types.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -231,8 +232,20 @@ impl fmt::Display for Type {
     }
 }
 
-/// One column of a table version.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// What the source tells of a column beside what its cells need: for those who make the table elsewhere. No part of any
+/// equality, since the cells mean the same whatever stands here.
+#[derive(Clone, Debug, Default)]
+pub struct Note {
+    /// The comment on the column.
+    pub comment: Option<String>,
+    /// The server counts its values up: identity, serial, `AUTO_INCREMENT`.
+    pub identity: bool,
+    /// What rows that are older than the column have in it, where the server knows that.
+    pub backfill: Option<String>,
+}
+
+/// One column of a table version. Equality ignores the note.
+#[derive(Clone, Debug)]
 pub struct Column {
     /// Name, as the server has it.
     pub name: String,
@@ -244,11 +257,52 @@ pub struct Column {
     pub nullable: bool,
     /// Labels of an enum, in sort order.
     pub labels: Vec<String>,
+    /// Beside the cells.
+    pub note: Note,
+}
+
+impl PartialEq for Column {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, &self.kind, &self.native, self.nullable, &self.labels)
+            == (&other.name, &other.kind, &other.native, other.nullable, &other.labels)
+    }
+}
+
+impl Eq for Column {}
+
+impl Hash for Column {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.name, &self.kind, &self.native, self.nullable, &self.labels).hash(state);
+    }
+}
+
+/// A type that is not the server's own, as its source defines it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TypeDefinition {
+    /// Schema (namespace) name.
+    pub schema: String,
+    /// Type name.
+    pub name: String,
+    /// What sort of type it is, in the source's words (`enum`, `domain`, `composite`, …).
+    pub kind: String,
+    /// Labels of an enum, in sort order.
+    pub labels: Vec<String>,
+    /// What it is made of: a name each, and a type in the server's own spelling.
+    pub parts: Vec<(String, String)>,
+}
+
+/// What the source tells of a table beside what its rows need. No part of any equality.
+#[derive(Clone, Debug, Default)]
+pub struct Notes {
+    /// The comment on the table.
+    pub comment: Option<String>,
+    /// The types that its columns need, each behind those that it needs itself.
+    pub types: Vec<TypeDefinition>,
 }
 
 static VERSIONS: AtomicU64 = AtomicU64::new(1);
 
-/// One version of a table: immutable. Equality ignores the version number.
+/// One version of a table: immutable. Equality ignores the version number and the notes.
 #[derive(Clone, Debug)]
 pub struct Table {
     /// Schema (namespace) name.
@@ -261,14 +315,22 @@ pub struct Table {
     pub key: Vec<u16>,
     /// Unique within this process.
     pub version: u64,
+    /// Beside the rows.
+    pub notes: Arc<Notes>,
 }
 
 impl Table {
     /// Make a new version of a table.
     #[must_use]
     pub fn new(schema: String, name: String, columns: Vec<Column>, key: Vec<u16>) -> Arc<Self> {
+        Self::noted(schema, name, columns, key, Arc::default())
+    }
+
+    /// Make a new version of a table of which more is known; a transform hands on the notes of the table that it reads.
+    #[must_use]
+    pub fn noted(schema: String, name: String, columns: Vec<Column>, key: Vec<u16>, notes: Arc<Notes>) -> Arc<Self> {
         let version = VERSIONS.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { schema, name, columns, key, version })
+        Arc::new(Self { schema, name, columns, key, version, notes })
     }
 
     /// Index of a column by name.

@@ -9,7 +9,7 @@ use tailrace_wire::batch::{
 };
 use tailrace_wire::error::Error;
 use tailrace_wire::position::Phase;
-use tailrace_wire::table::{Column, Table, Type};
+use tailrace_wire::table::{Column, Note, Table, Type};
 
 fn builder() -> SegmentBuilder {
     let origin = Origin { connector: "postgresql".into(), database: "db".into(), lineage: "l".into() };
@@ -17,8 +17,14 @@ fn builder() -> SegmentBuilder {
 }
 
 fn table(name: &str) -> Arc<Table> {
-    let column =
-        Column { name: "v".into(), kind: Type::Text, native: "text".into(), nullable: true, labels: Vec::new() };
+    let column = Column {
+        name: "v".into(),
+        kind: Type::Text,
+        native: "text".into(),
+        nullable: true,
+        labels: Vec::new(),
+        note: Note::default(),
+    };
     Table::new("public".into(), name.into(), vec![column], Vec::new())
 }
 

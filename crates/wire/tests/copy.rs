@@ -7,7 +7,7 @@ use tailrace_wire::batch::{Batch, SnapshotFlag};
 use tailrace_wire::chunk::Chunk;
 use tailrace_wire::copy::{Rows, Settings};
 use tailrace_wire::error::{Error, Result};
-use tailrace_wire::table::{Column, Table, Type};
+use tailrace_wire::table::{Column, Note, Table, Type};
 
 fn settings(columns: usize) -> Settings {
     let column = |index: usize| Column {
@@ -16,6 +16,7 @@ fn settings(columns: usize) -> Settings {
         native: "text".into(),
         nullable: true,
         labels: Vec::new(),
+        note: Note::default(),
     };
     Settings {
         lineage: "postgres/1/db/slot".into(),

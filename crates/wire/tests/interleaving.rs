@@ -405,6 +405,7 @@ fn copy_settings(segment_bytes: usize) -> copy::Settings {
         native: "text".into(),
         nullable: true,
         labels: Vec::new(),
+        note: tailrace_wire::table::Note::default(),
     };
     copy::Settings {
         lineage: "l".into(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tailrace_wire::batch::{ABSENT, Cell, Entry, OldImage, Op, Origin, Segment, SegmentBuilder, SnapshotFlag, Txn};
 use tailrace_wire::position::Phase;
-use tailrace_wire::table::{Column, Table, Type};
+use tailrace_wire::table::{Column, Note, Table, Type};
 
 const COLUMNS: [(&str, &str); 12] = [
     ("id", "int8"),
@@ -32,6 +32,7 @@ pub fn orders(phase: Phase) -> Segment {
         native: kind.into(),
         nullable: name != "id",
         labels: vec![],
+        note: Note::default(),
     };
     let table = Table::new("public".into(), "orders".into(), COLUMNS.map(column).into(), vec![0]);
     let origin =

@@ -7,7 +7,7 @@
 use libfuzzer_sys::fuzz_target;
 use tailrace_wire::chunk::Chunk;
 use tailrace_wire::copy::{Rows, Settings};
-use tailrace_wire::table::{Column, Table, Type};
+use tailrace_wire::table::{Column, Note, Table, Type};
 
 fn settings(columns: usize) -> Settings {
     let column = |index: usize| Column {
@@ -15,7 +15,7 @@ fn settings(columns: usize) -> Settings {
         kind: Type::Text,
         native: "text".into(),
         nullable: true,
-        labels: Vec::new(),
+        labels: Vec::new(), note: Note::default(),
     };
     Settings {
         lineage: "l".into(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use libfuzzer_sys::fuzz_target;
 use tailrace_wire::chunk::Chunk;
 use tailrace_wire::pgoutput::{Decoder, Relation, Settings};
-use tailrace_wire::table::{Column, Table, Type};
+use tailrace_wire::table::{Column, Note, Table, Type};
 
 fn table_of(relation: &Relation) -> Arc<Table> {
     let column = |name: &String| Column {
@@ -18,7 +18,7 @@ fn table_of(relation: &Relation) -> Arc<Table> {
         kind: Type::Text,
         native: "text".into(),
         nullable: true,
-        labels: Vec::new(),
+        labels: Vec::new(), note: Note::default(),
     };
     let columns = relation.columns.iter().map(|known| column(&known.name)).collect();
     Table::new(relation.schema.clone(), relation.name.clone(), columns, Vec::new())

@@ -7,7 +7,7 @@ use super::{
 };
 use super::{OpenSegment, Settlement, SpillFile, SpillQuota};
 use crate::position::Phase;
-use crate::table::{Column, Table, Type};
+use crate::table::{Column, Note, Table, Type};
 
 /// An owned cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +92,7 @@ pub fn table(name: &str, columns: &[(&str, &str)], key: &[u16]) -> Arc<Table> {
         native: (*kind).to_owned(),
         nullable: !name.ends_with('!'),
         labels: Vec::new(),
+        note: Note::default(),
     };
     Table::new("public".into(), name.into(), columns.iter().map(column).collect(), key.to_vec())
 }

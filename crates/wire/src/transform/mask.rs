@@ -117,7 +117,13 @@ impl Transform for Mask {
         if hidden.is_empty() {
             return Ok(Some(Plan::keep(table)));
         }
-        let table = Table::new(table.schema.clone(), table.name.clone(), columns, table.key.clone());
+        let table = Table::noted(
+            table.schema.clone(),
+            table.name.clone(),
+            columns,
+            table.key.clone(),
+            Arc::clone(&table.notes),
+        );
         Ok(Some(Plan { table, images: Images::Masked(Masked(hidden)) }))
     }
 }

@@ -75,7 +75,7 @@ impl Transform for Rename {
         if (&schema, &name, &columns) == (&table.schema, &table.name, &table.columns) {
             return Ok(Some(Plan::keep(table)));
         }
-        let table = Table::new(schema, name, columns, table.key.clone());
+        let table = Table::noted(schema, name, columns, table.key.clone(), Arc::clone(&table.notes));
         Ok(Some(Plan { table, images: Images::Same }))
     }
 }

@@ -86,7 +86,7 @@ impl Transform for Select {
         let moved = |key: &u16| columns.binary_search(&usize::from(*key)).ok().and_then(|at| u16::try_from(at).ok());
         let key = table.key.iter().filter_map(moved).collect();
         let left = columns.iter().map(|index| table.columns[*index].clone()).collect();
-        let table = Table::new(table.schema.clone(), table.name.clone(), left, key);
+        let table = Table::noted(table.schema.clone(), table.name.clone(), left, key, Arc::clone(&table.notes));
         Ok(Some(Plan { table, images: Images::Columns(columns) }))
     }
 

@@ -9,7 +9,7 @@ use tailrace_wire::batch::{Batch, Cell, Op, RowRef, Tuple};
 use tailrace_wire::chunk::Chunk;
 use tailrace_wire::error::Result;
 use tailrace_wire::pgoutput::{Decoder, Relation, Settings};
-use tailrace_wire::table::{Column, Table, Type};
+use tailrace_wire::table::{Column, Note, Table, Type};
 
 /// Clock of every XLogData, microseconds since PostgreSQL's epoch.
 pub const CLOCK: i64 = 1_000;
@@ -157,6 +157,7 @@ pub fn table_of(relation: &Relation) -> Arc<Table> {
         native: "text".into(),
         nullable: true,
         labels: Vec::new(),
+        note: Note::default(),
     };
     let columns = relation.columns.iter().map(|known| column(&known.name)).collect();
     let key = (0u16..).zip(&relation.columns).filter(|(_, column)| column.key).map(|(index, _)| index).collect();

@@ -10,29 +10,17 @@ import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
 from tailrace.error import ConfigError
-from tailrace.model import Finding, Limits, Position, Severity
+from tailrace.model import Existing, Finding, Limits, Position, Severity
 from tailrace.sink.duckdb.ledger import saved
 from tailrace.sink.duckdb.writer import DuckDBWriter
 
 __all__ = ["DuckDB", "Existing"]
 
 tailrace_contract = 1
-
-
-class Existing(StrEnum):
-    """What to do with a target table that holds rows which this pipeline did not write."""
-
-    REFUSE = "refuse"
-    """Stop before any row is touched."""
-    APPEND = "append"
-    """Keep them: the source's rows are merged in by key (or appended, where there is no key)."""
-    REPLACE = "replace"
-    """Drop the table and make it anew."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,10 @@ impl Codec {
     pub(super) fn of(column: &Column, profile: &Profile) -> Option<Self> {
         match &column.kind {
             Type::Array(element) => Some(Self::Array(Box::new(Self::element(element, profile)?))),
-            Type::Other if !matches!(column.native.as_str(), "isbn" | "\"char\"") => None,
+            // An extension's type may lie in any schema.
+            Type::Other if column.native != "\"char\"" && !matches!(column.native.rsplit('.').next(), Some("isbn")) => {
+                None
+            }
             kind => Self::scalar(kind, column.nullable, profile),
         }
     }
@@ -201,7 +204,14 @@ mod tests {
 
     fn codec(kind: &str) -> Option<Codec> {
         let kind = Type::parse(kind).unwrap();
-        let column = Column { name: "c".into(), native: kind.to_string(), kind, nullable: true, labels: vec![] };
+        let column = Column {
+            name: "c".into(),
+            native: kind.to_string(),
+            kind,
+            nullable: true,
+            labels: vec![],
+            note: crate::table::Note::default(),
+        };
         Codec::of(&column, &Profile::new("shop"))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::batch::{ABSENT, Cell, Entry, FLAG_TRANSACTIONAL, NO_TABLE, Origin, SegmentBuilder, SnapshotFlag, Txn};
 use crate::position::Phase;
-use crate::table::{Column, Type};
+use crate::table::{Column, Note, Type};
 
 const NOW_NS: i64 = 1_795_381_029_667_159_366;
 
@@ -16,6 +16,7 @@ fn table(columns: &[(&str, &str, bool)]) -> Arc<Table> {
         native: (*kind).into(),
         nullable: *nullable,
         labels: vec![],
+        note: Note::default(),
     };
     Table::new("public".into(), "a".into(), columns.iter().map(column).collect(), vec![0])
 }
