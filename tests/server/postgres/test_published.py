@@ -189,7 +189,7 @@ def test_every_type_reads_the_same_in_snapshot_and_stream(any_database: str, sql
     }  # fmt: skip
     columns = {column.name: column for column in it.batches[0].tables[0].columns}
     assert columns["e"].labels == columns["ea"].labels == ("sad", "ok")
-    assert columns["nn"].native == "numeric(12,2)" and columns["pa"].native == "prices"
+    assert columns["nn"].native == "numeric(12,2)" and columns["pa"].native == "public.prices"
     assert [column.name for column in columns.values() if not column.nullable] == ["id"]
 
 

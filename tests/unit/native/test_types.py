@@ -95,6 +95,7 @@ def test_duckdb_reads_the_arrow_value_as_its_type(line: Line) -> None:
 def test_the_server_has_these_types_and_prints_such_values(database: str) -> None:
     with session.connect(database) as connection:
         connection.autocommit = True
+        connection.execute("SET search_path = public")
         connection.execute("CREATE TYPE mood AS ENUM ('low', 'high')")
         for extension in ("citext", "hstore", "ltree"):
             connection.execute(f"CREATE EXTENSION {extension}")

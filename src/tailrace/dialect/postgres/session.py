@@ -27,6 +27,7 @@ _SETTINGS = {
     "lc_monetary": "C",
     "timezone": "UTC",
     "row_security": "off",
+    "search_path": "",  # names of types and tables are printed with their schema, as an apply worker has it
     "client_min_messages": "warning",  # the walsender warns of a publication that is gone, and of nothing else
     "statement_timeout": "0",
     "lock_timeout": "0",
