@@ -1,8 +1,8 @@
 """Makes a `Table` from what the wire says of a relation and what the catalog knows besides.
 
 Names, types and order of columns are always the wire's: they are true for the rows that follow, while the catalog may
-have moved on. The catalog adds what the wire lacks (nullability, primary key, enum labels, what a domain or an array is
-made of) where it still speaks of the same column. Never changes anything on the server.
+have moved on. The catalog adds what the wire lacks (nullability, primary key, enum labels, comments, what a domain or
+an array is made of) where it still speaks of the same column. Never changes anything on the server.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tailrace.dialect.postgres.session import Connection, fetch
 from tailrace.model import Column, Table
 from tailrace.source.postgres import query
+from tailrace.source.postgres.definition import definitions
 from tailrace.source.postgres.portable import Bottom, portable
 
 
@@ -36,6 +37,9 @@ class Attribute:
     typmod: int
     not_null: bool
     generated: str
+    comment: str | None = None
+    identity: bool = False
+    backfill: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +80,21 @@ def table(connection: Connection, relation: Described) -> Table:
         now = known.get(name)
         certain = now is not None and (now.type_oid, now.not_null) == (oid, True)
         kind = types[oid, typmod]
-        columns.append(Column(name, kind.portable, native=kind.native, nullable=not certain, labels=kind.labels))
+        column = Column(
+            name,
+            kind.portable,
+            native=kind.native,
+            nullable=not certain,
+            labels=kind.labels,
+            comment=now.comment if now is not None else None,
+            identity=now is not None and now.identity,
+            backfill=now.backfill if now is not None else None,
+        )
+        columns.append(column)
     key = choose_key(relation, keys(connection, relation.oid), {c.name for c in columns if not c.nullable})
-    return Table(relation.schema, relation.name, columns, key=key)
+    [[comment]] = fetch(connection, "SELECT obj_description(%(oid)s, 'pg_class')", {"oid": relation.oid})
+    needs = definitions(connection, [oid for _, oid, _, _ in relation.columns])
+    return Table(relation.schema, relation.name, columns, key=key, comment=comment, types=needs)
 
 
 def choose_key(relation: Described, indexes: Sequence[Key], not_null: set[str]) -> tuple[str, ...]:

@@ -1,5 +1,14 @@
 -- The columns of a table as the catalog has them now.
-SELECT attname, atttypid, atttypmod, attnotnull, attgenerated::text
-FROM pg_attribute
-WHERE attrelid = %(oid)s AND attnum > 0 AND NOT attisdropped
-ORDER BY attnum
+SELECT a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated::text,
+       col_description(a.attrelid, a.attnum),
+       a.attidentity <> '' OR EXISTS (
+           SELECT FROM pg_depend AS d
+           JOIN pg_class AS s ON s.oid = d.objid AND s.relkind = 'S'
+           WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+             AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype = 'a'
+       ),
+       CASE WHEN a.atthasmissing AND t.typdelim = ',' THEN (a.attmissingval::text::text[])[1] END
+FROM pg_attribute AS a
+JOIN pg_type AS t ON t.oid = a.atttypid
+WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum
