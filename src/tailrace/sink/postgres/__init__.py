@@ -12,20 +12,31 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from tailrace.dialect.postgres.session import connect, parse
-from tailrace.model import Finding, Limits, Position
+from tailrace.error import ConfigError
+from tailrace.model import Existing, Finding, Limits, Position
 from tailrace.sink.postgres.ledger import saved
+from tailrace.sink.postgres.target import Placing
 from tailrace.sink.postgres.writer import PostgresWriter
 
-__all__ = ["Postgres"]
+__all__ = ["Existing", "Postgres"]
 
 tailrace_contract = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """A PostgreSQL database, 14 to 18, as a replica. `url` is a libpq URI or conninfo string."""
+    """A PostgreSQL database, 14 to 18, as a replica. `url` is a libpq URI or conninfo string.
+
+    `schema` maps a schema of the source to one of the target; others keep their names (tables and columns are renamed
+    by the transform `rename`). `constants` are columns that the target has besides, with the value that all rows of
+    this pipeline have in them: a tenant, where several sources share a table. They are part of the key. `existing` says
+    what to do with a table that holds rows which this pipeline did not write (and which have its constants).
+    """
 
     url: str = field(repr=False)
+    schema: Mapping[str, str] | None = None
+    constants: Mapping[str, str] | None = None
+    existing: Existing = Existing.REFUSE
 
     kind: ClassVar[str] = "postgres"
     transactional: ClassVar[bool] = True
@@ -34,6 +45,9 @@ class Postgres:
 
     def __post_init__(self) -> None:
         parse(self.url)
+        if self.existing not in tuple(Existing):
+            names = ", ".join(f'"{value}"' for value in Existing)
+            raise ConfigError(f"sink.existing is {str(self.existing)!r}", hint=f"it can be {names}")
 
     def check(self) -> list[Finding]:
         """What the target lacks, each with the statement that mends it."""
@@ -46,4 +60,7 @@ class Postgres:
 
     def open(self, name: str, limits: Limits) -> PostgresWriter:
         """Open the target for pipeline `name`."""
-        return PostgresWriter(self.url, name)
+        return PostgresWriter(self.url, name, placing=self._placing())
+
+    def _placing(self) -> Placing:
+        return Placing(self.schema or {}, self.constants or {}, str(self.existing))

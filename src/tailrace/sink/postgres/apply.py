@@ -101,15 +101,20 @@ class Applier:
 
     def _begin(self, batch: Batch) -> None:
         """Send BEGIN and the positions; prepare targets that are not known, which needs an answer."""
+        mark, tables = batch.snapshot, batch.tables
+        # Dead letters that are replayed do not move the position, and may come in the middle of a snapshot.
+        completes = mark is None and self._targets.waits and self._ledger.moves(batch.positions)
         self._send(b"BEGIN")
         for position in batch.positions:
             self._send(MOVE, self._ledger.moved(position), index=_POSITION)
-        mark, tables = batch.snapshot, batch.tables
         if not self._standing.replica:
             self._send(b"SET CONSTRAINTS ALL DEFERRED")
-        if mark is None and all(table.version in self._ready for table in tables):
+        if mark is None and not completes and all(table.version in self._ready for table in tables):
             return
         self._finish()
+        if completes:
+            self._targets.complete()
+            self._ready.clear()
         for table in tables or ((mark.table,) if mark and mark.table else ()):
             self._ready[table.version] = self._targets.prepare(table, attempt=mark.attempt if mark else None)
         self._rows.forget()

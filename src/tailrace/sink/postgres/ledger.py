@@ -6,6 +6,7 @@ holds locks nor writes again: its next write finds another epoch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
 
@@ -45,6 +46,11 @@ class Ledger:
     def positions(self) -> dict[str, Position | None]:
         """Every lineage that was claimed, with its saved position."""
         return saved(self._connection, self._name)
+
+    def moves(self, positions: Sequence[Position]) -> bool:
+        """Whether any of these is not where its lineage is saved."""
+        saved = self.positions()
+        return any(saved.get(position.lineage) != position for position in positions)
 
     def claim(self, lineage: str) -> Position | None:
         """Record a new epoch, end the session that held the one before, return what that one saved last."""

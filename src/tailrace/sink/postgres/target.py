@@ -1,27 +1,28 @@
-"""Finds the table that holds a source's table, and how names, columns and types map. Never moves rows.
+"""Finds, makes and evolves the table that holds a source's table, and refuses what is not ours. Never drops one.
 
-What it runs belongs to the transaction of its caller.
+A column that is missing is added, one that became wider is widened, one that the source dropped stays and may be null;
+any other difference stops the pipeline before a row is touched. What it runs belongs to the transaction of its caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from psycopg import sql
 
-from tailrace.dialect.postgres.session import Connection, fetch
+from tailrace.dialect.postgres.session import Connection
 from tailrace.error import Fatal
 from tailrace.model import Table
+from tailrace.sink.postgres.clearing import Clearing
+from tailrace.sink.postgres.column import Columns
+from tailrace.sink.postgres.definition import Definitions, Spelled
+from tailrace.sink.postgres.present import Present, find
+from tailrace.sink.postgres.record import Record, Records
 
-__all__ = ["Target", "TargetColumn", "Targets"]
+__all__ = ["Placing", "Target", "TargetColumn", "Targets"]
 
-_COLUMNS = """
-SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)
-FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-"""
+_TABLES = frozenset(("r", "p"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,30 +50,151 @@ class Target:
     constants: Mapping[str, str] = field(default_factory=dict)
 
 
-class Targets:
-    """The target tables of one pipeline. Every method runs in the transaction of its caller."""
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """Where tables go: `schema` maps those of the source to those of the target; `constants` are columns that the
+    target has besides, with their values; `existing` says what to do with rows that this pipeline did not write."""
 
-    def __init__(self, connection: Connection) -> None:
+    schema: Mapping[str, str] = field(default_factory=dict)
+    constants: Mapping[str, str] = field(default_factory=dict)
+    existing: str = "refuse"
+
+    def of(self, table: Table) -> tuple[str, str]:
+        """Schema and name of the target."""
+        return self.schema.get(table.schema, table.schema), table.name
+
+
+class Targets:
+    """The target tables of one pipeline. Every method runs in the transaction of its caller; labels of enums are added
+    through a session `beside` it."""
+
+    def __init__(
+        self, connection: Connection, pipeline: str, placing: Placing, *, beside: Callable[[], Connection]
+    ) -> None:
         self._connection = connection
-        self._ready: dict[tuple[str, str], Target] = {}
+        self._placing = placing
+        self._records = Records(connection, pipeline)
+        self._definitions = Definitions(connection, beside)
+        self._columns = Columns(connection, self._definitions, placing.constants)
+        self._clearing = Clearing(connection, pipeline, placing.constants)
+        self._ready: dict[tuple[str, str], tuple[Target, bool]] = {}
+        self._sources: dict[tuple[str, str], str] = {}
 
     def roll_back(self) -> None:
         """Forget what a transaction that failed has seen."""
         self._ready.clear()
+        self._records.roll_back()
+
+    @property
+    def waits(self) -> bool:
+        """A snapshot has begun and is not known to be complete."""
+        return bool(self._records.incomplete())
 
     def prepare(self, table: Table, *, attempt: str | None = None) -> Target:
         """The target of `table`; with a new snapshot `attempt`, made ready to be filled (I15).
 
-        Returns the same object as long as nothing about it has changed.
+        Returns the same object as long as nothing about it has changed. `Fatal` when the target may not be touched or
+        cannot follow; no row was touched then.
         """
-        ready = self._ready.get((table.schema, table.name))
-        if ready is not None and (ready.source is table or ready.source == table):
-            return ready
-        rows = fetch(self._connection, _COLUMNS, {"schema": table.schema, "name": table.name})
-        types: dict[str, str] = dict(rows)
-        columns = tuple(TargetColumn(c.name, c.name, types[c.name]) for c in table.columns if c.name in types)
-        if not columns:
-            raise Fatal(f"there is no table {table} at the target", hint="create it there")
-        name = sql.SQL("{}.{}").format(sql.Identifier(table.schema), sql.Identifier(table.name))
-        target = self._ready[table.schema, table.name] = Target(table, name, columns, table.key)
+        place = self._placing.of(table)
+        record = self._records.get(*place)
+        fresh = attempt is not None and (record is None or record.attempt != attempt)
+        staged = attempt is not None and record is not None and record.shared
+        ready = self._ready.get(place)
+        if ready is not None and not fresh and ready[1] == staged and ready[0].source == table:
+            return ready[0]
+        self._check_place(table, place)
+        before = ready[0].source if ready is not None else None
+        spelled = self._definitions.prepare(table)
+        present, record = self._own(table, record, spelled, fresh=fresh)
+        present = self._columns.evolve(table, present, record, spelled=spelled, before=before)
+        columns = {column.name: column.native for column in table.columns}
+        record = replace(record, key=table.key, columns=columns)
+        if fresh and attempt is not None:
+            record = self._begin(record, present, attempt)
+        self._records.put(record)
+        staged = attempt is not None and record.shared
+        target = self._target(table, present, stage=self._clearing.stage(present) if staged else None)
+        self._ready[place] = target, staged
         return target
+
+    def complete(self) -> None:
+        """The snapshot is complete, and the first changes behind it come: what waited beside tables goes in."""
+        for record in self._records.incomplete():
+            if record.attempt is not None and record.shared:
+                self._ready.pop((record.schema, record.name), None)
+                present = find(self._connection, record.schema, record.name)
+                if present is not None:
+                    key = (*self._placing.constants, *record.key) if record.key else ()
+                    self._clearing.merge(present, list(record.columns), key)
+            self._records.put(replace(record, complete=True))
+
+    def _check_place(self, table: Table, place: tuple[str, str]) -> None:
+        """Two tables of the source in one would be taken for one another."""
+        owner = self._sources.setdefault(place, str(table))
+        if owner != str(table):
+            raise Fatal(
+                f"both {owner} and {table} would be {'.'.join(place)} at the target",
+                hint="give one of them another name with a rename transform, or another schema",
+            )
+        for constant in self._placing.constants:
+            if any(column.name == constant for column in table.columns):
+                raise Fatal(
+                    f"{table} has a column {constant}, which is a constant of the sink too",
+                    hint="give one of them another name",
+                )
+
+    def _own(self, table: Table, record: Record | None, spelled: Spelled, *, fresh: bool) -> tuple[Present, Record]:
+        """The table at the target and what is known of it; makes it where it is missing, refuses what is not ours."""
+        schema, name = self._placing.of(table)
+        present = find(self._connection, schema, name)
+        if present is None and record is not None and not fresh:
+            raise Fatal(
+                f"the target table {schema}.{name} of {table} is gone",
+                hint="restore it, or start again with a snapshot: tailrace reset",
+            )
+        if present is None:
+            present = self._columns.create(table, (schema, name), spelled)
+            return present, Record(schema, name, table.key, {c.name: c.native for c in table.columns})
+        if present.kind not in _TABLES:
+            raise Fatal(f"{schema}.{name}, the target of {table}, is not a table", hint="rename what has its name")
+        if record is not None:
+            self._columns.check_key(table, present, record.key)
+            return present, record
+        self._columns.check(table, present, spelled)
+        record = Record(schema, name, table.key, {})
+        if self._clearing.holds_rows(present):
+            if self._placing.existing == "refuse":
+                ours = " for this pipeline's constants" if self._placing.constants else ""
+                raise Fatal(
+                    f"the target table {schema}.{name} holds rows{ours} that this pipeline did not write",
+                    hint='set existing = "append" to keep them, or existing = "replace" to remove them',
+                )
+            if self._placing.existing == "append":
+                return present, replace(record, shared=True)
+            self._clearing.clear(present)
+        return present, record
+
+    def _begin(self, record: Record, present: Present, attempt: str) -> Record:
+        """Clear what an earlier attempt left (I15): of this table, and of those that an attempt did not finish."""
+        for other in self._records.incomplete():
+            if other.attempt == attempt or (other.schema, other.name) == (record.schema, record.name):
+                continue
+            left = find(self._connection, other.schema, other.name)
+            if left is not None:
+                self._clearing.forget(left, shared=other.shared)
+            self._records.put(replace(other, attempt=None, complete=True))
+        record = replace(record, attempt=attempt, complete=False)
+        if record.shared and self._placing.existing == "replace":
+            record = replace(record, shared=False)
+        if record.shared:
+            self._clearing.make_stage(present, list(record.columns))
+        else:
+            self._clearing.clear(present)
+        return record
+
+    def _target(self, table: Table, present: Present, *, stage: sql.Composed | None) -> Target:
+        written = [(c.name, present.columns[c.name]) for c in table.columns]
+        columns = tuple(TargetColumn(name, held.name, held.type) for name, held in written if not held.generated)
+        key = (*self._placing.constants, *table.key) if table.key else ()
+        return Target(table, stage or present.name, columns, key, dict(self._placing.constants))

@@ -8,14 +8,14 @@ from contextlib import closing
 import psycopg
 
 from tailrace.dialect.postgres.fault import translate
-from tailrace.dialect.postgres.session import connect
+from tailrace.dialect.postgres.session import Connection, connect
 from tailrace.dialect.postgres.session import target as place
 from tailrace.error import Fenced, Retryable, TailraceError
 from tailrace.model import Batch, Position
 from tailrace.sink.postgres.apply import Applier
 from tailrace.sink.postgres.ledger import Ledger
 from tailrace.sink.postgres.standing import drop_origin, mark_writes, open_session
-from tailrace.sink.postgres.target import Targets
+from tailrace.sink.postgres.target import Placing, Targets
 
 __all__ = ["PostgresWriter"]
 
@@ -23,7 +23,7 @@ __all__ = ["PostgresWriter"]
 class PostgresWriter:
     """An open PostgreSQL sink and its `Positions`. `claim` and `known` come before any batch."""
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, *, placing: Placing) -> None:
         self._url = url
         self._name = name
         self._connection, standing = open_session(url)
@@ -33,7 +33,9 @@ class PostgresWriter:
         except BaseException:
             self._connection.close()
             raise
-        self._applier = Applier(self._connection, self._ledger, Targets(self._connection), standing=standing)
+        self._beside: Connection | None = None
+        targets = Targets(self._connection, name, placing, beside=self._open_beside)
+        self._applier = Applier(self._connection, self._ledger, targets, standing=standing)
         self._marked = False
 
     @property
@@ -60,8 +62,10 @@ class PostgresWriter:
         drop_origin(self._connection, self._name)
 
     def close(self) -> None:
-        """Close the session; closing twice is harmless (I12)."""
+        """Close the sessions; closing twice is harmless (I12)."""
         self._connection.close()
+        if self._beside is not None:
+            self._beside.close()
 
     def write(self, batch: Batch) -> None:
         """Make the rows and the positions of `batch` durable in one transaction; on any failure none of them are."""
@@ -71,6 +75,12 @@ class PostgresWriter:
             self._applier.apply(batch)
         except psycopg.Error as error:
             raise self._explained(error) from error
+
+    def _open_beside(self) -> Connection:
+        """A second session, for what must be committed before the transaction of the first can use it."""
+        if self._beside is None or self._beside.closed:
+            self._beside = connect(self._url)
+        return self._beside
 
     def _explained(self, error: psycopg.Error) -> TailraceError:
         """A lost session may have been ended by the next claim of this pipeline: then this one stops."""

@@ -1,0 +1,139 @@
+"""Makes a target's columns hold every value of the source's, or says why they cannot. Never drops one.
+
+`check` is for a table that was there before us: it is taken as it is. What was taken follows its source from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from psycopg import errors, sql
+
+from tailrace.dialect.postgres.fault import told
+from tailrace.dialect.postgres.session import Connection, fetch, run
+from tailrace.error import Fatal
+from tailrace.model import Column, Table
+from tailrace.sink.postgres import ddl
+from tailrace.sink.postgres.definition import Definitions, Spelled
+from tailrace.sink.postgres.difference import assignable, differences, fitting, message, other_key, set_aside
+from tailrace.sink.postgres.evolve import fits
+from tailrace.sink.postgres.present import Held, Present, find
+from tailrace.sink.postgres.record import Record
+
+__all__ = ["Columns"]
+
+
+class Columns:
+    """The columns of the target tables of one pipeline. Every method runs in the transaction of its caller."""
+
+    def __init__(self, connection: Connection, definitions: Definitions, constants: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._definitions = definitions
+        self._constants = constants
+
+    def create(self, table: Table, place: tuple[str, str], spelled: Spelled) -> Present:
+        """Make the table, with its schema, key and comments."""
+        schema, name = place
+        [[found]] = fetch(
+            self._connection, "SELECT to_regnamespace(quote_ident(%(name)s)) IS NOT NULL", {"name": schema}
+        )
+        if not found:
+            run(self._connection, ddl.create_schema(schema), f"create the schema {schema} at the target")
+        target = ddl.qualified(schema, name)
+        columns = [(column, self._definitions.read(spelled.of(column.native))) for column in table.columns]
+        key = (*self._constants, *table.key) if table.key else ()
+        statement = ddl.create_table(target, columns, key=key, constants=tuple(self._constants))
+        run(self._connection, statement, f"create the table {schema}.{name} at the target")
+        if table.comment is not None:
+            run(self._connection, ddl.comment_on_table(target, table.comment), f"comment on {schema}.{name}")
+        for column in table.columns:
+            self._comment(target, column)
+        present = find(self._connection, schema, name)
+        assert present is not None
+        return present
+
+    def check(self, table: Table, present: Present, spelled: Spelled) -> None:
+        """`Fatal` for the first difference that a table which was there before us may not have."""
+        for difference in differences(table, present, spelled, constants=self._constants):
+            raise Fatal(difference.message, hint=difference.fix)
+
+    def check_key(self, table: Table, present: Present, before: tuple[str, ...]) -> None:
+        """`Fatal` when the source has another key now, and the target still holds rows apart by the one `before`."""
+        held = present.primary_key - self._constants.keys()
+        if table.key != before and held and held == set(before) and not held.issuperset(table.key):
+            raise Fatal(
+                f"the key of {table} is ({', '.join(table.key)}) now, but ({', '.join(before)}) at the target",
+                hint=other_key(present, (*self._constants, *table.key)),
+            )
+
+    def evolve(
+        self, table: Table, present: Present, record: Record, *, spelled: Spelled, before: Table | None
+    ) -> Present:
+        """Add and widen columns until the target holds every value of `table`; `Fatal` for what cannot follow."""
+        changed = False
+        nullable_before = {column.name for column in before.columns if column.nullable} if before is not None else set()
+        for column in table.columns:
+            held = present.columns.get(column.name)
+            if held is None:
+                self._add(present, column, spelled)
+                changed = True
+            elif not held.generated:
+                known = record.columns.get(column.name)
+                if known != column.native:
+                    # What was there before us takes anything as text; what followed a type before must follow it on.
+                    taken = assignable if known is None else fitting
+                    if not taken(column, held, spelled):
+                        self._widen(table, present, column, spelled=spelled)
+                        changed = True
+                self._follow_null(present, column, held, was_nullable=column.name in nullable_before)
+        ours = {column.name for column in table.columns} | self._constants.keys()
+        for held in present.columns.values():
+            if held.name not in ours and held.blocks and held.name in record.columns:
+                self._drop_not_null(present, held)
+        if not changed:
+            return present
+        found = find(self._connection, present.schema, present.table)
+        assert found is not None
+        return found
+
+    def _add(self, present: Present, column: Column, spelled: Spelled) -> None:
+        """Add a column, with what older rows have in it where that is known; without it they can but have null."""
+        doing = f"add the column {column.name} to {present}"
+        type = self._definitions.read(spelled.of(column.native))
+        with told(doing):
+            [[empty]] = self._connection.execute(
+                sql.SQL("SELECT NOT EXISTS (SELECT FROM {})").format(present.name)
+            ).fetchall()
+        not_null = not column.nullable and (column.backfill is not None or empty)
+        run(self._connection, ddl.add_column(present.name, column, type, not_null=not_null), doing)
+        if column.backfill is not None:
+            run(self._connection, ddl.drop_default(present.name, column.name), doing)
+        self._comment(present.name, column)
+
+    def _widen(self, table: Table, present: Present, column: Column, *, spelled: Spelled) -> None:
+        """Make room for what the source's column may hold now."""
+        held = present.columns[column.name]
+        if not fits(held.base, spelled.base(column.native)):
+            raise Fatal(message(table, present, column, spelled=spelled), hint=set_aside(present, column.name))
+        type = self._definitions.read(spelled.of(column.native))
+        doing = f"widen the column {column.name} of {present}"
+        run(self._connection, ddl.widen_column(present.name, column.name, type), doing)
+
+    def _follow_null(self, present: Present, column: Column, held: Held, *, was_nullable: bool) -> None:
+        if column.nullable and held.not_null and not held.in_primary_key and not held.identity:
+            self._drop_not_null(present, held)
+        elif was_nullable and not column.nullable and not held.not_null:
+            # Tried once, when the source did it: a replica can do without.
+            try:
+                with self._connection.transaction():
+                    self._connection.execute(ddl.set_not_null(present.name, column.name))
+            except (errors.NotNullViolation, errors.LockNotAvailable):
+                return
+
+    def _drop_not_null(self, present: Present, held: Held) -> None:
+        doing = f"let the column {held.name} of {present} be null"
+        run(self._connection, ddl.drop_not_null(present.name, held.name), doing)
+
+    def _comment(self, name: sql.Composed, column: Column) -> None:
+        if column.comment is not None:
+            run(self._connection, ddl.comment_on_column(name, column.name, column.comment), f"comment on {column.name}")
