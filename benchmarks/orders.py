@@ -46,6 +46,22 @@ BEGIN
     END LOOP;
 END $$
 """
+MIX = f"""
+CREATE PROCEDURE mix(first bigint, rows bigint, step bigint) LANGUAGE plpgsql AS $$
+DECLARE last bigint; final bigint := first + rows - 1; base bigint := first - 1;
+BEGIN
+    WHILE first <= final LOOP
+        last := first + step * 2 / 5 - 1;
+        INSERT INTO orders {ROW};
+        UPDATE orders SET quantity = quantity + 1, amount = amount + 1, status = 'changed'
+            WHERE id IN (SELECT 1 + (i * 7919) % base FROM generate_series(first, last) i);
+        DELETE FROM orders WHERE id > first - step AND id <= first - step + step / 5;
+        COMMIT;
+        first := last + 1;
+    END LOOP;
+END $$
+"""
+"""For each `step` rows: two fifths inserted, two fifths of the `base` rows updated, scattered, a fifth deleted."""
 SETTINGS = {
     "shared_buffers": "512MB",
     "max_wal_size": "16GB",
@@ -81,6 +97,24 @@ def load(server: postgres.Server, database: str, rows: int, *, step: int = BATCH
         connection.execute("CALL fill(1, %s, %s)", [rows, step])
         connection.execute("VACUUM (FREEZE, ANALYZE) orders")
         row = connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()
+    assert row is not None
+    return Load(server, database, rows, row[0])
+
+
+def mixed(server: postgres.Server, database: str, rows: int, *, step: int = BATCH) -> Load:
+    """As `load`, with `rows` there before the slot; the slot has about as many changes, of all kinds."""
+    url = server.create_database(database)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(TABLE)
+        connection.execute(FILL.encode())
+        connection.execute(MIX.encode())
+        connection.execute("CALL fill(1, %s, %s)", [rows, rows])
+        connection.execute("VACUUM (FREEZE, ANALYZE) orders")
+        connection.execute("CREATE PUBLICATION bench FOR TABLE orders")
+        connection.execute("CREATE TABLE base AS SELECT * FROM orders")
+        connection.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [f"{database}_base"])
+        connection.execute("CALL mix(%s, %s, %s)", [rows + 1, rows * 2 // 5, step])
+        row = connection.execute("SELECT pg_current_wal_insert_lsn()::text, max(id) FROM orders").fetchone()
     assert row is not None
     return Load(server, database, rows, row[0])
 

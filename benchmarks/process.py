@@ -55,14 +55,15 @@ def ours(side: str, arguments: Mapping[str, object], *, watch: psutil.Process) -
 
 
 @contextmanager
-def walsender_cpu(postmaster: psutil.Process) -> Iterator[list[float]]:
-    """Seconds of processor time that walsenders spend meanwhile: sampled, for a process that ended cannot be asked."""
+def walsender_cpu(postmaster: psutil.Process, title: str = "walsender") -> Iterator[list[float]]:
+    """Seconds of processor time that walsenders, or children of another `title`, spend meanwhile: sampled, for a
+    process that ended cannot be asked."""
     spent, last, stop = [0.0], dict[int, float](), threading.Event()
 
     def sample() -> None:
         for child in postmaster.children():
             try:
-                if "walsender" in " ".join(child.cmdline()):
+                if title in " ".join(child.cmdline()):
                     times = child.cpu_times()
                     last[child.pid] = times.user + times.system
             except psutil.Error:

@@ -11,12 +11,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 from benchmarks.meter import Meter, Numbers
 from benchmarks.result import quantiles
 from tailrace.checkpoint import Memory
-from tailrace.contract import Sink
+from tailrace.contract import Positions, Sink
 from tailrace.format import Format
 from tailrace.model import Batch, Finding, Limits, Position
 from tailrace.pipeline import Pipeline
@@ -135,6 +135,50 @@ def latency(*, url: str, slot: str, count: int, warm_up: int, rate: int) -> Numb
     return meter.numbers(seen.events, **cuts)
 
 
+def replica(*, url: str, slot: str, target: str, snapshot: bool = False) -> Numbers:
+    """Into another PostgreSQL, rows and position in the same transactions."""
+    import psycopg
+
+    from tailrace.sink.postgres import Existing
+    from tailrace.sink.postgres import Postgres as Replica
+
+    sink = Replica(target, existing=Existing.APPEND)  # the load of mixed changes begins with rows on both sides
+    if not snapshot:
+        _pretend_to_own_there(sink, slot, url)
+    numbers = _run(sink, url=url, slot=slot, snapshot=snapshot, events=lambda: 1)
+    with psycopg.connect(target) as connection:
+        row = connection.execute("SELECT count(*) FROM public.orders").fetchone()
+    assert row is not None
+    numbers["events"] = row[0]
+    return numbers
+
+
+def replica_latency(*, url: str, slot: str, target: str, count: int, rate: int, first: int) -> Numbers:
+    """Into another PostgreSQL, until `count` rows have arrived; the writer is a process of its own."""
+    import threading
+
+    import psycopg
+
+    from tailrace.sink.postgres import Postgres as Replica
+
+    pipeline = Pipeline(_source(url, slot, snapshot=False, create=True), Replica(target), name=NAME, state_dir=None)
+
+    def stop_when_done(writer: subprocess.Popen[bytes]) -> None:
+        writer.wait()
+        with psycopg.connect(target, autocommit=True) as connection:
+            while connection.execute("SELECT 1 FROM orders WHERE id = %s", [first + count - 1]).fetchone() is None:
+                connection.execute("SELECT pg_sleep(0.05)")
+        pipeline.stop()
+
+    command = [sys.executable, "-m", "benchmarks.writer", url, str(first), str(count), str(rate), slot]
+    with subprocess.Popen(command) as writer, Meter() as meter:
+        watcher = threading.Thread(target=stop_when_done, args=[writer])
+        watcher.start()
+        pipeline.run()
+        watcher.join()
+    return meter.numbers(count)
+
+
 def _run(sink: Sink, *, url: str, slot: str, snapshot: bool, events: Callable[[], int]) -> Numbers:
     """Run a pipeline until what the source had at its start is written; `events` is asked afterwards."""
     source = _source(url, slot, snapshot=snapshot, create=snapshot)
@@ -154,6 +198,23 @@ def _source(url: str, slot: str, *, snapshot: bool, create: bool) -> Postgres:
 
 def _pretend_to_own(slot: str, url: str, checkpoint: Memory) -> None:
     """Save the position that a pipeline would have that had just made this slot."""
+    position = _start(slot, url)
+    saved = checkpoint.open(NAME)
+    saved.claim(position.lineage)
+    saved.save([position])
+    saved.close()
+
+
+def _pretend_to_own_there(sink: Sink, slot: str, url: str) -> None:
+    """The same in a target that keeps positions."""
+    position = _start(slot, url)
+    writer = sink.open(NAME, Limits())
+    cast(Positions, writer).claim(position.lineage)
+    writer.write(Batch.progress(position))
+    writer.close()
+
+
+def _start(slot: str, url: str) -> Position:
     import psycopg
 
     sql = """SELECT system_identifier::text, current_database(), confirmed_flush_lsn::text, timeline_id
@@ -163,10 +224,7 @@ def _pretend_to_own(slot: str, url: str, checkpoint: Memory) -> None:
     assert row is not None
     lineage = str(Lineage(row[0], row[1], slot))
     position: Position = Place.progress(parse_lsn(row[2]), row[3]).position(lineage)
-    saved = checkpoint.open(NAME)
-    saved.claim(lineage)
-    saved.save([position])
-    saved.close()
+    return position
 
 
 SIDES: dict[str, Callable[..., Numbers]] = {
@@ -175,6 +233,8 @@ SIDES: dict[str, Callable[..., Numbers]] = {
     "duckdb": duckdb,
     "handlers": handlers,
     "latency": latency,
+    "replica": replica,
+    "replica_latency": replica_latency,
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import groupby
 
 import psycopg
@@ -20,7 +21,7 @@ from tailrace.sink.postgres.ledger import MOVE, Ledger
 from tailrace.sink.postgres.pipe import Failure, Pipe
 from tailrace.sink.postgres.refusal import NOT_FOUND, concerns_rows, reason
 from tailrace.sink.postgres.rows import Rows
-from tailrace.sink.postgres.standing import Standing
+from tailrace.sink.postgres.standing import STAMP, Standing
 from tailrace.sink.postgres.target import Target, Targets
 
 __all__ = ["Applier"]
@@ -49,6 +50,8 @@ class Applier:
         self._missing = 0
         self._sent, self._what = array("q"), array("b")
         """What was sent since the last answers: the index of a change or a mark, and what its count says."""
+        self.marked = False
+        """Whether writes carry a replication origin."""
         self.missing = 0
         """Rows that a change expected and the target did not have: added, or deleted already."""
 
@@ -107,6 +110,9 @@ class Applier:
         self._send(b"BEGIN")
         for position in batch.positions:
             self._send(MOVE, self._ledger.moved(position), index=_POSITION)
+        if self.marked:
+            at = batch.committed_at or datetime.now(UTC)
+            self._send(STAMP, [at.isoformat().encode()])
         if not self._standing.replica:
             self._send(b"SET CONSTRAINTS ALL DEFERRED")
         if mark is None and not completes and all(table.version in self._ready for table in tables):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Final
 
 import psycopg
 from psycopg import sql
@@ -16,7 +17,7 @@ from psycopg import sql
 from tailrace.dialect.postgres.fault import told, translate
 from tailrace.dialect.postgres.session import Connection, connect
 
-__all__ = ["Standing", "drop_origin", "mark_writes", "open_session", "origin_name"]
+__all__ = ["STAMP", "Standing", "drop_origin", "mark_writes", "open_session", "origin_name"]
 
 log = logging.getLogger("tailrace.sink.postgres")
 
@@ -41,6 +42,11 @@ class Standing:
     """What the role may do: `replica`, keep triggers and foreign keys from firing."""
 
     replica: bool
+
+
+STAMP: Final = b"SELECT pg_catalog.pg_replication_origin_xact_setup('0/0', $1::pg_catalog.timestamptz)"
+"""Gives a marked transaction the time of its commit at the source: without it PostgreSQL repeats that of the session's
+first one."""
 
 
 def open_session(url: str) -> tuple[Connection, Standing]:
@@ -81,6 +87,8 @@ def mark_writes(connection: Connection, name: str) -> bool:
             origin,
         )
         connection.execute("SELECT pg_catalog.pg_replication_origin_session_setup(%(origin)s)", origin)
+        # Tried at once, not in the first transaction with rows.
+        connection.execute("SELECT pg_catalog.pg_replication_origin_xact_setup('0/0', pg_catalog.now())")
     except _UNAVAILABLE as error:
         log.warning(
             "%s: writes in the target carry no replication origin (SQLSTATE %s): fine, unless a pipeline goes back from"

@@ -36,7 +36,6 @@ class PostgresWriter:
         self._beside: Connection | None = None
         targets = Targets(self._connection, name, placing, beside=self._open_beside)
         self._applier = Applier(self._connection, self._ledger, targets, standing=standing)
-        self._marked = False
 
     @property
     def missing(self) -> int:
@@ -50,7 +49,7 @@ class PostgresWriter:
     def claim(self, lineage: str) -> Position | None:
         """Record a new epoch for `lineage` in the target; return its position."""
         position = self._ledger.claim(lineage)
-        self._marked = self._marked or mark_writes(self._connection, self._name)
+        self._applier.marked = self._applier.marked or mark_writes(self._connection, self._name)
         return position
 
     def save(self, positions: Sequence[Position]) -> None:
