@@ -12,11 +12,11 @@ from tests.tidy import tree
 
 PACKAGE = tree.ROOT / "src" / "tailrace"
 VALUES = {"_native", "error", "model"}
-SEAM = VALUES | {"contract", "durable", "format"}
+SEAM = VALUES | {"comparison", "contract", "durable", "format"}
 PRODUCTS = {"source", "sink", "transform", "checkpoint"}
 PLUGINS = PRODUCTS | {"dead_letters"}
 RUNTIME = SEAM | {"pipeline"}
-EVERYTHING = RUNTIME | PLUGINS | {"dialect", "plugin", "config", "supervisor", "app", "testing", "tailing"}
+EVERYTHING = RUNTIME | PLUGINS | {"dialect", "plugin", "config", "supervisor", "app", "testing", "tailing", "verify"}
 
 MAY_IMPORT = {
     "_native": set[str](),
@@ -25,8 +25,10 @@ MAY_IMPORT = {
     "model": {"_native"},
     "format": {"_native", "error"},
     "contract": VALUES,
+    "comparison": VALUES | {"contract"},
     "pipeline": SEAM | {"checkpoint"},  # the default one; never a source or a sink
     "supervisor": RUNTIME,
+    "verify": RUNTIME,
     "dialect": {"error"},
     "source": SEAM | {"dialect"},
     "sink": SEAM | {"dialect"},

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from tailrace._native import __version__
-from tailrace.cli.option import Logs, TailOptions
+from tailrace.cli.option import Logs, TailOptions, VerifyOptions
 
 __all__ = ["app"]
 
@@ -25,6 +25,7 @@ app.command(letters)
 _USUAL = Logs()
 _QUIET = Logs(log_level="warning")
 _OPTIONS = TailOptions()
+_VERIFY = VerifyOptions()
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
@@ -98,6 +99,23 @@ def status(config: Path, /, *, json: Json = False, logs: Logs = _QUIET) -> int:
     from tailrace.cli.status import status
 
     return status(config, as_json=json)
+
+
+@app.command
+def verify(config: Path, name: str, /, *, options: VerifyOptions = _VERIFY, logs: Logs = _QUIET) -> int:
+    """Compare source and target while both are live; 3 when they differ. Runs the pipeline meanwhile, if nobody does.
+
+    Parameters
+    ----------
+    config
+        The TOML file.
+    name
+        The pipeline.
+    """
+    logs.start()
+    from tailrace.cli.verify import verify
+
+    return verify(config, name, options)
 
 
 @letters.command(name="list")

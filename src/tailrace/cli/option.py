@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from tailrace.cli.report import Level, LogFormat, start_logs
 
-__all__ = ["Logs", "TailOptions"]
+__all__ = ["Logs", "TailOptions", "VerifyOptions"]
 
 
 @Parameter(name="*")
@@ -44,3 +44,18 @@ class TailOptions:
     """Stop at what was committed at the start."""
     publication: str | None = None
     """Use this publication in place of one that is made and dropped."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class VerifyOptions:
+    """What to compare, and what to do about differences."""
+
+    table: Annotated[list[str] | None, Parameter(negative="")] = None
+    """A glob of schema.table; may be given several times."""
+    repair: Annotated[bool, Parameter(negative="")] = False
+    """Have the pipeline write the rows that differ again."""
+    rate: float | None = None
+    """Rows a second to read at most, at either end."""
+    json: Annotated[bool, Parameter(negative="")] = False
+    """Print JSON in place of a table."""

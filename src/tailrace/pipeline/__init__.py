@@ -1,7 +1,7 @@
 """The straight pipe from a source to a sink: two threads, one shelf. Never names a concrete source or sink."""
 
 from tailrace.pipeline.admin import alone, forget, replay_alone
-from tailrace.pipeline.pipeline import Pipeline, lock_path, position_path, socket_path, status_path
+from tailrace.pipeline.pipeline import Pipeline, desk_path, lock_path, position_path, socket_path, status_path
 from tailrace.pipeline.status import State, Status, ask, read_status
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Status",
     "alone",
     "ask",
+    "desk_path",
     "forget",
     "lock_path",
     "position_path",

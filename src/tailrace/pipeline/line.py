@@ -31,6 +31,7 @@ from tailrace.error import ConfigError, EndOfStream, Fatal, Refused, Reject, Ret
 from tailrace.model import Batch, Limits, Position, Revoked
 from tailrace.pipeline.failpoint import Place, reach
 from tailrace.pipeline.reader import Reader
+from tailrace.pipeline.repair import Repairs
 from tailrace.pipeline.shaping import Step, named, replayed, shaped, steps_of
 from tailrace.pipeline.shelf import End, Shelf
 from tailrace.pipeline.status import Gauge, State
@@ -39,6 +40,7 @@ __all__ = ["Line", "Plan", "Stopping", "replay"]
 
 _IDLE_S = 0.5
 _ASKED_S = 0.5
+_REPAIRING_S = 0.02
 _OPENING_S = 1.0
 
 log = logging.getLogger("tailrace.pipeline")
@@ -112,11 +114,14 @@ class Stopping:
 class Line:
     """The seven rooms, opened once. Fields are touched by the writer thread only, unless said otherwise."""
 
-    def __init__(self, plan: Plan, gauge: Gauge, stopping: Stopping, *, until_current: bool) -> None:
+    def __init__(
+        self, plan: Plan, gauge: Gauge, stopping: Stopping, *, until_current: bool, repairs: Repairs | None = None
+    ) -> None:
         self._plan = plan
         self._steps = steps_of(plan.transforms)
         self._gauge = gauge
         self._stopping = stopping
+        self._repairs = repairs or Repairs()
         self._until_current = until_current
         self.shelf = Shelf(nbytes_max=plan.limits.shelf_bytes_max, take_nbytes_max=plan.limits.batch_bytes_max)
         self._reader: Reader | None = None
@@ -143,6 +148,7 @@ class Line:
     def run(self) -> None:
         """Open everything (the writer before the stream, I13), work until the end or a stop, close everything."""
         plan = self._plan
+        self._repairs.begin_life()
         with contextlib.ExitStack() as stack:
             kept = None
             if not plan.sink.transactional:
@@ -204,13 +210,15 @@ class Line:
             elif time.monotonic() >= self._save_at:
                 self._settle(positions, reader)
             self._answer_operators(writer, positions, reader)
+            self._repair(writer, positions, reader)
             if self._stopping and self._stopped(reader):
                 self._settle(positions, reader)
                 return
 
     def _patience_s(self) -> float:
         """How long to wait for a batch: not beyond the moment when a save is due."""
-        return min(_IDLE_S, max(0.0, self._save_at - time.monotonic())) if self._unsaved else _IDLE_S
+        idle_s = _REPAIRING_S if self._repairs.active else _IDLE_S
+        return min(idle_s, max(0.0, self._save_at - time.monotonic())) if self._unsaved else idle_s
 
     def _raise(self, end: End) -> None:
         """The stream broke; a stop that was asked for makes that unimportant, since all that was read is written."""
@@ -253,6 +261,7 @@ class Line:
         shaped = self._transform(batch)
         reach(Place.TRANSFORM)
         self._write(shaped, writer)
+        self._repairs.saw(batch)
         for position in batch.positions:
             self._last[position.lineage] = self._unsaved[position.lineage] = position
         self.progressed = True
@@ -333,6 +342,23 @@ class Line:
         if left := replay(self._letters, writer, at=self._last, plan=self._plan):
             log.info("%s: %d dead letter(s) replayed or dropped", self._plan.name, left)
         self._gauge.dead_letters = self._letters.count()
+
+    def _repair(self, writer: Writer, positions: Positions, reader: Reader) -> None:
+        """Write rows again that `tailrace verify` found to differ, between batches: like dead letters, they do not move
+        the position."""
+        if not self._repairs.active or not reader.opened:
+            return
+        self._start_from(positions)
+        if not self._last:
+            return
+
+        def write(batch: Batch) -> None:
+            shaped = self._transform(batch)
+            self._write(shaped, writer)
+            if isinstance(writer, Replaying):
+                writer.forget_replayed([change.position for change in shaped])
+
+        self._repairs.step(self._plan.source, self._plan.name, at=self._last, write=write)
 
     def _settle(self, positions: Positions, reader: Reader) -> None:
         """Save what is written, then confirm what is saved: in this order, always (I1)."""

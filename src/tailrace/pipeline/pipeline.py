@@ -16,10 +16,12 @@ from tailrace.contract import Checkpoint, DeadLetters, Sink, Source, Transform
 from tailrace.durable import Lock, make_folder, storage
 from tailrace.error import ConfigError, Fatal, Retryable, trace
 from tailrace.model import Limits
+from tailrace.pipeline.desk import Desk
 from tailrace.pipeline.line import Line, Plan, Stopping
+from tailrace.pipeline.repair import Repairs
 from tailrace.pipeline.status import Gauge, State, Status, StatusServer, write_status
 
-__all__ = ["Pipeline", "lock_path", "position_path", "socket_path", "status_path"]
+__all__ = ["Pipeline", "desk_path", "lock_path", "position_path", "socket_path", "status_path"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _BACKOFF_S = 0.2
@@ -36,6 +38,11 @@ def lock_path(state_dir: Path, name: str) -> Path:
 def socket_path(state_dir: Path, name: str) -> Path:
     """Where a running pipeline `name` answers `tailrace status`."""
     return state_dir / f"{name}.sock"
+
+
+def desk_path(state_dir: Path, name: str) -> Path:
+    """Where a running pipeline `name` answers `tailrace verify`."""
+    return state_dir / f"{name}.desk"
 
 
 def status_path(state_dir: Path, name: str) -> Path:
@@ -96,6 +103,7 @@ class Pipeline:
     state_dir: Path | None = field(default=Path(".tailrace"), kw_only=True)
     _stopping: Stopping = field(default_factory=Stopping, init=False, repr=False)
     _gauge: Gauge = field(init=False, repr=False)
+    _repairs: Repairs = field(default_factory=Repairs, init=False, repr=False)
     _line: Line | None = field(default=None, init=False, repr=False)
     _running: bool = field(default=False, init=False, repr=False)
     _locked: bool = field(default=False, init=False, repr=False)
@@ -132,6 +140,7 @@ class Pipeline:
             self._gauge.state = State.FAILED
             raise
         finally:
+            self._repairs.end()
             self._leave_status()
             self._running = False
             self._stopping.clear()
@@ -178,7 +187,7 @@ class Pipeline:
         with contextlib.ExitStack() as held:
             locked = False
             while not self._stopping:
-                line = Line(plan, self._gauge, self._stopping, until_current=until_current)
+                line = Line(plan, self._gauge, self._stopping, until_current=until_current, repairs=self._repairs)
                 try:
                     if not locked:
                         self._hold(held)
@@ -211,6 +220,8 @@ class Pipeline:
             log.warning("%s: `tailrace status` will not reach this process: %s", self.name, error.strerror)
         else:
             held.callback(server.close)
+            desk = Desk(desk_path(self.state_dir, self.name), self.name, sink=self.sink, submit=self._repairs.submit)
+            held.callback(desk.close)
 
     def _leave_status(self) -> None:
         """For `tailrace status` once nobody answers any more; a kill leaves none, which is the truth."""

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["Gauge", "State", "Status", "StatusServer", "ask", "read_status", "write_status"]
+__all__ = ["Gauge", "State", "Status", "StatusServer", "ask", "read_status", "short_address", "write_status"]
 
 _ASK_S = 5.0
 _RATE_WINDOW_S = 10.0
@@ -134,7 +134,7 @@ class Gauge:
 
 
 @contextlib.contextmanager
-def _short(path: Path) -> Iterator[str]:
+def short_address(path: Path) -> Iterator[str]:
     """An address for `path` below the 107 bytes that a Unix socket allows, whatever the folder's length."""
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -153,7 +153,7 @@ class StatusServer:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         os.fchmod(self._socket.fileno(), 0o600)  # the file is born private, there is no moment when others may ask
         path.unlink(missing_ok=True)  # what a killed process left; the pipeline's lock is held, so nobody listens
-        with _short(path) as address:
+        with short_address(path) as address:
             self._socket.bind(address)
         self._socket.listen(8)
         threading.Thread(target=self._serve, name=f"tailrace-{path.stem}-status", daemon=True).start()
@@ -209,7 +209,7 @@ def ask(path: Path) -> Status | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(_ASK_S)
         try:
-            with _short(path) as address:
+            with short_address(path) as address:
                 client.connect(address)
             while len(reply) < _REPLY_NBYTES_MAX and (part := client.recv(65536)):
                 reply += part

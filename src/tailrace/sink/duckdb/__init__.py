@@ -16,6 +16,7 @@ from typing import ClassVar
 from tailrace.error import ConfigError
 from tailrace.model import Existing, Finding, Limits, Position, Severity
 from tailrace.sink.duckdb.ledger import saved
+from tailrace.sink.duckdb.view import DuckDBImage, DuckDBView
 from tailrace.sink.duckdb.writer import DuckDBWriter
 
 __all__ = ["DuckDB", "Existing"]
@@ -40,6 +41,7 @@ class DuckDB:
     transactional: ClassVar[bool] = True
     table_like: ClassVar[bool] = True
     truncate: ClassVar[bool] = True
+    shared: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.existing not in tuple(Existing):
@@ -70,6 +72,14 @@ class DuckDB:
     def saved(self, name: str) -> Mapping[str, Position | None]:
         """See `Remembering.saved`; `Retryable` while a process has the file open to write."""
         return saved(Path(self.path), name) if Path(self.path).exists() else {}
+
+    def view(self, name: str) -> DuckDBView:
+        """See `ComparableSink.view`."""
+        return DuckDBView(Path(self.path), name, self.schema or {})
+
+    def image(self) -> DuckDBImage:
+        """See `ComparableSink.image`."""
+        return DuckDBImage()
 
     def open(self, name: str, limits: Limits) -> DuckDBWriter:
         """Open the file for pipeline `name`; `Retryable` while another process has it (DuckDB's own lock)."""

@@ -14,7 +14,7 @@ from tailrace.sink.duckdb.sql import literal
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["connect", "connect_to_read", "explained"]
+__all__ = ["connect", "connect_beside", "connect_to_read", "explained"]
 
 
 def connect(path: Path, *, memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
@@ -46,6 +46,19 @@ def connect_to_read(path: Path) -> duckdb.DuckDBPyConnection:
 
     with explained(path):
         return duckdb.connect(str(path), read_only=True)
+
+
+def connect_beside(path: Path) -> duckdb.DuckDBPyConnection:
+    """Another session on the file, to read: on the database that this process has open already, if it has.
+
+    Without one the file is opened as a writer would, since a pipeline of this process may start beside it; `Retryable`
+    while another process has it.
+    """
+    _require_package()
+    import duckdb
+
+    with explained(path):
+        return duckdb.connect(str(path))
 
 
 def _require_package() -> None:

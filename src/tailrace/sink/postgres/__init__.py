@@ -16,6 +16,7 @@ from tailrace.error import ConfigError
 from tailrace.model import Existing, Finding, Limits, Position
 from tailrace.sink.postgres.ledger import saved
 from tailrace.sink.postgres.target import Placing
+from tailrace.sink.postgres.view import PostgresView
 from tailrace.sink.postgres.writer import PostgresWriter
 
 __all__ = ["Existing", "Postgres"]
@@ -42,6 +43,7 @@ class Postgres:
     transactional: ClassVar[bool] = True
     table_like: ClassVar[bool] = True
     truncate: ClassVar[bool] = True
+    shared: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         parse(self.url)
@@ -57,6 +59,14 @@ class Postgres:
         """See `Remembering.saved`."""
         with closing(connect(self.url)) as connection:
             return saved(connection, name)
+
+    def view(self, name: str) -> PostgresView:
+        """See `ComparableSink.view`."""
+        return PostgresView(self.url, name, self._placing())
+
+    def image(self) -> None:
+        """See `ComparableSink.image`: another PostgreSQL server digests rows as this one does."""
+        return
 
     def open(self, name: str, limits: Limits) -> PostgresWriter:
         """Open the target for pipeline `name`."""

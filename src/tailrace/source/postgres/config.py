@@ -17,6 +17,7 @@ from tailrace.source.postgres.opening import Names, Opening
 from tailrace.source.postgres.publication import Wanted
 from tailrace.source.postgres.resume import SnapshotMode, check_slot
 from tailrace.source.postgres.stream import PostgresStream
+from tailrace.source.postgres.view import PostgresView
 
 _log = logging.getLogger("tailrace.source.postgres")
 _SLOT = re.compile(r"[a-z0-9_]{1,63}")
@@ -102,6 +103,10 @@ class Postgres:
         with session.connect(self.url) as connection:
             found = slot.load(connection, Names.of(self, name).slot)
         return found.retained if found is not None else None
+
+    def view(self, name: str) -> PostgresView:
+        """See `ComparableSource.view`."""
+        return PostgresView(self, name)
 
     def wanted(self, pipeline: str, name: str, *, standby: bool = False) -> Wanted:
         """The publication that this source asks for under `name`; a tail is given one, or makes one of its own."""

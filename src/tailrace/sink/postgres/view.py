@@ -1,0 +1,167 @@
+"""Reads what the target's tables hold, in ranges of the key or by key, to be compared. Never writes.
+
+A look is one snapshot of rows and position together: they moved in the same transactions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from psycopg import sql
+
+from tailrace.comparison import Checksum, Key, Mirror, Seen, Shape, Span, TargetLook
+from tailrace.dialect.postgres.digest import digest
+from tailrace.dialect.postgres.session import connect, fetch, run
+from tailrace.sink.postgres import query
+from tailrace.sink.postgres.ledger import saved
+from tailrace.sink.postgres.record import Record
+from tailrace.sink.postgres.target import Placing
+
+__all__ = ["PostgresView"]
+
+_COLUMNS = """
+SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), pg_catalog.format_type(a.atttypid, -1)
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND a.attnum > 0 AND NOT a.attisdropped
+"""
+_VERSION = sql.SQL("t.tableoid::text || t.ctid::text || t.xmin::text")
+_DIRECT = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+
+
+class PostgresView:
+    """See `TargetView`."""
+
+    def __init__(self, url: str, pipeline: str, placing: Placing) -> None:
+        self._session = connect(url)
+        self._pipeline = pipeline
+        self._placing = placing
+        self._inputs: dict[tuple[str, str], dict[str, str]] = {}
+
+    def mirror(self, shape: Shape) -> Mirror | str:
+        """See `TargetView.mirror`."""
+        schema, name = self._placing.schema.get(shape.schema, shape.schema), shape.name
+        rows = fetch(self._session, _COLUMNS, {"schema": schema, "name": name})
+        record = self._records().get((schema, name))
+        if record is None or not rows:
+            return f"the target has no table {schema}.{name} of this pipeline"
+        if not record.complete:
+            return "its snapshot is not complete"
+        if record.shared:
+            return "the target table holds rows of others, which nothing tells from its own"
+        held = {column: type for column, type, _ in rows}
+        if missing := [field.name for field in shape.fields if field.name not in held]:
+            return f"the target has no column {', '.join(missing)}"
+        self._inputs[schema, name] = {column: type for column, _, type in rows}
+        types = tuple(held[field.name] for field in shape.fields)
+        return Mirror(shape, schema, name, types, scope=dict(self._placing.constants))
+
+    def checksum(self, mirror: Mirror, span: Span) -> Checksum:
+        """See `TargetView.checksum`."""
+        total = sql.SQL("bit_xor({})" if mirror.shape.key else "sum({}::numeric)").format(_digest(mirror))
+        statement = sql.SQL("SELECT count(*), coalesce(({})::text, '0') FROM {} AS t WHERE {}").format(
+            total, _table(mirror), _within(mirror, span)
+        )
+        [[rows, found]] = self._fetch(statement, mirror)
+        return Checksum(rows, found)
+
+    def digests(self, mirror: Mirror, span: Span) -> Sequence[tuple[Key, str]]:
+        """See `TargetView.digests`."""
+        statement = sql.SQL("SELECT {}, ({})::text FROM {} AS t WHERE {}").format(
+            _list(sql.SQL("{}::text").format(_column(name)) for name in mirror.shape.key),
+            _digest(mirror),
+            _table(mirror),
+            _within(mirror, span),
+        )
+        return [(tuple(key), found) for *key, found in self._fetch(statement, mirror)]
+
+    def look(self, mirror: Mirror, keys: Sequence[Key]) -> TargetLook:
+        """See `TargetView.look`."""
+        with self._snapshot():
+            seen = self._find(mirror, keys) if keys else ()
+            positions = saved(self._session, self._pipeline)
+        return TargetLook(seen, {lineage: at.text for lineage, at in positions.items() if at is not None})
+
+    def close(self) -> None:
+        """See `TargetView.close`."""
+        self._session.close()
+
+    def _records(self) -> dict[tuple[str, str], Record]:
+        """What the pipeline remembers of its tables; read without making the table where that stands."""
+        if fetch(self._session, "SELECT pg_catalog.to_regclass('tailrace.target')::pg_catalog.text") == [(None,)]:
+            return {}
+        rows = fetch(self._session, query.load("record_all"), {"pipeline": self._pipeline})
+        return {(s, n): Record(s, n, tuple(key), columns, *rest) for s, n, key, columns, *rest in rows}
+
+    def _find(self, mirror: Mirror, keys: Sequence[Key]) -> tuple[Seen | None, ...]:
+        """Look the keys up one by one in their index. Nothing may keep a target from having two rows of one key."""
+        places = [sql.Identifier(f"k{number}") for number in range(len(mirror.shape.key))]
+        types = self._inputs[mirror.schema, mirror.name]
+        match = sql.SQL(" AND ").join(
+            sql.SQL("{} = u.{}::{}").format(_column(name), place, sql.SQL(types[name]))
+            for name, place in zip(mirror.shape.key, places, strict=True)
+        )
+        statement = sql.SQL(
+            "SELECT t.version, t.digest, t.rows FROM unnest({}) WITH ORDINALITY AS u ({}, place)"
+            " CROSS JOIN LATERAL (SELECT string_agg({}, ',') AS version, min({})::text AS digest, count(*) AS rows"
+            " FROM {} AS t WHERE {} AND {}) AS t ORDER BY u.place"
+        ).format(
+            _list(sql.SQL("{}::text[]").format(sql.Literal(list(column))) for column in zip(*keys, strict=True)),
+            _list(places),
+            _VERSION,
+            _digest(mirror),
+            _table(mirror),
+            match,
+            _within(mirror, Span()),
+        )
+        return tuple(
+            Seen(version, found if rows == 1 else f"{rows} rows") if rows else None
+            for version, found, rows in self._fetch(statement, mirror)
+        )
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[None]:
+        run(self._session, sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"), "look at the target's rows")
+        try:
+            run(self._session, sql.SQL(_DIRECT), "look at the target's rows")
+            yield
+        finally:
+            if not self._session.closed:
+                run(self._session, sql.SQL("ROLLBACK"), "look at the target's rows")
+
+    def _fetch(self, statement: sql.Composed, mirror: Mirror) -> list[tuple[Any, ...]]:
+        text = statement.as_string(self._session).replace("%", "%%")
+        return fetch(self._session, text, {}, doing=f"compare {mirror.schema}.{mirror.name} of the target")
+
+
+def _digest(mirror: Mirror) -> sql.Composed:
+    return digest(
+        (_column(field.name), field.type, field.native != type)
+        for field, type in zip(mirror.shape.fields, mirror.types, strict=True)
+    )
+
+
+def _table(mirror: Mirror) -> sql.Composed:
+    return sql.SQL("{}").format(sql.Identifier(mirror.schema, mirror.name))
+
+
+def _column(name: str) -> sql.Composed:
+    return sql.SQL("t.{}").format(sql.Identifier(name))
+
+
+def _within(mirror: Mirror, span: Span) -> sql.Composed:
+    """This pipeline's rows within the bounds, literals without a type: the columns give them theirs."""
+    parts: list[sql.Composable] = [sql.SQL("true")]
+    for name, value in mirror.scope.items():
+        parts.append(sql.SQL("{} = {}").format(_column(name), sql.Literal(value)))
+    cells = _list(_column(name) for name in mirror.shape.key)
+    for bound, than in ((span.after, ">"), (span.upto, "<=")):
+        if bound is not None:
+            parts.append(sql.SQL("({}) {} ({})").format(cells, sql.SQL(than), _list(map(sql.Literal, bound))))
+    return sql.SQL(" AND ").join(parts)
+
+
+def _list(parts: Iterator[sql.Composable] | Sequence[sql.Composable]) -> sql.Composed:
+    return sql.SQL(", ").join(parts)

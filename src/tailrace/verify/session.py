@@ -1,0 +1,106 @@
+"""Compares the tables of one pipeline, one after another, and has repaired what differs. Never opens an end itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from tailrace.comparison import Compared, Image, Key, SourceView, TargetView
+from tailrace.contract import Transform
+from tailrace.error import ConfigError, TailraceError
+from tailrace.model import Table
+from tailrace.verify.report import Report, TableReport, Verdict
+from tailrace.verify.shape import shape
+from tailrace.verify.side import Direct, Written
+from tailrace.verify.table import Ends, Pace, Settings, TableComparison
+
+__all__ = ["Options", "Pipes", "Progress", "verify"]
+
+Progress = Callable[[TableReport], None]
+Repair = Callable[[str, Sequence[Key]], int]
+
+_TOGETHER = 1000
+_CHUNK_ROWS, _CHUNK_ROWS_MIN, _CHUNK_ROWS_BINARY = 65536, 1000, 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to compare and how: `tables` are globs of the source's names, `rate` is rows a second at either end.
+
+    `repair` writes keys of a table again, through the pipeline; `parked` are the keys that wait in the dead letters, by
+    the name of the table as it is written.
+    """
+
+    tables: Sequence[str] = ()
+    rate: float | None = None
+    repair: Repair | None = None
+    parked: Mapping[str, Collection[Key]] = field(default_factory=dict)
+    settle_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pipes:
+    """Both ends, open, and what lies between them."""
+
+    source: SourceView
+    target: TargetView
+    image: Image | None
+    transforms: Sequence[Transform]
+
+
+def verify(pipeline: str, pipes: Pipes, options: Options, *, told: Progress) -> Report:
+    """Compare the captured tables that `options` means (`ConfigError` without any); `told` hears of each chunk."""
+    pace = Pace(options.rate)
+    captured = pipes.source.tables()
+    meant = [t for t in captured if not options.tables or any(fnmatchcase(str(t), g) for g in options.tables)]
+    if not meant:
+        known = ", ".join(str(table) for table in captured[:10])
+        raise ConfigError(f"no captured table matches {', '.join(options.tables)}", hint=f"captured are {known}")
+    found = [_table(table, pipes, options, pace=pace, told=told) for table in meant]
+    return Report(pipeline, tuple(report for report in found if report is not None))
+
+
+def _table(table: Table, pipes: Pipes, options: Options, *, pace: Pace, told: Progress) -> TableReport | None:
+    """The report of one table; None when nothing of it is written."""
+    shaped = shape(table, pipes.transforms, masked=pipes.image is not None)
+    if shaped.shape is None:
+        return None if shaped.obstacle is None else TableReport(str(table), obstacle=shaped.obstacle)
+    mirror = pipes.target.mirror(shaped.shape)
+    if isinstance(mirror, str):
+        return TableReport(str(table), key=shaped.shape.key, obstacle=mirror)
+    side = Direct(pipes.source) if pipes.image is None else Written(pipes.source, pipes.image, pipes.transforms)
+    chunk = _CHUNK_ROWS if options.rate is None else max(_CHUNK_ROWS_MIN, min(_CHUNK_ROWS, int(options.rate)))
+    comparison = TableComparison(
+        Ends(pipes.source, side, pipes.target),
+        Compared(table, mirror),
+        settings=Settings(
+            # Each range of a key without an index in the target's order is a scan of the whole table.
+            chunk_rows=_CHUNK_ROWS_BINARY if mirror.binary else chunk,
+            settle_s=options.settle_s,
+            keep=options.repair is not None,
+        ),
+        pace=pace,
+        parked=options.parked.get(f"{shaped.shape.schema}.{shaped.shape.name}", ()),
+        told=told,
+    )
+    report = comparison.run()
+    report.left_out = shaped.masked
+    if options.repair is not None and report.differing:
+        _repair(comparison, options.repair)
+    told(report)
+    return report
+
+
+def _repair(comparison: TableComparison, repair: Repair) -> None:
+    """Have what differs written again, then look whether it agrees now."""
+    report = comparison.report
+    keys = sorted(report.differing)
+    for first in range(0, len(keys), _TOGETHER):
+        part = keys[first : first + _TOGETHER]
+        try:
+            repair(report.table, part)
+        except TailraceError as error:
+            report.obstacle = f"not all was repaired: {error.args[0]}"
+        verdicts = comparison.settle(part)
+        report.repaired += sum(verdicts.get(key) in (Verdict.EQUAL, Verdict.GONE) for key in part)

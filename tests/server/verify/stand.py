@@ -1,0 +1,114 @@
+"""A pipeline that runs, load on its source if wanted, and the two ends to plant differences in."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from tailrace.comparison import ComparableSink
+from tailrace.contract import Sink, Transform
+from tailrace.dead_letters import File
+from tailrace.pipeline import Pipeline, State, desk_path
+from tailrace.source import Postgres as Source
+from tailrace.verify import Options, Pipes, Remote, Report, TableReport, verify
+from tests import waiting
+
+NAME = "verified"
+
+
+class Stand:
+    """One pipeline in a thread of this process, from `url` into `sink`."""
+
+    def __init__(self, url: str, sink: Sink, folder: Path, *transforms: Transform) -> None:
+        self.url = url
+        self.source: psycopg.Connection[Any] = psycopg.connect(url, autocommit=True)
+        self.folder = folder
+        self.pipeline = Pipeline(
+            Source(url=url, tables=["public.*"]), sink, name=NAME, transforms=transforms,
+            dead_letters=File(folder / "letters"), state_dir=folder,
+        )  # fmt: skip
+        self._thread = threading.Thread(target=self.pipeline.run, daemon=True)
+
+    def start(self) -> None:
+        """Run the pipeline until its snapshot is in the target."""
+        self._thread.start()
+        waiting.until(lambda: self.pipeline.status().state is State.STREAMING, "for the stream")
+
+    def verify(self, *tables: str, repair: bool = False, remote: bool = False, **options: Any) -> Report:
+        """Compare while the pipeline runs; `remote` reads the target through the pipeline's desk."""
+        sink, source = self.pipeline.sink, self.pipeline.source
+        assert isinstance(sink, ComparableSink)
+        assert isinstance(source, Source)
+        with ExitStack() as stack:
+            desk = Remote(desk_path(self.folder, NAME))
+            stack.callback(desk.close)
+            target = desk if remote else sink.view(NAME)
+            view = stack.enter_context(closing(source.view(NAME)))
+            image = sink.image()
+            if image is not None:
+                stack.callback(image.close)
+            if not remote:
+                stack.callback(target.close)
+            asked = Options(tables=tables, repair=desk.repair if repair else None, **options)
+            return verify(NAME, Pipes(view, target, image, self.pipeline.transforms), asked, told=lambda report: None)
+
+    def close(self) -> None:
+        """Stop the pipeline; raises what ended it, if something did."""
+        self.pipeline.stop()
+        self._thread.join(30)
+        self.source.close()
+
+
+Act = Callable[[psycopg.Connection[Any], random.Random], None]
+
+
+@contextmanager
+def load(url: str, act: Act, *, sessions: int = 2) -> Iterator[None]:
+    """Run `act` over and over on sessions of their own until the block ends."""
+    over = threading.Event()
+    failed: list[BaseException] = []
+
+    def run(seed: int) -> None:
+        try:
+            with psycopg.connect(url, autocommit=True) as connection:
+                chance = random.Random(seed)
+                while not over.is_set():
+                    act(connection, chance)
+        except BaseException as error:  # noqa: BLE001 - raised by the test
+            failed.append(error)
+
+    threads = [threading.Thread(target=run, args=(seed,), daemon=True) for seed in range(sessions)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(30)
+    assert not failed, failed
+
+
+def found(table: TableReport) -> dict[str, set[tuple[str, ...]]]:
+    """The keys that were shown, by kind."""
+    return {kind: set(keys) for kind, keys in table.keys.items()}
+
+
+def only(report: Report) -> TableReport:
+    """The one table that was compared."""
+    [table] = report.tables
+    return table
+
+
+def keys(*numbers: int) -> set[tuple[str, ...]]:
+    """Keys of one number each."""
+    return {(str(number),) for number in numbers}
+
+
+__all__ = ["NAME", "Act", "Stand", "found", "keys", "load", "only"]
