@@ -1,0 +1,92 @@
+"""Fixtures for tests of verify: a stand for each kind of target, and how to plant differences behind its back."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+import pytest
+
+from servers import postgres
+from tailrace.contract import Transform
+from tailrace.sink import DuckDB
+from tailrace.sink.postgres import Postgres as PostgresSink
+from tests.server.verify.stand import Stand
+
+Plant = Callable[..., None]
+
+
+@pytest.fixture
+def target_database(postgres18: postgres.Server) -> Iterator[str]:
+    """A fresh database beside `database`, for the target's side."""
+    name = f"target_{uuid.uuid4().hex[:12]}"
+    yield postgres18.create_database(name)
+    with psycopg.connect(postgres18.url, autocommit=True) as admin:
+        admin.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [name])
+        admin.execute(
+            "SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname LIKE %s", [f"%{name}%"]
+        )
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+class Target:
+    """One kind of target: `make` a stand that writes to it, `plant` statements in it, which both products understand."""
+
+    def __init__(self, kind: str, source: str, target: str, folder: Path) -> None:
+        self.kind = kind
+        self._source = source
+        self._url = target
+        self._folder = folder
+        self._stands: list[Stand] = []
+
+    def make(self, *transforms: Transform) -> Stand:
+        """A stand on the source's database; `start` it."""
+        sink = DuckDB(str(self._folder / "target.duckdb")) if self.kind == "duckdb" else PostgresSink(self._url)
+        self._stands.append(Stand(self._source, sink, self._folder, *transforms))
+        return self._stands[-1]
+
+    def prepare(self, *statements: str) -> None:
+        """Run statements at the source, and at a target that wants its tables made."""
+        urls = [self._source] + [self._url] * (self.kind == "postgres")
+        for url in urls:
+            with psycopg.connect(url, autocommit=True) as connection:
+                for statement in statements:
+                    connection.execute(statement.encode())
+
+    def plant(self, *statements: str) -> None:
+        """Change the target behind the pipeline's back; one that collides with the pipeline is tried again."""
+        if self.kind == "postgres":
+            with psycopg.connect(self._url, autocommit=True) as connection:
+                for statement in statements:
+                    connection.execute(statement.encode())
+            return
+        with duckdb.connect(str(self._folder / "target.duckdb")) as session:
+            for statement in statements:
+                self._plant(session, statement)
+
+    @staticmethod
+    def _plant(session: Any, statement: str) -> None:
+        for _ in range(1000):
+            try:
+                session.execute(statement)
+            except duckdb.TransactionException:
+                continue
+            return
+        raise AssertionError(f"the pipeline was always faster: {statement}")
+
+    def close(self) -> None:
+        """End every stand."""
+        for stand in self._stands:
+            stand.close()
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def target(request: pytest.FixtureRequest, database: str, target_database: str, tmp_path: Path) -> Iterator[Target]:
+    """Each kind of target."""
+    made = Target(request.param, database, target_database, tmp_path)
+    yield made
+    made.close()
