@@ -34,7 +34,7 @@ def target_database(postgres18: postgres.Server) -> Iterator[str]:
 
 
 class Target:
-    """One kind of target: `make` a stand that writes to it, `plant` statements in it, which both products understand."""
+    """One kind of target: `make` a stand that writes to it, `plant` statements in it that both products understand."""
 
     def __init__(self, kind: str, source: str, target: str, folder: Path) -> None:
         self.kind = kind

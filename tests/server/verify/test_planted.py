@@ -1,4 +1,4 @@
-"""Differences that were planted are found, by key, and nothing else is: at rest, under load, before and after repair."""
+"""Differences that were planted are found, by key, and nothing else is: under load, before and after a repair."""
 
 from __future__ import annotations
 
@@ -35,10 +35,8 @@ def act(connection: psycopg.Connection[Any], chance: random.Random) -> None:
                 case 1 | 2:
                     connection.execute("UPDATE items SET counted = counted + 1, price = price + 1 WHERE id = %s", [id])
                 case _:
-                    connection.execute(
-                        "INSERT INTO items (id, label) VALUES (%s, 'new') ON CONFLICT (id) DO UPDATE SET label = 'again'",
-                        [id],
-                    )
+                    add = "INSERT INTO items (id, label) VALUES (%s, 'new')"
+                    connection.execute(f"{add} ON CONFLICT (id) DO UPDATE SET label = 'again'".encode(), [id])
 
 
 @pytest.fixture
