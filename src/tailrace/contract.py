@@ -205,6 +205,31 @@ class Remembering(Protocol):
         ...
 
 
+@runtime_checkable
+class Movable(Protocol):
+    """A Positions may also carry what is saved over to another lineage; asked by `tailrace adopt`, without a run."""
+
+    def move(self, lineage: str, position: Position) -> None:
+        """In one durable step, forget `lineage`, which this opening has claimed, and save `position`, of another.
+
+        That one is claimed with it. `Fenced` when a newer epoch exists: then nothing has changed.
+        """
+        ...
+
+
+@runtime_checkable
+class Succeeded(Protocol):
+    """A Source whose server may be replaced by its own upgrade, of another lineage; asked by `tailrace adopt`."""
+
+    def successor(self, name: str, saved: Mapping[str, Position | None]) -> tuple[Position, Position]:
+        """What pipeline `name` has saved, and the same place on the server that the source leads to now.
+
+        Equal when there is nothing to carry over. `Fatal` in every case in which changes could be lost or come twice;
+        `HistoryLost` when they are. Changes nothing.
+        """
+        ...
+
+
 class Letters(Protocol):
     """Dead letters, opened: changes that the sink refused, in the order of their keys. Used on the writer thread."""
 

@@ -80,15 +80,19 @@ class _Positions:
             saved = self._load()
             fresh = dict(saved)
             for position in positions:
-                held = saved.get(position.lineage)
-                if held is None or held.epoch != self._epochs.get(position.lineage):
-                    raise Fenced(
-                        f"another process has claimed pipeline {self._name} ({position.lineage}) since this one did",
-                        hint=f"let one process run it; positions are in {self._path}",
-                    )
+                held = self._held(saved, position.lineage)
                 fresh[position.lineage] = _Held(held.epoch, position.text)
             if fresh != saved:
                 self._store(fresh)
+
+    def move(self, lineage: str, position: Position) -> None:
+        """See `Movable.move`."""
+        with self._guard:
+            saved = self._load()
+            held = self._held(saved, lineage)
+            self._epochs[position.lineage] = held.epoch
+            rest = {name: other for name, other in saved.items() if name != lineage}
+            self._store({**rest, position.lineage: _Held(held.epoch, position.text)})
 
     def forget(self) -> None:
         """See `Positions.forget`."""
@@ -106,6 +110,16 @@ class _Positions:
     @property
     def _previous(self) -> Path:
         return _previous(self._path)
+
+    def _held(self, saved: Mapping[str, _Held], lineage: str) -> _Held:
+        """What is saved of `lineage`, which must be ours."""
+        held = saved.get(lineage)
+        if held is None or held.epoch != self._epochs.get(lineage):
+            raise Fenced(
+                f"another process has claimed pipeline {self._name} ({lineage}) since this one did",
+                hint=f"let one process run it; positions are in {self._path}",
+            )
+        return held
 
     def _load(self) -> dict[str, _Held]:
         """Read the file anew: another process may have written it, if the lock did not hold it back."""

@@ -58,15 +58,25 @@ class _Positions:
     def save(self, positions: Sequence[Position]) -> None:
         """See `Positions.save`."""
         for position in positions:
-            if self._shared.epochs.get(position.lineage, 0) != self._epochs.get(position.lineage):
-                raise Fenced(f"pipeline {self._name} ({position.lineage}) was claimed again since")
+            self._require(position.lineage)
         self._shared.saved.update({position.lineage: position for position in positions})
+
+    def move(self, lineage: str, position: Position) -> None:
+        """See `Movable.move`."""
+        self._require(lineage)
+        del self._shared.saved[lineage]
+        self._epochs[position.lineage] = self._shared.epochs[position.lineage] = self._shared.epochs.pop(lineage)
+        self._shared.saved[position.lineage] = position
 
     def forget(self) -> None:
         """See `Positions.forget`."""
         self._shared.saved.clear()
         self._shared.epochs.clear()
         self._epochs.clear()
+
+    def _require(self, lineage: str) -> None:
+        if self._shared.epochs.get(lineage, 0) != self._epochs.get(lineage):
+            raise Fenced(f"pipeline {self._name} ({lineage}) was claimed again since")
 
     def close(self) -> None:
         """See `Positions.close`."""

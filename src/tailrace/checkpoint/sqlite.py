@@ -41,6 +41,10 @@ _SAVE = """
 update tailrace_position set position = ?, saved_at = current_timestamp
 where pipeline = ? and lineage = ? and epoch = ?
 """
+_MOVE = """
+update tailrace_position set lineage = ?, position = ?, saved_at = current_timestamp
+where pipeline = ? and lineage = ? and epoch = ?
+"""
 _FORGET = "delete from tailrace_position where pipeline = ?"
 
 
@@ -102,11 +106,14 @@ class _Positions:
         with self._transaction() as db:
             for position in positions:
                 epoch = self._epochs.get(position.lineage, 0)
-                if db.execute(_SAVE, (position.text, self._name, position.lineage, epoch)).rowcount != 1:
-                    raise Fenced(
-                        f"another process has claimed pipeline {self._name} ({position.lineage}) since this one did",
-                        hint=f"let one process run it; positions are in {self._path}",
-                    )
+                self._update(db, _SAVE, (position.text, self._name, position.lineage, epoch), lineage=position.lineage)
+
+    def move(self, lineage: str, position: Position) -> None:
+        """See `Movable.move`."""
+        epoch = self._epochs.get(lineage, 0)
+        with self._transaction() as db:
+            self._update(db, _MOVE, (position.lineage, position.text, self._name, lineage, epoch), lineage=lineage)
+        self._epochs[position.lineage] = epoch
 
     def forget(self) -> None:
         """See `Positions.forget`."""
@@ -118,6 +125,14 @@ class _Positions:
         """See `Positions.close`."""
         self._db.close()
         self._lock.close()
+
+    def _update(self, db: sqlite3.Connection, statement: str, values: tuple[object, ...], *, lineage: str) -> None:
+        """Run a statement that changes the row of `lineage` while its epoch is ours."""
+        if db.execute(statement, values).rowcount != 1:
+            raise Fenced(
+                f"another process has claimed pipeline {self._name} ({lineage}) since this one did",
+                hint=f"let one process run it; positions are in {self._path}",
+            )
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -232,6 +232,15 @@ def drop(config: Path, name: str, /, *, yes: Yes = False, logs: Logs = _QUIET) -
 
 
 @app.command
+def adopt(config: Path, name: str, /, *, yes: Yes = False, logs: Logs = _QUIET) -> int:
+    """Take a saved position over to a server that was upgraded with pg_upgrade, after a question."""
+    logs.start()
+    from tailrace.cli.adopt import adopt
+
+    return adopt(config, name, yes=yes)
+
+
+@app.command
 def demo(*, seconds: float = 25.0, rate: float = 3000.0, keep: Flag = False, logs: Logs = _QUIET) -> int:
     """Show Tailrace at work on a shop: two pipelines, two kills, a comparison row for row. Needs no server.
 

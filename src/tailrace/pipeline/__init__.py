@@ -1,6 +1,6 @@
 """The straight pipe from a source to a sink: two threads, one shelf. Never names a concrete source or sink."""
 
-from tailrace.pipeline.admin import alone, forget, replay_alone
+from tailrace.pipeline.admin import adopt, alone, forget, replay_alone
 from tailrace.pipeline.pipeline import Pipeline, desk_path, lock_path, position_path, socket_path, status_path
 from tailrace.pipeline.status import State, Status, ask, read_status
 
@@ -8,6 +8,7 @@ __all__ = [
     "Pipeline",
     "State",
     "Status",
+    "adopt",
     "alone",
     "ask",
     "desk_path",

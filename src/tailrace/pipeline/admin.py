@@ -6,17 +6,17 @@ All of it happens under the pipeline's own lock, so that no run can begin meanwh
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
-from tailrace.contract import Positions
+from tailrace.contract import Movable, Positions, Succeeded
 from tailrace.durable import Lock
-from tailrace.error import ConfigError, Fatal
+from tailrace.error import ConfigError, Fatal, Retryable
 from tailrace.model import Position
-from tailrace.pipeline.line import replay
+from tailrace.pipeline.line import Plan, replay
 from tailrace.pipeline.pipeline import Pipeline, lock_path
 
-__all__ = ["alone", "forget", "replay_alone"]
+__all__ = ["adopt", "alone", "forget", "replay_alone"]
 
 
 @contextlib.contextmanager
@@ -31,15 +31,55 @@ def alone(pipeline: Pipeline) -> Iterator[None]:
 
 def forget(pipeline: Pipeline) -> None:
     """Remove every claim and position of the pipeline, wherever it keeps them. Call it within `alone`."""
+    with _positions(pipeline.plan()) as positions:
+        positions.forget()
+
+
+def adopt(pipeline: Pipeline, agree: Callable[[Position, Position], None]) -> tuple[Position, Position]:
+    """Carry what is saved over to the upgraded server that the source leads to now; returns both places.
+
+    `agree` is told them first, and raises if they are not to be. Call it within `alone`. `Fatal` in doubtful cases.
+    """
     plan = pipeline.plan()
+    source = plan.source
+    if not isinstance(source, Succeeded):
+        raise ConfigError(f"a position of a source {source.kind!r} cannot be carried over to another server")
+    with _positions(plan) as positions:
+        if not isinstance(positions, Movable):
+            raise ConfigError(f"where pipeline {plan.name} keeps its position, it cannot be carried over")
+        _require_no_letters(plan)
+        before, after = source.successor(plan.name, positions.known())
+        if before != after:
+            agree(before, after)
+            if positions.claim(before.lineage) != before:
+                raise Retryable(f"the position of pipeline {plan.name} moved meanwhile: another process uses it")
+            positions.move(before.lineage, after)
+    return before, after
+
+
+@contextlib.contextmanager
+def _positions(plan: Plan) -> Iterator[Positions]:
+    """Where the pipeline keeps its positions, opened."""
     if plan.checkpoint is not None:
         with contextlib.closing(plan.checkpoint.open(plan.name)) as positions:
-            positions.forget()
+            yield positions
         return
     if not plan.sink.transactional:
-        raise ConfigError(f"pipeline {plan.name} keeps its position nowhere: there is nothing to forget")
+        raise ConfigError(f"pipeline {plan.name} keeps its position nowhere")
     with contextlib.closing(plan.sink.open(plan.name, plan.limits)) as writer:
-        cast(Positions, writer).forget()
+        yield cast(Positions, writer)
+
+
+def _require_no_letters(plan: Plan) -> None:
+    """Dead letters are ordered by positions of the old server, so they are dealt with before."""
+    if plan.dead_letters is None:
+        return
+    with contextlib.closing(plan.dead_letters.open(plan.name, plan.limits)) as letters:
+        if letters.count():
+            raise Fatal(
+                f"pipeline {plan.name} has {letters.count()} dead letter(s), whose order would be lost",
+                hint="`tailrace dead-letters replay` or `drop` them first",
+            )
 
 
 def replay_alone(pipeline: Pipeline) -> int:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from typing import cast
 
-from tailrace.contract import Checkpoint, Positions
+from tailrace.contract import Checkpoint, Movable, Positions
 from tailrace.error import Fenced, Retryable
 from tailrace.model import Position
 
@@ -131,6 +132,29 @@ def _forgets(make: Callable[[], Checkpoint], name: str) -> None:
         positions.save([Position(_A, "1")])
 
 
+def _moves(make: Callable[[], Checkpoint], name: str) -> None:
+    """carries a position over to another lineage if it is `Movable`, whole, and only for the one that claimed it"""
+    with _opened(make, name) as positions:
+        positions.claim(_A)
+        positions.save([Position(_A, "1")])
+    if not isinstance(positions, Movable):
+        return
+    with _opened(make, name) as positions:
+        try:
+            cast(Movable, positions).move(_A, Position(_B, "7"))
+        except Fenced:
+            assert dict(positions.known()) == {_A: Position(_A, "1")}
+        else:
+            raise AssertionError("it moved what it had not claimed")
+        positions.claim(_A)
+        cast(Movable, positions).move(_A, Position(_B, "7"))
+        assert dict(positions.known()) == {_B: Position(_B, "7")}
+        positions.save([Position(_B, "8")])
+    with _opened(make, name) as positions:
+        assert dict(positions.known()) == {_B: Position(_B, "8")}
+        assert positions.claim(_B) == Position(_B, "8")
+
+
 def _claims_from_another_thread(make: Callable[[], Checkpoint], name: str) -> None:
     """takes `known` and `claim` from the reader thread"""
     failed: list[BaseException] = []
@@ -166,6 +190,7 @@ _PROMISES: tuple[Callable[[Callable[[], Checkpoint], str], None], ...] = (
     _has_one_owner,
     _fences,
     _forgets,
+    _moves,
     _claims_from_another_thread,
     _closes_twice,
 )

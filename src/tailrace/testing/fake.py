@@ -330,6 +330,14 @@ class _AtomicWriter:
         self._target.saved.clear()
         self._target.epochs.clear()
 
+    def move(self, lineage: str, position: Position) -> None:
+        """See `Movable.move`."""
+        if self._epochs.get(lineage) != self._target.epochs.get(lineage):
+            raise Fenced(f"{lineage} was claimed again since")
+        del self._target.saved[lineage]
+        self._epochs[position.lineage] = self._target.epochs[position.lineage] = self._target.epochs.pop(lineage)
+        self._target.saved[position.lineage] = position
+
     def close(self) -> None:
         """See `Writer.close`."""
         self._target.events.append("close")

@@ -10,9 +10,9 @@ from itertools import count
 from typing import Any, cast
 
 from tailrace._native import BatchBuilder
-from tailrace.contract import Positions, Sink, Writer
+from tailrace.contract import Movable, Positions, Sink, Writer
 from tailrace.error import Fenced, Retryable
-from tailrace.model import Batch, Column, Limits, Severity, Table
+from tailrace.model import Batch, Column, Limits, Position, Severity, Table
 from tailrace.testing.expect import expect
 
 TABLE = Table("public", "orders", [Column("id", "int8", nullable=False), Column("note", "text")], key=["id"])
@@ -35,7 +35,7 @@ def check_sink(make_sink: Callable[[], Sink], read: Callable[[], Iterable[Cells]
     shown = [trial.declares(), trial.closes_twice(), trial.writes_durably(), trial.takes_progress()]
     sink = make_sink()
     if sink.transactional:
-        shown += [trial.keeps_positions(), trial.fences(), trial.forgets()]
+        shown += [trial.keeps_positions(), trial.fences(), trial.moves(), trial.forgets()]
     if sink.table_like:
         shown += [trial.holds_rows(), trial.repeats_harmlessly(), trial.leaves_no_ghosts()]
         if sink.truncate:
@@ -108,6 +108,25 @@ class _Trial:
             new.close()
         expect(not before or list(self._read()) == before, "a fenced write leaves nothing behind")
         return "I16 of two claims only the last one writes"
+
+    def moves(self) -> str:
+        writer = self._open()
+        if not isinstance(writer, Movable):
+            writer.close()
+            return "its position stays with its lineage"
+        positions = cast(Positions, writer)
+        saved = positions.claim(_LINEAGE)
+        expect(saved is not None, "claim() returns what was saved")
+        there = Position(_LINEAGE + "_upgraded", cast(Position, saved).text)
+        writer.move(_LINEAGE, there)
+        expect(dict(positions.known()) == {there.lineage: there}, "move() leaves the other lineage and nothing else")
+        writer.close()
+        again = self._open()
+        kept = cast(Positions, again)
+        expect(kept.claim(there.lineage) == there, "what was moved is found again")
+        cast(Movable, again).move(there.lineage, cast(Position, saved))
+        again.close()
+        return "a position is carried over to another lineage"
 
     def forgets(self) -> str:
         writer = self._open()

@@ -125,10 +125,25 @@ class Ledger:
                 [position.text, self._pipeline, position.lineage, self._epochs.get(position.lineage, 0)],
             ).fetchall()
             if not moved:
-                raise Fenced(
-                    f"another process has claimed {position.lineage} of the pipeline {self._pipeline!r} since",
-                    hint="let that one go on; this one stops",
-                )
+                raise self._fenced(position.lineage)
+
+    def move(self, lineage: str, position: Position) -> int:
+        """Save `position` in place of `lineage`; returns the epoch, as `claim` does; `Fenced` when it is another's."""
+        epoch = self._epochs.get(lineage, 0)
+        moved = self._connection.execute(
+            f"UPDATE {self._schema}.positions SET lineage = ?, position = ?, saved_at = now() "
+            "WHERE pipeline = ? AND lineage = ? AND epoch = ? RETURNING epoch",
+            [position.lineage, position.text, self._pipeline, lineage, epoch],
+        ).fetchall()
+        if not moved:
+            raise self._fenced(lineage)
+        return epoch
+
+    def _fenced(self, lineage: str) -> Fenced:
+        return Fenced(
+            f"another process has claimed {lineage} of the pipeline {self._pipeline!r} since",
+            hint="let that one go on; this one stops",
+        )
 
     def replayed(self) -> set[Position]:
         """Dead letters that were written, and may still be parked."""

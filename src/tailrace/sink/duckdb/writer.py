@@ -76,6 +76,12 @@ class DuckDBWriter:
     def save(self, positions: Sequence[Position]) -> None:
         """Does nothing: `write` saved them with the rows."""
 
+    def move(self, lineage: str, position: Position) -> None:
+        """Carry what is saved over to another lineage, which is claimed with it."""
+        with self._transaction():
+            epoch = self._ledger.move(lineage, position)
+        self._ledger.hold(position.lineage, epoch)
+
     def forget(self) -> None:
         """Remove every claim and position. Tables stay; the next snapshot clears them."""
         with self._transaction():

@@ -81,6 +81,13 @@ class FileWriter:
     def save(self, positions: Sequence[Position]) -> None:
         """Does nothing: `write` saved them with the rows."""
 
+    def move(self, lineage: str, position: Position) -> None:
+        """Carry the position that the data ends at over to another lineage, which is claimed with it."""
+        lineages = dict(self._state.lineages)
+        held = lineages.pop(lineage)
+        lineages[position.lineage] = Held(held.epoch, position.text)
+        self._store(replace(self._state, lineages=lineages))
+
     def forget(self) -> None:
         """Remove every position; the file, and where it ends, stay."""
         self._store(replace(self._state, lineages={}))

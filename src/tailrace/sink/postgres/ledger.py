@@ -12,6 +12,7 @@ from typing import Final
 
 from tailrace.dialect.postgres.fault import told
 from tailrace.dialect.postgres.session import Connection, fetch
+from tailrace.error import Fenced
 from tailrace.model import Position
 
 __all__ = ["MOVE", "Ledger", "saved"]
@@ -71,6 +72,21 @@ class Ledger:
         """What `MOVE` is given to save `position`."""
         epoch = self._epochs.get(position.lineage, 0)
         return position.text.encode(), self._name.encode(), position.lineage.encode(), str(epoch).encode()
+
+    def move(self, lineage: str, position: Position) -> None:
+        """Save `position` in place of `lineage`, under the same epoch; `Fenced` when that is another's."""
+        epoch = self._epochs.get(lineage, 0)
+        statement = (
+            "UPDATE tailrace.position SET lineage = %(to)s, text = %(text)s, saved_at = pg_catalog.now()"
+            " WHERE name = %(name)s AND lineage = %(lineage)s AND epoch = %(epoch)s RETURNING 1"
+        )
+        values = {"to": position.lineage, "text": position.text, "name": self._name, "lineage": lineage, "epoch": epoch}
+        if not fetch(self._connection, statement, values, doing=f"move {lineage} in the target"):
+            raise Fenced(
+                f"another process has claimed {lineage} of the pipeline {self._name!r} since",
+                hint="let that one go on; this one stops",
+            )
+        self._epochs[position.lineage] = epoch
 
     def fenced(self, connection: Connection) -> bool:
         """Whether a newer epoch exists, asked through `connection` because ours is gone."""

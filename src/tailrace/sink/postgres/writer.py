@@ -55,6 +55,10 @@ class PostgresWriter:
     def save(self, positions: Sequence[Position]) -> None:
         """Does nothing: `write` saved them with the rows."""
 
+    def move(self, lineage: str, position: Position) -> None:
+        """Carry what is saved over to another lineage, which is claimed with it."""
+        self._ledger.move(lineage, position)
+
     def forget(self) -> None:
         """Remove every claim and position, and the replication origin. Tables stay; the next snapshot clears them."""
         self._ledger.forget()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, get_args
 
 from tailrace.contract import Positions
 from tailrace.dialect.postgres import session
 from tailrace.error import ConfigError
-from tailrace.model import Finding, Limits
-from tailrace.source.postgres import check, host, pattern, publication, slot
+from tailrace.model import Finding, Limits, Position
+from tailrace.source.postgres import check, host, pattern, publication, slot, upgrade
 from tailrace.source.postgres.opening import Names, Opening
 from tailrace.source.postgres.publication import Wanted
 from tailrace.source.postgres.resume import SnapshotMode, check_slot
@@ -97,6 +97,10 @@ class Postgres:
             elif publication.drop(connection, names.publication):
                 removed.append(f"publication {names.publication}")
         return removed
+
+    def successor(self, name: str, saved: Mapping[str, Position | None]) -> tuple[Position, Position]:
+        """See `Succeeded.successor`: the same slot on a server that pg_upgrade made of the one that was read."""
+        return upgrade.successor(self, Names.of(self, name), saved)
 
     def retained_bytes(self, name: str) -> int | None:
         """See `Retaining.retained_bytes`: the WAL that the slot holds back."""

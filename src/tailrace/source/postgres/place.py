@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from tailrace.error import Fatal
 from tailrace.model import Position
@@ -58,6 +58,16 @@ class Lineage:
     system: str
     database: str
     slot: str
+
+    @classmethod
+    def parse(cls, text: str) -> Lineage:
+        """Read the text of a saved lineage; `Fatal` when this source did not write it."""
+        parts = text.split("/")
+        if len(parts) != 4 or parts[0] != "postgres":
+            raise Fatal(
+                f"the saved position is of {text}, which is no slot of PostgreSQL", hint="is this the right pipeline?"
+            )
+        return cls(parts[1], unquote(parts[2]), parts[3])
 
     def __str__(self) -> str:
         return f"postgres/{self.system}/{quote(self.database, safe='')}/{self.slot}"

@@ -108,7 +108,10 @@ def _unknown(situation: Situation) -> Decision:
     slot, lineage = situation.slot, situation.lineage
     others = [name for name in situation.known if name != str(lineage)]
     if others:
-        raise HistoryLost(f"the saved position is of {', '.join(others)}, but this is {lineage}", hint=RESET_HINT)
+        raise HistoryLost(
+            f"the saved position is of {', '.join(others)}, but this is {lineage}",
+            hint=f"after pg_upgrade `tailrace adopt` takes it over; else {RESET_HINT}",
+        )
     if slot is None:
         return Decision(Road.FRESH if situation.mode == "never" else Road.SNAPSHOT)
     if situation.mode == "never" and situation.adopt and slot.confirmed is not None:
