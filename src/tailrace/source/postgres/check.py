@@ -14,17 +14,22 @@ from psycopg import sql
 from tailrace.dialect.postgres import session
 from tailrace.dialect.postgres.session import Connection, fetch, statement_text
 from tailrace.error import ConfigError, TailraceError
-from tailrace.model import Finding, Severity
-from tailrace.source.postgres import pattern, publication, query, resume, slot
+from tailrace.model import Finding
+from tailrace.source.postgres import availability, pattern, publication, query, resume, slot
+from tailrace.source.postgres.finding import error as _error
+from tailrace.source.postgres.finding import ok as _ok
+from tailrace.source.postgres.finding import warning as _warning
+from tailrace.source.postgres.host import STANDBYS
 from tailrace.source.postgres.pattern import Relation
 from tailrace.source.postgres.publication import Wanted
 
 if TYPE_CHECKING:
     from tailrace.source.postgres.config import Postgres
 
+_ANY_PIPELINE = "tailrace_pipeline"
 _RESTART = "; -- then restart the server"
 _RELOAD = "; SELECT pg_reload_conf()"
-_OLDEST, _ORIGINS, _STANDBYS = 140000, 160000, 160000
+_OLDEST, _ORIGINS = 140000, 160000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,8 @@ def _findings(source: Postgres, connection: Connection) -> Iterator[Finding]:
     yield _version(source, version)
     yield from _pooler(connection, facts)
     yield from _role(source, facts)
-    yield from _server(facts, version)
+    yield from _server(connection, facts)
+    yield from availability.failover(source, connection)
     yield from _room(source, connection, facts)
     yield from _retention(facts)
     yield from _slot(source, connection, facts)
@@ -118,18 +124,17 @@ def _role(source: Postgres, facts: _Facts) -> Iterator[Finding]:
         yield _ok("replication", f"role {facts.role} may replicate")
 
 
-def _server(facts: _Facts, version: int) -> Iterator[Finding]:
+def _server(connection: Connection, facts: _Facts) -> Iterator[Finding]:
+    version = connection.info.server_version
     if facts.wal_level == "logical":
         yield _ok("wal_level", "logical")
     else:
         fix = f"ALTER SYSTEM SET wal_level = 'logical'{_RESTART}"
         yield _error("wal_level", f"{facts.wal_level}: the log lacks what decoding needs", fix)
-    if facts.standby and version < _STANDBYS:
+    if facts.standby and version < STANDBYS:
         yield _error("standby", "the server is a standby; before PostgreSQL 16 only a primary decodes its log")
     elif facts.standby:
-        yield _warning(
-            "standby", "the server is a standby: make the publication on its primary, with create = false here"
-        )
+        yield from availability.standby(connection)
     if facts.encoding == "SQL_ASCII":
         yield _warning("encoding", "SQL_ASCII: text that is not UTF-8 will stop the pipeline")
     if not facts.encrypted and not facts.local:
@@ -205,7 +210,7 @@ def _tables(source: Postgres, connection: Connection, facts: _Facts) -> Iterator
         yield from _contents(connection, found, chosen)
     else:
         foreign = [str(relation) for relation in chosen if not rights[relation.oid].owner]
-        wanted = source.wanted("", source.publication or "tailrace_pipeline")
+        wanted = source.wanted("", source.publication or _ANY_PIPELINE)
         statement = publication.create_statement(wanted, chosen, connection.info.server_version)
         yield _creation(wanted, statement, facts=facts, foreign=foreign)
     for relation in chosen:
@@ -213,6 +218,11 @@ def _tables(source: Postgres, connection: Connection, facts: _Facts) -> Iterator
 
 
 def _creation(wanted: Wanted, statement: str, *, facts: _Facts, foreign: Sequence[str]) -> Finding:
+    if facts.standby:
+        message = f"a standby cannot make {wanted.name}: it must be made on the primary"
+        # Without a name of its own the pipeline's decides, which is not known here.
+        named = wanted.name != _ANY_PIPELINE
+        return (_error if named else _warning)("publication", message, statement)
     if not wanted.create:
         return _error("publication", f"{wanted.name} does not exist and create = false", statement)
     if foreign:
@@ -268,15 +278,3 @@ def _table(relation: Relation, rights: _Rights, facts: _Facts, *, snapshot: bool
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
-
-
-def _ok(subject: str, message: str) -> Finding:
-    return Finding(Severity.OK, subject, message)
-
-
-def _warning(subject: str, message: str, fix: str | None = None) -> Finding:
-    return Finding(Severity.WARNING, subject, message, fix)
-
-
-def _error(subject: str, message: str, fix: str | None = None) -> Finding:
-    return Finding(Severity.ERROR, subject, message, fix)

@@ -1,0 +1,20 @@
+"""Makes the findings of a check. Never looks at anything."""
+
+from __future__ import annotations
+
+from tailrace.model import Finding, Severity
+
+
+def ok(subject: str, message: str) -> Finding:
+    """It was looked at and is as it should be."""
+    return Finding(Severity.OK, subject, message)
+
+
+def warning(subject: str, message: str, fix: str | None = None) -> Finding:
+    """It will hurt later."""
+    return Finding(Severity.WARNING, subject, message, fix)
+
+
+def error(subject: str, message: str, fix: str | None = None) -> Finding:
+    """It keeps the pipeline from running."""
+    return Finding(Severity.ERROR, subject, message, fix)
