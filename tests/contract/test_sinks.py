@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import duckdb
+import psycopg
 import pytest
 
 from tailrace import testing
@@ -13,6 +14,7 @@ from tailrace.app import App
 from tailrace.model import Change
 from tailrace.sink.duckdb import DuckDB
 from tailrace.sink.file import File
+from tailrace.sink.postgres import Postgres
 from tailrace.testing.fake import AtomicSink, ListSink, Target
 
 Rows = list[dict[str, str | None]]
@@ -53,6 +55,16 @@ def test_duckdb_keeps_the_contract(tmp_path: Path) -> None:
         return [{"id": key, "note": note} for key, note in rows]
 
     shown = testing.check_sink(lambda: DuckDB(path), read)
+    assert any(line.startswith("I15") for line in shown)
+
+
+def test_postgres_keeps_the_contract(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+
+        def read() -> Rows:
+            return [{"id": key, "note": note} for key, note in connection.execute("SELECT id::text, note FROM orders")]
+
+        shown = testing.check_sink(lambda: Postgres(database), read)
     assert any(line.startswith("I15") for line in shown)
 
 

@@ -72,7 +72,16 @@ class Applier:
         # the change to blame.
         self._apply(batch, careful=True)
 
-    def _apply(self, batch: Batch, *, careful: bool) -> None:
+    def replay(self, batch: Batch) -> None:
+        """As `apply`, for dead letters: those that were written before a crash are left out, the others remembered."""
+        written = self._ledger.replayed()
+        kept = [index for index, change in enumerate(batch) if change.position not in written]
+        try:
+            self._apply(batch.only(kept), careful=True, replayed=True)
+        except Reject as reject:
+            raise Reject({kept[index]: why for index, why in reject.reasons.items()}) from None
+
+    def _apply(self, batch: Batch, *, careful: bool, replayed: bool = False) -> None:
         """One transaction; whatever ends it early rolls it back."""
         self._missing = 0
         try:
@@ -83,6 +92,9 @@ class Applier:
                 self._by_rows(batch, careful=careful)
             else:
                 self._in_bulk(batch)
+            if replayed:
+                self._finish()
+                self._ledger.remember_replayed([change.position for change in batch])
             self._send(b"COMMIT")
             self._finish()
         except Failure as failure:
@@ -98,6 +110,7 @@ class Applier:
             self._connection.close()  # in whatever state it is: the transaction ends with it
             raise
         self._bulk.committed()
+        self._ledger.hold(batch.positions)
         self.missing += self._missing
         if batch.snapshot is not None:
             self._ready.clear()  # the changes behind a snapshot may go elsewhere than its rows

@@ -1,4 +1,5 @@
-"""Keeps the positions of pipelines in the target, in `tailrace.position`. Never moves rows, never commits.
+"""Keeps the positions of pipelines in the target, in `tailrace.position`, and which dead letters were replayed, in
+`tailrace.replayed`. Never moves rows.
 
 A claim counts the epoch up and ends the session of whoever claimed before, so that a process which was paused neither
 holds locks nor writes again: its next write finds another epoch.
@@ -30,16 +31,18 @@ It fails (division by zero, 22012) when the epoch is another: whatever was sent 
 
 
 class Ledger:
-    """The rows of one pipeline in `tailrace.position`."""
+    """What the target keeps of one pipeline."""
 
     def __init__(self, connection: Connection, name: str) -> None:
         self._connection = connection
         self._name = name
         self._epochs: dict[str, int] = {}
+        self._saved: dict[str, str | None] = {}
+        """The text of the position of each lineage that is ours."""
 
     def create(self) -> None:
         """Make schema and tables where they are missing; a role that may not create finds them made."""
-        found = fetch(self._connection, "SELECT pg_catalog.to_regclass('tailrace.position')::pg_catalog.text")
+        found = fetch(self._connection, "SELECT pg_catalog.to_regclass('tailrace.replayed')::pg_catalog.text")
         if found == [(None,)]:
             with told("create the schema tailrace in the target"):
                 self._connection.execute(_CREATE)
@@ -49,9 +52,34 @@ class Ledger:
         return saved(self._connection, self._name)
 
     def moves(self, positions: Sequence[Position]) -> bool:
-        """Whether any of these is not where its lineage is saved."""
-        saved = self.positions()
-        return any(saved.get(position.lineage) != position for position in positions)
+        """Whether any of these is not where its lineage is saved: dead letters that are replayed do not move it."""
+        return any(self._saved.get(position.lineage) != position.text for position in positions)
+
+    def hold(self, positions: Sequence[Position]) -> None:
+        """These are saved: the transaction that moved them is committed."""
+        self._saved.update((position.lineage, position.text) for position in positions)
+
+    def replayed(self) -> set[Position]:
+        """Dead letters that were written, and may still be parked."""
+        statement = "SELECT lineage, position FROM tailrace.replayed WHERE name = %(name)s"
+        rows = fetch(self._connection, statement, {"name": self._name}, doing="read what was replayed")
+        return {Position(lineage, text) for lineage, text in rows}
+
+    def remember_replayed(self, positions: Sequence[Position]) -> None:
+        """These dead letters are written, if the transaction of the caller is committed."""
+        self._connection.execute(
+            "INSERT INTO tailrace.replayed SELECT %s, * FROM unnest(%s::text[], %s::text[])",
+            [self._name, *_columns(positions)],
+        )
+
+    def forget_replayed(self, positions: Sequence[Position]) -> None:
+        """These are parked no longer: nobody will offer them again."""
+        with told("forget which dead letters were replayed"):
+            self._connection.execute(
+                "DELETE FROM tailrace.replayed WHERE name = %s"
+                " AND (lineage, position) IN (SELECT * FROM unnest(%s::text[], %s::text[]))",
+                [self._name, *_columns(positions)],
+            )
 
     def claim(self, lineage: str) -> Position | None:
         """Record a new epoch, end the session that held the one before, return what that one saved last."""
@@ -65,7 +93,7 @@ class Ledger:
         )
         names = {"name": self._name, "lineage": lineage}
         [[epoch, text]] = fetch(self._connection, statement, names, doing=f"claim {lineage} in the target")
-        self._epochs[lineage] = epoch
+        self._epochs[lineage], self._saved[lineage] = epoch, text
         return None if text is None else Position(lineage, text)
 
     def moved(self, position: Position) -> tuple[bytes, bytes, bytes, bytes]:
@@ -95,9 +123,10 @@ class Ledger:
         return any(epoch > self._epochs.get(lineage, epoch) for lineage, epoch in rows)
 
     def forget(self) -> None:
-        """Remove every claim and position."""
-        with told("forget the position in the target"):
+        """Remove every claim and position; target tables and what is known of them stay."""
+        with told("forget the position in the target"), self._connection.transaction():
             self._connection.execute("DELETE FROM tailrace.position WHERE name = %s", [self._name])
+            self._connection.execute("DELETE FROM tailrace.replayed WHERE name = %s", [self._name])
 
     def _end_holder(self, lineage: str) -> None:
         """End the other session that holds the claim, if it lives: it may hold locks, and its epoch is over."""
@@ -116,3 +145,7 @@ def saved(connection: Connection, name: str) -> dict[str, Position | None]:
         return {}
     rows = fetch(connection, "SELECT lineage, text FROM tailrace.position WHERE name = %(name)s", {"name": name})
     return {lineage: None if text is None else Position(lineage, text) for lineage, text in rows}
+
+
+def _columns(positions: Sequence[Position]) -> tuple[list[str], list[str]]:
+    return [position.lineage for position in positions], [position.text for position in positions]

@@ -10,3 +10,9 @@ CREATE TABLE IF NOT EXISTS tailrace.position (
     claimed_at timestamp with time zone NOT NULL,
     PRIMARY KEY (name, lineage)
 );
+CREATE TABLE IF NOT EXISTS tailrace.replayed (
+    name text NOT NULL,
+    lineage text NOT NULL,
+    position text COLLATE "C" NOT NULL,
+    PRIMARY KEY (name, lineage, position)
+);

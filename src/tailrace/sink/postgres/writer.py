@@ -75,9 +75,16 @@ class PostgresWriter:
         if self._connection.closed:
             raise Retryable(f"the session with {place(self._url)} is closed", hint="it is opened again after a pause")
         try:
-            self._applier.apply(batch)
-        except psycopg.Error as error:
+            if len(batch) and batch.snapshot is None and not self._ledger.moves(batch.positions):
+                self._applier.replay(batch)
+            else:
+                self._applier.apply(batch)
+        except (psycopg.Error, Retryable) as error:
             raise self._explained(error) from error
+
+    def forget_replayed(self, positions: Sequence[Position]) -> None:
+        """See `Replaying`."""
+        self._ledger.forget_replayed(positions)
 
     def _open_beside(self) -> Connection:
         """A second session, for what must be committed before the transaction of the first can use it."""
@@ -85,18 +92,21 @@ class PostgresWriter:
             self._beside = connect(self._url)
         return self._beside
 
-    def _explained(self, error: psycopg.Error) -> TailraceError:
+    def _explained(self, error: psycopg.Error | Retryable) -> TailraceError:
         """A lost session may have been ended by the next claim of this pipeline: then this one stops."""
         if self._connection.closed:
-            try:
-                with closing(connect(self._url)) as other:
-                    fenced = self._ledger.fenced(other)
-            except TailraceError as failure:
-                return failure if isinstance(failure, Retryable) else translate(error, f"write to {place(self._url)}")
-            if fenced:
+            if self._fenced():
                 return Fenced(
                     f"another process has claimed the pipeline {self._name!r} since and ended this session",
                     hint="let that one go on; this one stops",
                 )
             return Retryable(f"the session with {place(self._url)} was lost", hint="it is opened again after a pause")
-        return translate(error, f"write to {place(self._url)}")
+        return error if isinstance(error, Retryable) else translate(error, f"write to {place(self._url)}")
+
+    def _fenced(self) -> bool:
+        """Ask through another session; a server that does not answer has not fenced us."""
+        try:
+            with closing(connect(self._url)) as other:
+                return self._ledger.fenced(other)
+        except TailraceError:
+            return False

@@ -1,0 +1,136 @@
+"""Several pipelines and one database: two ways between two servers, tenants in one table, a bank that adds up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from servers import postgres
+from tailrace.pipeline import Pipeline
+from tailrace.sink.postgres import Existing
+from tailrace.sink.postgres import Postgres as Sink
+from tailrace.source import Postgres as Source
+from tests.server.sink.postgres.road import Road
+from tests.waiting import until
+
+
+@contextmanager
+def running(pipeline: Pipeline) -> Iterator[None]:
+    """The pipeline in a thread of its own; whatever ends it early is raised at the end."""
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            pipeline.run()
+        except BaseException as error:  # noqa: BLE001 - raised below
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        pipeline.stop()
+        thread.join()
+    assert not failed, failed
+
+
+def test_two_servers_that_both_write_replicate_to_one_another_without_a_loop(
+    start_postgres: Callable[..., postgres.Server], tmp_path: Path
+) -> None:
+    urls = [start_postgres(18).create_database(name) for name in ("left", "right")]
+    with ExitStack() as stack:
+        sides = [stack.enter_context(psycopg.connect(url, autocommit=True)) for url in urls]
+        for side in sides:
+            side.execute("CREATE TABLE notes (id int PRIMARY KEY, writer text, n int)")
+        for name, (here, there) in {"there": urls, "back": urls[::-1]}.items():
+            source = Source(url=here, tables=["public.notes"], snapshot="never", origin="none")
+            sink = Sink(there, existing=Existing.APPEND)
+            stack.enter_context(running(Pipeline(source, sink, name=name, state_dir=tmp_path)))
+        for side in sides:
+            wait_for(side, "SELECT count(*) FROM pg_replication_slots WHERE active", (1,))
+        for number in range(50):
+            for key, side in enumerate(sides):
+                side.execute("INSERT INTO notes VALUES (%s, %s, 0)", [2 * number + key, str(key)])
+        for key, side in enumerate(sides):
+            side.execute("UPDATE notes SET n = n + 1 WHERE writer = %s", [str(key)])
+        for side in sides:
+            wait_for(side, "SELECT count(*), sum(n) FROM notes", (100, 100))
+        # A mark behind all that went over, in both directions: a loop would have shown by now.
+        for side in sides:
+            side.execute("INSERT INTO notes VALUES (%s, 'mark', 0)", [1000 + sides.index(side)])
+        for side in sides:
+            wait_for(side, "SELECT count(*) FROM notes WHERE writer = 'mark'", (2,))
+            written = "SELECT n_tup_ins, n_tup_upd FROM pg_stat_user_tables WHERE relname = 'notes'"
+            wait_for(side, written, (102, 100))  # what came back would be written again
+
+
+def wait_for(side: psycopg.Connection[Any], query: str, row: tuple[object, ...]) -> None:
+    until(lambda: side.execute(query.encode()).fetchone() == row, f"for {row} of {query}")
+
+
+def test_tenants_share_a_table_and_keep_out_of_one_another(
+    road: Road, target_database: str, start_postgres: object, tmp_path: Path
+) -> None:
+    road.source.execute("CREATE TABLE items (id int PRIMARY KEY, n int)")
+    road.at_source("INSERT INTO items SELECT i, i FROM generate_series(1, 300) i")
+
+    def run(tenant: str) -> None:
+        Pipeline(
+            Source(url=road.urls[0], tables=["public.*"]),
+            Sink(target_database, constants={"tenant": tenant}),
+            name=f"{road.source.info.dbname}_{tenant}",
+            state_dir=tmp_path,
+        ).run(until_current=True)
+
+    run("a")
+    run("b")
+    road.at_source("UPDATE items SET n = n + 1000 WHERE id <= 150", "DELETE FROM items WHERE id = 300")
+    run("a")
+    sums = "SELECT tenant, count(*), sum(n) FROM items GROUP BY 1 ORDER BY 1"
+    assert road.rows(sums) == [("a", 299, 44850 + 150_000), ("b", 300, 45150)]
+    road.at_source("TRUNCATE items", "INSERT INTO items VALUES (7, 7)")
+    run("a")
+    assert road.rows(sums) == [("a", 1, 7), ("b", 300, 45150)]
+    run("b")
+    assert road.rows(sums) == [("a", 1, 7), ("b", 1, 7)]
+
+
+@pytest.mark.parametrize("writers", [3])
+def test_the_sum_of_a_bank_holds_at_every_moment_under_load(road: Road, writers: int) -> None:
+    road.source.execute("CREATE TABLE accounts (id int PRIMARY KEY, balance int)")
+    road.source.execute("CREATE TABLE savings (id int PRIMARY KEY, balance int)")
+    for table in ("accounts", "savings"):
+        road.at_source(f"INSERT INTO {table} SELECT i, 100 FROM generate_series(1, 50) i")
+    road.run()
+    stop = threading.Event()
+
+    def transfer(writer: int) -> None:
+        with psycopg.connect(road.urls[0]) as connection:
+            step = writer
+            while not stop.is_set():
+                step += 1
+                low, amount = 1 + step % 40, 1 + step % 9
+                move = "UPDATE {} SET balance = balance {} %s WHERE id BETWEEN %s AND %s"
+                connection.execute(move.format("accounts", "-").encode(), [amount, low, low + step % 10])
+                connection.execute(move.format("savings", "+").encode(), [amount, low, low + step % 10])
+                connection.commit()
+
+    query = "SELECT (SELECT sum(balance) FROM accounts) + (SELECT sum(balance) FROM savings)"
+    threads = [threading.Thread(target=transfer, args=[writer]) for writer in range(writers)]
+    with running(road.make()):
+        for thread in threads:
+            thread.start()
+        sums = {road.rows(query)[0] for _ in range(300)}
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert sums == {(10_000,)}
+    road.run()
+    road.same("accounts", "savings")
