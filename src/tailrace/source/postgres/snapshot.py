@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,30 +61,34 @@ class Snapshot:
         self._next_ordinal = 0
         self._rows: CopyRows | None = None
         self._copying: Copying | None = None
+        self._ended: list[tuple[int, CopyRows | None]] = []
+        """Tables whose rows were all read: the last row of the first is the last of all if no table behind has any."""
+        self._finished: deque[Batch] = deque()
         self._ahead = self._read_ahead(min(len(sessions), len(parts)))
 
     @property
     def done(self) -> bool:
         """Every table was delivered."""
-        return self._index == len(self._parts)
+        return self._index == len(self._parts) and not self._finished
 
     def read(self, timeout_s: float) -> Batch | None:
         """The next rows, of one table; None after `timeout_s` without any, or when `done`."""
         deadline = time.monotonic() + timeout_s
         fed = 0
-        while not self.done:
-            rows, copying = self._current()
+        while not self._finished and self._index < len(self._parts):
+            copying = self._current()
             chunk = copying.read(max(deadline - time.monotonic(), 0.0))
             if chunk is not None:
+                rows = self._rows or self._begin_rows()
                 rows.feed(chunk)
                 fed += chunk.nbytes
-                if fed >= self._bounds.segment_bytes and (batch := rows.take()) is not None:
+                if fed >= self._bounds.segment_bytes and not self._finished and (batch := rows.take()) is not None:
                     return batch
             elif copying.done:
-                return self._finish_table(rows)
+                self._end_table()
             elif time.monotonic() >= deadline:
-                return rows.take()
-        return None
+                return self._rows.take() if self._rows is not None else None
+        return self._finished.popleft() if self._finished else None
 
     def close(self) -> None:
         """Give up what is not read yet, and the sessions; closing twice is harmless (I12)."""
@@ -100,17 +105,29 @@ class Snapshot:
             for share, session in enumerate(self._sessions[:count])
         ]
 
-    def _current(self) -> tuple[CopyRows, Copying]:
-        if self._rows is None or self._copying is None:
-            self._rows, self._copying = self._begin_table(self._parts[self._index])
-        return self._rows, self._copying
+    def _current(self) -> Copying:
+        if self._copying is None:
+            part = self._parts[self._index]
+            _log.info("snapshot of %s (%d of %d)", part.table, self._index + 1, len(self._parts))
+            if self._ahead:
+                ahead = self._ahead[self._index % len(self._ahead)]
+                ahead.next_table()
+                self._copying = ahead
+            else:
+                self._copying = TableReader(self._sessions[0], part, frame_bytes_max=self._bounds.frame_bytes_max)
+        return self._copying
 
-    def _begin_table(self, part: TableCopy) -> tuple[CopyRows, Copying]:
-        _log.info("snapshot of %s (%d of %d)", part.table, self._index + 1, len(self._parts))
+    def _begin_rows(self) -> CopyRows:
+        """The present table has rows, so the ones before it do not hold the last row of all."""
+        self._finish(last=False)
+        self._rows = self._decoder(self._index)
+        return self._rows
+
+    def _decoder(self, index: int) -> CopyRows:
         origin = self._origin
-        rows = CopyRows(
+        return CopyRows(
             str(origin.lineage),
-            part.table,
+            self._parts[index].table,
             database=origin.lineage.database,
             attempt=origin.attempt,
             lsn=origin.lsn,
@@ -118,23 +135,25 @@ class Snapshot:
             xid=origin.xid,
             at_us=origin.at_us,
             first_ordinal=self._next_ordinal,
-            first_table=self._index == 0,
+            first_table=index == 0,
             segment_bytes=self._bounds.segment_bytes,
         )
-        if not self._ahead:
-            return rows, TableReader(self._sessions[0], part, frame_bytes_max=self._bounds.frame_bytes_max)
-        ahead = self._ahead[self._index % len(self._ahead)]
-        ahead.next_table()
-        return rows, ahead
 
-    def _finish_table(self, rows: CopyRows) -> Batch:
-        batch = rows.finish(last_table=self._index + 1 == len(self._parts))
-        self._next_ordinal = rows.next_ordinal
+    def _end_table(self) -> None:
+        self._ended.append((self._index, self._rows))
         self._index += 1
         self._rows = self._copying = None
-        if self.done:
+        if self._index == len(self._parts):
+            self._finish(last=True)
             self.close()
-        return batch
+
+    def _finish(self, *, last: bool) -> None:
+        """Complete the tables that have ended; what comes of it is delivered before anything else."""
+        for index, rows in self._ended:
+            rows = rows or self._decoder(index)
+            self._finished.append(rows.finish(last_table=last))
+            self._next_ordinal = rows.next_ordinal
+        self._ended.clear()
 
 
 @dataclass(frozen=True, slots=True)
