@@ -6,6 +6,7 @@ point module as `tailrace_contract = 1`.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -97,11 +98,20 @@ class Source(Protocol):
         """What the server or the role lacks, each with the statement that mends it. Read-only."""
         ...
 
-    def open(self, name: str, positions: Positions, limits: Limits, *, until_current: bool = False) -> Stream:
+    def open(
+        self,
+        name: str,
+        positions: Positions,
+        limits: Limits,
+        *,
+        until_current: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Stream:
         """Start right after what `positions` holds for each lineage, or from the beginning, snapshot included.
 
         Refuses (`HistoryLost`) to start over a hole or over another server's position (I6). `name` is the pipeline's.
         With `until_current` the stream ends once everything that the source had committed at this call was delivered.
+        Whatever waits here ends with `Retryable` as soon as `stop` is set: nobody wants the stream any more.
         """
         ...
 

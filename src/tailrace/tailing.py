@@ -209,9 +209,17 @@ class _Watched:
     def check(self) -> list[Finding]:
         return self.inner.check()
 
-    def open(self, name: str, positions: Positions, limits: Limits, *, until_current: bool = False) -> Stream:
+    def open(
+        self,
+        name: str,
+        positions: Positions,
+        limits: Limits,
+        *,
+        until_current: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Stream:
         try:
-            stream = self.inner.open(name, positions, limits, until_current=until_current)
+            stream = self.inner.open(name, positions, limits, until_current=until_current, stop=stop)
         except Retryable as error:
             self.hand.end(error)
             raise Fatal("the tail could not be opened") from error

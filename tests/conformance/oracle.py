@@ -38,13 +38,11 @@ _VOLATILE = (
     # Debezium: the last commit that it saw, and the change; Tailrace: the change's own commit, and the change
     (re.compile(rb'"sequence":"\[(?:null|\\"\d+\\"),\\"\d+\\"\]"'), rb'"sequence":""'),
 )
-# Each reader takes its snapshot at its own time and place. When the last tables are empty, only Debezium marks the last
-# row of all as such: it holds that row back for as long.
+# Each reader takes its snapshot at its own time and place.
 _SNAPSHOT = re.compile(
     rb'("ts_ms":)\d{13}(,"snapshot":"(?:true|first|first_in_data_collection|last_in_data_collection|last)".*?"ts_us":)'
     rb'\d{16}(,"ts_ns":)\d{16}000(.*?"txId":)\d+(,"lsn":)\d+'
 )
-_LAST = (b'"snapshot":"last"', b'"snapshot":"last_in_data_collection"')
 
 
 @dataclass(slots=True)
@@ -80,7 +78,7 @@ def masked(value: bytes) -> bytes:
     """An envelope without what is a reader's own: when it was processed, and when and where its snapshot was taken."""
     for form, replacement in _VOLATILE:
         value = form.sub(replacement, value)
-    return _SNAPSHOT.sub(rb"\g<1>0\g<2>0\g<3>0\g<4>0\g<5>0", value).replace(*_LAST)
+    return _SNAPSHOT.sub(rb"\g<1>0\g<2>0\g<3>0\g<4>0\g<5>0", value)
 
 
 def _is_marker(record: Record) -> bool:

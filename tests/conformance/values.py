@@ -251,4 +251,7 @@ VALUES = (
             " '{\"[2024-01-01,2024-01-02)\"}', '{a=>1,b=>NULL}'",
         ),
     ),
+    # By name the last tables of the snapshot: the last row of all is marked, though an empty table comes after it.
+    Values("zy_last_row", "x int", ("1", "2")),
+    Values("zz_empty", "x int", ("1",), phases=("stream",)),
 )

@@ -164,7 +164,7 @@ class Line:
                 self._letters = plan.dead_letters.open(plan.name, plan.limits)
                 stack.callback(self._letters.close)
                 self._gauge.dead_letters = self._letters.count()
-            reader = self._reader = Reader(plan.name, lambda: self._open_source(positions), self.shelf)
+            reader = self._reader = Reader(plan.name, lambda stop: self._open_source(positions, stop), self.shelf)
             reader.start()
             stack.callback(self._finish, reader)
             try:
@@ -184,10 +184,10 @@ class Line:
         with named("opening the checkpoint"):
             return checkpoint.open(self._plan.name)
 
-    def _open_source(self, positions: Positions) -> Stream:
+    def _open_source(self, positions: Positions, stop: threading.Event) -> Stream:
         with named(f"opening source {self._plan.source.kind}"):
             return self._plan.source.open(
-                self._plan.name, positions, self._plan.limits, until_current=self._until_current
+                self._plan.name, positions, self._plan.limits, until_current=self._until_current, stop=stop
             )
 
     def _work(self, writer: Writer, positions: Positions, reader: Reader) -> None:

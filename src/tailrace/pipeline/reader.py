@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class Reader:
     """One stream, from open to close, on a thread of its own. It ends by putting `End` on the shelf, always."""
 
-    def __init__(self, name: str, open_stream: Callable[[], Stream], shelf: Shelf) -> None:
+    def __init__(self, name: str, open_stream: Callable[[threading.Event], Stream], shelf: Shelf) -> None:
         self._open_stream = open_stream
         self._shelf = shelf
         self._stream: Stream | None = None
@@ -47,7 +47,8 @@ class Reader:
         self._thread.start()
 
     def quiet(self) -> None:
-        """Read nothing more, put `End` behind what was read, and keep the connection alive until `finish`."""
+        """Read nothing more, put `End` behind what was read, keep the connection alive until `finish`; an `open` that
+        waits gives up."""
         self._quiet.set()
 
     def confirm(self, positions: Sequence[Position]) -> None:
@@ -72,7 +73,7 @@ class Reader:
 
     def _run(self) -> None:
         try:
-            stream = self._open_stream()
+            stream = self._open_stream(self._quiet)
         except BaseException as error:  # noqa: BLE001 - handed to the writer thread, which raises it
             self._shelf.put(End(error))
             return

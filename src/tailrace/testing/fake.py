@@ -117,7 +117,15 @@ class LogSource:
         """See `Source.check`: nothing is ever missing."""
         return []
 
-    def open(self, name: str, positions: Positions, limits: Limits, *, until_current: bool = False) -> _LogStream:
+    def open(
+        self,
+        name: str,
+        positions: Positions,
+        limits: Limits,
+        *,
+        until_current: bool = False,
+        stop: threading.Event | None = None,
+    ) -> _LogStream:
         """See `Source.open`."""
         saved = positions.claim(self.log.lineage)
         self.log.note("open")

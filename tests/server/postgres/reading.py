@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -60,10 +61,10 @@ class Reading:
         (position,) = self.positions.known().values()
         return position
 
-    def open(self, *, until_current: bool = False, **changes: Any) -> Reading:
+    def open(self, *, until_current: bool = False, stop: threading.Event | None = None, **changes: Any) -> Reading:
         self.source = replace(self.source, **changes)
         self.ended = False
-        self._stream = self.source.open(self.name, self.positions, self.limits, until_current=until_current)
+        self._stream = self.source.open(self.name, self.positions, self.limits, until_current=until_current, stop=stop)
         return self
 
     def read(self, timeout_s: float = 0.1, *, save: bool = True) -> Batch | None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from servers import postgres
 from tailrace.error import CheckFailed, ConfigError, Fatal, HistoryLost, Retryable
+from tailrace.pipeline import Pipeline
+from tailrace.sink import File
 from tailrace.source import Postgres
 from tailrace.source.postgres.place import Place
-from tests.server.postgres.reading import Make, Sql, eventually
+from tests.server.postgres.reading import PATIENCE_S, Make, Sql, eventually
 
 
 @pytest.fixture
@@ -291,3 +295,44 @@ def test_a_role_without_rights_is_told_the_statements(shop: str, sql: Sql, readi
 def test_a_server_that_does_not_answer_is_retryable() -> None:
     with pytest.raises(Retryable, match=r"cannot connect to 127\.0\.0\.1:1/shop: .*refused"):
         Postgres("postgresql://cdc@127.0.0.1:1/shop").drop("x")
+
+
+def test_a_stop_ends_the_wait_for_a_slot_that_is_in_use(shop: str, reading: Make) -> None:
+    it = reading(shop, snapshot="never").open().first()
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    began = time.monotonic()
+    with pytest.raises(Retryable, match="stopped while"):
+        reading(shop, it.name, snapshot="never").open(stop=stop)
+    assert time.monotonic() - began < 5
+
+
+def test_a_stop_ends_the_wait_for_old_transactions_and_leaves_no_slot(shop: str, sql: Sql, reading: Make) -> None:
+    stop = threading.Event()
+    it = reading(shop)
+    with psycopg.connect(shop) as old:
+        old.execute("INSERT INTO orders VALUES (2, 'not committed')")
+        threading.Timer(1.0, stop.set).start()
+        began = time.monotonic()
+        with pytest.raises(Retryable, match="stopped while waiting to create replication slot"):
+            it.open(stop=stop)
+        assert time.monotonic() - began < 10
+        eventually(lambda: slots(shop, sql) == [])
+    it.restart().count(2)
+
+
+def test_a_stopped_pipeline_that_waits_for_its_slot_leaves_no_thread_behind(
+    shop: str, reading: Make, tmp_path: Path
+) -> None:
+    it = reading(shop, snapshot="never").open().first()
+    pipeline = Pipeline(
+        Postgres(shop, snapshot="never"), sink=File(tmp_path / "out.jsonl"), name=it.name, state_dir=tmp_path
+    )
+    running = threading.Thread(target=pipeline.run)
+    running.start()
+    reader = f"tailrace-{it.name}-reader"
+    eventually(lambda: reader in [thread.name for thread in threading.enumerate()])
+    pipeline.stop()
+    running.join(PATIENCE_S)
+    assert not running.is_alive()
+    assert reader not in [thread.name for thread in threading.enumerate()]

@@ -342,3 +342,46 @@ def test_row_security_stops_the_snapshot_instead_of_hiding_rows(
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute("DROP OWNED BY reader")
         admin.execute("DROP ROLE reader")
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "made again"])
+def test_when_needed_takes_a_new_snapshot_when_the_history_is_lost_under_the_stream(
+    shop: str, sql: Sql, reading: Make, again: bool
+) -> None:
+    sql(shop, "INSERT INTO orders VALUES (1)")
+    it = reading(shop, snapshot="when_needed").open().count(1)
+    sql(shop, "INSERT INTO orders VALUES (2)")
+    it.count(2)
+    sql(shop, f"DROP PUBLICATION tailrace_{it.name}")
+    sql(shop, "INSERT INTO orders VALUES (3)")
+    if again:
+        sql(shop, f"CREATE PUBLICATION tailrace_{it.name} FOR TABLE orders")
+        sql(shop, "INSERT INTO orders VALUES (4)")
+    with pytest.raises(Retryable, match="when_needed"):
+        reads_until_it_breaks(it)
+    total = 4 if again else 3
+    it.restart().count(2 + total)
+    assert it.ops() == ["r", "c", *["r"] * total]
+    sql(shop, "INSERT INTO orders VALUES (5)")
+    it.count(3 + total)
+
+
+def test_when_needed_takes_a_new_snapshot_when_the_slot_is_invalidated_under_the_stream(
+    sql: Sql, reading: Make, start_postgres: Start
+) -> None:
+    server = start_postgres(18, settings={"max_slot_wal_keep_size": "16MB", "min_wal_size": "32MB"})
+    sql(server.url, "CREATE TABLE orders (id int PRIMARY KEY, note text)", "CREATE TABLE noise (x text)")
+    sql(server.url, "INSERT INTO orders VALUES (1)")
+    it = reading(server.url, "lost", snapshot="when_needed", tables=["public.orders"]).open().count(1)
+    it.until(lambda: it.batches[-1].snapshot is None)
+    slot = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = 'tailrace_lost'"
+    with pytest.raises(Retryable):
+        while True:  # a stuck sink: nothing is read or confirmed
+            sql(server.url, "INSERT INTO noise SELECT repeat('x', 1000) FROM generate_series(1, 10000)")
+            server.execute("SELECT pg_switch_wal()")
+            server.execute("CHECKPOINT")
+            it.stream.tend()
+            if sql(server.url, slot) == [("lost",)]:
+                it.read()
+    sql(server.url, "INSERT INTO orders VALUES (2)")
+    it.restart().until(lambda: it.ops() == ["r", "r", "r"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, get_args
@@ -80,9 +81,17 @@ class Postgres:
         """See `Source.check`."""
         return check.check(self)
 
-    def open(self, name: str, positions: Positions, limits: Limits, *, until_current: bool = False) -> PostgresStream:
+    def open(
+        self,
+        name: str,
+        positions: Positions,
+        limits: Limits,
+        *,
+        until_current: bool = False,
+        stop: threading.Event | None = None,
+    ) -> PostgresStream:
         """See `Source.open`."""
-        return Opening(self, name, limits).open(positions, until_current=until_current)
+        return Opening(self, name, limits, stop=stop).open(positions, until_current=until_current)
 
     def drop(self, name: str) -> list[str]:
         """See `Source.drop`: the slot, and the publication if Tailrace made it."""

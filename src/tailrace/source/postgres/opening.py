@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from tailrace.error import CheckFailed, ConfigError, HistoryLost, Retryable, Tai
 from tailrace.model import Batch, Limits
 from tailrace.source.postgres import host, pattern, plan, publication, resume, slot, snapshot
 from tailrace.source.postgres.host import Host
+from tailrace.source.postgres.measure import Measure
 from tailrace.source.postgres.place import Lineage, Place, format_lsn, parse_lsn
 from tailrace.source.postgres.plan import Moved
 from tailrace.source.postgres.publication import Publication
@@ -72,10 +74,11 @@ class _Scene:
 class Opening:
     """One call of `Postgres.open`: holds the connections until the stream owns them."""
 
-    def __init__(self, source: Postgres, pipeline: str, limits: Limits) -> None:
+    def __init__(self, source: Postgres, pipeline: str, limits: Limits, *, stop: threading.Event | None = None) -> None:
         self._source = source
         self._pipeline = pipeline
         self._limits = limits
+        self._stop = stop
         self._names = Names.of(source, pipeline)
         self._resources = ExitStack()
 
@@ -113,7 +116,7 @@ class Opening:
         return Situation(
             lineage=scene.lineage,
             known=known,
-            slot=slot.load_free(scene.side, scene.lineage.slot),
+            slot=slot.load_free(scene.side, scene.lineage.slot, self._stop),
             mode=self._source.snapshot,
             adopt=not self._source.create,
             published=publication.load(scene.side, self._names.publication) is not None,
@@ -128,7 +131,7 @@ class Opening:
         known = positions.known().get(lineage)
         if decision.lost is not None:
             _log.warning("%s; snapshot = when_needed: starting again with a new snapshot", decision.lost)
-            slot.drop(scene.side, scene.lineage.slot)
+            slot.drop(scene.side, scene.lineage.slot, self._stop)
             positions.forget()
             known = None
         if positions.claim(lineage) != known:
@@ -144,28 +147,38 @@ class Opening:
         if decision.road is Road.SNAPSHOT:
             taken, place = self._snapshot(scene, globs)
         elif place is None:
-            slot.drop(scene.side, scene.lineage.slot)
+            slot.drop(scene.side, scene.lineage.slot, self._stop)
             place = Place.progress(self._create_slot(scene, export=False).consistent_point, scene.timeline)
         elif self._source.failover:
             self._keep_for_failover(scene)
         first = None if taken or decision.saved else Batch.progress(place.position(str(scene.lineage)))
         until = _wal_end(scene.side) if until_current else None
         course = Course(scene.lineage, scene.timeline, place, until)
-        describe = Describer(scene.side, found.name, globs=globs)
-        follow = None if self._source.snapshot == "only" else partial(self._follow, scene, course, describe)
-        keep = None if globs is None else Select(tables=globs)
+        measure = Measure(scene.side, scene.lineage.slot)
+        describe = Describer(scene.side, found.name, globs=globs, settle=measure.settle)
+        follow = (
+            None
+            if self._source.snapshot == "only"
+            else partial(self._follow, scene, course, describe=describe, measure=measure)
+        )
         return Opened(
             scene.lineage,
             place,
             taken,
             follow,
             first=first,
-            keep=keep,
+            keep=None if globs is None else Select(tables=globs),
             watch=self._watch(scene) if scene.host.standby else None,
+            give_up=partial(self._give_up, scene) if self._source.snapshot == "when_needed" else None,
             resources=self._resources,
         )
 
-    def _follow(self, scene: _Scene, course: Course, describe: Describer) -> Receiver:
+    def _give_up(self, scene: _Scene, lost: HistoryLost) -> Retryable:
+        """Let go of a slot that cannot go on, so that the next `open` finds it gone and begins anew."""
+        slot.drop(scene.side, scene.lineage.slot, self._stop)
+        return Retryable(f"{lost.args[0]}; snapshot = when_needed: a new one follows")
+
+    def _follow(self, scene: _Scene, course: Course, *, describe: Describer, measure: Measure) -> Receiver:
         walsender = scene.walsender
         if walsender.closed:
             walsender = self._resources.enter_context(closing(self._walsender()))
@@ -176,17 +189,12 @@ class Opening:
         walsender.start(options, course.begin.end)
         timeout_s = slot.sender_timeout_s(scene.side)
         return Receiver(
-            walsender,
-            course,
-            describe=describe,
-            wal_end=partial(_wal_end, scene.side),
-            limits=self._limits,
-            sender_timeout_s=timeout_s,
+            walsender, course, describe=describe, measure=measure, limits=self._limits, sender_timeout_s=timeout_s
         )
 
     def _snapshot(self, scene: _Scene, globs: tuple[str, ...] | None) -> tuple[Snapshot, Place]:
         bounds = Bounds(self._source.snapshot_readers, self._limits.segment_bytes, self._limits.frame_bytes_max)
-        slot.drop(scene.side, scene.lineage.slot)
+        slot.drop(scene.side, scene.lineage.slot, self._stop)
         for attempt in range(1, _ATTEMPTS + 1):
             files = plan.files(scene.side, plan.tables_of(scene.side, self._names.publication, globs))
             made = self._create_slot(scene, export=True)
@@ -229,7 +237,7 @@ class Opening:
         return partial(host.require_timeline, scene.timeline, lambda: asked.identify().timeline)
 
     def _walsender(self) -> Walsender:
-        return Walsender(self._source.url, frame_bytes_max=self._limits.frame_bytes_max)
+        return Walsender(self._source.url, frame_bytes_max=self._limits.frame_bytes_max, stop=self._stop)
 
     def _publication(self, scene: _Scene) -> Publication:
         side, standby = scene.side, scene.host.standby

@@ -7,27 +7,31 @@ whether the pipeline reads (`read`) or is stuck (`tend`).
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tailrace._native import Chunk, PgOutput, Relation
-from tailrace.error import Fatal, Retryable
+from tailrace.error import Fatal, Retryable, TailraceError
 from tailrace.model import Batch, Limits, Table
+from tailrace.source.postgres.measure import Measure
 from tailrace.source.postgres.place import Lineage, Place
 from tailrace.source.postgres.walsender import Walsender
 
+_log = logging.getLogger("tailrace.source.postgres")
 _DRAIN_BYTES = 4 << 20
 _FLOOD_BYTES = 64 << 10
 _PAUSE_S = 0.010
 _STATUS_S_MAX = 10.0
 _CONFIRM_S = 1.0
 _PING_S = 10.0
-_SILENCE_S = 60.0
+_SILENCE_S_MIN, _SILENCE_S_MAX = 5.0, 60.0
 _HURRY_S = 0.05
 _REPLY_S = 0.05
 _AWAITED_S = 2.0
 _MEASURE_S = 2.0
+_FAREWELL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +53,19 @@ class Receiver:
         course: Course,
         *,
         describe: Callable[[Relation], Table],
-        wal_end: Callable[[], int],
+        measure: Measure,
         limits: Limits,
         sender_timeout_s: float,
     ) -> None:
         self._walsender = walsender
         self._course = course
         self._describe = describe
-        self._wal_end = wal_end
+        self._measure = measure
         self._wal_end_seen = self._received_seen = 0
         self._limits = limits
         self._status_s = min(sender_timeout_s / 3, _STATUS_S_MAX)
+        # As long as the server waits for us we wait for it: it answers whatever it decodes.
+        self._silence_s = min(max(sender_timeout_s, _SILENCE_S_MIN), _SILENCE_S_MAX)
         self._decoder = PgOutput(
             str(course.lineage),
             database=course.lineage.database,
@@ -120,6 +126,10 @@ class Receiver:
         if self._confirmed > self._confirmed_sent:
             self._send(time.monotonic(), reply=False)
         self._walsender.close()
+        try:
+            self._measure.settle(_FAREWELL_S)
+        except TailraceError as error:
+            _log.debug("closing the stream: %s", error.args[0])
 
     def _receive(self) -> Chunk:
         """Everything that waits, decoded; empty when the socket is. In a flood the socket is left alone for a while."""
@@ -187,9 +197,9 @@ class Receiver:
         return Batch.progress(Place.progress(idle, self._course.timeline).position(str(self._course.lineage)))
 
     def _beat(self, now: float) -> None:
-        if now - self._heard_at > _SILENCE_S:
+        if now - self._heard_at > self._silence_s or self._measure.overdue(self._silence_s):
             raise Retryable(
-                f"nothing was heard from the server of slot {self._course.lineage.slot!r} for {_SILENCE_S:.0f} s"
+                f"nothing was heard from the server of slot {self._course.lineage.slot!r} for {self._silence_s:.0f} s"
             )
         bounded = self._course.until is not None
         # Without an answer nobody knows how far an idle log has grown, nor whether the server lives.
@@ -204,9 +214,12 @@ class Receiver:
         # A server that shuts down asks again with every answer, so answers have a pace.
         if ask or news or since > self._status_s or (self._owed and since > _REPLY_S):
             self._send(now, reply=ask)
+        if (extent := self._measure.look()) is not None:
+            self._wal_end_seen = extent.wal_end
         if now - self._measured_at > _MEASURE_S:
             # Fails when the server shuts down: then a stuck sink must not hold up the server.
-            self._wal_end_seen, self._measured_at = self._wal_end(), now
+            self._measure.ask()
+            self._measured_at = now
         self._received_seen = self._decoder.received_lsn  # other threads must not ask a decoder that may be at work
 
     def _send(self, now: float, *, reply: bool) -> None:
@@ -217,7 +230,7 @@ class Receiver:
             self._asked_at = now
 
     def _next_beat(self, now: float) -> float:
-        if self._owed or now < self._awaited_until:
+        if self._owed or now < self._awaited_until or self._measure.waits:
             return _REPLY_S
         due = min(_CONFIRM_S, self._status_s) if self._confirmed > self._confirmed_sent else self._status_s
         most = _HURRY_S if self._course.until is not None else min(_PING_S, self._limits.progress_interval_s)

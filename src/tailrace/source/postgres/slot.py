@@ -6,6 +6,7 @@ Never decides whether a slot may be used; `resume` does.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from dataclasses import dataclass
 
@@ -50,11 +51,12 @@ def load(connection: Connection, name: str) -> Slot | None:
     return Slot(name, kind, plugin, database, pid, None if confirmed is None else parse_lsn(confirmed), *rest)
 
 
-def load_free(connection: Connection, name: str) -> Slot | None:
+def load_free(connection: Connection, name: str, stop: threading.Event | None = None) -> Slot | None:
     """The slot, once no walsender uses it any more: the server may need its time-out to see that a reader was killed.
 
-    `Retryable`, naming the pid, when that takes longer: then somebody lives who reads it.
+    `Retryable`, naming the pid, when that takes longer: then somebody lives who reads it; and when `stop` is set.
     """
+    stop = stop or threading.Event()
     found = load(connection, name)
     deadline = time.monotonic() + sender_timeout_s(connection) + _GRACE_S
     pause_s = _POLL_S
@@ -66,15 +68,16 @@ def load_free(connection: Connection, name: str) -> Slot | None:
             )
         if pause_s == _POLL_S:
             _log.info("waiting for replication slot %s, still active for PID %d", name, found.active_pid)
-        time.sleep(pause_s)
+        if stop.wait(pause_s):
+            raise Retryable(f"stopped while replication slot {name!r} was still active for PID {found.active_pid}")
         pause_s = min(pause_s * 2, _POLL_S_MAX)
         found = load(connection, name)
     return found
 
 
-def drop(connection: Connection, name: str) -> bool:
+def drop(connection: Connection, name: str, stop: threading.Event | None = None) -> bool:
     """Drop the slot once it is free; whether there was one."""
-    if load_free(connection, name) is None:
+    if load_free(connection, name, stop) is None:
         return False
     statement = "SELECT pg_drop_replication_slot(%(slot)s)"
     fetch(connection, statement, {"slot": name}, doing=f"drop replication slot {name!r}")

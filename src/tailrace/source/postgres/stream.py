@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from tailrace._native import Relation, Select
 from tailrace.dialect.postgres.session import Connection
-from tailrace.error import EndOfStream
+from tailrace.error import EndOfStream, HistoryLost, Retryable
 from tailrace.model import Batch, Position, Table
 from tailrace.source.postgres import catalog, pattern
 from tailrace.source.postgres.catalog import Described
@@ -19,19 +20,29 @@ from tailrace.source.postgres.receiver import Receiver
 from tailrace.source.postgres.snapshot import Snapshot
 
 _log = logging.getLogger("tailrace.source.postgres")
+T = TypeVar("T")
 
 
 class Describer:
     """Answers what table a relation of the stream is; warns of one that was published only later."""
 
-    def __init__(self, connection: Connection, publication: str, *, globs: Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        publication: str,
+        *,
+        globs: Sequence[str] | None,
+        settle: Callable[[], None],
+    ) -> None:
         self._connection = connection
+        self._settle = settle
         self._publication = publication
         self._globs = globs
         self._expected = {str(table) for table in published(connection, publication)}
 
     def __call__(self, relation: Relation) -> Table:
         """The table version that rows under this Relation message belong to; `Retryable` when cut off."""
+        self._settle()
         described = Described(relation.oid, relation.schema, relation.name, relation.replica_identity, relation.columns)
         table = catalog.table(self._connection, described)
         captured = self._globs is None or pattern.matches(str(table), self._globs)
@@ -51,6 +62,7 @@ class Opened:
 
     `first` is told before anything else: where the stream begins. `follow` starts the log; None ends after the
     snapshot. `keep` selects tables, if not all are wanted. `watch` raises when what was read may not be handed on.
+    `give_up` makes the next `open` begin anew when the history is lost meanwhile; None when a human must decide that.
     """
 
     lineage: Lineage
@@ -60,6 +72,7 @@ class Opened:
     first: Batch | None = None
     keep: Select | None = None
     watch: Callable[[], None] | None = None
+    give_up: Callable[[HistoryLost], Retryable] | None = None
     resources: ExitStack = field(default_factory=ExitStack)
 
 
@@ -71,8 +84,10 @@ class PostgresStream:
         self._snapshot = opened.snapshot
         self._first = opened.first
         # A stream that begins at once complains at once; one behind a snapshot is connected when that is read.
-        self._receiver = opened.follow() if opened.follow is not None and opened.snapshot is None else None
+        self._receiver: Receiver | None = None
         self._closed = False
+        if opened.follow is not None and opened.snapshot is None:
+            self._receiver = self._unless_lost(opened.follow)
 
     def read(self, timeout_s: float) -> Batch | None:
         """See `Stream.read`."""
@@ -83,11 +98,10 @@ class PostgresStream:
             return first
         if self._opened.follow is None:
             raise EndOfStream
-        if self._receiver is None:
-            self._receiver = self._opened.follow()
-        if self._receiver.finished:
+        receiver = self._receiver = self._receiver or self._unless_lost(self._opened.follow)
+        if receiver.finished:
             raise EndOfStream
-        batch = self._receiver.read(timeout_s)
+        batch = self._unless_lost(lambda: receiver.read(timeout_s))
         if batch is not None and self._opened.watch is not None:
             self._opened.watch()
         keep = self._opened.keep
@@ -124,6 +138,16 @@ class PostgresStream:
                 self._snapshot.close()
             if self._receiver is not None:
                 self._receiver.close()
+
+    def _unless_lost(self, act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except HistoryLost as lost:
+            if self._opened.give_up is None:
+                raise
+            if self._receiver is not None:
+                self._receiver.close()  # or the slot stays in use
+            raise self._opened.give_up(lost) from lost
 
     def _read_snapshot(self, snapshot: Snapshot, timeout_s: float) -> Batch | None:
         if not snapshot.done:

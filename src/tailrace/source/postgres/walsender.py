@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import select
 import struct
+import threading
 import time
 from dataclasses import dataclass
 from typing import Literal
@@ -31,6 +32,7 @@ _STATUS = struct.Struct("!cqqqqB")
 _EPOCH_2000_US = 946_684_800_000_000
 _PATIENCE_S = 10.0
 _FAREWELL_S = 1.0
+_STOP_S = 0.1
 _SKIPPED = "55000"
 _ELDERS = "transactions that began earlier"
 _STANDBY_SNAPSHOT = "its primary to log a snapshot; there SELECT pg_log_standby_snapshot() hastens it"
@@ -67,9 +69,10 @@ class StreamOptions:
 class Walsender:
     """One replication connection: first commands, then, after `start`, a stream that only its reader thread touches."""
 
-    def __init__(self, url: str, *, frame_bytes_max: int) -> None:
+    def __init__(self, url: str, *, frame_bytes_max: int, stop: threading.Event | None = None) -> None:
         self._connection: Connection = connect_replication(url)
         self._frame_bytes_max = frame_bytes_max
+        self._stop = stop or threading.Event()
         self._poll = select.poll()
         self._poll.register(self._pgconn.socket, select.POLLIN)
         self._reader: CopyReader | None = None
@@ -245,7 +248,10 @@ class Walsender:
             connection.send_query(command.as_bytes(self._connection))
             while True:
                 while connection.is_busy():
-                    if not self.wait(1.0) and time.monotonic() > patience:
+                    if self._stop.is_set():
+                        self._connection.cancel_safe(timeout=_FAREWELL_S)
+                        raise Retryable(f"stopped while waiting to {doing}")
+                    if not self.wait(_STOP_S) and time.monotonic() > patience:
                         _log.warning("still waiting to %s: the server waits for %s", doing, waits_for)
                         patience = time.monotonic() + _PATIENCE_S
                     connection.consume_input()

@@ -1,0 +1,86 @@
+"""Asks the server on the side how far its log has grown, while the stream flows. Never waits for the answer.
+
+The connection is shared with whoever describes relations, on the same thread: they call `settle` before they use it.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from dataclasses import dataclass
+
+from psycopg import errors, pq
+
+from tailrace.dialect.postgres.fault import told, translate
+from tailrace.dialect.postgres.session import Connection
+from tailrace.error import Retryable
+from tailrace.source.postgres import query
+
+_DOING = "ask the server how far its log has grown"
+_SETTLE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The end of the server's log, and bytes of it that are kept for the slot; None when nothing is any more."""
+
+    wal_end: int
+    retained: int | None
+
+
+class Measure:
+    """One question at a time on one connection. Used on the reader thread only."""
+
+    def __init__(self, connection: Connection, slot: str) -> None:
+        self._connection = connection
+        self._statement = query.load("extent").encode()
+        self._slot = slot.encode()
+        self._asked_at: float | None = None
+
+    @property
+    def waits(self) -> bool:
+        """An answer is due."""
+        return self._asked_at is not None
+
+    def ask(self) -> None:
+        """Send the question, unless one is open; returns at once."""
+        if self._asked_at is None:
+            with told(_DOING):
+                self._connection.pgconn.send_query_params(self._statement, [self._slot])
+            self._asked_at = time.monotonic()
+
+    def look(self) -> Extent | None:
+        """The answer, once it is there; returns at once. Raises what the server says instead."""
+        if self._asked_at is None:
+            return None
+        connection = self._connection.pgconn
+        with told(_DOING):
+            connection.consume_input()
+            if connection.is_busy():
+                return None
+            result = connection.get_result()
+            while result is not None and connection.get_result() is not None:
+                continue
+        self._asked_at = None
+        if result is None or result.status != pq.ExecStatus.TUPLES_OK:
+            raise translate(errors.error_from_result(result), _DOING) if result else Retryable(f"cannot {_DOING}")
+        end, retained = result.get_value(0, 0), result.get_value(0, 1)
+        return Extent(int(end or 0), None if retained is None else int(retained))
+
+    def overdue(self, silence_s: float) -> bool:
+        """The server has owed an answer for longer than that."""
+        return self._asked_at is not None and time.monotonic() - self._asked_at > silence_s
+
+    def settle(self, timeout_s: float = _SETTLE_S) -> None:
+        """Leave the connection free for others; `Retryable` when the answer does not come."""
+        deadline = time.monotonic() + timeout_s
+        while self._asked_at is not None and self.look() is None:
+            if (left := deadline - time.monotonic()) <= 0:
+                raise Retryable(f"cannot {_DOING}: no answer for {timeout_s:.0f} s")
+            with told(_DOING):
+                self._poll(left)
+
+    def _poll(self, timeout_s: float) -> None:
+        poll = select.poll()  # select() knows no descriptor above 1023
+        poll.register(self._connection.pgconn.socket, select.POLLIN)
+        poll.poll(timeout_s * 1000)

@@ -1,0 +1,120 @@
+"""What a stream does when the network or one of its two sessions misbehaves."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from servers import postgres
+from servers.proxy import Proxy
+from tailrace.dialect.postgres import session
+from tailrace.error import Retryable
+from tests.server.postgres.reading import PATIENCE_S, Make, Reading, Sql
+
+Start = Callable[..., postgres.Server]
+SENDER_TIMEOUT = {"wal_sender_timeout": "1s"}
+
+
+@pytest.fixture
+def hasty(start_postgres: Start, sql: Sql) -> postgres.Server:
+    """A server that gives up on a silent reader after a second."""
+    server = start_postgres(18, settings=SENDER_TIMEOUT)
+    sql(server.url, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
+    return server
+
+
+@pytest.fixture
+def proxy(hasty: postgres.Server) -> Iterator[Proxy]:
+    with Proxy("127.0.0.1", hasty.port) as made:
+        yield made
+
+
+def reads_until_it_breaks(it: Reading) -> None:
+    while True:
+        it.read()
+
+
+@pytest.mark.parametrize("fault", ["stall", "blackhole", "half_open"])
+def test_a_silent_connection_is_given_up_and_nothing_is_lost(
+    hasty: postgres.Server, proxy: Proxy, sql: Sql, reading: Make, fault: str
+) -> None:
+    it = reading(proxy.through(hasty.url), "silent", snapshot="never").open()
+    sql(hasty.url, "INSERT INTO orders VALUES (1)")
+    it.count(1)
+    getattr(proxy, fault)()
+    began = time.monotonic()
+    with pytest.raises(Retryable, match="nothing was heard from the server of slot 'tailrace_silent' for 5 s"):
+        reads_until_it_breaks(it)
+    assert time.monotonic() - began < PATIENCE_S
+    sql(hasty.url, "INSERT INTO orders VALUES (2)")
+    proxy.resume()
+    it.restart().count(2)
+    assert [change.key for change in it.seen] == [{"id": "1"}, {"id": "2"}]
+
+
+def test_a_cut_connection_is_noticed_at_once_and_nothing_is_lost(
+    hasty: postgres.Server, proxy: Proxy, sql: Sql, reading: Make
+) -> None:
+    it = reading(proxy.through(hasty.url), "cut", snapshot="never").open().first()
+    sql(hasty.url, "INSERT INTO orders SELECT i, repeat('x', 1000) FROM generate_series(1, 20000) AS i")
+    proxy.cut_after(5_000_000)
+    began = time.monotonic()
+    with pytest.raises(Retryable):
+        reads_until_it_breaks(it)
+    assert time.monotonic() - began < 4
+    it.restart().count(20000)
+    assert len(it.seen) == 20000
+
+
+def test_i11_a_side_session_that_does_not_answer_delays_no_ping(
+    hasty: postgres.Server, sql: Sql, reading: Make
+) -> None:
+    it = reading(hasty.url, "slow", snapshot="never").open()
+    sql(hasty.url, "INSERT INTO orders VALUES (1)")
+    it.count(1)
+    (walsender,) = sql(hasty.url, "SELECT pid FROM pg_stat_replication")
+    ((side,),) = sql(
+        hasty.url,
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'tailrace' AND backend_type = 'client backend'",
+    )
+    os.kill(side, signal.SIGSTOP)
+    wakes = threading.Timer(4.0, os.kill, (side, signal.SIGCONT))
+    wakes.start()
+    slowest = 0.0
+    while wakes.is_alive():
+        began = time.monotonic()
+        it.stream.tend()
+        it.read(0.05)
+        slowest = max(slowest, time.monotonic() - began)
+    assert slowest < 1.0
+    assert sql(hasty.url, "SELECT pid FROM pg_stat_replication") == [walsender]
+    sql(hasty.url, "ALTER TABLE orders ADD n int", "INSERT INTO orders VALUES (2)")
+    it.count(2)
+
+
+def test_a_side_session_that_never_answers_is_given_up(hasty: postgres.Server, sql: Sql, reading: Make) -> None:
+    it = reading(hasty.url, "mute", snapshot="never").open().first()
+    ((side,),) = sql(
+        hasty.url,
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'tailrace' AND backend_type = 'client backend'",
+    )
+    os.kill(side, signal.SIGSTOP)
+    try:
+        with pytest.raises(Retryable, match="nothing was heard"):
+            reads_until_it_breaks(it)
+    finally:
+        os.kill(side, signal.SIGCONT)
+
+
+def test_a_connection_cut_in_its_first_statement_is_retryable(hasty: postgres.Server, proxy: Proxy) -> None:
+    url = proxy.through(hasty.url)
+    session.connect(url).close()
+    proxy.cut_after(proxy.to_client_bytes - 3)  # within the answer to the SET that follows the login
+    with pytest.raises(Retryable, match="cannot connect to"):
+        session.connect(url)
+    session.connect(url).close()
