@@ -12,10 +12,8 @@ log in as anyone without a password, save members of the role `by_password`.
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tarfile
 import tempfile
@@ -29,6 +27,7 @@ import psycopg
 
 from servers import artifact
 from servers.artifact import Unavailable
+from servers.process import as_server_user, free_port, own
 
 VERSIONS = (14, 15, 16, 17, 18)
 _SETTINGS = {
@@ -122,7 +121,7 @@ class Server:
             return
         with (self.data / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                _as_server_user([str(self.bin("postgres")), "-D", str(self.data), "-p", str(self.port)]),
+                as_server_user([str(self.bin("postgres")), "-D", str(self.data), "-p", str(self.port)]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -183,7 +182,7 @@ def start(
     """
     root = install(version, full=full or tls)
     data = _data_folder(str(version))
-    server = Server(root, data, port=_free_port(), tls=tls)
+    server = Server(root, data, port=free_port(), tls=tls)
     try:
         _initialise(server, {**_SETTINGS, **(settings or {})})
         server.start()
@@ -202,7 +201,7 @@ def standby(primary: Server, *, slot: str = "standby", settings: Mapping[str, st
     It says nothing to its primary of what it still needs unless `settings` turn on `hot_standby_feedback`.
     """
     data = _data_folder("standby")
-    server = Server(primary.root, data, port=_free_port(), tls=False)
+    server = Server(primary.root, data, port=free_port(), tls=False)
     try:
         with psycopg.connect(primary.url, autocommit=True) as connection:
             connection.execute(
@@ -230,13 +229,13 @@ def upgraded(old: Server, version: int, *, settings: Mapping[str, str] | None = 
     Raises `Refused`, with its words, when pg_upgrade refuses. `old` cannot be started again: its files are linked.
     """
     data = _data_folder(str(version))
-    server = Server(install(version, full=True), data, port=_free_port(), tls=False)
+    server = Server(install(version, full=True), data, port=free_port(), tls=False)
     try:
         # 18 turned checksums on by default, and an upgrade cannot add them.
         _initialise(server, {**_SETTINGS, **(settings or {})}, *(["--no-data-checksums"] if version >= 18 else []))
         work = data / "upgrade"
         work.mkdir()
-        _own(work)
+        own(work)
         command = ["pg_upgrade", "-b", str(old.root / "bin"), "-B", str(server.root / "bin"), "-d", str(old.data)]
         command += ["-D", str(data), "-U", "postgres", "-p", str(old.port), "-P", str(server.port), "--no-sync"]
         command += ["--socketdir", str(work), "--link"]
@@ -290,7 +289,7 @@ def _linked(program: Path) -> list[str]:
 
 def _data_folder(kind: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=f"tailrace-postgres-{kind}-"))
-    _own(folder)
+    own(folder)
     return folder
 
 
@@ -298,7 +297,7 @@ def _run_as_server(server: Server, command: list[str], *, folder: Path = Path("/
     """Run one of the server's programs as its user; `Refused`, with its last words, when it fails."""
     program, *options = command
     done = subprocess.run(
-        _as_server_user([str(server.bin(program)), *options]),
+        as_server_user([str(server.bin(program)), *options]),
         capture_output=True, text=True, check=False, env=server.environment(), cwd=folder,
     )  # fmt: skip
     if done.returncode != 0:
@@ -325,23 +324,7 @@ def _sign(certificate: Path, key: Path) -> None:
         raise Unavailable("a TLS server needs the openssl command")
     subprocess.run(command, check=True, capture_output=True)
     key.chmod(0o600)
-    _own(key)
-
-
-def _as_server_user(command: list[str]) -> list[str]:
-    """`command`, dying with the thread that starts it, and as nobody when we are root (PostgreSQL refuses root)."""
-    if shutil.which("setpriv") is None:
-        if os.geteuid() == 0:
-            raise Unavailable("PostgreSQL refuses to run as root, and there is no setpriv to become nobody")
-        return command
-    drop = ["--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
-    return ["setpriv", "--pdeathsig=QUIT", *drop, *command]
-
-
-def _own(path: Path) -> None:
-    if os.geteuid() == 0:
-        user = pwd.getpwnam("nobody")
-        os.chown(path, user.pw_uid, user.pw_gid)
+    own(key)
 
 
 def _lives(process: psutil.Process) -> bool:
@@ -350,10 +333,3 @@ def _lives(process: psutil.Process) -> bool:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
