@@ -27,7 +27,7 @@ from tailrace.sink.postgres.target import Target, Targets
 __all__ = ["Applier"]
 
 ROWS_MAX = 100
-"""Changes that go as statements; more go as sets. docs/design/0010 has the measurement."""
+"""Changes that go as statements; more go as sets. docs/design/0010 has the measurements."""
 _NOBODY, _POSITION = -1, -2
 """In place of a change's index: the statement belongs to none, or moves a position."""
 _ADDS, _REMOVES = 1, 2
