@@ -16,7 +16,8 @@ REFERENCE = (tree.ROOT / "docs" / "reference" / "configuration.md").read_text()
 NAMED = set(re.findall(r"`([a-z_]+)`", REFERENCE))
 CONFIGURED = [
     source.Postgres, sink.DuckDB, sink.File, sink.Postgres, sink.Stdout, Format, Limits, checkpoint.File,
-    checkpoint.SQLite, dead_letters.File, transform.Select, transform.Mask, transform.Rename, transform.MapChanges, transform.MapArrow,
+    checkpoint.SQLite, dead_letters.File, transform.Select, transform.Mask, transform.Rename, transform.MapChanges,
+    transform.MapArrow,
 ]  # fmt: skip
 
 
