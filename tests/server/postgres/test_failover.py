@@ -14,7 +14,7 @@ import pytest
 from servers import postgres
 from tailrace.contract import Sink
 from tailrace.error import ConfigError, HistoryLost, Retryable
-from tailrace.model import Limits
+from tailrace.model import Limits, Severity
 from tailrace.pipeline import Pipeline
 from tailrace.sink import DuckDB, File
 from tailrace.source import Postgres
@@ -242,3 +242,46 @@ def test_a_slot_that_was_made_without_failover_is_altered(
         reading(database15, failover=True).open()
     with pytest.raises(ConfigError, match="temporary"):
         Postgres(server.url, failover=True, temporary=True)
+
+
+def test_check_names_what_a_failover_lacks(
+    start_postgres: Start, start_standby: Start, sql: Sql, reading: Make
+) -> None:
+    primary = start_postgres(17)
+    standby = start_standby(primary, settings={"hot_standby_feedback": "off"})
+    sql(primary.url, TABLE)
+    it = reading(both(primary, standby), "shop", slot="tailrace_shop", snapshot="never", failover=True).open()
+
+    def lacks() -> set[tuple[str, str]]:
+        subjects = ("failover", "synchronized_standby_slots", f"standby 127.0.0.1:{standby.port}")
+        return {
+            (finding.subject.split()[0], finding.message.split(":")[0])
+            for finding in it.source.check()
+            if finding.severity is not Severity.OK and finding.subject in subjects
+        }
+
+    assert lacks() == {
+        ("synchronized_standby_slots", "empty"),
+        ("standby", "sync_replication_slots is off"),
+        ("standby", "hot_standby_feedback is off"),
+        ("standby", "slot tailrace_shop is not synchronised yet"),
+    }
+    for finding in it.source.check():
+        server = standby if finding.subject.startswith("standby") else primary
+        if finding.fix is not None and finding.subject.startswith(("standby", "synchronized")):
+            for statement in finding.fix.split("; "):
+                server.execute(statement)
+    synchronise(it, sql, primary, standby)
+    it.close()
+    assert lacks() == set()
+    ((conninfo,),) = sql(standby.url, "SELECT current_setting('primary_conninfo')")
+    text = conninfo.replace("dbname=postgres", "").replace("'", "''")
+    standby.execute(f"ALTER SYSTEM SET primary_conninfo = '{text}'")
+    standby.execute("SELECT pg_reload_conf()")
+    until(lambda: any("names no dbname" in said for _, said in lacks()))
+    (one,) = [f for f in Postgres(primary.url, failover=True).check() if f.subject == "failover"]
+    assert "names one host" in one.message
+    first = Postgres(both(primary, standby, attrs="any"), failover=True).check()
+    assert any("add target_session_attrs=read-write" in finding.message for finding in first)
+    (reached,) = [f for f in Postgres(standby.url, failover=True).check() if f.subject == "failover"]
+    assert reached.severity is Severity.ERROR

@@ -1,0 +1,147 @@
+"""A standby as the source: snapshot, stream, what it cannot do, and what becomes of it when it is promoted."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from servers import postgres
+from tailrace.error import CheckFailed, HistoryLost, Retryable
+from tailrace.model import Finding, Severity
+from tailrace.source import Postgres
+from tailrace.source.postgres.place import Place
+from tests.server.postgres.reading import Make, Reading, Sql, eventually
+from tests.waiting import until
+
+Start = Callable[..., postgres.Server]
+FEEDBACK = {"hot_standby_feedback": "on", "wal_receiver_status_interval": "1s"}
+
+
+def of(findings: list[Finding], subject: str, said: str) -> Finding:
+    (found,) = [finding for finding in findings if finding.subject == subject and said in finding.message]
+    return found
+
+
+def caught_up(primary: postgres.Server, standby: postgres.Server, sql: Sql) -> None:
+    ((end,),) = sql(primary.url, "SELECT pg_current_wal_flush_lsn()::text")
+    until(lambda: sql(standby.url, f"SELECT pg_last_wal_replay_lsn() >= '{end}'") == [(True,)])
+
+
+def shop(primary: postgres.Server, standby: postgres.Server, sql: Sql) -> None:
+    sql(primary.url, "CREATE TABLE orders (id int PRIMARY KEY, note text)", "CREATE PUBLICATION p FOR TABLE orders")
+    sql(primary.url, "INSERT INTO orders SELECT i, 'row ' || i FROM generate_series(1, 1000) AS i")
+    caught_up(primary, standby, sql)
+
+
+def opened(it: Reading, primary: postgres.Server, sql: Sql) -> Reading:
+    """Open while the primary logs what the slot of a standby waits for."""
+    done = threading.Event()
+
+    def log() -> None:
+        while not done.wait(0.2):
+            primary.execute("SELECT pg_log_standby_snapshot()")
+
+    logger = threading.Thread(target=log)
+    logger.start()
+    try:
+        return it.open()
+    finally:
+        done.set()
+        logger.join()
+
+
+def ids(it: Reading) -> list[int]:
+    return [int((change.key or {})["id"]) for change in it.seen]
+
+
+@pytest.mark.parametrize("version", [16, 18])
+def test_snapshot_stream_restart_and_promotion_of_a_standby_lose_and_double_nothing(
+    start_postgres: Start, start_standby: Start, sql: Sql, reading: Make, version: int
+) -> None:
+    primary = start_postgres(version)
+    standby = start_standby(primary, settings=FEEDBACK)
+    shop(primary, standby, sql)
+    it = opened(reading(standby.url, "shop", publication="p"), primary, sql)
+    sql(primary.url, "INSERT INTO orders VALUES (1001)")
+    it.count(1001)
+    assert it.ops() == ["r"] * 1000 + ["c"]
+    it.close()
+    sql(primary.url, "INSERT INTO orders VALUES (1002)")
+    it.open().count(1002)
+    standby.kill()
+    with pytest.raises(Retryable):
+        it.until(lambda: False)
+    it.close()
+    sql(primary.url, "INSERT INTO orders VALUES (1003)")
+    standby.start()
+    opened_again = False
+    while not opened_again:  # it may have to catch up with what it had sent before
+        try:
+            it.open()
+            opened_again = True
+        except Retryable:
+            it.close()
+    it.count(1003)
+    primary.stop()
+    standby.promote()
+    sql(standby.url, "INSERT INTO orders VALUES (1004)")
+    with pytest.raises(Retryable, match="went over to timeline 2"):
+        it.until(lambda: len(it.seen) > 1003)
+    assert len(it.seen) == 1003
+    it.restart().count(1004)
+    assert ids(it) == list(range(1, 1005))
+    assert it.saved is not None and Place.of(it.saved).timeline == 2
+    positions = [change.position for change in it.seen]
+    assert positions == sorted(set(positions))
+
+
+def test_i6_a_slot_that_a_recovery_conflict_invalidates_is_history_lost(
+    start_postgres: Start, start_standby: Start, sql: Sql, reading: Make
+) -> None:
+    primary = start_postgres(17)
+    standby = start_standby(primary, settings={"hot_standby_feedback": "off"})
+    shop(primary, standby, sql)
+    it = opened(reading(standby.url, "shop", publication="p", snapshot="never"), primary, sql).first()
+    sql(primary.url, "CREATE TABLE gone (id int)")
+    sql(primary.url, "DROP TABLE gone")
+    for catalog in ("pg_class", "pg_attribute", "pg_type"):
+        primary.execute(f"VACUUM {catalog}")
+    with pytest.raises((Retryable, HistoryLost)):
+        it.until(lambda: False)
+    it.close()
+    eventually(lambda: sql(standby.url, "SELECT conflicting FROM pg_replication_slots") == [(True,)])
+    with pytest.raises(HistoryLost, match=r"(?s)invalidated by the server: rows_removed.*hot_standby_feedback"):
+        it.open()
+
+
+def test_what_a_standby_cannot_make_is_a_statement_for_its_primary(
+    start_postgres: Start, start_standby: Start, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    primary = start_postgres(17)
+    standby = start_standby(primary, settings={"hot_standby_feedback": "off"})
+    for statement in ("ALTER SYSTEM SET primary_slot_name = ''", "SELECT pg_reload_conf()"):
+        standby.execute(statement)
+    shop(primary, standby, sql)
+    findings = Postgres(standby.url, publication="q", tables=["public.orders"]).check()
+    finding = of(findings, "publication", "must be made on the primary")
+    assert finding.severity is Severity.ERROR and finding.fix is not None
+    with pytest.raises(CheckFailed, match=r"(?s)'q' does not exist, and this server is a standby.*CREATE PUBLICATION"):
+        reading(standby.url, "shop", publication="q", tables=["public.orders"]).open()
+    with pytest.raises(CheckFailed, match=r"make it on the primary"):
+        reading(standby.url, "tail", temporary=True).open()
+    sql(primary.url, finding.fix)
+    caught_up(primary, standby, sql)
+    for said in ("hot_standby_feedback is off", "primary_slot_name is empty"):
+        found = of(findings, "standby", said)
+        assert found.severity is Severity.WARNING and found.fix is not None
+        for statement in found.fix.replace("'...'", "'standby'").split("; "):
+            standby.execute(statement)
+    it = opened(reading(standby.url, "shop", publication="q", tables=["public.orders"]), primary, sql).count(1000)
+    it.close()
+    findings = it.source.check()
+    assert [f for f in findings if f.severity is Severity.ERROR] == []
+    assert of(findings, "standby", "feedback is on").severity is Severity.OK
+    assert it.source.drop("shop") == ["replication slot tailrace_shop"]
+    assert "publication q stays" in caplog.text
