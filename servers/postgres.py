@@ -27,6 +27,7 @@ import psycopg
 
 from servers import artifact
 from servers.artifact import Unavailable
+from servers.certificate import Signed
 from servers.process import as_server_user, free_port, own
 
 VERSIONS = (14, 15, 16, 17, 18)
@@ -109,6 +110,16 @@ class Server:
         """Write settings, which win over those from before; a start reads them, or `SELECT pg_reload_conf()`."""
         with (self.data / "postgresql.conf").open("a") as conf:
             conf.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+
+    def present(self, signed: Signed) -> None:
+        """Take another certificate from now on; the server must have been started with `tls`."""
+        for source, name in ((signed.certificate, "server.crt"), (signed.key, "server.key")):
+            fresh = self.data / f"{name}.new"
+            shutil.copy(source, fresh)
+            fresh.chmod(0o600)
+            own(fresh)
+            fresh.replace(self.data / name)
+        self.execute("SELECT pg_reload_conf()")
 
     def promote(self) -> None:
         """Make a standby a primary; returns once it takes writes."""

@@ -17,9 +17,17 @@ _RETRYABLE = ("08", "40", "53", "57")
 _LIMIT_HINT = "raise max_replication_slots or max_wal_senders and restart the server, or drop a slot that nobody reads"
 _RIGHTS_HINT = "run `tailrace check`: it prints the statement that grants what is missing"
 _CONNECT_CONFIG = {
+    # OpenSSL's words for what the server said of our certificate, and libpq's for the files and the server's own.
+    "alert certificate expired": "the client certificate (sslcert) has expired: put a renewed one in its place",
+    "alert certificate revoked": "the client certificate (sslcert) was revoked: put another one in its place",
+    "alert unknown ca": "the server does not trust who signed the client certificate (sslcert): see its ssl_ca_file",
+    "requires a valid client certificate": "name the files of one that is there in the url: sslcert and sslkey",
+    "private key file": "check sslkey in the url: the key of the certificate in sslcert, in a file of mode 0600",
+    "certificate verify failed": "the server's certificate has expired, or sslrootcert does not trust who signed it",
+    "does not match host name": "the server's certificate is for other hosts: check host in the url",
     "password authentication failed": "check user and password in the url, PGPASSWORD or ~/.pgpass",
     "no password supplied": "give a password in the url, PGPASSWORD or ~/.pgpass",
-    "authentication failed": "check the user, its password and the server's pg_hba.conf",
+    "authentication failed": "check the user, its password or certificate, and the server's pg_hba.conf",
     "no pg_hba.conf entry": "the server's pg_hba.conf must admit this user, database and address",
     "certificate": "check sslmode, sslrootcert and the host name in the url",
     "does not support ssl": "set sslmode=prefer in the url, or turn on TLS on the server",

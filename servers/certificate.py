@@ -1,0 +1,55 @@
+"""Certificates for tests: an authority, and what it signs, expired if asked for. Needs the openssl command."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from servers.artifact import Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A certificate and its private key (mode 0600), as files."""
+
+    certificate: Path
+    key: Path
+
+
+class Authority:
+    """Signs for servers and clients; `certificate` is what trusts it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self._folder = folder
+        self._key = folder / "authority.key"
+        self.certificate = folder / "authority.crt"
+        _openssl(
+            "req", "-x509", *_NEW_KEY, "-days", "2", "-subj", f"/CN={folder.name}", out=self.certificate, key=self._key
+        )
+
+    def issue(self, subject: str, *, days: int = 2, name: str = "") -> Signed:
+        """A certificate for user `subject` or, if it is localhost, for a server; expired if `days` is negative.
+
+        Issued again under the same `name` (by default the subject), it takes the place of the one before.
+        """
+        made = Signed(self._folder / f"{name or subject}.crt", self._folder / f"{name or subject}.key")
+        request, names = self._folder / "request.csr", self._folder / "names.txt"
+        _openssl("req", *_NEW_KEY, "-subj", f"/CN={subject}", out=request, key=made.key)
+        names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1" if subject == "localhost" else "")
+        signing = ["x509", "-req", "-in", str(request), "-CA", str(self.certificate), "-CAkey", str(self._key)]
+        _openssl(*signing, "-days", str(days), "-extfile", str(names), out=made.certificate)
+        made.key.chmod(0o600)
+        return made
+
+
+_NEW_KEY = ("-newkey", "rsa:2048", "-nodes")
+
+
+def _openssl(*arguments: str, out: Path, key: Path | None = None) -> None:
+    if shutil.which("openssl") is None:
+        raise Unavailable("certificates need the openssl command")
+    command = ["openssl", *arguments, "-out", str(out), *(["-keyout", str(key)] if key else [])]
+    subprocess.run(command, check=True, capture_output=True)
