@@ -68,7 +68,8 @@ class Mirror:
     """The target's table for a shape. `types` are its columns' types, in the order of `shape.fields`.
 
     `binary` names the key columns that the target orders by the bytes of their text. `scope` are the columns that tell
-    this pipeline's rows from those of others, with the text of their value.
+    this pipeline's rows from those of others, with the text of their value. `probe` is what the target makes of a known
+    row, so that a source which digests rows by itself can tell whether it would do the same.
     """
 
     shape: Shape
@@ -77,6 +78,7 @@ class Mirror:
     types: tuple[str, ...]
     binary: tuple[str, ...] = ()
     scope: Mapping[str, str] = field(default_factory=dict)
+    probe: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,10 @@ class SourceView(Protocol):
 
     def tables(self) -> Sequence[Table]:
         """What the pipeline captures, each as it would be sent now."""
+        ...
+
+    def agrees(self, mirror: Mirror) -> bool:
+        """Whether source and target make the same digest of the same row."""
         ...
 
     def boundary(self, what: Compared, span: Span, rows: int) -> Key | None:

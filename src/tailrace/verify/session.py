@@ -69,6 +69,8 @@ def _table(table: Table, pipes: Pipes, options: Options, *, pace: Pace, told: Pr
     mirror = pipes.target.mirror(shaped.shape)
     if isinstance(mirror, str):
         return TableReport(str(table), key=shaped.shape.key, obstacle=mirror)
+    if pipes.image is None and not pipes.source.agrees(mirror):
+        return TableReport(str(table), key=shaped.shape.key, obstacle="the two servers do not digest rows alike")
     side = Direct(pipes.source) if pipes.image is None else Written(pipes.source, pipes.image, pipes.transforms)
     chunk = _CHUNK_ROWS if options.rate is None else max(_CHUNK_ROWS_MIN, min(_CHUNK_ROWS, int(options.rate)))
     comparison = TableComparison(

@@ -12,7 +12,7 @@ from typing import Any
 from psycopg import sql
 
 from tailrace.comparison import Checksum, Key, Mirror, Seen, Shape, Span, TargetLook
-from tailrace.dialect.postgres.digest import digest
+from tailrace.dialect.postgres.digest import PROBE, digest
 from tailrace.dialect.postgres.session import connect, fetch, run
 from tailrace.sink.postgres import query
 from tailrace.sink.postgres.ledger import saved
@@ -56,7 +56,8 @@ class PostgresView:
             return f"the target has no column {', '.join(missing)}"
         self._inputs[schema, name] = {column: type for column, _, type in rows}
         types = tuple(held[field.name] for field in shape.fields)
-        return Mirror(shape, schema, name, types, scope=dict(self._placing.constants))
+        [[probe]] = fetch(self._session, PROBE)
+        return Mirror(shape, schema, name, types, scope=dict(self._placing.constants), probe=probe)
 
     def checksum(self, mirror: Mirror, span: Span) -> Checksum:
         """See `TargetView.checksum`."""

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 from psycopg import sql
 
 from tailrace._native import BatchBuilder, CopyRows
-from tailrace.comparison import Checksum, Compared, Key, Seen, SourceLook, Span
-from tailrace.dialect.postgres.digest import digest
+from tailrace.comparison import Checksum, Compared, Key, Mirror, Seen, SourceLook, Span
+from tailrace.dialect.postgres.digest import PROBE, digest
 from tailrace.dialect.postgres.session import connect, fetch, run
 from tailrace.error import ConfigError, TailraceError
 from tailrace.model import Batch, Change, Limits, Position, Table
@@ -64,6 +64,11 @@ class PostgresView:
     def tables(self) -> Sequence[Table]:
         """See `SourceView.tables`."""
         return [captured.table for captured in self._tables().values()]
+
+    def agrees(self, mirror: Mirror) -> bool:
+        """See `SourceView.agrees`."""
+        [[answer]] = fetch(self._session, PROBE)
+        return bool(answer == mirror.probe)
 
     def boundary(self, what: Compared, span: Span, rows: int) -> Key | None:
         """See `SourceView.boundary`."""
