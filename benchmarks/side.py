@@ -179,6 +179,22 @@ def replica_latency(*, url: str, slot: str, target: str, count: int, rate: int, 
     return meter.numbers(count)
 
 
+def verify(*, url: str, target: str) -> Numbers:
+    """Compare a table that was copied before, all of it equal; nothing runs besides."""
+    from contextlib import closing
+
+    from tailrace.sink.postgres import Postgres as Replica
+    from tailrace.verify import Options, Pipes
+    from tailrace.verify import verify as compare
+
+    source = _source(url, NAME, snapshot=False, create=False)
+    with closing(source.view(NAME)) as here, closing(Replica(target).view(NAME)) as there, Meter() as meter:
+        report = compare(NAME, Pipes(here, there, None, ()), Options(), told=lambda table: None)
+    [table] = report.tables
+    assert report.exit_code == 0 and table.equal == table.rows, "the copy is not equal to its source"
+    return meter.numbers(table.rows)
+
+
 def _run(sink: Sink, *, url: str, slot: str, snapshot: bool, events: Callable[[], int]) -> Numbers:
     """Run a pipeline until what the source had at its start is written; `events` is asked afterwards."""
     source = _source(url, slot, snapshot=snapshot, create=snapshot)
@@ -233,6 +249,7 @@ SIDES: dict[str, Callable[..., Numbers]] = {
     "duckdb": duckdb,
     "handlers": handlers,
     "latency": latency,
+    "verify": verify,
     "replica": replica,
     "replica_latency": replica_latency,
 }
