@@ -1,0 +1,89 @@
+"""`tailrace verify` as its users run it: beside a running pipeline, and with none, in text and in JSON."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+import pytest
+
+from tests import waiting
+from tests.cli.conftest import Cli, Ended
+
+
+@pytest.fixture
+def replica(cli: Cli, config: Path) -> Path:
+    """The pipeline `orders`, into a DuckDB file that holds the three orders."""
+    config.write_text(config.read_text().replace('"file:out.jsonl"', '"duckdb:shop.duckdb"'))
+    assert cli.run("run", config.name, "--until-current").code == 0
+    return config
+
+
+def plant(cli: Cli, *statements: str) -> None:
+    """Change the target while nobody has it open."""
+    with duckdb.connect(str(cli.folder / "shop.duckdb")) as session:
+        for statement in statements:
+            session.execute(statement)
+
+
+def table(ended: Ended) -> dict[str, Any]:
+    """The one table of a JSON report."""
+    [found] = json.loads(ended.out)["tables"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_pipeline_that_nobody_runs_is_run_while_it_is_verified(cli: Cli, replica: Path, shop: str) -> None:
+    with psycopg.connect(shop, autocommit=True) as source:
+        source.execute("insert into orders values (4, 'four')")  # not yet in the target, and no difference
+    ended = cli.run("verify", replica.name, "orders")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[1].split()[:3] == ["public.orders", "4", "4"]
+    plant(cli, "update public.orders set note = 'x' where id = 1", "delete from public.orders where id = 2")
+    ended = cli.run("verify", replica.name, "orders", "--json")
+    assert ended.code == 3
+    assert table(ended)["keys"] == {"different": [["1"]], "missing": [["2"]]}
+    ended = cli.run("verify", replica.name, "orders", "--repair", "--rate", "1000")
+    assert ended.code == 0, ended
+    assert "public.orders: different: id=1" in ended.out
+    assert cli.run("verify", replica.name, "orders").code == 0
+
+
+def test_a_target_that_a_running_pipeline_has_for_itself_is_read_through_it(cli: Cli, replica: Path) -> None:
+    plant(cli, "insert into public.orders values (9, 'nobody''s')")
+    running = cli.start("run", replica.name)
+    try:
+        waiting.until(lambda: (cli.folder / ".tailrace" / "orders.desk").exists(), "for the pipeline")
+        desk = cli.folder / ".tailrace" / "orders.desk"
+        assert desk.stat().st_mode & 0o777 == 0o600
+        ended = cli.run("verify", replica.name, "orders", "--json")
+        assert (ended.code, table(ended)["keys"]) == (3, {"extra": [["9"]]})
+        assert cli.run("verify", replica.name, "orders", "--repair").code == 0
+        assert cli.run("verify", replica.name, "orders", "--table", "public.o*").code == 0
+    finally:
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(30) == 143
+    assert not desk.exists()
+
+
+def test_what_cannot_be_compared_is_said(cli: Cli, config: Path, replica: Path) -> None:
+    ended = cli.run("verify", replica.name, "orders", "--table", "public.customers")
+    assert ended.code == 2
+    assert "captured are public.orders" in ended.err
+    assert cli.run("verify", replica.name, "orders", "--rate", "0").code == 2
+    config.write_text(config.read_text().replace('"duckdb:shop.duckdb"', '"file:out.jsonl"'))
+    ended = cli.run("verify", replica.name, "orders")
+    assert ended.code == 2
+    assert "cannot be compared" in ended.err
+
+
+def test_a_pipeline_that_never_ran_is_not_begun(cli: Cli, config: Path) -> None:
+    config.write_text(config.read_text().replace('"file:out.jsonl"', '"duckdb:shop.duckdb"'))
+    ended = cli.run("verify", config.name, "orders")
+    assert ended.code == 2
+    assert "has not run yet" in ended.err
+    assert not (cli.folder / "shop.duckdb").exists()
