@@ -50,7 +50,6 @@ class World:
             (n, at := chance.uniform(0, 15), at + chance.expovariate(0.2))
             for n in range(1000, 1000 + chance.randrange(4))
         ]
-        self._applied = 0
 
     def pass_by(self, most: float) -> None:
         """Let some time pass; the target's lag changes, but it never goes back."""

@@ -22,7 +22,8 @@ _SENT = {"numeric": "numeric_send", "float4": "float4send", "float8": "float8sen
 PROBE = """SELECT hashint8extended(hash_record_extended(ROW(
     true, 7::int2, 7::int4, 7::int8, 7::oid, '\\x00ff'::bytea, '2026-11-22'::date, '12:34:56.5'::time,
     '2026-11-22 12:34:56.5'::timestamp, '2026-11-22 12:34:56.5+00'::timestamptz,
-    'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid, 'é'::text COLLATE "C", numeric_send(1.50), float8send('-0'), NULL::int4
+    'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid, 'é'::text COLLATE "C", numeric_send(1.50), float8send('-0'),
+    NULL::int4
 ), 0), 0)::text"""
 """One row of every kind of cell: servers that answer alike digest alike."""
 

@@ -15,7 +15,7 @@ import msgspec
 
 from tailrace.comparison import Checksum, Key, Mirror, Seen, Shape, Span, TargetLook
 from tailrace.error import Reject
-from tailrace.model import Batch
+from tailrace.model import Batch, Change
 from tailrace.sink.duckdb import sql
 from tailrace.sink.duckdb.connection import connect_beside, explained
 from tailrace.sink.duckdb.ledger import Ledger
@@ -129,28 +129,29 @@ class DuckDBImage:
 
     def checksum(self, mirror: Mirror, rows: Iterator[Batch]) -> Checksum:
         """See `Image.checksum`."""
-        self._hold(mirror, rows)
-        return _checksum(self._connection, mirror, sql.STAGE, where="true", path=self._path)
+        refused = self._hold(mirror, rows)
+        held = _checksum(self._connection, mirror, sql.STAGE, where="true", path=self._path)
+        return Checksum(held.rows + len(refused), held.digest)
 
     def digests(self, mirror: Mirror, rows: Iterator[Batch]) -> Sequence[tuple[Key, str]]:
         """See `Image.digests`."""
-        self._hold(mirror, rows)
-        return _digests(self._connection, mirror, sql.STAGE, where="true", path=self._path)
+        refused = self._hold(mirror, rows)
+        held = _digests(self._connection, mirror, sql.STAGE, where="true", path=self._path)
+        return [*held, *((key, "cannot be held") for key in refused)]
 
     def close(self) -> None:
         """See `Image.close`."""
         self._connection.close()
 
-    def _hold(self, mirror: Mirror, rows: Iterator[Batch]) -> None:
+    def _hold(self, mirror: Mirror, rows: Iterator[Batch]) -> list[Key]:
+        """Take the rows in; returns the keys of those that the target's types cannot hold."""
         typed = [(field.name, type) for field, type in zip(mirror.shape.fields, mirror.types, strict=True)]
         columns = ", ".join(f"{sql.quote(name)} {type}" for name, type in typed)
         with explained(self._path):
             self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {sql.STAGE} ({columns})")
-        for batch in rows:
-            self._insert(batch, typed)
+        return [key for batch in rows for key in self._insert(batch, typed)]
 
-    def _insert(self, batch: Batch, typed: sql.Typed) -> None:
-        """Add these rows; those that the target's types cannot hold were parked or refused, so they are left out."""
+    def _insert(self, batch: Batch, typed: sql.Typed) -> list[Key]:
         for table in batch.tables:
             try:
                 stream = batch.arrow(table)
@@ -161,7 +162,14 @@ class DuckDBImage:
                     finally:
                         self._connection.unregister(sql.INCOMING)
             except Reject as reject:
-                self._insert(batch.without(list(reject.reasons)), typed)
+                refused = [_key(batch[index]) for index in reject.reasons]
+                return refused + self._insert(batch.without(list(reject.reasons)), typed)
+        return []
+
+
+def _key(change: Change) -> Key:
+    texts = change.key.texts() if change.key is not None else {}
+    return tuple(str(texts[name]) for name in change.table.key)
 
 
 def _checksum(connection: DuckDBPyConnection, mirror: Mirror, table: str, *, where: str, path: Path) -> Checksum:
