@@ -72,6 +72,8 @@ class Pipe:
         if len(self._sent) >= _IN_FLIGHT_MAX:
             self._pgconn.send_flush_request()
             self._collect()
+            if self._failed is not None:  # nothing that follows would be carried out
+                self.finish()
 
     def finish(self) -> list[int]:
         """Wait for all answers and leave pipeline mode; returns how many rows each statement touched.
