@@ -15,7 +15,7 @@ from typing import TypeVar
 import psycopg
 import pytest
 
-from servers import debezium, postgres
+from servers import debezium, pgbouncer, postgres
 from servers.artifact import Unavailable
 
 # A shell that starts the tests in the background leaves SIGINT ignored, and what the tests start would inherit that.
@@ -50,6 +50,17 @@ def start_postgres() -> Iterator[Callable[..., postgres.Server]]:
         yield start
 
 
+@pytest.fixture
+def start_pgbouncer() -> Iterator[Callable[..., pgbouncer.Pooler]]:
+    """Starts a pooler in front of a server: `start_pgbouncer(server.port, settings={...})`."""
+    with ExitStack() as stack:
+
+        def start(port: int, *, settings: Mapping[str, str] | None = None) -> pgbouncer.Pooler:
+            return _or_skip(lambda: stack.enter_context(pgbouncer.start(port, settings=settings)))
+
+        yield start
+
+
 @pytest.fixture(scope="session")
 def start_debezium() -> Callable[..., AbstractContextManager[debezium.Engine]]:
     """`debezium.run`, for tests that compare with the real engine."""
@@ -67,6 +78,21 @@ def database(postgres18: postgres.Server) -> Iterator[str]:
 def database15(postgres15: postgres.Server) -> Iterator[str]:
     """As `database`, on PostgreSQL 15."""
     yield from _fresh(postgres15)
+
+
+@pytest.fixture(scope="module", params=postgres.VERSIONS, ids=lambda version: f"postgres{version}")
+def every_postgres(request: pytest.FixtureRequest) -> Iterator[postgres.Server]:
+    """A server of each version that Tailrace supports, one after another: for a few tests of what differs."""
+    if request.param in (15, 18):
+        yield request.getfixturevalue(f"postgres{request.param}")
+    else:
+        yield from _shared(request.param)
+
+
+@pytest.fixture
+def every_database(every_postgres: postgres.Server) -> Iterator[str]:
+    """As `database`, once on each version."""
+    yield from _fresh(every_postgres)
 
 
 @pytest.fixture(params=[18, 15], ids=["postgres18", "postgres15"])

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from servers import postgres
+from servers import pgbouncer, postgres
 from tailrace.model import Finding, Severity
 from tailrace.source import Postgres
 from tests.server.postgres.reading import Make, Sql
 
 Start = Callable[..., postgres.Server]
+StartPooler = Callable[..., pgbouncer.Pooler]
 
 
 def of(findings: list[Finding], subject: str) -> Finding:
@@ -127,3 +128,21 @@ def test_an_unreachable_server_is_one_finding_and_i9_tells_no_password() -> None
     (finding,) = Postgres("postgresql://cdc:hunter2@127.0.0.1:1/shop").check()
     assert finding.severity is Severity.ERROR and "cannot connect to 127.0.0.1:1/shop" in finding.message
     assert "hunter2" not in finding.message
+
+
+def test_a_pooler_in_between_is_found(
+    database: str, postgres18: postgres.Server, start_pgbouncer: StartPooler, sql: Sql
+) -> None:
+    sql(database, "CREATE TABLE t (id int PRIMARY KEY)")
+    pooler = start_pgbouncer(postgres18.port, settings={"ignore_startup_parameters": "options"})
+    findings = Postgres(pooler.through(database)).check()
+    assert grave(findings) == ["pooler", "replication"]
+    assert "use the address of PostgreSQL itself" in of(findings, "pooler").message
+
+
+def test_a_pooler_that_refuses_our_settings_is_named(
+    database: str, postgres18: postgres.Server, start_pgbouncer: StartPooler
+) -> None:
+    pooler = start_pgbouncer(postgres18.port)
+    (finding,) = Postgres(pooler.through(database)).check()
+    assert finding.severity is Severity.ERROR and "a pooler stands in between" in finding.message
