@@ -230,7 +230,6 @@ impl Table {
 impl Table {
     #[new]
     #[pyo3(signature = (schema, name, columns, *, key=Vec::new(), comment=None, types=Vec::new()))]
-    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         py: Python<'_>,
         schema: String,

@@ -14,7 +14,7 @@ from itertools import groupby
 import psycopg
 
 from tailrace.dialect.postgres.session import Connection
-from tailrace.error import Fenced, Reject, TailraceError
+from tailrace.error import Fenced, Reject, Retryable, TailraceError
 from tailrace.model import Batch, Table
 from tailrace.sink.postgres.bulk import Bulk, Doubt
 from tailrace.sink.postgres.ledger import MOVE, Ledger
@@ -26,6 +26,8 @@ from tailrace.sink.postgres.target import Target, Targets
 
 __all__ = ["Applier"]
 
+_UNREADABLE = "22P02"
+"""`invalid_text_representation`: not a label of the enum, too many attributes for the composite."""
 ROWS_MAX = 100
 """Changes that go as statements; more go as sets. docs/design/0010 has the measurements."""
 _NOBODY, _POSITION = -1, -2
@@ -48,6 +50,8 @@ class Applier:
         self._pipe = Pipe(connection)
         self._bulk = Bulk(connection, self._target)
         self._missing = 0
+        self._aged = False
+        """Changes were applied: the source read its types a while ago, and is not told of a label that an enum gets."""
         self._sent, self._what = array("q"), array("b")
         """What was sent since the last answers: the index of a change or a mark, and what its count says."""
         self.marked = False
@@ -109,6 +113,7 @@ class Applier:
         except BaseException:
             self._connection.close()  # in whatever state it is: the transaction ends with it
             raise
+        self._aged = self._aged or len(batch) > 0
         self._bulk.committed()
         self._ledger.hold(batch.positions)
         self.missing += self._missing
@@ -200,6 +205,11 @@ class Applier:
             return failure.error
         blamed = change if change >= 0 else _last_of(batch, self._sent[: failure.index], failure.error)
         table = batch[blamed].table
+        if failure.error.sqlstate == _UNREADABLE and table.types and self._aged:
+            return Retryable(
+                f"the target cannot read a value of {table}: a type may have grown since the stream was opened",
+                hint="it is opened again, which reads the types anew",
+            )
         return Reject({blamed: reason(failure.error, self._ready.get(table.version), table)})
 
     def _target(self, table: Table) -> Target:

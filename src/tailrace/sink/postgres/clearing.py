@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from psycopg import errors, sql
 
 from tailrace.dialect.postgres.fault import told
-from tailrace.dialect.postgres.session import Connection, run
+from tailrace.dialect.postgres.session import Connection, run, statement_text
 from tailrace.sink.postgres import ddl
 from tailrace.sink.postgres.present import Present
 
@@ -43,8 +43,14 @@ class Clearing:
         """
         if not self._constants and self._truncate(present):
             return
-        statement = sql.SQL("DELETE FROM {}{}").format(present.name, self._where())
-        run(self._connection, statement, f"clear {present}")
+        run(self._connection, self._delete(present), f"clear {present}")
+
+    def statement(self, present: Present) -> str:
+        """What removes our rows."""
+        return statement_text(self._delete(present))
+
+    def _delete(self, present: Present) -> sql.Composed:
+        return sql.SQL("DELETE FROM {}{}").format(present.name, self._where())
 
     def _truncate(self, present: Present) -> bool:
         try:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 from psycopg import errors, sql
 
-from tailrace.dialect.postgres.fault import told
 from tailrace.dialect.postgres.session import Connection, fetch, run
 from tailrace.error import Fatal
 from tailrace.model import Column, Table
@@ -100,14 +99,8 @@ class Columns:
         """Add a column, with what older rows have in it where that is known; without it they can but have null."""
         doing = f"add the column {column.name} to {present}"
         type = self._definitions.read(spelled.of(column.native))
-        with told(doing):
-            [[empty]] = self._connection.execute(
-                sql.SQL("SELECT NOT EXISTS (SELECT FROM {})").format(present.name)
-            ).fetchall()
-        not_null = not column.nullable and (column.backfill is not None or empty)
+        not_null = not column.nullable and column.backfill is not None
         run(self._connection, ddl.add_column(present.name, column, type, not_null=not_null), doing)
-        if column.backfill is not None:
-            run(self._connection, ddl.drop_default(present.name, column.name), doing)
         self._comment(present.name, column)
 
     def _widen(self, table: Table, present: Present, column: Column, *, spelled: Spelled) -> None:

@@ -25,7 +25,6 @@ __all__ = [
     "create_range",
     "create_schema",
     "create_table",
-    "drop_default",
     "drop_not_null",
     "qualified",
     "set_not_null",
@@ -81,18 +80,16 @@ def _column(column: Column, type: Spelling) -> sql.Composed:
 
 
 def add_column(name: sql.Composed, column: Column, type: Spelling, *, not_null: bool) -> sql.Composed:
-    """A column; rows that are there get what such rows have at the source, when that is known, else null."""
+    """A column; rows that were written before it get what they have at the source, when that is known, else null.
+
+    The default stays: a transaction may have written rows before it added the column, and they come behind it.
+    """
     default: sql.Composable = sql.SQL("")
     if column.backfill is not None:
         default = sql.SQL(" DEFAULT {}").format(sql.Literal(column.backfill))
     return sql.SQL("ALTER TABLE {} ADD COLUMN {} {}{}{}").format(
         name, sql.Identifier(column.name), type.sql, default, sql.SQL(" NOT NULL" if not_null else "")
     )
-
-
-def drop_default(name: sql.Composed, column: str) -> sql.Composed:
-    """What follows is sent with a value for each column."""
-    return sql.SQL("ALTER TABLE {} ALTER COLUMN {} DROP DEFAULT").format(name, sql.Identifier(column))
 
 
 def widen_column(name: sql.Composed, column: str, type: Spelling) -> sql.Composed:

@@ -7,7 +7,7 @@ WITH RECURSIVE needed AS (
     FROM needed AS n
     JOIN pg_type AS t ON t.oid = n.oid
     CROSS JOIN LATERAL (
-        SELECT t.typelem WHERE t.typcategory = 'A' AND t.typlen = -1
+        SELECT t.typelem WHERE t.typtype = 'b' AND t.typcategory = 'A' AND t.typlen = -1
         UNION ALL
         SELECT t.typbasetype WHERE t.typtype = 'd'
         UNION ALL
@@ -26,7 +26,7 @@ WITH RECURSIVE needed AS (
 SELECT t.oid, n.nspname, t.typname,
        CASE WHEN x.oid IS NOT NULL THEN 'extension'
             WHEN t.typtype = 'c' AND c.relkind <> 'c' THEN 'row'
-            WHEN t.typcategory = 'A' AND t.typlen = -1 THEN 'array'
+            WHEN t.typtype = 'b' AND t.typcategory = 'A' AND t.typlen = -1 THEN 'array'
             ELSE CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'c' THEN 'composite'
                                 WHEN 'r' THEN 'range' WHEN 'm' THEN 'multirange' ELSE 'base' END
        END,

@@ -1,0 +1,267 @@
+"""How the target's tables are made, how they follow their source, and what is refused before a row is touched."""
+
+from __future__ import annotations
+
+import threading
+
+import psycopg
+import pytest
+
+from tailrace.error import Fatal
+from tests.server.sink.postgres.conftest import MakeRoad
+from tests.server.sink.postgres.road import Road
+from tests.waiting import until
+
+COLUMNS = """
+SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
+FROM pg_attribute AS a WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+
+
+def _columns(road: Road, table: str) -> dict[str, tuple[str, bool]]:
+    rows = road.target.execute(COLUMNS.encode(), [table]).fetchall()
+    return {name: (type, not_null) for name, type, not_null in rows}
+
+
+def test_a_table_is_made_with_types_key_nulls_identity_and_comments(road: Road) -> None:
+    road.at_source(
+        """CREATE TABLE t (b int NOT NULL, a text NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY, n serial,
+           v varchar(7), g int GENERATED ALWAYS AS (1) STORED, PRIMARY KEY (a, b))""",
+        "COMMENT ON TABLE t IS 'it''s {} %s'",
+        "COMMENT ON COLUMN t.v IS 'a \"value\"'",
+        "INSERT INTO t (b, a) VALUES (1, 'x')",
+    )
+    road.run()
+    assert _columns(road, "t") == {
+        "b": ("integer", True),
+        "a": ("text", True),
+        "id": ("bigint", True),
+        "n": ("integer", True),
+        "v": ("character varying(7)", False),
+        "g": ("integer", False),  # sent by the server, so it is a column like others
+    }
+    shown = road.rows(
+        "SELECT obj_description('t'::regclass), col_description('t'::regclass, 5), pg_get_serial_sequence('t', 'id'),"
+        " pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 't'::regclass AND contype = 'p'"
+    )
+    assert shown == [("it's {} %s", 'a "value"', "public.t_id_seq", "PRIMARY KEY (a, b)")]
+
+
+def test_added_and_widened_columns_are_followed_and_dropped_ones_stay(road: Road) -> None:
+    road.at_source(
+        "CREATE TYPE mood AS ENUM ('low', 'high')",
+        "CREATE TYPE pair AS (x int)",
+        """CREATE TABLE t (id int PRIMARY KEY, i2 int2, v varchar(3), n numeric(4,1), f float4, ts timestamp(0), m mood,
+           p pair, old text NOT NULL)""",
+        "INSERT INTO t VALUES (1, 1, 'abc', 1.5, 1.5, '2024-01-01', 'low', '(1)', 'kept')",
+    )
+    road.run()
+    road.at_source(
+        "INSERT INTO t VALUES (2, 2, 'def', 2.5, 2.5, '2024-01-02', 'low', '(2)', 'x')",
+        "ALTER TABLE t ALTER i2 TYPE int8, ALTER v TYPE text, ALTER n TYPE numeric(12,4), ALTER f TYPE float8,"
+        " ALTER ts TYPE timestamp",
+        "ALTER TABLE t DROP COLUMN old",
+        "ALTER TABLE t ADD since date NOT NULL DEFAULT '2020-02-02', ADD tags text[] DEFAULT '{a,\"b,c\"}',"
+        " ADD note text",
+        "INSERT INTO t (id, i2, v, n) VALUES (3, 5000000000, repeat('x', 99), 12345678.1234)",
+        "UPDATE t SET f = 0.1 WHERE id = 2",
+    )
+    road.run()
+    assert _columns(road, "t") == {
+        "id": ("integer", True),
+        "i2": ("bigint", False),
+        "v": ("text", False),
+        "n": ("numeric(12,4)", False),
+        "f": ("double precision", False),
+        "ts": ("timestamp without time zone", False),
+        "m": ("mood", False),
+        "p": ("pair", False),
+        "old": ("text", False),
+        "since": ("date", True),
+        "tags": ("text[]", False),
+        "note": ("text", False),
+    }
+    shown = "SELECT id, i2, v, n, f, ts, m, p::text, since, tags, note FROM t ORDER BY id"
+    assert road.rows(shown) == road.source.execute(shown.encode()).fetchall()
+    assert road.rows("SELECT old FROM t ORDER BY id") == [("kept",), ("x",), (None,)]
+
+
+def test_labels_and_attributes_that_types_get_are_followed(road: Road) -> None:
+    road.at_source(
+        "CREATE TYPE mood AS ENUM ('low', 'high')",
+        "CREATE TYPE pair AS (x int)",
+        "CREATE TABLE t (id int PRIMARY KEY, m mood, p pair)",
+        "INSERT INTO t VALUES (1, 'low', '(1)')",
+    )
+    road.run()
+    road.at_source("ALTER TYPE mood ADD VALUE 'middle' BEFORE 'high'", "ALTER TYPE pair ADD ATTRIBUTE y text")
+    road.at_source("INSERT INTO t VALUES (3, 'middle', '(3,c)')")
+    road.run()
+    road.same("t")
+    assert road.rows("SELECT enum_range(NULL::mood)::text") == [("{low,middle,high}",)]
+
+
+def test_a_label_that_an_enum_gets_while_the_stream_is_open_is_followed(road: Road) -> None:
+    road.at_source("CREATE TYPE mood AS ENUM ('low')", "CREATE TABLE t (id int PRIMARY KEY, m mood)")
+    pipeline = road.make()
+    thread = threading.Thread(target=pipeline.run)
+    thread.start()
+    try:
+        until(lambda: road.rows("SELECT to_regclass('t') IS NOT NULL") == [(True,)], "for the table")
+        road.at_source("INSERT INTO t VALUES (1, 'low')")
+        until(lambda: road.rows("SELECT id FROM t") == [(1,)], "for the first row")
+        road.at_source("ALTER TYPE mood ADD VALUE 'new'")
+        road.at_source("INSERT INTO t VALUES (2, 'new')")
+        until(lambda: len(road.rows("SELECT id FROM t")) == 2, "for the row with the new label")
+    finally:
+        pipeline.stop()
+        thread.join()
+    road.same("t")
+
+
+def test_nulls_are_allowed_when_the_source_allows_them(road: Road) -> None:
+    road.at_source("CREATE TABLE t (id int PRIMARY KEY, v text NOT NULL)", "INSERT INTO t VALUES (1, 'a')")
+    road.run()
+    road.at_source("ALTER TABLE t ALTER v DROP NOT NULL", "INSERT INTO t VALUES (2, NULL)")
+    road.run()
+    road.same("t")
+
+
+def test_a_type_that_cannot_be_followed_stops_before_its_rows(road: Road) -> None:
+    road.at_source("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t VALUES (1, '2024-01-01')")
+    road.run()
+    road.at_source("ALTER TABLE t ALTER v TYPE date USING v::date", "INSERT INTO t VALUES (2, '2024-01-02')")
+    with pytest.raises(Fatal, match=r"column v of public\.t is date now, but text in public\.t") as stopped:
+        road.run()
+    assert road.rows("SELECT * FROM t") == [(1, "2024-01-01")]
+    assert stopped.value.hint is not None
+    road.target.execute(stopped.value.hint.partition(";")[0].encode())
+    road.run()
+    assert road.rows("SELECT id, v::text, v_before FROM t ORDER BY 1") == [
+        (1, None, "2024-01-01"),
+        (2, "2024-01-02", None),
+    ]
+
+
+def test_a_missing_extension_is_named_with_the_statement_that_makes_it(road: Road) -> None:
+    road.at_source("CREATE EXTENSION hstore", "CREATE TABLE t (id int PRIMARY KEY, h hstore)")
+    with pytest.raises(Fatal, match="type hstore of the extension hstore") as stopped:
+        road.run()
+    assert stopped.value.hint == 'CREATE EXTENSION "hstore"'
+    road.target.execute("CREATE SCHEMA elsewhere")
+    road.target.execute(f"{stopped.value.hint} SCHEMA elsewhere".encode())
+    road.at_source("INSERT INTO t VALUES (1, 'a=>1')")
+    road.run()
+    assert road.rows("SELECT id, h::text FROM t") == [(1, '"a"=>"1"')]
+
+
+def test_a_table_of_other_order_and_wider_types_is_filled_as_it_is(road: Road) -> None:
+    road.at_source(
+        "CREATE TABLE t (id int PRIMARY KEY, m jsonb, n numeric(5,2))", "INSERT INTO t VALUES (1, '{}', 1.5)"
+    )
+    road.target.execute(
+        "CREATE TABLE t (extra text DEFAULT 'e', n numeric, m text, id int8 PRIMARY KEY, twice numeric"
+        " GENERATED ALWAYS AS (n * 2) STORED)"
+    )
+    road.run()
+    road.at_source("INSERT INTO t VALUES (2, '{\"a\": 1}', 2.5)", "UPDATE t SET n = 9 WHERE id = 1")
+    road.run()
+    assert road.rows("SELECT id, m, n, twice, extra FROM t ORDER BY id") == [
+        (1, "{}", 9, 18, "e"),
+        (2, '{"a": 1}', 2.5, 5, "e"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("id int PRIMARY KEY, v int2", "column v of public.t is integer now, but smallint in public.t"),
+        ("id int PRIMARY KEY, v int NOT NULL", "column v of public.t may be null, but not in public.t"),
+        ("id int PRIMARY KEY, v int, w int NOT NULL", "public.t wants a value for the column w"),
+    ],
+)
+def test_a_table_that_cannot_hold_the_rows_is_refused_until_the_hint_is_run(
+    road: Road, target: str, message: str
+) -> None:
+    road.at_source("CREATE TABLE t (id int PRIMARY KEY, v int)", "INSERT INTO t VALUES (1, NULL), (2, 70000)")
+    road.target.execute(f"CREATE TABLE t ({target})".encode())
+    with pytest.raises(Fatal) as stopped:
+        road.run()
+    assert message in str(stopped.value)
+    assert road.rows("SELECT * FROM t") == []
+    assert stopped.value.hint is not None
+    road.target.execute(stopped.value.hint.encode())
+    road.run()
+    assert road.rows("SELECT id, v FROM t ORDER BY 1") == [(1, None), (2, 70000)]
+
+
+def test_rows_of_others_are_refused_kept_or_removed_as_told(make_road: MakeRoad) -> None:
+    refusing = make_road()
+    refusing.at_source("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t VALUES (1, 'ours'), (2, 'ours')")
+    refusing.at_source("CREATE TABLE log (line text)", "INSERT INTO log VALUES ('ours')")
+    refusing.target.execute("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    refusing.target.execute("CREATE TABLE log (line text)")
+    refusing.target.execute("INSERT INTO t VALUES (1, 'theirs'), (9, 'theirs')")
+    refusing.target.execute("INSERT INTO log VALUES ('theirs')")
+    with pytest.raises(Fatal, match="holds rows that this pipeline did not write"):
+        refusing.run()
+    appending = make_road(existing="append")
+    appending.run()
+    assert appending.rows("SELECT * FROM t ORDER BY 1") == [(1, "ours"), (2, "ours"), (9, "theirs")]
+    assert appending.rows("SELECT * FROM log ORDER BY 1") == [("ours",), ("theirs",)]
+    appending.at_source("UPDATE t SET v = 'later'", "INSERT INTO t VALUES (3, 'ours')")
+    appending.run()
+    assert appending.rows("SELECT * FROM t ORDER BY 1") == [(1, "later"), (2, "later"), (3, "ours"), (9, "theirs")]
+    assert appending.rows("SELECT relname FROM pg_class WHERE relname LIKE 'snapshot%'") == []
+
+
+def test_existing_rows_are_removed_when_told(make_road: MakeRoad) -> None:
+    road = make_road(existing="replace")
+    road.at_source("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    road.target.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    road.target.execute("INSERT INTO t VALUES (1), (9)")
+    road.target.execute("CREATE TABLE child (id int REFERENCES t)")
+    road.run()
+    assert road.rows("SELECT * FROM t") == [(1,)]
+
+
+def test_schemas_are_mapped_and_two_tables_in_one_are_refused(make_road: MakeRoad) -> None:
+    road = make_road(schema={"public": "crm"})
+    road.at_source("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    road.run()
+    assert road.rows("SELECT * FROM crm.t") == [(1,)]
+
+
+def test_tenants_share_a_table_and_clear_only_their_own_rows(make_road: MakeRoad) -> None:
+    acme = make_road(constants={"tenant": "acme"})
+    acme.at_source("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t VALUES (1, 'a'), (2, 'b')")
+    acme.target.execute("CREATE TABLE t (v text, id int, tenant text, PRIMARY KEY (tenant, id))")
+    acme.target.execute("INSERT INTO t VALUES ('theirs', 1, 'other')")
+    acme.run()
+    acme.at_source("UPDATE t SET v = 'c' WHERE id = 1", "DELETE FROM t WHERE id = 2", "INSERT INTO t VALUES (3, 'd')")
+    acme.run()
+    mine = [("c", 1, "acme"), ("d", 3, "acme"), ("theirs", 1, "other")]
+    assert acme.rows("SELECT * FROM t ORDER BY tenant, id") == mine
+    acme.at_source("TRUNCATE t", "INSERT INTO t VALUES (4, 'e')")
+    acme.run()
+    assert acme.rows("SELECT * FROM t ORDER BY tenant, id") == [("e", 4, "acme"), ("theirs", 1, "other")]
+
+
+def test_i15_an_attempt_that_was_cut_leaves_no_ghosts_not_even_of_a_table_that_left(
+    road: Road, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    road.at_source("CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY)")
+    road.at_source("CREATE TABLE c (id int PRIMARY KEY)", "INSERT INTO c SELECT generate_series(1, 3000)")
+    road.at_source("INSERT INTO a SELECT generate_series(1, 3000)", "INSERT INTO b SELECT generate_series(1, 3000)")
+    road.target.execute("CREATE TABLE c (id int2 PRIMARY KEY)")  # stops the snapshot at its last table
+    with pytest.raises(Fatal):
+        road.run()
+    assert road.rows("SELECT count(*) FROM a") == road.rows("SELECT count(*) FROM b") == [(3000,)]
+    road.at_source("DROP TABLE b", "DELETE FROM a WHERE id > 10")
+    road.target.execute("ALTER TABLE c ALTER id TYPE int")
+    reader = psycopg.connect(road.urls[1])
+    reader.execute("SELECT * FROM a LIMIT 1")  # holds a lock, so that the table must be cleared row by row
+    road.run()
+    reader.close()
+    road.same("a", "c")
+    assert road.rows("SELECT count(*) FROM b") == [(0,)]
