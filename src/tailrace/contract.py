@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Protocol, runtime_checkable
 
-from tailrace.model import Batch, Finding, Limits, Position, Revoked
+from tailrace.model import Batch, Carried, Counter, Finding, Limits, Position, Rest, Revoked, Table
 
 CONTRACT_VERSION = 1
 
@@ -228,6 +228,27 @@ class Movable(Protocol):
 
 
 @runtime_checkable
+class Describing(Protocol):
+    """A Source may also say which tables it would read now; asked by `tailrace check`."""
+
+    def tables_now(self, name: str) -> Sequence[Table]:
+        """The tables that pipeline `name` would read if it began now. Read-only."""
+        ...
+
+
+@runtime_checkable
+class Receiving(Protocol):
+    """A Sink that holds tables may also say whether it could take these; asked by `tailrace check`."""
+
+    def check_tables(self, name: str, tables: Sequence[Table]) -> list[Finding]:
+        """What keeps the targets of `tables` from being filled by pipeline `name`, with statements as in `Sink.check`.
+
+        Read-only. `tables` are as the transforms leave them.
+        """
+        ...
+
+
+@runtime_checkable
 class Succeeded(Protocol):
     """A Source whose server may be replaced by its own upgrade, of another lineage; asked by `tailrace adopt`."""
 
@@ -236,6 +257,31 @@ class Succeeded(Protocol):
 
         Equal when there is nothing to carry over. `Fatal` in every case in which changes could be lost or come twice;
         `HistoryLost` when they are. Changes nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class Leavable(Protocol):
+    """A Source may also say whether everything of it has gone over; asked by `tailrace cutover`."""
+
+    def rest(self, name: str) -> Rest:
+        """Look at the tables of pipeline `name`: who writes, where the log ends, where their sequences stand."""
+        ...
+
+    def passed(self, name: str, saved: Mapping[str, Position | None], upto: str) -> bool:
+        """Whether pipeline `name`, of which this is `saved`, has all that was written before `Rest.upto`."""
+        ...
+
+
+@runtime_checkable
+class Continuing(Protocol):
+    """A Sink may also take over the sequences of its source; asked by `tailrace cutover`."""
+
+    def set_sequences(self, counters: Sequence[Counter], *, margin: int) -> list[Carried]:
+        """Let the sequences that fill the same columns go on `margin` steps after `counters`, all or none.
+
+        One that is further already stays. What the target lacks is told with the statement that makes it.
         """
         ...
 

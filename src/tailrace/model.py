@@ -28,14 +28,17 @@ from tailrace._native import (
 __all__ = [
     "UNCHANGED",
     "Batch",
+    "Carried",
     "Change",
     "Column",
+    "Counter",
     "Existing",
     "Finding",
     "Limits",
     "Message",
     "Op",
     "Position",
+    "Rest",
     "Revoked",
     "Row",
     "Severity",
@@ -91,6 +94,44 @@ class Existing(StrEnum):
     """Keep them: the source's rows are merged in by key (or appended, where there is no key)."""
     REPLACE = "replace"
     """Remove them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Where a sequence of the source stands: `last` was given out if it was `called`, else it is the next one.
+
+    It fills `column` (schema, table, column); `owned` when it belongs to that, and is not just named by a default.
+    """
+
+    schema: str
+    name: str
+    column: tuple[str, str, str]
+    owned: bool
+    last: int
+    called: bool
+    increment: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """How much a source is at rest: `writers` have written to its tables and not committed, `writes` counts rows that
+    were ever written, `upto` is the end of its log, `counters` are the sequences that fill its tables."""
+
+    writers: int
+    writes: int
+    upto: str
+    counters: tuple[Counter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What became of a sequence at the target: its name there and where it stands; or, without one, what makes it."""
+
+    source: str
+    target: str | None
+    last: int
+    called: bool
+    fix: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from tailrace.config import load, source_from_url
-from tailrace.contract import Sink, Source
+from tailrace.contract import Describing, Receiving
 from tailrace.error import TailraceError
 from tailrace.model import Finding, Severity
+from tailrace.pipeline import Pipeline, transformed
 from tailrace.supervisor import worst
 
 __all__ = ["check"]
@@ -32,22 +33,19 @@ class _Looked:
 
 def check(target: str, names: Sequence[str], *, as_json: bool) -> int:
     """Print every finding; 3 when one is an error, or the code of what kept us from looking."""
-    parts: list[tuple[str, str, Source | Sink]]
+    parts: list[tuple[str, str, str, Callable[[], list[Finding]]]]
     if target.endswith(".toml") or Path(target).exists():
         pipelines = load(Path(target), names).pipelines
-        parts = [
-            (name, part, end)
-            for name, pipeline in pipelines.items()
-            for part, end in (("source", pipeline.source), ("sink", pipeline.sink))
-        ]
+        parts = [part for name, pipeline in pipelines.items() for part in _parts(name, pipeline)]
     else:
-        parts = [("", "source", source_from_url(target))]
+        source = source_from_url(target)
+        parts = [("", "source", source.kind, source.check)]
     looked, codes = [], [0]
-    for name, part, end in parts:
+    for name, part, kind, look in parts:
         try:
-            found = end.check()
+            found = look()
         except TailraceError as error:
-            found = [Finding(Severity.ERROR, end.kind, str(error.args[0]), error.hint)]
+            found = [Finding(Severity.ERROR, kind, str(error.args[0]), error.hint)]
             codes.append(error.exit_code)
         else:
             codes.append(_FAILED if any(finding.severity is Severity.ERROR for finding in found) else 0)
@@ -55,6 +53,18 @@ def check(target: str, names: Sequence[str], *, as_json: bool) -> int:
     text = msgspec.json.encode(looked).decode() + "\n" if as_json else "".join(_lines(each) for each in looked)
     sys.stdout.write(text)
     return worst(codes)
+
+
+def _parts(name: str, pipeline: Pipeline) -> list[tuple[str, str, str, Callable[[], list[Finding]]]]:
+    source, sink = pipeline.source, pipeline.sink
+    parts = [(name, "source", source.kind, source.check), (name, "sink", sink.kind, sink.check)]
+    if isinstance(source, Describing) and isinstance(sink, Receiving):
+
+        def tables(source: Describing = source, sink: Receiving = sink) -> list[Finding]:
+            return sink.check_tables(name, transformed(pipeline, source.tables_now(name)))
+
+        parts.append((name, "tables", sink.kind, tables))
+    return parts
 
 
 def _lines(looked: _Looked) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from tailrace._native import __version__
-from tailrace.cli.option import Logs, TailOptions, VerifyOptions
+from tailrace.cli.option import CutoverOptions, Logs, TailOptions, VerifyOptions
 
 __all__ = ["app"]
 
@@ -23,6 +23,7 @@ app.command(letters)
 
 
 _USUAL = Logs()
+_CUTOVER = CutoverOptions()
 _QUIET = Logs(log_level="warning")
 _OPTIONS = TailOptions()
 _VERIFY = VerifyOptions()
@@ -191,6 +192,25 @@ def drop_letters(target: Path, /, *names: str, yes: Yes = False, logs: Logs = _Q
     from tailrace.cli.letters import drop
 
     return drop(target, names, yes=yes)
+
+
+@app.command
+def cutover(config: Path, name: str, /, *, options: CutoverOptions = _CUTOVER, logs: Logs = _QUIET) -> int:
+    """Check that the target has all that the source has, then let its sequences go on where those of the source stand.
+
+    Stop what writes to the source first. The pipeline may run; if it does not, it is run until it is current.
+
+    Parameters
+    ----------
+    config
+        The TOML file.
+    name
+        The pipeline.
+    """
+    logs.start()
+    from tailrace.cli.cutover import cutover
+
+    return cutover(config, name, options)
 
 
 @app.command

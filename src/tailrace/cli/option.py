@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from tailrace.cli.report import Level, LogFormat, start_logs
 
-__all__ = ["Logs", "TailOptions", "VerifyOptions"]
+__all__ = ["CutoverOptions", "Logs", "TailOptions", "VerifyOptions"]
 
 
 @Parameter(name="*")
@@ -57,5 +57,18 @@ class VerifyOptions:
     """Have the pipeline write the rows that differ again."""
     rate: float | None = None
     """Rows a second to read at most, at either end."""
+    json: Annotated[bool, Parameter(negative="")] = False
+    """Print JSON in place of a table."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class CutoverOptions:
+    """How sequences are carried over, and how long to wait."""
+
+    margin: int = 0
+    """Steps to leave free behind what the source has given out."""
+    wait: float = 60.0
+    """Seconds to wait until nobody writes and the target has everything."""
     json: Annotated[bool, Parameter(negative="")] = False
     """Print JSON in place of a table."""

@@ -1,6 +1,7 @@
 """The straight pipe from a source to a sink: two threads, one shelf. Never names a concrete source or sink."""
 
-from tailrace.pipeline.admin import adopt, alone, forget, replay_alone
+from tailrace.pipeline.admin import adopt, alone, forget, replay_alone, transformed
+from tailrace.pipeline.cutover import cutover
 from tailrace.pipeline.pipeline import Pipeline, desk_path, lock_path, position_path, socket_path, status_path
 from tailrace.pipeline.status import State, Status, ask, read_status
 
@@ -11,6 +12,7 @@ __all__ = [
     "adopt",
     "alone",
     "ask",
+    "cutover",
     "desk_path",
     "forget",
     "lock_path",
@@ -19,4 +21,5 @@ __all__ = [
     "replay_alone",
     "socket_path",
     "status_path",
+    "transformed",
 ]

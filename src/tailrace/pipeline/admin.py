@@ -6,17 +6,30 @@ All of it happens under the pipeline's own lock, so that no run can begin meanwh
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
+from tailrace._native import BatchBuilder
 from tailrace.contract import Movable, Positions, Succeeded
 from tailrace.durable import Lock
 from tailrace.error import ConfigError, Fatal, Retryable
-from tailrace.model import Position
+from tailrace.model import Position, Table
 from tailrace.pipeline.line import Plan, replay
 from tailrace.pipeline.pipeline import Pipeline, lock_path
 
-__all__ = ["adopt", "alone", "forget", "replay_alone"]
+__all__ = ["adopt", "alone", "forget", "replay_alone", "transformed"]
+
+
+def transformed(pipeline: Pipeline, tables: Sequence[Table]) -> list[Table]:
+    """What the transforms make of `tables`, in order; those that they leave out are not in it."""
+    made = []
+    for table in tables:
+        batch = BatchBuilder("none").take(snapshot=("none", table, True, True))
+        for transform in pipeline.transforms:
+            batch = transform(batch)
+        if batch.snapshot is not None and batch.snapshot.table is not None:
+            made.append(batch.snapshot.table)
+    return made
 
 
 @contextlib.contextmanager

@@ -6,15 +6,17 @@ moment. The position lies in `tailrace.position` and moves in the transaction of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from tailrace.dialect.postgres.session import connect, parse
 from tailrace.error import ConfigError
-from tailrace.model import Existing, Finding, Limits, Position
+from tailrace.model import Carried, Counter, Existing, Finding, Limits, Position, Table
+from tailrace.sink.postgres.check import check, check_tables
 from tailrace.sink.postgres.ledger import saved
+from tailrace.sink.postgres.sequence import carry
 from tailrace.sink.postgres.target import Placing
 from tailrace.sink.postgres.view import PostgresView
 from tailrace.sink.postgres.writer import PostgresWriter
@@ -52,8 +54,12 @@ class Postgres:
             raise ConfigError(f"sink.existing is {str(self.existing)!r}", hint=f"it can be {names}")
 
     def check(self) -> list[Finding]:
-        """What the target lacks, each with the statement that mends it."""
-        return []
+        """See `Sink.check`: what concerns the server and the role."""
+        return check(self.url)
+
+    def check_tables(self, name: str, tables: Sequence[Table]) -> list[Finding]:
+        """See `Receiving.check_tables`."""
+        return check_tables(self.url, name, self._placing(), tables=tables)
 
     def saved(self, name: str) -> Mapping[str, Position | None]:
         """See `Remembering.saved`."""
@@ -71,6 +77,11 @@ class Postgres:
     def open(self, name: str, limits: Limits) -> PostgresWriter:
         """Open the target for pipeline `name`."""
         return PostgresWriter(self.url, name, placing=self._placing())
+
+    def set_sequences(self, counters: Sequence[Counter], *, margin: int) -> list[Carried]:
+        """See `Continuing.set_sequences`."""
+        with connect(self.url) as connection:
+            return carry(connection, counters, schemas=self.schema or {}, margin=margin)
 
     def _placing(self) -> Placing:
         return Placing(self.schema or {}, self.constants or {}, str(self.existing))

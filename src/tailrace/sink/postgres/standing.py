@@ -64,7 +64,9 @@ def open_session(url: str) -> tuple[Connection, Standing]:
             try:
                 connection.execute("SET session_replication_role = replica")
             except psycopg.errors.InsufficientPrivilege:
-                return connection, Standing(replica=False)
+                # Before 15 a superuser can but set it for the role.
+                [[role]] = connection.execute("SHOW session_replication_role").fetchall()
+                return connection, Standing(replica=role == "replica")
     except BaseException:
         connection.close()
         raise

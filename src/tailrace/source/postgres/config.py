@@ -12,8 +12,8 @@ from typing import ClassVar, Literal, get_args
 from tailrace.contract import Positions
 from tailrace.dialect.postgres import session
 from tailrace.error import ConfigError
-from tailrace.model import Finding, Limits, Position
-from tailrace.source.postgres import check, host, pattern, publication, slot, upgrade
+from tailrace.model import Finding, Limits, Position, Rest, Table
+from tailrace.source.postgres import check, describing, host, pattern, publication, rest, slot, upgrade
 from tailrace.source.postgres.opening import Names, Opening
 from tailrace.source.postgres.publication import Wanted
 from tailrace.source.postgres.resume import SnapshotMode, check_slot
@@ -120,6 +120,20 @@ class Postgres:
     def view(self, name: str) -> PostgresView:
         """See `ComparableSource.view`."""
         return PostgresView(self, name)
+
+    def tables_now(self, name: str) -> list[Table]:
+        """See `Describing.tables_now`."""
+        with session.connect(self.url) as connection:
+            return describing.tables(connection, Names.of(self, name).publication, self.tables)
+
+    def rest(self, name: str) -> Rest:
+        """See `Leavable.rest`."""
+        with session.connect(self.url) as connection:
+            return rest.rest(connection, Names.of(self, name).publication, self.tables)
+
+    def passed(self, name: str, saved: Mapping[str, Position | None], upto: str) -> bool:
+        """See `Leavable.passed`."""
+        return rest.passed(Names.of(self, name).slot, saved, upto)
 
     def wanted(self, pipeline: str, name: str, *, standby: bool = False) -> Wanted:
         """The publication that this source asks for under `name`; a tail is given one, or makes one of its own."""

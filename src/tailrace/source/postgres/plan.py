@@ -60,19 +60,31 @@ def tables_of(connection: Connection, publication: str, globs: Sequence[str] | N
     return [t for t in published(connection, publication) if globs is None or pattern.matches(str(t), globs)]
 
 
+def described(connection: Connection, table: Published) -> Table:
+    """What the rows of `table` look like, as the catalog has it now."""
+    return _described(connection, table, _sent(connection, table))
+
+
+def _sent(connection: Connection, table: Published) -> list[Attribute]:
+    version = connection.info.server_version
+    return [a for a in catalog.attributes(connection, table.oid) if _is_sent(a, table, version)]
+
+
 def _copy(connection: Connection, table: Published) -> TableCopy:
-    sent = [a for a in catalog.attributes(connection, table.oid) if _is_sent(a, table, connection.info.server_version)]
-    names = [attribute.name for attribute in sent]
-    indexes = catalog.keys(connection, table.oid)
-    identity = catalog.identity_columns(table.replica_identity, indexes, names)
-    columns = tuple((a.name, a.type_oid, a.typmod, a.name in identity) for a in sent)
-    described = Described(table.oid, table.schema, table.name, table.replica_identity, columns)
-    copy = TableCopy(catalog.table(connection, described), _statement(table, sent))
-    columns_now = sql.SQL(", ").join(sql.Identifier(name) for name in names)
+    sent = _sent(connection, table)
+    copy = TableCopy(_described(connection, table, sent), _statement(table, sent))
+    columns_now = sql.SQL(", ").join(sql.Identifier(attribute.name) for attribute in sent)
     with _unmoved():
         probe = sql.SQL("SELECT {} FROM {} LIMIT 0").format(columns_now, sql.Identifier(table.schema, table.name))
         run(connection, probe, f"read the columns of {table}")
     return copy
+
+
+def _described(connection: Connection, table: Published, sent: Sequence[Attribute]) -> Table:
+    indexes = catalog.keys(connection, table.oid)
+    identity = catalog.identity_columns(table.replica_identity, indexes, [attribute.name for attribute in sent])
+    columns = tuple((a.name, a.type_oid, a.typmod, a.name in identity) for a in sent)
+    return catalog.table(connection, Described(table.oid, table.schema, table.name, table.replica_identity, columns))
 
 
 @contextmanager

@@ -1,0 +1,37 @@
+"""`tailrace cutover`: the last step before the target takes over. Never stops a writer or a pipeline."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from tailrace.cli.option import CutoverOptions
+from tailrace.cli.report import columns
+from tailrace.config import load
+from tailrace.model import Carried
+from tailrace.pipeline import cutover as carry_over
+
+__all__ = ["cutover"]
+
+
+def cutover(config: Path, name: str, options: CutoverOptions) -> int:
+    """Wait until nothing is in flight, set the target's sequences and print them; 1 when the target lacks one."""
+    pipeline = load(config, [name]).pipelines[name]
+    carried = carry_over(pipeline, margin=options.margin, wait_s=options.wait)
+    sys.stdout.write(msgspec.json.encode(carried).decode() + "\n" if options.json else _shown(name, carried))
+    return 1 if any(each.target is None for each in carried) else 0
+
+
+def _shown(name: str, carried: list[Carried]) -> str:
+    lacking = [each for each in carried if each.target is None]
+    rows = [("source", "target", "last", "called")]
+    rows += [(c.source, c.target or "missing", str(c.last), "yes" if c.called else "no") for c in carried]
+    table = columns(rows) + "\n" if carried else ""
+    if not lacking:
+        return f"{table}{name}: the target has everything; {len(carried)} sequence(s) go on there\n"
+    fixes = "".join(f"  {each.fix}\n" for each in lacking)
+    return (
+        f"{table}{name}: the target lacks {len(lacking)} sequence(s), and none was set. Run there, then again:\n{fixes}"
+    )

@@ -1,0 +1,51 @@
+"""Says whether the source is at rest, and where its sequences stand. Changes nothing but the log, by a message."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from psycopg import sql
+
+from tailrace.dialect.postgres.fault import told
+from tailrace.dialect.postgres.session import Connection, fetch
+from tailrace.error import TailraceError
+from tailrace.model import Counter, Position, Rest
+from tailrace.source.postgres import describing, query
+from tailrace.source.postgres.place import Place, parse_lsn
+
+__all__ = ["passed", "rest"]
+
+
+def rest(connection: Connection, publication: str, patterns: Sequence[str]) -> Rest:
+    """The tables of the publication that match: who writes to them, where the log ends, where their sequences stand."""
+    oids = {"oids": [table.oid for table in describing.captured(connection, publication, patterns)]}
+    [[writers, writes]] = fetch(connection, query.load("writes"), oids)
+    counters = tuple(_counter(connection, *row) for row in fetch(connection, query.load("sequences"), oids))
+    # A message gives the stream something to pass; a standby, or a role that may not send one, must do without.
+    with suppress(TailraceError):
+        fetch(connection, "SELECT pg_logical_emit_message(true, 'tailrace', 'cutover')::text")
+    [[upto]] = fetch(connection, query.load("log_end"))
+    return Rest(writers, writes, upto, counters)
+
+
+def passed(slot: str, saved: Mapping[str, Position | None], upto: str) -> bool:
+    """Whether what is `saved` for the lineage of `slot` lies behind `upto`."""
+    found = [position for lineage, position in saved.items() if lineage.rsplit("/", 1)[-1] == slot]
+    return any(position is not None and Place.of(position).end >= parse_lsn(upto) for position in found)
+
+
+def _counter(connection: Connection, *row: object) -> Counter:
+    schema, name, table_schema, table, column, owned, increment = row
+    statement = sql.SQL("SELECT last_value, is_called FROM {}").format(sql.Identifier(str(schema), str(name)))
+    with told(f"read the sequence {schema}.{name}"):
+        [[last, called]] = connection.execute(statement).fetchall()
+    return Counter(
+        str(schema),
+        str(name),
+        (str(table_schema), str(table), str(column)),
+        owned=bool(owned),
+        last=last,
+        called=called,
+        increment=int(str(increment)),
+    )
