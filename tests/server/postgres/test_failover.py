@@ -193,8 +193,52 @@ def test_changes_are_held_back_not_lost_while_a_named_standby_is_away(
     insert(sql, primary, 1)
     it.until(lambda: "holds back changes of slot tailrace_shop" in caplog.text)
     assert it.seen == []
+    stopper = threading.Thread(target=primary.stop)
+    stopper.start()
+    with pytest.raises(Retryable):
+        it.until(lambda: False)
+    it.close()
+    stopper.join()
+    primary.start()
     standby.start()
-    it.count(1)
+    it.open().count(1)
+    primary.execute("ALTER SYSTEM SET synchronized_standby_slots = 'unknown'")
+    primary.execute("SELECT pg_reload_conf()")
+    insert(sql, primary, 2)
+    it.until(lambda: '"unknown" specified in parameter' in caplog.text)
+    (found,) = [f for f in it.source.check() if f.subject == "synchronized_standby_slots"]
+    assert found.severity is Severity.ERROR and "does not exist" in found.message
+    primary.execute("ALTER SYSTEM RESET synchronized_standby_slots")
+    primary.execute("SELECT pg_reload_conf()")
+    it.count(2)
+
+
+def test_i15_a_primary_that_dies_under_the_snapshot_has_it_made_anew_at_the_promoted_standby(
+    start_postgres: Start, start_standby: Start, sql: Sql, reading: Make
+) -> None:
+    primary = start_postgres(18)
+    standby = start_standby(primary, settings=SYNCED)
+    rows = (
+        "INSERT INTO orders SELECT i, repeat('x', 1000) FROM generate_series(1, 30000) AS i"  # more than sockets hold
+    )
+    sql(primary.url, "CREATE TABLE orders (id int PRIMARY KEY, note text)", rows)
+    it = reading(both(primary, standby), "shop", failover=True)
+    it.limits = Limits(segment_bytes=1 << 14)
+    it.open().count(1)
+    sql(primary.url, "DELETE FROM orders WHERE id = 1")
+    until(lambda: sql(standby.url, "SELECT count(*) FROM orders") == [(29999,)])
+    primary.kill()
+    with pytest.raises(Retryable):
+        it.until(lambda: False)
+    standby.promote()
+    it.restart()
+    it.until(lambda: it.batches[-1].snapshot is None)
+    attempts = {batch.snapshot.attempt for batch in it.batches if batch.snapshot is not None}
+    assert len(attempts) == 2
+    last = [batch for batch in it.batches if batch.snapshot is not None][-1].snapshot
+    assert last is not None
+    whole = sum(len(batch) for batch in it.batches if batch.snapshot and batch.snapshot.attempt == last.attempt)
+    assert whole == 29999
 
 
 def test_a_former_primary_that_comes_back_is_refused(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tailrace.error import ConfigError, Fatal, HistoryLost
+from tailrace.error import ConfigError, Fatal, HistoryLost, Retryable
 from tailrace.model import Position
 from tailrace.source.postgres.place import PROGRESS, ROW, SNAPSHOT, Lineage, Place
 from tailrace.source.postgres.resume import Road, Situation, decide
@@ -96,6 +96,23 @@ def test_i6_a_hole_is_refused_or_answered_with_a_new_snapshot(
         changes = {**changes, "slot": None}
     anew = decide(situation(saved, mode="when_needed", **changes))
     assert anew.road is Road.SNAPSHOT and anew.lost is not None
+
+
+def test_a_standby_that_has_not_replayed_what_is_saved_is_waited_for() -> None:
+    with pytest.raises(Retryable, match="must catch up"):
+        decide(situation(at(0x9001), standby=True))
+    assert decide(situation(at(0x9000), standby=True)).road is Road.STREAM
+
+
+def test_a_former_primary_is_told_by_its_older_timeline_whatever_it_has_written_since() -> None:
+    for wal_end in (0x1000, 0xFFFFF):
+        with pytest.raises(HistoryLost, match=r"(?s)no ancestor.*former primary"):
+            decide(situation(at(0x9000, timeline=2), wal_end=wal_end))
+
+
+def test_a_slot_that_is_missing_after_a_promotion_was_not_synchronised() -> None:
+    with pytest.raises(HistoryLost, match="synchronised"):
+        decide(situation(at(0x2000), slot=None, timeline=2))
 
 
 def test_a_new_timeline_is_accepted_when_it_left_ours_after_the_saved_position() -> None:

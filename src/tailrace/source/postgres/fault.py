@@ -5,14 +5,24 @@ from __future__ import annotations
 import psycopg
 
 from tailrace.dialect.postgres.fault import first_line, translate
-from tailrace.error import HistoryLost, TailraceError
+from tailrace.error import HistoryLost, Retryable, TailraceError
 
 RESET_HINT = "`tailrace reset` forgets the position and starts again with a new snapshot"
+
+
+def waits_for_standby(said: psycopg.errors.Diagnostic) -> bool:
+    """Whether the server holds back changes until the standbys of synchronized_standby_slots have them.
+
+    It says so under the code of a hole, but nothing is skipped.
+    """
+    return said.source_function == "StandbySlotsHaveCaughtup"
 
 
 def translate_stream(error: psycopg.Error, slot: str) -> TailraceError:
     """As `translate`, for START_REPLICATION and what follows: there some states mean that the history is gone."""
     text = first_line(error)
+    if waits_for_standby(error.diag):  # the last word of a server that shuts down without its standby
+        return Retryable(f"replication slot {slot!r} waits: {text}")
     if error.sqlstate in ("55000", "58P01"):
         return HistoryLost(f"replication slot {slot!r} cannot go on: {text}", hint=RESET_HINT)
     if error.sqlstate == "42704":

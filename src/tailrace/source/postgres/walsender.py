@@ -23,7 +23,7 @@ from tailrace.dialect.postgres.fault import translate
 from tailrace.dialect.postgres.session import Connection, connect_replication
 from tailrace.error import HistoryLost, Retryable
 from tailrace.source.postgres import host
-from tailrace.source.postgres.fault import RESET_HINT, translate_stream
+from tailrace.source.postgres.fault import RESET_HINT, translate_stream, waits_for_standby
 from tailrace.source.postgres.host import Host
 from tailrace.source.postgres.place import format_lsn, parse_lsn
 
@@ -36,7 +36,6 @@ _STOP_S = 0.1
 _SKIPPED = "55000"
 _ELDERS = "transactions that began earlier"
 _STANDBY_SNAPSHOT = "its primary to log a snapshot; there SELECT pg_log_standby_snapshot() hastens it"
-_WAITS_FOR_STANDBY = "StandbySlotsHaveCaughtup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,15 +193,14 @@ class Walsender:
         return self._connection.pgconn
 
     def _note(self, notice: psycopg.errors.Diagnostic) -> None:
-        if self._reader is None or notice.sqlstate != _SKIPPED:
+        if self._reader is None:
             return
-        if notice.source_function == _WAITS_FOR_STANDBY:
-            # Nothing is skipped: changes are held back until the standbys of synchronized_standby_slots have them.
+        if waits_for_standby(notice):
             if self._held_up != notice.message_primary:
                 self._held_up = notice.message_primary
                 _log.warning("the server holds back changes of slot %s: %s", self._slot, self._held_up)
-            return
-        self._warning = notice.message_primary
+        elif notice.sqlstate == _SKIPPED:
+            self._warning = notice.message_primary
 
     def _say_farewell(self, reader: CopyReader) -> None:
         self._pgconn.put_copy_end()
