@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import groupby, islice
 
 import psycopg
 
@@ -20,7 +20,7 @@ from tailrace.sink.postgres.bulk import Bulk, Doubt
 from tailrace.sink.postgres.ledger import MOVE, Ledger
 from tailrace.sink.postgres.pipe import Failure, Pipe
 from tailrace.sink.postgres.refusal import NOT_FOUND, concerns_rows, reason
-from tailrace.sink.postgres.rows import Rows
+from tailrace.sink.postgres.rows import Rows, Statement
 from tailrace.sink.postgres.standing import STAMP, Standing
 from tailrace.sink.postgres.target import Target, Targets
 
@@ -30,6 +30,8 @@ _UNREADABLE = "22P02"
 """`invalid_text_representation`: not a label of the enum, too many attributes for the composite."""
 ROWS_MAX = 100
 """Changes that go as statements; more go as sets. docs/design/0010 has the measurements."""
+_CHUNK = 100
+"""Changes behind one savepoint, while those are looked for that are refused."""
 _NOBODY, _POSITION = -1, -2
 """In place of a change's index: the statement belongs to none, or moves a position."""
 _ADDS, _REMOVES = 1, 2
@@ -104,6 +106,8 @@ class Applier:
         except Failure as failure:
             meant = self._meant(batch, failure, careful=careful)
             self._roll_back()
+            if isinstance(meant, Reject) and self._sent[failure.index] >= 0:
+                meant = Reject(self._blame(batch) or meant.reasons)
             raise meant from None
         except (psycopg.Error, TailraceError, Doubt) as error:
             self._roll_back()
@@ -119,6 +123,40 @@ class Applier:
         self.missing += self._missing
         if batch.snapshot is not None:
             self._ready.clear()  # the changes behind a snapshot may go elsewhere than its rows
+
+    def _blame(self, batch: Batch) -> dict[int, str]:
+        """Every change that is refused: parked one by one, many would cost as many transactions. Applies nothing."""
+        reasons: dict[int, str] = {}
+        statements = self._rows.statements(batch, merge=batch.snapshot is None)
+        try:
+            self._begin(batch)
+            while chunk := list(islice(statements, _CHUNK)):
+                while (refused := self._try(chunk)) is not None:
+                    index, error = refused
+                    table = batch[index].table
+                    reasons[index] = reason(error, self._ready.get(table.version), table)
+                    chunk = [statement for statement in chunk if statement.index != index]
+        except Failure as failure:
+            raise self._meant(batch, failure, careful=False) from None
+        finally:
+            self._roll_back()
+        return reasons
+
+    def _try(self, chunk: Sequence[Statement]) -> tuple[int, psycopg.Error] | None:
+        """Apply statements whole, or not at all: then which change was refused, and why."""
+        self._finish()
+        self._send(b"SAVEPOINT tailrace")
+        for statement in chunk:
+            self._send(statement.text, statement.params, index=statement.index)
+        self._send(b"RELEASE SAVEPOINT tailrace")
+        try:
+            self._pipe.finish(undo=b"ROLLBACK TO SAVEPOINT tailrace; RELEASE SAVEPOINT tailrace")
+        except Failure as failure:
+            index = self._sent[failure.index]
+            if index < 0 or not concerns_rows(failure.error):
+                raise failure.error from None
+            return index, failure.error
+        return None
 
     def _begin(self, batch: Batch) -> None:
         """Send BEGIN and the positions; prepare targets that are not known, which needs an answer."""
@@ -151,7 +189,8 @@ class Applier:
     def _by_rows(self, batch: Batch, *, careful: bool = False) -> None:
         """One statement a change, in the order of the source; when `careful`, an insert takes the place of a row of its
         key."""
-        for statement in self._rows.statements(batch, merge=careful):
+        # Rows of a snapshot have distinct keys, and what is in their way is refused: it is not ours.
+        for statement in self._rows.statements(batch, merge=careful and batch.snapshot is None):
             what = _ADDS if statement.adds else _REMOVES if statement.removes else 0
             self._send(statement.text, statement.params, index=statement.index, what=what)
 
@@ -163,7 +202,9 @@ class Applier:
                 self._by_rows(run)
                 continue
             inserts = not ops.strip("cr")
-            for part in run.segments() if inserts else run.latest(split_keys=True).segments():
+            # A change of key as delete and insert would lose the cells of columns that only the target has.
+            split = not any(self._target(table).extra for table in run.tables)
+            for part in run.segments() if inserts else run.latest(split_keys=split).segments():
                 self._apply_part(part)
 
     def _apply_part(self, part: Batch) -> None:
@@ -172,7 +213,7 @@ class Applier:
         if not ops.strip("cr"):
             self._finish()
             self._bulk.insert(part)
-        elif len(part) <= ROWS_MAX or not all(table.key for table in part.tables):
+        elif len(part) <= max(ROWS_MAX, 1) or not all(table.key for table in part.tables):  # one may move its key
             self._by_rows(part)
         else:
             self._finish()

@@ -21,8 +21,8 @@ Params = Sequence[bytes | None]
 
 _STATEMENTS_MAX = 1000
 """Prepared statements that a session keeps; more are many tables or shapes, and all are made anew then."""
-_IN_FLIGHT_MAX = 10_000
-"""Statements sent before answers are read: what waits for the server lies in our memory."""
+_IN_FLIGHT_MAX, _IN_FLIGHT_BYTES_MAX = 10_000, 8 << 20
+"""Statements, and bytes of values, sent before answers are read: what waits for the server lies in our memory (I8)."""
 
 
 class Failure(Exception):
@@ -43,6 +43,7 @@ class Pipe:
         self._number = 0
         self._sent: list[bool] = []
         """For each command in flight, whether it is a statement (or else a Parse that nobody numbers)."""
+        self._nbytes = 0
         self._counts: list[int] = []
         self._failed: Failure | None = None
 
@@ -53,7 +54,7 @@ class Pipe:
 
     def begin(self) -> None:
         """Enter pipeline mode; nothing else may use the session until `finish`."""
-        self._sent, self._counts, self._failed = [], [], None
+        self._sent, self._nbytes, self._counts, self._failed = [], 0, [], None
         if len(self._names) > _STATEMENTS_MAX:
             self._pgconn.exec_(b"DEALLOCATE ALL")
             self._names.clear()
@@ -69,16 +70,17 @@ class Pipe:
             self._sent.append(False)
         self._pgconn.send_query_prepared(name, params)
         self._sent.append(True)
-        if len(self._sent) >= _IN_FLIGHT_MAX:
+        self._nbytes += sum(map(len, filter(None, params)))
+        if len(self._sent) >= _IN_FLIGHT_MAX or self._nbytes >= _IN_FLIGHT_BYTES_MAX:
             self._pgconn.send_flush_request()
             self._collect()
             if self._failed is not None:  # nothing that follows would be carried out
                 self.finish()
 
-    def finish(self) -> list[int]:
+    def finish(self, undo: bytes = b"ROLLBACK") -> list[int]:
         """Wait for all answers and leave pipeline mode; returns how many rows each statement touched.
 
-        Raises `Failure` for the first that failed, after the transaction was rolled back.
+        Raises `Failure` for the first that failed, after the transaction was rolled back, or `undo` was done instead.
         """
         self._pgconn.pipeline_sync()
         self._collect()
@@ -86,7 +88,7 @@ class Pipe:
         self._pgconn.exit_pipeline_mode()
         if self._failed is not None:
             # What failed to be prepared does not exist under its name, and neither does what came behind it.
-            self._pgconn.exec_(b"ROLLBACK")
+            self._pgconn.exec_(undo)
             self._pgconn.exec_(b"DEALLOCATE ALL")
             self._names.clear()
             raise self._failed
@@ -111,7 +113,7 @@ class Pipe:
             if numbered:
                 self._counts.append(result.command_tuples or 0)
             self._result()  # the end of this command's results
-        self._sent = []
+        self._sent, self._nbytes = [], 0
 
     def _result(self) -> pq.abc.PGresult | None:
         """The next result; lets other threads run while it waits."""

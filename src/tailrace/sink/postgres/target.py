@@ -48,6 +48,8 @@ class Target:
     columns: tuple[TargetColumn, ...]
     key: tuple[str, ...]
     constants: Mapping[str, str] = field(default_factory=dict)
+    extra: bool = False
+    """The target has columns besides, with cells that are not to be lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,4 +199,7 @@ class Targets:
         written = [(c.name, present.columns[c.name]) for c in table.columns]
         columns = tuple(TargetColumn(name, held.name, held.type) for name, held in written if not held.generated)
         key = (*self._placing.constants, *table.key) if table.key else ()
-        return Target(table, stage or present.name, columns, key, dict(self._placing.constants))
+        constants = dict(self._placing.constants)
+        named = {column.name for column in table.columns} | set(constants)
+        extra = any(name not in named and not held.generated for name, held in present.columns.items())
+        return Target(table, stage or present.name, columns, key, constants, extra)

@@ -44,6 +44,17 @@ def test_changes_of_keys_arrive_alone_and_en_masse(road: Road) -> None:
     road.same("orders")
 
 
+def test_columns_that_only_the_target_has_keep_their_cells(road: Road) -> None:
+    road.source.execute(ORDERS.encode())
+    road.at_source("INSERT INTO orders SELECT i, 'n' || i, i FROM generate_series(1, 30) i")
+    road.run()
+    road.target.execute("ALTER TABLE orders ADD mark int")
+    road.target.execute("UPDATE orders SET mark = id")
+    road.at_source("UPDATE orders SET note = 'x' WHERE id < 10", "UPDATE orders SET id = id + 100")
+    road.run()
+    assert road.rows("SELECT count(*) FROM orders WHERE id = mark + 100") == [(30,)]
+
+
 def test_cells_that_were_not_sent_stay(road: Road) -> None:
     road.both(ORDERS, "ALTER TABLE orders ALTER note SET STORAGE EXTERNAL")
     road.at_source(f"INSERT INTO orders SELECT i, '{LONG}' || i, i FROM generate_series(1, 9) i")

@@ -71,6 +71,32 @@ def test_an_update_of_a_missing_row_that_does_not_say_all_of_it_is_refused(datab
     writer.close()
 
 
+def test_all_changes_that_are_refused_are_found_at_once(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as target:
+        feed, writer = Feed(), opened(database)
+        writer.write(feed.insert(1))
+        target.execute("ALTER TABLE orders ADD CHECK (id % 10 <> 3)")
+        batch = feed.insert(*range(2, 500))
+        with pytest.raises(Reject) as refused:
+            writer.write(batch)
+        assert set(refused.value.reasons) == {key - 2 for key in range(3, 500, 10)}
+        assert target.execute("SELECT count(*) FROM orders").fetchone() == (1,)
+        writer.write(batch.without(list(refused.value.reasons)))
+        assert target.execute("SELECT count(*) FROM orders").fetchone() == (449,)
+        writer.close()
+
+
+def test_a_snapshot_that_meets_rows_of_others_is_refused_row_by_row(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as target:
+        feed, writer = Feed(), opened(database)
+        writer.write(feed.snapshot("first", 1, 2, begin=True))
+        target.execute("INSERT INTO orders VALUES (400, 'of somebody else')")
+        with pytest.raises(Reject) as refused:
+            writer.write(feed.snapshot("first", *range(3, 500)))
+        assert set(refused.value.reasons) == {397}
+        writer.close()
+
+
 def test_a_lock_that_is_held_too_long_is_retried(database: str) -> None:
     feed, writer = Feed(), opened(database)
     writer.write(feed.insert(1))
