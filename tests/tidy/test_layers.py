@@ -16,7 +16,9 @@ SEAM = VALUES | {"comparison", "contract", "durable", "format"}
 PRODUCTS = {"source", "sink", "transform", "checkpoint"}
 PLUGINS = PRODUCTS | {"dead_letters"}
 RUNTIME = SEAM | {"pipeline"}
-EVERYTHING = RUNTIME | PLUGINS | {"dialect", "plugin", "config", "supervisor", "app", "testing", "tailing", "verify"}
+EVERYTHING = (
+    RUNTIME | PLUGINS | {"dialect", "plugin", "config", "supervisor", "health", "app", "testing", "tailing", "verify"}
+)
 
 MAY_IMPORT = {
     "_native": set[str](),
@@ -29,6 +31,7 @@ MAY_IMPORT = {
     "pipeline": SEAM | {"checkpoint"},  # the default one; never a source or a sink
     "supervisor": RUNTIME,
     "verify": RUNTIME,
+    "health": RUNTIME,
     "dialect": {"error"},
     "source": SEAM | {"dialect"},
     "sink": SEAM | {"dialect"},

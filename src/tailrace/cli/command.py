@@ -33,7 +33,7 @@ Flag = Annotated[bool, Parameter(negative="")]
 
 
 @app.command
-def run(config: Path, /, *names: str, until_current: Flag = False, logs: Logs = _USUAL) -> int:
+def run(config: Path, /, *names: str, until_current: Flag = False, http: str | None = None, logs: Logs = _USUAL) -> int:
     """Run pipelines until they are stopped.
 
     Parameters
@@ -44,11 +44,13 @@ def run(config: Path, /, *names: str, until_current: Flag = False, logs: Logs = 
         The pipelines to run; all of the file without them.
     until_current
         Stop when the position that the source had at the start is durable in the sink.
+    http
+        Where to serve /healthz, /readyz and /metrics, such as 127.0.0.1:9187.
     """
     logs.start()
     from tailrace.cli.run import run
 
-    return run(config, names, until_current=until_current)
+    return run(config, names, until_current=until_current, http=http)
 
 
 @app.command

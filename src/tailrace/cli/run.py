@@ -2,29 +2,74 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import NoReturn
 
 from tailrace.cli.report import fail
 from tailrace.config import load
+from tailrace.health import Address, HealthServer, Notifier
 from tailrace.supervisor import Supervisor
 
 __all__ = ["Signals", "run"]
 
+log = logging.getLogger("tailrace.cli")
 
-def run(config: Path, names: Sequence[str], *, until_current: bool) -> int:
-    """Run the pipelines of a file; the exit code is that of the worst, or 130 and 143 for a clean stop by a signal."""
-    supervisor = Supervisor(list(load(config, names).pipelines.values()))
-    with Signals(supervisor.stop) as signals:
+
+def run(config: Path, names: Sequence[str], *, until_current: bool, http: str | None) -> int:
+    """Run the pipelines of a file; the exit code is that of the worst, or 130 and 143 for a clean stop by a signal.
+
+    `http` is where health and metrics are told, in place of what the file says.
+    """
+    loaded = load(config, names)
+    supervisor = Supervisor(list(loaded.pipelines.values()))
+    settings = loaded.http if http is None else replace(loaded.http, listen=http)
+    with contextlib.ExitStack() as stack:
+        signals = stack.enter_context(Signals(supervisor.stop))
+        stack.enter_context(_ignored(signal.SIGHUP))
+        if settings.listen is not None:
+            address = Address.parse(settings.listen)
+            server = HealthServer(address, supervisor.pipelines, stalled_s=settings.stalled_s)
+            stack.callback(server.close)
         supervisor.start(until_current=until_current)
+        notifier = Notifier(supervisor.status)
+        stack.callback(notifier.close)
         code = supervisor.wait()
+        notifier.stopping()
     for name, error in supervisor.outcomes.items():
         if error is not None:
             fail(error, name)
+    if supervisor.left:
+        _leave(code)
     return code or signals.exit_code
+
+
+@contextlib.contextmanager
+def _ignored(number: signal.Signals) -> Iterator[None]:
+    """A terminal that goes away, or an operator who means "reload", must not end the process in the middle."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        log.warning("SIGHUP is ignored: the file is read at the start; restart to have it read again")
+
+    before = signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def _leave(code: int) -> NoReturn:
+    """End now: a thread that does not come back would keep an orderly exit waiting."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class Signals:

@@ -19,7 +19,7 @@ from tailrace.error import ConfigError
 __all__ = ["EnvText", "read"]
 
 _PREFIX = "TAILRACE_"
-_TOP = ("PIPELINE__", "STATE_DIR")
+_TOP = ("PIPELINE__", "STATE_DIR", "HTTP__")
 _REFERENCE = re.compile(r"\$(?P<plain>\$)?\{(?:(?P<file>file:)?(?P<name>[^}]*)\})?")
 
 
@@ -58,7 +58,7 @@ def _override(document: dict[str, Any], name: str, value: str) -> None:
             key: Any = int(part)
         elif isinstance(at, dict):
             key = _spelling(at, part)
-            if depth == 1 and key not in at:
+            if depth == 1 and parts[0] == "pipeline" and key not in at:
                 raise ConfigError(f"{name}: the file has no pipeline {part!r}", hint="overrides are for what it has")
             if not last:
                 at.setdefault(key, {})

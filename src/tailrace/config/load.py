@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
 from tailrace.config.build import Site, build, check_keys, fields_of
 from tailrace.config.document import EnvText, read
+from tailrace.config.http import Http
 from tailrace.contract import Checkpoint, DeadLetters, Sink, Source, Transform
 from tailrace.error import ConfigError
 from tailrace.format import Format
@@ -26,11 +27,12 @@ _STATE_DIR = ".tailrace"
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a file says: its pipelines by name, in the file's order, and where they keep their state."""
+    """What a file says: its pipelines by name, in the file's order, where they keep their state, and what is told."""
 
     path: Path
     state_dir: Path
     pipelines: Mapping[str, Pipeline]
+    http: Http = field(default_factory=Http)
 
 
 def load(path: Path, names: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Config:
@@ -41,7 +43,7 @@ def load(path: Path, names: Sequence[str] = (), environ: Mapping[str, str] = os.
     """
     try:
         document = read(path, environ)
-        check_keys(document, ("pipeline", "state_dir"), "")
+        check_keys(document, ("pipeline", "state_dir", "http"), "")
         tables = _table(document.get("pipeline", {}), "pipeline")
         if not tables:
             raise ConfigError("there is no [pipeline.<name>.source]", hint="a file needs at least one pipeline")
@@ -49,6 +51,7 @@ def load(path: Path, names: Sequence[str] = (), environ: Mapping[str, str] = os.
             if name not in tables:
                 raise ConfigError(f"there is no pipeline {name!r}", hint=f"known are {', '.join(tables)}")
         state_dir = path.parent / _text(document.get("state_dir", _STATE_DIR), "state_dir")
+        http = cast(Http, build(Http, _table(document.get("http", {}), "http"), Site("http", path.parent)))
         pipelines = {
             name: _pipeline(
                 name,
@@ -64,7 +67,7 @@ def load(path: Path, names: Sequence[str] = (), environ: Mapping[str, str] = os.
         raise ConfigError(
             message if message.count(str(path)) else f"{path}: {message}", hint=error.hint
         ) from error.__cause__
-    return Config(path, state_dir, pipelines)
+    return Config(path, state_dir, pipelines, http)
 
 
 def source_from_url(url: str, **options: object) -> Source:

@@ -2,6 +2,7 @@
 
 from tailrace.pipeline.admin import adopt, alone, forget, replay_alone, transformed
 from tailrace.pipeline.cutover import cutover
+from tailrace.pipeline.gauge import log_fields
 from tailrace.pipeline.pipeline import Pipeline, desk_path, lock_path, position_path, socket_path, status_path
 from tailrace.pipeline.status import State, Status, ask, read_status
 
@@ -16,6 +17,7 @@ __all__ = [
     "desk_path",
     "forget",
     "lock_path",
+    "log_fields",
     "position_path",
     "read_status",
     "replay_alone",

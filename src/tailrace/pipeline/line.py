@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -30,11 +31,12 @@ from tailrace.contract import (
 from tailrace.error import ConfigError, EndOfStream, Fatal, Refused, Reject, Retryable
 from tailrace.model import Batch, Limits, Position, Revoked
 from tailrace.pipeline.failpoint import Place, reach
-from tailrace.pipeline.reader import Reader
+from tailrace.pipeline.gauge import Gauge, Look
+from tailrace.pipeline.reader import SILENT_S, Reader
 from tailrace.pipeline.repair import Repairs
 from tailrace.pipeline.shaping import Step, named, replayed, shaped, steps_of
 from tailrace.pipeline.shelf import End, Shelf
-from tailrace.pipeline.status import Gauge, State
+from tailrace.pipeline.status import State
 
 __all__ = ["Line", "Plan", "Stopping", "replay"]
 
@@ -42,6 +44,7 @@ _IDLE_S = 0.5
 _ASKED_S = 0.5
 _REPAIRING_S = 0.02
 _OPENING_S = 1.0
+_MOVED_S = 2.0
 
 log = logging.getLogger("tailrace.pipeline")
 
@@ -106,9 +109,14 @@ class Stopping:
         return bool(self)
 
     @property
+    def left_s(self) -> float:
+        """What is left of the time for finishing; without a wish to stop there is no end."""
+        return math.inf if self._deadline is None else self._deadline - time.monotonic()
+
+    @property
     def overdue(self) -> bool:
         """The time for finishing is over."""
-        return self._deadline is not None and time.monotonic() > self._deadline
+        return self.left_s < 0
 
 
 class Line:
@@ -136,9 +144,32 @@ class Line:
         self.progressed = False
         """Something was written: the next failure is a new one."""
 
-    def lag_bytes(self) -> int | None:
-        """What the stream measures; from any thread."""
-        return self._reader.lag_bytes() if self._reader else None
+    def look(self) -> Look:
+        """What is to be seen from outside; from any thread."""
+        reader = self._reader
+        if reader is None:
+            return Look(doing=f"opening sink {self._plan.sink.kind}")
+        if not reader.opened:
+            return Look(doing=f"opening source {self._plan.source.kind}")
+        return Look(
+            shelf_nbytes=self.shelf.nbytes,
+            lag_bytes=reader.lag_bytes(),
+            oldest=self.shelf.oldest(),
+            caught_at=reader.caught_at,
+            opened=True,
+            doing=self._doing(reader),
+        )
+
+    def _doing(self, reader: Reader) -> str:
+        now = time.monotonic()
+        busy_s = now - self.shelf.visited_at
+        if busy_s > SILENT_S:
+            return f"sink {self._plan.sink.kind} has been at work for {busy_s:.0f} s"
+        if (silent_s := now - reader.alive_at) > SILENT_S:
+            return f"source {self._plan.source.kind} has not come back for {silent_s:.0f} s"
+        if self.shelf.holding:
+            return f"writing to {self._plan.sink.kind}"
+        return "caught up" if reader.lag_bytes() == 0 else f"reading from {self._plan.source.kind}"
 
     def interrupt(self) -> None:
         """A stop was asked for: nobody waits for next tries; from any thread or signal handler."""
@@ -207,13 +238,22 @@ class Line:
                 self._settle(positions, reader)
                 self._raise(taken)
                 return
-            elif time.monotonic() >= self._save_at:
-                self._settle(positions, reader)
+            else:
+                self._idle(reader)
+                if time.monotonic() >= self._save_at:
+                    self._settle(positions, reader)
             self._answer_operators(writer, positions, reader)
             self._repair(writer, positions, reader)
             if self._stopping and self._stopped(reader):
                 self._settle(positions, reader)
                 return
+
+    def _idle(self, reader: Reader) -> None:
+        """Nothing came: that is well while the stream answers, and says that nothing is there or goes on towards it."""
+        if reader.opened and time.monotonic() - reader.moved_at < _MOVED_S:
+            self._gauge.progressed()
+            if self._gauge.state is State.STARTING:
+                self._gauge.state = State.STREAMING
 
     def _patience_s(self) -> float:
         """How long to wait for a batch: not beyond the moment when a save is due."""
@@ -257,7 +297,6 @@ class Line:
                     hint="this is a bug of the source; nothing of this batch was written",
                 )
         self._gauge.state = State.SNAPSHOT if batch.snapshot else State.STREAMING
-        self._gauge.committed_at = batch.committed_at
         shaped = self._transform(batch)
         reach(Place.TRANSFORM)
         self._write(shaped, writer)
@@ -266,7 +305,6 @@ class Line:
             self._last[position.lineage] = self._unsaved[position.lineage] = position
         self.progressed = True
         self._gauge.wrote(len(batch), batch.nbytes)
-        self._gauge.committed_at = None
 
     def _transform(self, batch: Batch) -> Batch:
         # An empty table has a mark to be renamed or left out; progress has nothing to transform.
@@ -384,6 +422,8 @@ class Line:
 
     def _finish(self, reader: Reader) -> None:
         timeout_s = self._plan.limits.stop_timeout_s if reader.opened else _OPENING_S
+        if self._stopping:
+            timeout_s = min(timeout_s, max(self._stopping.left_s, _OPENING_S))
         if not reader.finish(timeout_s):
             log.warning("%s: source %s does not come back; leaving it", self._plan.name, self._plan.source.kind)
 

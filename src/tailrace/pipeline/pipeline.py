@@ -17,13 +17,16 @@ from tailrace.durable import Lock, make_folder, storage
 from tailrace.error import ConfigError, Fatal, Retryable, trace
 from tailrace.model import Limits
 from tailrace.pipeline.desk import Desk
+from tailrace.pipeline.gauge import CURRENT, Gauge, Look
 from tailrace.pipeline.line import Line, Plan, Stopping
 from tailrace.pipeline.repair import Repairs
-from tailrace.pipeline.status import Gauge, State, Status, StatusServer, write_status
+from tailrace.pipeline.status import State, Status, StatusServer, write_status
 
 __all__ = ["Pipeline", "desk_path", "lock_path", "position_path", "socket_path", "status_path"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_DOING = {State.STARTING: "waiting for its lock", State.RETRYING: "pausing before the next try"}
+"""What a pipeline does while it has no open line."""
 _BACKOFF_S = 0.2
 _ATTEMPTS = 5
 
@@ -125,8 +128,8 @@ class Pipeline:
         if self._running:
             raise Fatal(f"pipeline {self.name} is running already in this process")
         self._running = True
-        self._gauge.error = None
-        self._gauge.state = State.STARTING
+        self._gauge.begin()
+        outside = CURRENT.set(self._gauge)
         log.info("%s: %s → %s", self.name, self.source.kind, self.sink.kind)
         try:
             self._live(until_current, retry)
@@ -142,6 +145,7 @@ class Pipeline:
         finally:
             self._repairs.end()
             self._leave_status()
+            CURRENT.reset(outside)
             self._running = False
             self._stopping.clear()
 
@@ -158,12 +162,7 @@ class Pipeline:
     def status(self) -> Status:
         """A frozen snapshot of what the pipeline is doing; from any thread."""
         line = self._line
-        oldest = line.shelf.oldest() if line else None
-        return self._gauge.status(
-            shelf_nbytes=line.shelf.nbytes if line else 0,
-            lag_bytes=line.lag_bytes() if line else None,
-            oldest=oldest.committed_at if oldest else None,
-        )
+        return self._gauge.status(line.look() if line else Look(doing=_DOING.get(self._gauge.state, "")))
 
     def plan(self) -> Plan:
         """What a run is built of, the default checkpoint included."""
@@ -203,6 +202,7 @@ class Pipeline:
                 else:
                     return
                 finally:
+                    self.status()  # keeps the moment until which everything is durable
                     self._line = None
 
     def _hold(self, held: contextlib.ExitStack) -> None:
@@ -239,7 +239,8 @@ class Pipeline:
         self._gauge.error = str(error.args[0])
         self._gauge.state = State.RETRYING
         self._gauge.restarts += 1
-        log.warning("%s: %s; trying again in %.1f s", self.name, error.args[0], pause_s)
+        told = {"error": str(error.args[0]), "error_type": type(error).__name__}
+        log.warning("%s: %s; trying again in %.1f s", self.name, error.args[0], pause_s, extra=told)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s: the cause: %s", self.name, trace(error))
         self._stopping.wait(pause_s)

@@ -5,8 +5,10 @@ Every method of a Stream but `confirm` runs here, so that a source needs no lock
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -16,10 +18,12 @@ from tailrace.model import Position
 from tailrace.pipeline.failpoint import Place, reach
 from tailrace.pipeline.shelf import End, Shelf
 
-__all__ = ["Reader"]
+__all__ = ["SILENT_S", "Reader"]
 
 _READ_S = 0.25
 _TEND_S = 0.1
+SILENT_S = 5.0
+"""A stream comes back within half a second; after so long, what it measured is too old to be told."""
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +38,15 @@ class Reader:
         self._quiet = threading.Event()
         self._done = threading.Event()
         self._released: deque[tuple[str, ...]] = deque()
-        # A daemon: a driver that hangs in a system call must not keep a stopped process alive.
-        self._thread = threading.Thread(target=self._run, name=f"tailrace-{name}-reader", daemon=True)
+        # In the context of who makes it, for the log. A daemon: a driver that hangs must not keep a process alive.
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._run,), name=f"tailrace-{name}-reader", daemon=True)
+        self._measured: Measured | None = None
+        self._lag: int | None = None
+        self.alive_at = self.moved_at = time.monotonic()
+        """When the stream last came back from a call, and when it last brought something, or had nothing to bring."""
+        self.caught_at: float | None = None
+        """When last all that the server had was on the shelf; like the others by the monotonic clock."""
 
     @property
     def opened(self) -> bool:
@@ -61,8 +72,8 @@ class Reader:
         self._released.append(lineages)
 
     def lag_bytes(self) -> int | None:
-        """What the stream says, if it measures."""
-        return self._stream.lag_bytes() if isinstance(self._stream, Measured) else None
+        """What the stream measured at its last call; None when it does not measure, or is silent since."""
+        return self._lag if time.monotonic() - self.alive_at < SILENT_S else None
 
     def finish(self, timeout_s: float) -> bool:
         """Close the stream and end the thread; False when it does not come back within `timeout_s`."""
@@ -77,12 +88,15 @@ class Reader:
         except BaseException as error:  # noqa: BLE001 - handed to the writer thread, which raises it
             self._shelf.put(End(error))
             return
+        self._measured = stream if isinstance(stream, Measured) else None
+        self._note(moved=True)
         self._stream = stream
         try:
             alive = self._pump(stream)
             while alive and not self._done.wait(_TEND_S):
                 self._release(stream)
                 stream.tend()
+                self._note(moved=True)
             self._done.wait()
             self._release(stream)
         except Exception as error:  # noqa: BLE001 - all that was read is on the shelf; only the last status is lost
@@ -98,12 +112,14 @@ class Reader:
                 if self._shelf.full:
                     if not self._shelf.wait_room(_TEND_S):
                         stream.tend()
+                        self._note(moved=True)
                     continue
                 reach(Place.READ)
                 if (item := stream.read(_READ_S)) is not None:
                     reach(Place.DECODE)
                     self._shelf.put(item)
                     reach(Place.SHELF)
+                self._note(moved=item is not None)
         except EndOfStream:
             self._shelf.put(End())
         except BaseException as error:  # noqa: BLE001 - handed to the writer thread, which raises it
@@ -112,6 +128,16 @@ class Reader:
         else:
             self._shelf.put(End())
         return True
+
+    def _note(self, *, moved: bool) -> None:
+        """Remember what the last call of the stream showed, once all of it is on the shelf."""
+        self.alive_at = now = time.monotonic()
+        lag = None if self._measured is None else self._measured.lag_bytes()
+        if moved or not lag or self._lag is None or lag < self._lag:  # without rows for us, the log still goes by
+            self.moved_at = now
+        if lag == 0:
+            self.caught_at = now
+        self._lag = lag
 
     def _release(self, stream: Stream) -> None:
         while self._released:

@@ -5,10 +5,12 @@ The writer takes all that waits, so batches grow exactly when the sink is slow: 
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from datetime import datetime
 
 from tailrace.model import Batch, Revoked
 
@@ -27,6 +29,12 @@ class End:
     error: BaseException | None = None
 
 
+def _began(batch: Batch) -> datetime | None:
+    """When the first change of a batch was committed; a spilled batch is not read for it, its last commit must do."""
+    whole = len(batch) and batch.resident_nbytes >= batch.nbytes
+    return batch[0].committed_at if whole else batch.committed_at
+
+
 def _cost(item: Batch | Revoked | End) -> int:
     """Bytes of memory that an item holds: spilled cells are on disk and do not count."""
     if isinstance(item, Batch):
@@ -41,8 +49,11 @@ class Shelf:
         self._nbytes_max = nbytes_max
         self._take_nbytes_max = take_nbytes_max
         self._items: deque[tuple[Batch | Revoked | End, int]] = deque()
+        self._taken: list[Batch] = []
         self._nbytes = 0
         self._woken = False
+        self.visited_at = time.monotonic()
+        """When the writer last came or left; it comes at least twice a second, unless it is at work."""
         # Reentrant (Condition's own lock is): a signal handler may call `wake` while its thread is in here.
         self._changed = threading.Condition()
 
@@ -56,13 +67,17 @@ class Shelf:
         """The reader must not read now."""
         return self._nbytes >= self._nbytes_max
 
-    def oldest(self) -> Batch | None:
-        """The batch that has waited longest, for measuring the lag."""
-        try:
-            item = self._items[0][0]
-        except IndexError:
-            return None
-        return item if isinstance(item, Batch) else None
+    def oldest(self) -> datetime | None:
+        """When the oldest change was committed that waits here or that the writer is at work on; None without one."""
+        with self._changed:
+            held = (item for item, _ in self._items if isinstance(item, Batch))
+            first = next((batch for batch in itertools.chain(self._taken, held) if len(batch)), None)
+        return None if first is None else _began(first)
+
+    @property
+    def holding(self) -> bool:
+        """Something waits here, or the writer is at work on what it took."""
+        return bool(self._taken or self._items)
 
     def put(self, item: Batch | Revoked | End) -> None:
         """Hand over; never blocks. The reader asks `full` before it reads."""
@@ -82,7 +97,9 @@ class Shelf:
 
         None after `timeout_s` or when woken. The order is the order of `put`; marks are never passed by batches.
         """
-        deadline = time.monotonic() + timeout_s
+        self._taken = []  # whoever comes again is done with what it took
+        self.visited_at = time.monotonic()
+        deadline = self.visited_at + timeout_s
         with self._changed:
             while not self._items:
                 left = deadline - time.monotonic()
@@ -92,6 +109,7 @@ class Shelf:
                 self._changed.wait(min(left, _NAP_S))
             taken = self._pop()
             self._changed.notify_all()
+        self.visited_at = time.monotonic()
         return taken
 
     def _pop(self) -> list[Batch] | Revoked | End:
@@ -106,6 +124,7 @@ class Shelf:
                 break
             self._nbytes -= self._items.popleft()[1]
             batches.append(item)
+        self._taken = batches
         return batches
 
     def wake(self) -> None:

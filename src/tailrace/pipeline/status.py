@@ -7,18 +7,14 @@ import logging
 import os
 import socket
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-__all__ = ["Gauge", "State", "Status", "StatusServer", "ask", "read_status", "short_address", "write_status"]
+__all__ = ["State", "Status", "StatusServer", "ask", "read_status", "short_address", "write_status"]
 
 _ASK_S = 5.0
-_RATE_WINDOW_S = 10.0
 _REPLY_NBYTES_MAX = 1 << 20
 
 log = logging.getLogger(__name__)
@@ -34,15 +30,20 @@ class State(StrEnum):
     STOPPING = "stopping"
     STOPPED = "stopped"
     FAILED = "failed"
+    SILENT = "silent"
+    """A process has its socket open and does not answer: it hangs or is paused."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
     """A snapshot of one pipeline. Times are seconds since the Unix epoch; counts are since this process started it.
 
-    `positions` maps each lineage to what is saved. `lag_s` is the age of the oldest change that was read and is not
-    yet written, 0 when there is none; `lag_bytes` is what the server has and the pipeline has not read; both are None
-    when unknown.
+    `positions` maps each lineage to what is saved. `lag_s` is the age of the oldest change that is not yet durable in
+    the sink: exact for what was read, at most so much for what was not; 0 when the source had nothing more, as it was
+    last asked, and None when unknown. `lag_bytes` is what the server has and the pipeline has not read. Everything that
+    was committed before `caught_up_at` is durable. `progressed_at` is when something last became durable or the source
+    was seen idle; health goes by it. `reason` says in words what is done or waited for, `opened` whether the source has
+    been open in this run, `error` what the last fault was.
     """
 
     name: str
@@ -50,87 +51,23 @@ class Status:
     pid: int
     since: float
     started_at: float
+    reason: str = ""
     positions: Mapping[str, str] = field(default_factory=dict)
     changes: int = 0
     nbytes: int = 0
     batches: int = 0
     changes_per_s: float = 0.0
+    bytes_per_s: float = 0.0
     shelf_nbytes: int = 0
     lag_bytes: int | None = None
     lag_s: float | None = None
+    caught_up_at: float | None = None
+    progressed_at: float | None = None
+    opened: bool = False
     dead_letters: int = 0
     restarts: int = 0
     error: str | None = None
-
-
-class Gauge:
-    """The numbers behind a Status; written by the writer thread, read by any."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._started_at = self._since = time.time()
-        self._state = State.STOPPED
-        self._changes = self._nbytes = self._batches = 0
-        self._history: deque[tuple[float, int]] = deque(maxlen=256)
-        self.saved: dict[str, str] = {}
-        self.dead_letters = 0
-        self.restarts = 0
-        self.error: str | None = None
-        self.committed_at: datetime | None = None
-        """Commit time of the batch that is being written; None between batches."""
-
-    @property
-    def state(self) -> State:
-        """Where the pipeline is; setting it notes the time."""
-        return self._state
-
-    @state.setter
-    def state(self, state: State) -> None:
-        if state is not self._state:
-            self._state, self._since = state, time.time()
-
-    @property
-    def changes(self) -> int:
-        """Changes that the sink has made durable since the start of this process."""
-        return self._changes
-
-    def wrote(self, changes: int, nbytes: int) -> None:
-        """Count one batch that the sink has made durable."""
-        self._changes += changes
-        self._nbytes += nbytes
-        self._batches += 1
-        now = time.monotonic()
-        if not self._history or now - self._history[-1][0] >= _RATE_WINDOW_S / 100:
-            self._history.append((now, self._changes))
-
-    def _rate(self) -> float:
-        now = time.monotonic()
-        window = [(at, count) for at, count in list(self._history) if now - at <= _RATE_WINDOW_S]
-        return (self._changes - window[0][1]) / max(now - window[0][0], 1.0) if window else 0.0
-
-    def status(self, *, shelf_nbytes: int, lag_bytes: int | None, oldest: datetime | None) -> Status:
-        """Freeze. `oldest` is the commit time of the batch that has waited longest on the shelf."""
-        running = self._state in {State.SNAPSHOT, State.STREAMING, State.STOPPING}
-        held = self.committed_at or oldest
-        age_s = max(0.0, (datetime.now(UTC) - held).total_seconds()) if held else 0.0
-        return Status(
-            name=self._name,
-            state=self._state,
-            pid=os.getpid(),
-            since=self._since,
-            started_at=self._started_at,
-            positions=dict(self.saved),
-            changes=self._changes,
-            nbytes=self._nbytes,
-            batches=self._batches,
-            changes_per_s=round(self._rate(), 1),
-            shelf_nbytes=shelf_nbytes,
-            lag_bytes=lag_bytes,
-            lag_s=round(age_s, 3) if running else None,
-            dead_letters=self.dead_letters,
-            restarts=self.restarts,
-            error=self.error,
-        )
+    error_at: float | None = None
 
 
 @contextlib.contextmanager
@@ -201,18 +138,25 @@ def read_status(path: Path) -> Status | None:
         return None
 
 
-def ask(path: Path) -> Status | None:
-    """The Status of the pipeline whose socket is `path`; None when nobody answers there."""
+def ask(path: Path, *, timeout_s: float = _ASK_S) -> Status | None:
+    """The Status of the pipeline whose socket is `path`; None when no process has it open.
+
+    TimeoutError when a process has it open and does not answer, PermissionError when it is another user's.
+    """
     import msgspec
 
     reply = bytearray()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.settimeout(_ASK_S)
+        client.settimeout(timeout_s)
         try:
             with short_address(path) as address:
                 client.connect(address)
             while len(reply) < _REPLY_NBYTES_MAX and (part := client.recv(65536)):
                 reply += part
+        except (TimeoutError, BlockingIOError) as error:  # the second: a queue that nobody takes from is full
+            raise TimeoutError(f"nobody answered at {path} within {timeout_s:g} s") from error
+        except PermissionError:
+            raise
         except OSError:
             return None
     try:

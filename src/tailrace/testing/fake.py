@@ -25,6 +25,10 @@ ORDERS = Table(
 """The table that a `Log` writes unless it is given another."""
 
 
+_STEP = 4096
+"""Bytes of log that a transaction takes."""
+
+
 class Log:
     """The server's side: transactions that were committed, faults that are to come, and what was confirmed."""
 
@@ -46,7 +50,7 @@ class Log:
         The cells are the row after the change, for op d the row before it; for op t none.
         """
         with self._changed:
-            self._lsn += 4096
+            self._lsn += _STEP
             self._builder.begin(xid=self._lsn >> 12, lsn=self._lsn, committed_at_us=time.time_ns() // 1000)
             for op, cells in changes:
                 if op == "d":
@@ -84,6 +88,10 @@ class Log:
         if position not in ends:
             raise HistoryLost(f"{position.text} is not in the log of {self.lineage}")
         return ends.index(position) + 1
+
+    def nbytes_after(self, index: int) -> int:
+        """How much a stream at `index` has not read."""
+        return _STEP * (len(self._batches) - index)
 
     def next(self, index: int, bound: int | None, timeout_s: float) -> Batch | Revoked | None:
         """What a stream at `index` reads."""
@@ -158,6 +166,10 @@ class _LogStream:
     def confirm(self, positions: Sequence[Position]) -> None:
         """See `Stream.confirm`."""
         self._log.confirmed.extend(positions)
+
+    def lag_bytes(self) -> int:
+        """See `Measured.lag_bytes`."""
+        return self._log.nbytes_after(self._index)
 
     def release(self, lineages: Sequence[str]) -> None:
         """See `Stream.release`."""

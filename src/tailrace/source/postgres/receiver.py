@@ -31,6 +31,7 @@ _HURRY_S = 0.05
 _REPLY_S = 0.05
 _AWAITED_S = 2.0
 _MEASURE_S = 2.0
+_STALE_S = 10.0
 _FAREWELL_S = 1.0
 
 
@@ -61,7 +62,8 @@ class Receiver:
         self._course = course
         self._describe = describe
         self._measure = measure
-        self._wal_end_seen = self._received_seen = 0
+        self._extent_at: float | None = None
+        self._wal_end_seen = self._received_seen = course.begin.end
         self._limits = limits
         self._status_s = min(sender_timeout_s / 3, _STATUS_S_MAX)
         # As long as the server waits for us we wait for it: it answers whatever it decodes.
@@ -117,8 +119,13 @@ class Receiver:
         """Everything before `lsn` is durable; the server learns it with a status soon."""
         self._confirmed = max(self._confirmed, lsn)
 
-    def lag_bytes(self) -> int:
-        """Bytes of log that the server had when last asked and that have not been read; from any thread."""
+    def lag_bytes(self) -> int | None:
+        """Bytes of log that the server had when last asked and that have not been read; from any thread.
+
+        None before the first answer, and when the last one is too old to be told.
+        """
+        if self._extent_at is None or time.monotonic() - self._extent_at > _STALE_S:
+            return None
         return max(self._wal_end_seen - self._received_seen, 0)
 
     def close(self) -> None:
@@ -215,12 +222,13 @@ class Receiver:
         if ask or news or since > self._status_s or (self._owed and since > _REPLY_S):
             self._send(now, reply=ask)
         if (extent := self._measure.look()) is not None:
-            self._wal_end_seen = extent.wal_end
+            self._wal_end_seen, self._extent_at = extent.wal_end, now
         if now - self._measured_at > _MEASURE_S:
             # Fails when the server shuts down: then a stuck sink must not hold up the server.
             self._measure.ask()
             self._measured_at = now
-        self._received_seen = self._decoder.received_lsn  # other threads must not ask a decoder that may be at work
+        # Other threads must not ask a decoder that may be at work; it knows nothing of what it need not be sent.
+        self._received_seen = max(self._received_seen, self._decoder.received_lsn)
 
     def _send(self, now: float, *, reply: bool) -> None:
         confirmed, received = self._confirmed, self._decoder.received_lsn
