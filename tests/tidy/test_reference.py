@@ -8,6 +8,7 @@ import re
 import pytest
 
 from tailrace import checkpoint, dead_letters, sink, source, transform
+from tailrace.config import Http
 from tailrace.format import Format
 from tailrace.model import Limits
 from tests.tidy import tree
@@ -15,7 +16,7 @@ from tests.tidy import tree
 REFERENCE = (tree.ROOT / "docs" / "reference" / "configuration.md").read_text()
 NAMED = set(re.findall(r"`([a-z_]+)`", REFERENCE))
 CONFIGURED = [
-    source.Postgres, sink.DuckDB, sink.File, sink.Postgres, sink.Stdout, Format, Limits, checkpoint.File,
+    source.Postgres, sink.DuckDB, sink.File, sink.Postgres, sink.Stdout, Format, Http, Limits, checkpoint.File,
     checkpoint.SQLite, dead_letters.File, transform.Select, transform.Mask, transform.Rename, transform.MapChanges,
     transform.MapArrow,
 ]  # fmt: skip
