@@ -88,7 +88,7 @@ def check(target: str, /, *names: str, json: Json = False, logs: Logs = _QUIET) 
 
 
 @app.command
-def status(config: Path, /, *, json: Json = False, logs: Logs = _QUIET) -> int:
+def status(config: Path, /, *, json: Json = False, watch: Flag = False, logs: Logs = _QUIET) -> int:
     """Show per pipeline: state, position, lag, retained log, dead letters.
 
     Parameters
@@ -97,11 +97,13 @@ def status(config: Path, /, *, json: Json = False, logs: Logs = _QUIET) -> int:
         The TOML file.
     json
         Print JSON in place of a table.
+    watch
+        Print again every two seconds, until interrupted.
     """
     logs.start()
     from tailrace.cli.status import status
 
-    return status(config, as_json=json)
+    return status(config, as_json=json, watch=watch)
 
 
 @app.command

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-from tailrace.cli.report import fail
+from tailrace.cli.report import report
 from tailrace.config import load
 from tailrace.health import Address, HealthServer, Notifier
 from tailrace.supervisor import Supervisor
@@ -45,7 +45,7 @@ def run(config: Path, names: Sequence[str], *, until_current: bool, http: str | 
         notifier.stopping()
     for name, error in supervisor.outcomes.items():
         if error is not None:
-            fail(error, name)
+            report(error, name)
     if supervisor.left:
         _leave(code)
     return code or signals.exit_code

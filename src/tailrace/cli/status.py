@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,25 +16,29 @@ from tailrace.config import load
 from tailrace.contract import Remembering, Retaining
 from tailrace.dead_letters import File
 from tailrace.dead_letters.journal import read_all
-from tailrace.error import TailraceError
-from tailrace.pipeline import Pipeline, State, Status, ask, read_status, socket_path, status_path
+from tailrace.error import Fatal, TailraceError
+from tailrace.pipeline import Pipeline, State, Status, ask, lock_path, read_status, socket_path, status_path
 
 __all__ = ["status"]
 
+_PATIENCE_S = 3.0
+_WATCH_S = 2.0
+_AT_ONCE_MAX = 16
+_CLEAR = "\x1b[2J\x1b[H"
 
-def status(config: Path, *, as_json: bool) -> int:
-    """Print one row a pipeline; a pipeline that no process runs is `stopped`."""
-    found = [_look(pipeline) for pipeline in load(config).pipelines.values()]
-    if as_json:
-        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
-        return 0
-    head = ("PIPELINE", "STATE", "CHANGES", "RATE/S", "LAG S", "LAG BYTES", "RETAINED", "DEAD", "POSITION")
-    sys.stdout.write(columns([head, *(_row(each) for each in found)]) + "\n")
-    for each in found:
-        for told in (each.error, each.source_error):
-            if told:
-                sys.stdout.write(f"{each.name}: {told}\n")
-    return 0
+
+def status(config: Path, *, as_json: bool, watch: bool) -> int:
+    """Print one row a pipeline; a pipeline that no process runs is `stopped`. `watch` goes on until interrupted."""
+    pipelines = list(load(config).pipelines.values())
+    while True:
+        with ThreadPoolExecutor(_AT_ONCE_MAX) as pool:  # one that does not answer must not hold up the others
+            found = list(pool.map(_look, pipelines))
+        text = msgspec.json.encode(found).decode() + "\n" if as_json else _table(found)
+        sys.stdout.write((_CLEAR if watch and sys.stdout.isatty() and not as_json else "") + text)
+        if not watch:
+            return 0
+        sys.stdout.flush()
+        time.sleep(_WATCH_S)
 
 
 class _Seen(msgspec.Struct):
@@ -40,18 +46,27 @@ class _Seen(msgspec.Struct):
 
     name: str
     state: State
+    reason: str
     pid: int
     since: float
+    started_at: float
     positions: Mapping[str, str]
     changes: int
+    nbytes: int
+    batches: int
     changes_per_s: float
+    bytes_per_s: float
     lag_bytes: int | None
     lag_s: float | None
+    caught_up_at: float | None
+    progressed_at: float | None
     retained_bytes: int | None
     shelf_nbytes: int
+    opened: bool
     dead_letters: int
     restarts: int
     error: str | None
+    error_at: float | None
     source_error: str | None
 
 
@@ -70,15 +85,48 @@ def _look(pipeline: Pipeline) -> _Seen:
 def _ask(pipeline: Pipeline) -> Status:
     """What the process that runs it answers; else what the last one left, with what is saved and parked now."""
     left = None
+    state = State.STOPPED
     if pipeline.state_dir is not None:
-        if answer := ask(socket_path(pipeline.state_dir, pipeline.name)):
-            return answer
-        left = read_status(status_path(pipeline.state_dir, pipeline.name))
-    status = left or Status(name=pipeline.name, state=State.STOPPED, pid=0, since=0.0, started_at=0.0)
+        path = socket_path(pipeline.state_dir, pipeline.name)
+        try:
+            if answer := ask(path, timeout_s=_PATIENCE_S):
+                return answer
+            left = read_status(status_path(pipeline.state_dir, pipeline.name))
+        except TimeoutError:
+            state = State.SILENT
+        except PermissionError as error:
+            raise Fatal(
+                f"{path} belongs to another user, and only that one may ask pipeline {pipeline.name}",
+                hint=f"sudo -u '#{_owner(path)}' tailrace status …",
+            ) from error
+    status = left or Status(name=pipeline.name, state=state, pid=0, since=0.0, started_at=0.0)
+    if state is State.SILENT:
+        owner = _holder(pipeline)
+        reason = f"process {owner} did not answer within {_PATIENCE_S:g} s: it hangs, is paused, or has no time"
+        status = replace(status, pid=owner, reason=reason)
     try:
         return replace(status, positions=_positions(pipeline), dead_letters=_parked(pipeline))
     except TailraceError as error:
         return replace(status, error=str(error.args[0]))
+
+
+def _owner(path: Path) -> int:
+    """Whose it is, as far as we may see."""
+    for each in (path, *path.parents):
+        try:
+            return each.stat().st_uid
+        except PermissionError:
+            continue
+    return 0
+
+
+def _holder(pipeline: Pipeline) -> int:
+    """The process that holds the pipeline's lock, as it wrote there; 0 when it did not."""
+    assert pipeline.state_dir is not None
+    try:
+        return int(lock_path(pipeline.state_dir, pipeline.name).read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def _positions(pipeline: Pipeline) -> Mapping[str, str]:
@@ -93,15 +141,38 @@ def _parked(pipeline: Pipeline) -> int:
     return len(read_all(Path(letters.path))) if isinstance(letters, File) else 0
 
 
+_HEAD = ("PIPELINE", "STATE", "FOR", "CHANGES", "ROWS/S", "KB/S", "LAG S", "LAG B", "RETAINED B", "DEAD", "RESTARTS",
+         "POSITION")  # fmt: skip
+
+
+def _table(found: Sequence[_Seen]) -> str:
+    lines = [columns([_HEAD, *(_row(each) for each in found)])]
+    for each in found:
+        told = (each.reason if each.state is not State.STREAMING else "", each.error, each.source_error)
+        lines += [f"{each.name}: {line}" for line in dict.fromkeys(told) if line]
+    return "\n".join(lines) + "\n"
+
+
 def _row(each: _Seen) -> tuple[object, ...]:
     return (
         each.name,
         each.state,
+        _span(time.time() - each.since) if each.since else "-",
         each.changes,
         f"{each.changes_per_s:.0f}",
+        f"{each.bytes_per_s / 1000:.0f}",
         "-" if each.lag_s is None else f"{each.lag_s:.1f}",
         "-" if each.lag_bytes is None else each.lag_bytes,
         "-" if each.retained_bytes is None else each.retained_bytes,
         each.dead_letters,
+        each.restarts,
         ", ".join(each.positions.values()) or "-",
     )
+
+
+def _span(seconds: float) -> str:
+    """A time span in its largest unit that makes sense."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
