@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from tailrace._native import __version__
-from tailrace.cli.option import CutoverOptions, Logs, TailOptions, VerifyOptions
+from tailrace.cli.option import CutoverOptions, Logs, RunOptions, TailOptions, VerifyOptions
 
 __all__ = ["app"]
 
@@ -25,6 +25,7 @@ app.command(letters)
 _USUAL = Logs()
 _CUTOVER = CutoverOptions()
 _QUIET = Logs(log_level="warning")
+_RUN = RunOptions()
 _OPTIONS = TailOptions()
 _VERIFY = VerifyOptions()
 Json = Annotated[bool, Parameter(name="--json", negative="")]
@@ -33,7 +34,7 @@ Flag = Annotated[bool, Parameter(negative="")]
 
 
 @app.command
-def run(config: Path, /, *names: str, until_current: Flag = False, http: str | None = None, logs: Logs = _USUAL) -> int:
+def run(config: Path, /, *names: str, options: RunOptions = _RUN, logs: Logs = _USUAL) -> int:
     """Run pipelines until they are stopped.
 
     Parameters
@@ -42,15 +43,11 @@ def run(config: Path, /, *names: str, until_current: Flag = False, http: str | N
         The TOML file.
     names
         The pipelines to run; all of the file without them.
-    until_current
-        Stop when the position that the source had at the start is durable in the sink.
-    http
-        Where to serve /healthz, /readyz and /metrics, such as 127.0.0.1:9187.
     """
     logs.start()
     from tailrace.cli.run import run
 
-    return run(config, names, until_current=until_current, http=http)
+    return run(config, names, options)
 
 
 @app.command

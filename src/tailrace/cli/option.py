@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from tailrace.cli.report import Level, LogFormat, start_logs
 
-__all__ = ["CutoverOptions", "Logs", "TailOptions", "VerifyOptions"]
+__all__ = ["CutoverOptions", "Logs", "RunOptions", "TailOptions", "VerifyOptions"]
 
 
 @Parameter(name="*")
@@ -25,6 +25,19 @@ class Logs:
     def start(self) -> None:
         """Begin to log."""
         start_logs(self.log_level, self.log_format)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run, and what to tell of it."""
+
+    until_current: Annotated[bool, Parameter(negative="")] = False
+    """Stop when the position that the source had at the start is durable in the sink."""
+    http: str | None = None
+    """Where to serve /healthz, /readyz and /metrics, such as 127.0.0.1:9187."""
+    traces: Annotated[bool, Parameter(negative="")] = False
+    """Send OpenTelemetry spans by OTLP over HTTP, as the OTEL_… environment variables say."""
 
 
 @Parameter(name="*")

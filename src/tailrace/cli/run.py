@@ -13,7 +13,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NoReturn
 
+from tailrace.cli.option import RunOptions
 from tailrace.cli.report import report
+from tailrace.cli.traces import traced
 from tailrace.config import load
 from tailrace.health import Address, HealthServer, Notifier
 from tailrace.supervisor import Supervisor
@@ -23,22 +25,21 @@ __all__ = ["Signals", "run"]
 log = logging.getLogger("tailrace.cli")
 
 
-def run(config: Path, names: Sequence[str], *, until_current: bool, http: str | None) -> int:
-    """Run the pipelines of a file; the exit code is that of the worst, or 130 and 143 for a clean stop by a signal.
-
-    `http` is where health and metrics are told, in place of what the file says.
-    """
+def run(config: Path, names: Sequence[str], options: RunOptions) -> int:
+    """Run the pipelines of a file; the exit code is that of the worst, or 130 and 143 for a clean stop by a signal."""
     loaded = load(config, names)
     supervisor = Supervisor(list(loaded.pipelines.values()))
-    settings = loaded.http if http is None else replace(loaded.http, listen=http)
+    settings = loaded.http if options.http is None else replace(loaded.http, listen=options.http)
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(Signals(supervisor.stop))
         stack.enter_context(_ignored(signal.SIGHUP))
+        if options.traces:
+            stack.enter_context(traced())
         if settings.listen is not None:
             address = Address.parse(settings.listen)
             server = HealthServer(address, supervisor.pipelines, stalled_s=settings.stalled_s)
             stack.callback(server.close)
-        supervisor.start(until_current=until_current)
+        supervisor.start(until_current=options.until_current)
         notifier = Notifier(supervisor.status)
         stack.callback(notifier.close)
         code = supervisor.wait()

@@ -36,6 +36,7 @@ from tailrace.pipeline.reader import SILENT_S, Reader
 from tailrace.pipeline.repair import Repairs
 from tailrace.pipeline.shaping import Step, named, replayed, shaped, steps_of
 from tailrace.pipeline.shelf import End, Shelf
+from tailrace.pipeline.spans import spans
 from tailrace.pipeline.status import State
 
 __all__ = ["Line", "Plan", "Stopping", "replay"]
@@ -131,6 +132,7 @@ class Line:
         self._stopping = stopping
         self._repairs = repairs or Repairs()
         self._until_current = until_current
+        self._spans = spans(plan.name, source=plan.source.kind, sink=plan.sink.kind)
         self.shelf = Shelf(nbytes_max=plan.limits.shelf_bytes_max, take_nbytes_max=plan.limits.batch_bytes_max)
         self._reader: Reader | None = None
         self._writer: Writer | None = None
@@ -297,9 +299,11 @@ class Line:
                     hint="this is a bug of the source; nothing of this batch was written",
                 )
         self._gauge.state = State.SNAPSHOT if batch.snapshot else State.STREAMING
-        shaped = self._transform(batch)
-        reach(Place.TRANSFORM)
-        self._write(shaped, writer)
+        with self._spans.batch(batch):
+            shaped = self._transform(batch)
+            reach(Place.TRANSFORM)
+            with self._spans.write():
+                self._write(shaped, writer)
         self._repairs.saw(batch)
         for position in batch.positions:
             self._last[position.lineage] = self._unsaved[position.lineage] = position
@@ -405,7 +409,7 @@ class Line:
             return
         saved: Sequence[Position] = list(self._unsaved.values())
         reach(Place.SAVE_BEFORE)
-        with named("saving the position"):
+        with self._spans.save(saved), named("saving the position"):
             positions.save(saved)
         reach(Place.SAVE_AFTER)
         self._unsaved.clear()

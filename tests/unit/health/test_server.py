@@ -96,7 +96,6 @@ def test_a_source_that_is_silent_is_ill(serve: Serve) -> None:
     server, supervisor = serve(make("p", log := _Deaf(), Target()))
     until(lambda: log.heard)
     until(lambda: verdict(server)[0] == 503)
-    [status] = supervisor.status()
     until(lambda: supervisor.status()[0].lag_s is None, "what was measured is too old to be told")
     assert "has not come back" in supervisor.status()[0].reason
     log.gate.set()
