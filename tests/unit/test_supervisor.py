@@ -1,5 +1,7 @@
 """Many pipelines: one's failure leaves the others alone, and the worst exit code is told."""
 
+import time
+
 import pytest
 
 from tailrace.checkpoint import Memory
@@ -11,14 +13,14 @@ from tailrace.testing.fake import ListSink, Log, LogSource, Target
 from tests.waiting import until
 
 
-def make(name: str, log: Log, target: Target) -> Pipeline:
+def make(name: str, log: Log, target: Target, *, stop_timeout_s: float = 5) -> Pipeline:
     return Pipeline(
         LogSource(log),
         ListSink(target),
         name=name,
         checkpoint=Memory(),
         state_dir=None,
-        limits=Limits(stop_timeout_s=5),
+        limits=Limits(stop_timeout_s=stop_timeout_s),
     )
 
 
@@ -66,3 +68,50 @@ def test_the_worst_exit_code_wins(codes: list[int], expected: int) -> None:
 def test_every_outcome_has_its_exit_code() -> None:
     outcomes = [None, Retryable("x"), Fatal("x"), ConfigError("x"), Refused("x"), ValueError("x")]
     assert [exit_code_of(outcome) for outcome in outcomes] == [0, 75, 1, 2, 5, 1]
+
+
+def test_a_fatal_a_crash_and_a_stuck_sink_leave_the_other_alone_and_the_worst_is_told() -> None:
+    logs = {name: Log() for name in ("good", "fatal", "crash", "stuck")}
+    targets = {name: Target() for name in logs}
+    targets["fatal"].fail(Refused("no such currency"))
+    targets["crash"].fail(SystemExit(3))  # the gravest that a handler can do to the thread that calls it
+    targets["stuck"].gate.clear()
+    supervisor = Supervisor([make(name, logs[name], targets[name], stop_timeout_s=0.2) for name in logs])
+    supervisor.start()
+    for log in logs.values():
+        log.insert(1)
+    until(lambda: supervisor.outcomes.keys() == {"fatal", "crash"})
+    targets["stuck"].wait_for(lambda: targets["stuck"].offers == 1)
+    for key in range(2, 5):
+        logs["good"].insert(key)
+    assert targets["good"].wait(4)
+    supervisor.stop()
+    assert supervisor.wait() == 5, "the worst of 0, 1 (a crash), 1 (stuck) and 5"
+    outcomes = supervisor.outcomes
+    assert outcomes["good"] is None
+    assert isinstance(outcomes["fatal"], Refused)
+    assert isinstance(outcomes["crash"], SystemExit)
+    assert "did not stop in time: sink list has been at work" in str(outcomes["stuck"])
+    assert supervisor.left
+    targets["stuck"].gate.set()
+    until(lambda: not supervisor.left)
+
+
+def test_a_stop_has_one_limit_for_all_pipelines_together() -> None:
+    targets = [Target() for _ in range(6)]
+    logs = [Log() for _ in targets]
+    for target in targets:
+        target.gate.clear()
+    pairs = enumerate(zip(logs, targets, strict=True))
+    supervisor = Supervisor([make(f"p{i}", log, target, stop_timeout_s=1) for i, (log, target) in pairs])
+    supervisor.start()
+    for log, target in zip(logs, targets, strict=True):
+        log.insert(1)
+        target.wait_for(lambda target=target: target.offers == 1)  # type: ignore[misc]
+    began = time.monotonic()
+    supervisor.stop()
+    assert supervisor.wait() == 1
+    assert 1 <= time.monotonic() - began < 10, "six after another would take longer"
+    for target in targets:
+        target.gate.set()
+    until(lambda: not supervisor.left)

@@ -23,6 +23,9 @@ __all__ = ["Config", "load", "sink_from_url", "source_from_url"]
 
 _SCHEMES = {"postgresql": "postgres"}
 _STATE_DIR = ".tailrace"
+_IN_MEMORY = ("batch_bytes_max", "shelf_bytes_max", "transaction_bytes_max")
+_SHARED_BY = 4
+_SHARE_MIN = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ def load(path: Path, names: Sequence[str] = (), environ: Mapping[str, str] = os.
                 _table(table, f"pipeline.{name}"),
                 site=Site(f"pipeline.{name}", path.parent),
                 state_dir=state_dir,
+                together=len(names) or len(tables),
             )
             for name, table in tables.items()
             if not names or name in names
@@ -80,7 +84,7 @@ def sink_from_url(url: str, **options: object) -> Sink:
     return cast(Sink, _from_url(Group.SINK, url, site=Site("sink", Path()), options=options))
 
 
-def _pipeline(name: str, table: Mapping[str, Any], *, site: Site, state_dir: Path) -> Pipeline:
+def _pipeline(name: str, table: Mapping[str, Any], *, site: Site, state_dir: Path, together: int) -> Pipeline:
     check_keys(table, ("source", "sink", "transform", "format", "limits", "checkpoint", "dead_letters"), str(site))
     for key in ("source", "sink"):
         if key not in table:
@@ -110,18 +114,25 @@ def _pipeline(name: str, table: Mapping[str, Any], *, site: Site, state_dir: Pat
         ],
         checkpoint=cast("Checkpoint | None", optional.get(Group.CHECKPOINT)),
         dead_letters=cast("DeadLetters | None", optional.get(Group.DEAD_LETTERS)),
-        limits=_limits(table.get("limits", {}), site.at("limits")),
+        limits=_limits(table.get("limits", {}), site.at("limits"), together),
         state_dir=state_dir,
     )
 
 
-def _limits(value: object, site: Site) -> Limits:
-    limits = cast(Limits, build(Limits, _table(value, site), site))
+def _limits(value: object, site: Site, together: int) -> Limits:
+    """The limits of one of `together` pipelines in a process: from five on, defaults in memory shrink to shares."""
+    table = _table(value, site)
+    shares = {name: _share(getattr(Limits(), name), together) for name in _IN_MEMORY if name not in table}
+    limits = cast(Limits, build(Limits, {**table, **shares}, site))
     for name in fields_of(Limits):
         number = getattr(limits, name)
         if isinstance(number, int | float) and not (number > 0 or (number == 0 and name.endswith("_s"))):
             raise ConfigError(f"{site.at(name)}: this must be above 0")
     return limits
+
+
+def _share(nbytes: int, together: int) -> int:
+    return min(nbytes, max(_SHARED_BY * nbytes // together, _SHARE_MIN))
 
 
 def _part(group: Group, value: object, site: Site, *, options: Mapping[str, object] | None = None) -> object:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tailrace.checkpoint import SQLite
-from tailrace.config import load, sink_from_url, source_from_url
+from tailrace.config import Http, load, sink_from_url, source_from_url
 from tailrace.dead_letters import File as DeadLetters
 from tailrace.error import ConfigError
 from tailrace.model import Limits
@@ -219,3 +219,25 @@ def test_urls_name_sources_and_sinks() -> None:
     assert sink_from_url("file:///tmp/x.jsonl") == File(Path("/tmp/x.jsonl"))
     with pytest.raises(ConfigError, match="no source of kind 'mysql'"):
         source_from_url("mysql://h/d")
+
+
+def test_health_and_metrics_are_configured_in_the_file_and_overridden_outside(tmp_path: Path) -> None:
+    path = written(tmp_path, '[http]\nlisten = "127.0.0.1:9187"\nstalled_s = 60\n' + SMALL)
+    assert load(path, environ={}).http == Http("127.0.0.1:9187", 60)
+    assert load(path, environ={"TAILRACE_HTTP__LISTEN": "9188"}).http == Http("9188", 60)
+    assert load(written(tmp_path, SMALL), environ={}).http == Http()
+    with pytest.raises(ConfigError, match=r"http: unknown key 'port'"):
+        load(written(tmp_path, "[http]\nport = 1\n" + SMALL), environ={})
+    with pytest.raises(ConfigError, match=r"http: stalled_s: this must be above 0"):
+        load(written(tmp_path, "[http]\nstalled_s = 0\n" + SMALL), environ={})
+
+
+@pytest.mark.parametrize(("count", "share"), [(1, 32 << 20), (4, 32 << 20), (8, 16 << 20), (1000, 4 << 20)])
+def test_i8_many_pipelines_share_the_memory_of_four(tmp_path: Path, count: int, share: int) -> None:
+    text = "".join(SMALL.replace(".a]", f".p{index}]") for index in range(count))
+    path = written(tmp_path, text + "[pipeline.p0.limits]\nshelf_bytes_max = 99\n")
+    pipelines = load(path, environ={}).pipelines
+    assert pipelines["p0"].limits == Limits(
+        batch_bytes_max=share, shelf_bytes_max=99, transaction_bytes_max=share, spill_dir=Limits().spill_dir
+    )
+    assert load(path, ["p0"], environ={}).pipelines["p0"].limits.batch_bytes_max == 32 << 20, "it runs alone"

@@ -1,8 +1,11 @@
 """The status and its socket."""
 
 import os
+import socket
 import threading
 from pathlib import Path
+
+import pytest
 
 from tailrace.model import Limits
 from tailrace.pipeline import Pipeline, State, Status, ask, socket_path
@@ -46,6 +49,40 @@ def test_what_a_killed_process_left_is_replaced(tmp_path: Path) -> None:
 def test_nobody_answers_where_nothing_runs(tmp_path: Path) -> None:
     assert ask(tmp_path / "p.sock") is None
     assert ask(tmp_path / "nowhere" / "p.sock") is None
+
+
+def test_a_process_that_hangs_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(tmp_path / "p.sock"))
+        deaf.listen(0)
+        for _ in range(3):  # also once its queue is full
+            with pytest.raises(TimeoutError, match="nobody answered"):
+                ask(tmp_path / "p.sock", timeout_s=0.1)
+    assert ask(tmp_path / "p.sock") is None, "a socket that nobody has open"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_user_is_told_that_he_may_not_ask(tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    server = StatusServer(tmp_path / "p.sock", sample)
+    try:
+        if child := os.fork():
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        else:
+            _ask_as_nobody(tmp_path / "p.sock")
+    finally:
+        server.close()
+
+
+def _ask_as_nobody(path: Path) -> None:
+    os.setuid(65534)
+    try:
+        ask(path)
+    except PermissionError:
+        os._exit(7)
+    finally:
+        os._exit(1)
 
 
 def test_a_running_pipeline_tells_what_it_does(tmp_path: Path) -> None:

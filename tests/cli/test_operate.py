@@ -1,0 +1,251 @@
+"""Operating `tailrace run`: probes over HTTP, a status that tells, logs with fields, a stop that ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from servers.postgres import Server
+from tailrace.pipeline import State, Status, ask, socket_path
+from tests.cli.conftest import Cli
+from tests.waiting import until
+
+SECRET = "a-note-of-a-customer"
+
+
+def execute(url: str, *statements: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    """Status and body; 0 while nobody listens."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as reply:
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def asked(cli: Cli) -> Status:
+    status = ask(socket_path(cli.folder / ".tailrace", "orders"))
+    return status or Status(name="orders", state=State.STOPPED, pid=0, since=0, started_at=0)
+
+
+@contextmanager
+def running(cli: Cli, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    process = cli.start("run", "t.toml", *arguments)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> tuple[int, list[dict[str, Any]]]:
+    """Exit code and the lines of the log, once a signal has stopped it."""
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    return process.returncode, [json.loads(line) for line in err.splitlines()]
+
+
+def test_probes_and_metrics_follow_a_server_that_goes_and_comes(
+    cli: Cli, config: Path, shop: str, start_postgres: Callable[..., Server]
+) -> None:
+    server = start_postgres(18)
+    url = server.create_database("shop")
+    execute(url, "create table orders (id int primary key, note text)", f"insert into orders values (1, '{SECRET}')")
+    port = free_port()
+    config.write_text(
+        f'[http]\nlisten = "127.0.0.1:{port}"\nstalled_s = 2\n'
+        + config.read_text().replace(shop, url)
+        + "\n[pipeline.orders.limits]\nbackoff_s_max = 0.5\n"
+    )
+    with running(cli) as process:
+        until(lambda: get(port, "/readyz")[0] == 200)
+        until(lambda: asked(cli).reason == "caught up")
+        assert get(port, "/healthz")[0] == 200
+        status = asked(cli)
+        assert (status.lag_s, status.lag_bytes, status.changes) == (0, 0, 1)
+        until(lambda: "tailrace_retained_bytes{" in get(port, "/metrics")[1])
+        idle_since = status.progressed_at
+        assert idle_since is not None
+        until(lambda: (asked(cli).progressed_at or 0) > idle_since + 3, "an idle source is well")
+        assert get(port, "/healthz")[0] == 200
+        server.stop()
+        until(lambda: get(port, "/healthz")[0] == 503)
+        told = json.loads(get(port, "/healthz")[1])["pipelines"]["orders"]
+        assert told["state"] in {"retrying", "starting"}
+        assert "no progress for" in told["reason"]
+        assert get(port, "/readyz")[0] == 200
+        metrics = get(port, "/metrics")[1]
+        assert 'tailrace_healthy{pipeline="orders"} 0.0' in metrics
+        assert 'tailrace_lag_seconds{pipeline="orders"}' not in metrics, "nobody knows"
+        assert 'tailrace_caught_up_timestamp_seconds{pipeline="orders"}' in metrics
+        server.start()
+        until(lambda: get(port, "/healthz")[0] == 200)
+        execute(url, f"insert into orders values (2, '{SECRET}')")
+        until(lambda: asked(cli).changes == 2)
+        assert 'tailrace_changes_total{pipeline="orders"} 2.0' in get(port, "/metrics")[1]
+        code, lines = ended(process)
+    assert code == 143
+    waits = [line for line in lines if "trying again" in line["event"]]
+    assert waits
+    for line in waits:
+        assert (line["pipeline"], line["level"], line["error_type"]) == ("orders", "warning", "Retryable")
+        assert line["error"] in line["event"]
+        assert line["state"] in State
+        assert line["position"]
+    assert all(line["pipeline"] == "orders" for line in lines if line["logger"].startswith("tailrace.source"))
+    assert SECRET not in json.dumps(lines)
+
+
+def test_a_sink_that_is_stuck_turns_health_and_a_stop_ends_in_time(cli: Cli, config: Path, shop: str) -> None:
+    port = free_port()
+    config.write_text(
+        "[http]\nstalled_s = 1.5\n"
+        + config.read_text().replace('"file:out.jsonl"', '"stdout:"')
+        + "\n[pipeline.orders.limits]\nstop_timeout_s = 1\n"
+    )
+    execute(shop, "insert into orders select i, repeat('x', 1000) from generate_series(10, 5000) i")
+    with running(cli, "--http", str(port)) as process:  # nobody reads its stdout: the pipe is full soon
+        until(lambda: get(port, "/healthz")[0] == 503)
+        told = json.loads(get(port, "/healthz")[1])["pipelines"]["orders"]
+        assert told["reason"].startswith("no progress for")
+        until(lambda: "stdout has been at work" in asked(cli).reason)
+        assert (asked(cli).lag_s or 0) > 1.5
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 1, "not a clean stop, and not for ever"
+        assert process.stderr is not None
+        last = json.loads(process.stderr.read().splitlines()[-1])
+    assert "did not stop in time: sink stdout has been at work" in last["error"]
+    assert (last["pipeline"], last["state"], last["error_type"], last["exit_code"]) == ("orders", "failed", "Fatal", 1)
+    assert "comes again" in last["hint"]
+
+
+def test_a_paused_process_is_shown_as_silent_and_a_dead_one_as_stopped(cli: Cli, config: Path, shop: str) -> None:
+    with running(cli) as process:
+        until(lambda: asked(cli).reason == "caught up")
+        process.send_signal(signal.SIGSTOP)
+        try:
+            [seen] = json.loads(cli.run("status", "t.toml", "--json").out)
+            text = cli.run("status", "t.toml").out
+        finally:
+            process.send_signal(signal.SIGCONT)
+        assert (seen["state"], seen["pid"]) == ("silent", process.pid)
+        assert seen["positions"], "what is saved is known all the same"
+        assert f"process {process.pid} did not answer within 3 s" in seen["reason"]
+        assert f"orders: process {process.pid} did not answer" in text
+        process.kill()
+        process.wait()
+    [left] = json.loads(cli.run("status", "t.toml", "--json").out)
+    assert (left["state"], left["lag_s"]) == ("stopped", None)
+    assert left["positions"] == seen["positions"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_another_users_status_is_refused_in_words(cli: Cli, config: Path) -> None:
+    state = cli.folder / ".tailrace"
+    state.mkdir(mode=0o700)
+    for folder in (cli.folder, *cli.folder.parents[:2]):
+        folder.chmod(0o755)
+    config.chmod(0o644)
+    program = """
+import os, sys
+import tailrace.cli.status, tailrace.checkpoint.file, tailrace.sink.file, tailrace.source.postgres
+from tailrace.cli import main
+main(["version"])
+os.setuid(65534)
+sys.exit(main(["status", "t.toml"]))
+"""
+    command = [sys.executable, "-c", program]
+    answer = subprocess.run(command, cwd=cli.folder, capture_output=True, text=True, check=False)
+    assert answer.returncode == 1, answer.stderr
+    assert "belongs to another user" in answer.stderr
+    assert "sudo -u '#0'" in answer.stderr
+
+
+def test_sighup_is_told_and_ignored(cli: Cli, config: Path, shop: str) -> None:
+    with running(cli) as process:
+        until(lambda: asked(cli).changes == 3)
+        process.send_signal(signal.SIGHUP)
+        execute(shop, "insert into orders values (4, 'four')")
+        until(lambda: asked(cli).changes == 4)
+        code, lines = ended(process, signal.SIGINT)
+    assert code == 130
+    assert any("SIGHUP is ignored" in line["event"] for line in lines)
+
+
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_i9_no_row_value_is_logged_when_a_row_is_refused(cli: Cli, config: Path, shop: str, level: str) -> None:
+    (cli.folder / "refusing.py").write_text(
+        "def refuse(change):\n    raise ValueError('cannot take ' + str(dict(change.after)))\n"
+    )
+    execute(shop, f"insert into orders values (4, '{SECRET}')")
+    config.write_text(
+        config.read_text() + '\n[[pipeline.orders.transform]]\nkind = "map_changes"\nfunction = "refusing:refuse"\n'
+    )
+    done = cli.run("run", "t.toml", "--until-current", "--log-format", "json", "--log-level", level)
+    assert done.code in {1, 5}, done.err
+    lines = [json.loads(line) for line in done.err.splitlines()]
+    assert lines[-1]["pipeline"] == "orders"
+    assert lines[-1]["exit_code"] == done.code
+    assert SECRET not in done.err
+
+
+def test_names_choose_what_is_run(cli: Cli, config: Path) -> None:
+    config.write_text(
+        config.read_text() + '\n[pipeline.other]\nsource = "postgresql://127.0.0.1:1/x"\nsink = "stdout:"\n'
+    )
+    assert cli.run("run", "t.toml", "orders", "--until-current").code == 0
+    assert cli.run("run", "t.toml", "orders", "another").code == 2
+
+
+class _Collector(BaseHTTPRequestHandler):
+    """Takes spans as a collector does."""
+
+    def do_POST(self) -> None:
+        self.server.spans += self.rfile.read(int(self.headers["Content-Length"]))  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_traces_are_sent_by_otlp(cli: Cli, config: Path) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Collector) as collector:
+        collector.spans = bytearray()  # type: ignore[attr-defined]
+        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{collector.server_address[1]}"
+        done = cli.run(
+            "run", "t.toml", "--until-current", "--traces",
+            OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_EXPORTER_OTLP_COMPRESSION="none",
+        )  # fmt: skip
+        collector.shutdown()
+        assert done.code == 0, done.err
+        for name in (b"tailrace.batch", b"tailrace.write", b"tailrace.save", b"public.orders"):
+            assert name in collector.spans  # type: ignore[attr-defined]
+        assert b"one" not in collector.spans.replace(b"none", b"")  # type: ignore[attr-defined]
