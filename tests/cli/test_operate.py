@@ -156,8 +156,9 @@ def test_a_paused_process_is_shown_as_silent_and_a_dead_one_as_stopped(cli: Cli,
             process.send_signal(signal.SIGCONT)
         assert (seen["state"], seen["pid"]) == ("silent", process.pid)
         assert seen["positions"], "what is saved is known all the same"
-        assert f"process {process.pid} did not answer within 3 s" in seen["reason"]
-        assert f"orders: process {process.pid} did not answer" in text
+        said = f"process {process.pid}: the process that runs orders did not answer within 3 s"
+        assert said in seen["reason"]
+        assert f"orders: {said}" in text
         process.kill()
         process.wait()
     [left] = json.loads(cli.run("status", "t.toml", "--json").out)

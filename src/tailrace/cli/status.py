@@ -16,7 +16,7 @@ from tailrace.config import load
 from tailrace.contract import Remembering, Retaining
 from tailrace.dead_letters import File
 from tailrace.dead_letters.journal import read_all
-from tailrace.error import Fatal, TailraceError
+from tailrace.error import Retryable, TailraceError
 from tailrace.pipeline import Pipeline, State, Status, ask, lock_path, read_status, socket_path, status_path
 
 __all__ = ["status"]
@@ -84,47 +84,26 @@ def _look(pipeline: Pipeline) -> _Seen:
 
 def _ask(pipeline: Pipeline) -> Status:
     """What the process that runs it answers; else what the last one left, with what is saved and parked now."""
-    left = None
-    state = State.STOPPED
+    status = Status(name=pipeline.name, state=State.STOPPED, pid=0, since=0.0, started_at=0.0)
     if pipeline.state_dir is not None:
-        path = socket_path(pipeline.state_dir, pipeline.name)
         try:
-            if answer := ask(path, timeout_s=_PATIENCE_S):
+            if answer := ask(socket_path(pipeline.state_dir, pipeline.name), timeout_s=_PATIENCE_S):
                 return answer
-            left = read_status(status_path(pipeline.state_dir, pipeline.name))
-        except TimeoutError:
-            state = State.SILENT
-        except PermissionError as error:
-            raise Fatal(
-                f"{path} belongs to another user, and only that one may ask pipeline {pipeline.name}",
-                hint=f"sudo -u '#{_owner(path)}' tailrace status …",
-            ) from error
-    status = left or Status(name=pipeline.name, state=state, pid=0, since=0.0, started_at=0.0)
-    if state is State.SILENT:
-        owner = _holder(pipeline)
-        reason = f"process {owner} did not answer within {_PATIENCE_S:g} s: it hangs, is paused, or has no time"
-        status = replace(status, pid=owner, reason=reason)
+            status = read_status(status_path(pipeline.state_dir, pipeline.name)) or status
+        except Retryable as error:
+            holder = _holder(lock_path(pipeline.state_dir, pipeline.name))
+            reason = f"process {holder}: {error.args[0]}; {error.hint}"
+            status = replace(status, state=State.SILENT, pid=holder, reason=reason)
     try:
         return replace(status, positions=_positions(pipeline), dead_letters=_parked(pipeline))
     except TailraceError as error:
         return replace(status, error=str(error.args[0]))
 
 
-def _owner(path: Path) -> int:
-    """Whose it is, as far as we may see."""
-    for each in (path, *path.parents):
-        try:
-            return each.stat().st_uid
-        except PermissionError:
-            continue
-    return 0
-
-
-def _holder(pipeline: Pipeline) -> int:
-    """The process that holds the pipeline's lock, as it wrote there; 0 when it did not."""
-    assert pipeline.state_dir is not None
+def _holder(lock: Path) -> int:
+    """The process that holds a lock, as it wrote there; 0 when it did not."""
     try:
-        return int(lock_path(pipeline.state_dir, pipeline.name).read_text())
+        return int(lock.read_text())
     except (OSError, ValueError):
         return 0
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from tailrace.error import Fatal, Retryable
+
 __all__ = ["State", "Status", "StatusServer", "ask", "read_status", "short_address", "write_status"]
 
 _ASK_S = 5.0
@@ -141,7 +143,7 @@ def read_status(path: Path) -> Status | None:
 def ask(path: Path, *, timeout_s: float = _ASK_S) -> Status | None:
     """The Status of the pipeline whose socket is `path`; None when no process has it open.
 
-    TimeoutError when a process has it open and does not answer, PermissionError when it is another user's.
+    `Retryable` when a process has it open and does not answer, `Fatal` when it is another user's.
     """
     import msgspec
 
@@ -154,12 +156,26 @@ def ask(path: Path, *, timeout_s: float = _ASK_S) -> Status | None:
             while len(reply) < _REPLY_NBYTES_MAX and (part := client.recv(65536)):
                 reply += part
         except (TimeoutError, BlockingIOError) as error:  # the second: a queue that nobody takes from is full
-            raise TimeoutError(f"nobody answered at {path} within {timeout_s:g} s") from error
-        except PermissionError:
-            raise
+            raise Retryable(
+                f"the process that runs {path.stem} did not answer within {timeout_s:g} s",
+                hint="it hangs, is paused, or has no time",
+            ) from error
+        except PermissionError as error:
+            raise Fatal(
+                f"{path} belongs to another user, and only that one may ask pipeline {path.stem}",
+                hint=f"sudo -u '#{_owner(path)}' tailrace …",
+            ) from error
         except OSError:
             return None
     try:
         return msgspec.json.decode(reply, type=Status)
     except msgspec.DecodeError:
         return None
+
+
+def _owner(path: Path) -> int:
+    """Whose it is, as far as we may see."""
+    for each in (path, *path.parents):
+        with contextlib.suppress(PermissionError):
+            return each.stat().st_uid
+    return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tailrace.error import Fatal, Retryable
 from tailrace.model import Limits
 from tailrace.pipeline import Pipeline, State, Status, ask, socket_path
 from tailrace.pipeline.status import StatusServer
@@ -56,7 +57,7 @@ def test_a_process_that_hangs_is_told_from_one_that_is_not_there(tmp_path: Path)
         deaf.bind(str(tmp_path / "p.sock"))
         deaf.listen(0)
         for _ in range(3):  # also once its queue is full
-            with pytest.raises(TimeoutError, match="nobody answered"):
+            with pytest.raises(Retryable, match="the process that runs p did not answer within 0"):
                 ask(tmp_path / "p.sock", timeout_s=0.1)
     assert ask(tmp_path / "p.sock") is None, "a socket that nobody has open"
 
@@ -79,7 +80,7 @@ def _ask_as_nobody(path: Path) -> None:
     os.setuid(65534)
     try:
         ask(path)
-    except PermissionError:
+    except Fatal:
         os._exit(7)
     finally:
         os._exit(1)
