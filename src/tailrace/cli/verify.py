@@ -74,7 +74,7 @@ def _running(pipeline: Pipeline) -> Iterator[tuple[Path, bool]]:
     supervisor.start()
     try:
         deadline = time.monotonic() + _START_S
-        while not desk.exists():
+        while ask(socket_path(pipeline.state_dir, pipeline.name)) is None:
             for error in supervisor.outcomes.values():
                 raise error or Retryable(f"pipeline {pipeline.name} ended at once")
             if time.monotonic() > deadline:

@@ -215,13 +215,15 @@ class Pipeline:
             status_path(self.state_dir, self.name).unlink(missing_ok=True)
         self._locked = True
         try:
-            server = StatusServer(socket_path(self.state_dir, self.name), self.status)
-        except OSError as error:
-            log.warning("%s: `tailrace status` will not reach this process: %s", self.name, error.strerror)
-        else:
-            held.callback(server.close)
+            # The desk first: once the status answers, what lies at its path is no leftover of a killed process.
             desk = Desk(desk_path(self.state_dir, self.name), self.name, sink=self.sink, submit=self._repairs.submit)
             held.callback(desk.close)
+            server = StatusServer(socket_path(self.state_dir, self.name), self.status)
+        except OSError as error:
+            reason = error.strerror
+            log.warning("%s: `tailrace status` and `verify` will not reach this process: %s", self.name, reason)
+        else:
+            held.callback(server.close)
 
     def _leave_status(self) -> None:
         """For `tailrace status` once nobody answers any more; a kill leaves none, which is the truth."""

@@ -1,8 +1,8 @@
 """Reads rows of the source as they are now, in ranges of the key or by key, to be compared. Never reads the log.
 
-A look is taken in one snapshot, together with the transactions that are in progress in it. The end of the log is asked
-for after the snapshot was taken: a commit is written before it becomes visible, so what is visible lies before it. The
-reverse does not hold (a commit that is written may not be visible yet), which is why the pending ones are told.
+A look is taken in one snapshot. Before it, the transactions that have not ended are asked for; after it, the end of the
+log: a commit is written before it becomes visible, so what is visible lies before that. The reverse does not hold (a
+commit that is written may not be visible yet), which is why the pending ones are told.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ class PostgresView:
     def look(self, table: Table, keys: Sequence[Key], *, what: Compared | None = None) -> SourceLook:
         """See `SourceView.look`."""
         here = self._of(table)
+        pending = self.pending()  # before the snapshot: whoever has ended by now is seen in it
         with self._snapshot():
-            pending = self.pending()
             spelled, seen = self._find(here, keys, what) if keys else ((), ())
             rows = self._rows_of(here, spelled) if keys and what is None else None
             [[upto]] = fetch(self._session, query.load("log_end"))
@@ -126,7 +126,7 @@ class PostgresView:
 
     def pending(self) -> frozenset[int]:
         """See `SourceView.pending`."""
-        [[running]] = fetch(self._session, query.load("look"))
+        [[running]] = fetch(self._session, query.load("pending"))
         return frozenset(running)
 
     def lineage(self, positions: Collection[str]) -> str | None:

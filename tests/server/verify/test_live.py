@@ -1,0 +1,178 @@
+"""While both ends live: repairs beside the stream, other releases, roles that may only read, open writers."""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from servers import postgres
+from tailrace.sink.postgres import Postgres as PostgresSink
+from tests import waiting
+from tests.server.verify.conftest import Target
+from tests.server.verify.stand import Stand, found, keys, load, only
+
+ACCOUNTS = 100
+BANK = "CREATE TABLE accounts (id int PRIMARY KEY, balance bigint NOT NULL, note text)"
+
+
+def transfer(connection: psycopg.Connection[Any], chance: random.Random) -> None:
+    """Move money from one account to another: the sum stays."""
+    one, other = sorted(chance.sample(range(1, ACCOUNTS + 1), 2))
+    move = "UPDATE accounts SET balance = balance + %s WHERE id = %s"
+    with connection.transaction():
+        connection.execute(move, [-1, one])
+        connection.execute(move, [1, other])
+
+
+def test_a_repair_beside_the_stream_never_breaks_what_holds_between_rows(
+    database: str, target_database: str, tmp_path: Path
+) -> None:
+    stand = Stand(database, PostgresSink(target_database), tmp_path)
+    stand.source.execute(BANK)
+    fill = "INSERT INTO accounts SELECT i, 100, repeat('n', 9) FROM generate_series(1, %s) AS i"
+    stand.source.execute(fill, [ACCOUNTS])
+    stand.start()
+    over, sums = threading.Event(), set[int]()
+
+    def watch() -> None:
+        with psycopg.connect(target_database, autocommit=True) as reader:
+            while not over.is_set():
+                row = reader.execute("SELECT sum(balance) FROM accounts").fetchone()
+                assert row is not None
+                sums.add(int(row[0]))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with psycopg.connect(target_database, autocommit=True) as there, load(stand.url, transfer, sessions=3):
+        for _ in range(5):
+            # Notes are never changed by the load: nothing but a repair mends them.
+            there.execute("UPDATE accounts SET note = 'wrong' WHERE id % 2 = 0")
+            report = only(stand.verify(repair=True))
+            assert (report.differences, report.unsettled) == (0, 0)
+            assert there.execute("SELECT count(*) FROM accounts WHERE note = 'wrong'").fetchone() == (0,)
+    over.set()
+    watcher.join()
+    last = only(stand.verify())
+    stand.close()
+    assert sums == {100 * ACCOUNTS}
+    assert last.equal == ACCOUNTS
+
+
+def test_equal_values_that_are_spelled_otherwise_differ_between_servers(
+    database: str, target_database: str, tmp_path: Path
+) -> None:
+    stand = Stand(database, PostgresSink(target_database), tmp_path)
+    stand.source.execute(
+        "CREATE TABLE words (id int PRIMARY KEY, n numeric, f float8, i interval, j json, t text, b jsonb, r float4)"
+    )
+    stand.source.execute(
+        """INSERT INTO words SELECT i, 1.0, 0, '1 mon', '{"a": 1}', NULL, '1', 'NaN' FROM generate_series(1, 20) i"""
+    )
+    stand.start()
+    assert only(stand.verify()).equal == 20
+    planted = ["n = 1.00", "f = '-0'", "i = '30 days'", """j = '{"a":1}'""", "t = ''", "b = '1.0'", "r = '-0'"]
+    with psycopg.connect(target_database, autocommit=True) as there:
+        for number, cell in enumerate(planted, 2):
+            there.execute(f"UPDATE words SET {cell} WHERE id = {number}".encode())
+    report = only(stand.verify(repair=True))
+    stand.close()
+    assert (found(report), report.differences) == ({"different": keys(*range(2, 9))}, 0)
+
+
+def test_a_zero_with_a_sign_differs_in_duckdb_too(target: Target) -> None:
+    if target.kind == "postgres":
+        pytest.skip("tested with more")
+    target.prepare("CREATE TABLE words (id int PRIMARY KEY, f float8, n numeric)")
+    stand = target.make()
+    stand.source.execute("INSERT INTO words SELECT i, 0, 1.0 FROM generate_series(1, 20) AS i")
+    stand.start()
+    # DuckDB passes over an update that leaves an equal value.
+    for f in ("-1", "-0"):
+        target.plant(f"UPDATE public.words SET f = '{f}'::DOUBLE WHERE id = 3")
+    target.plant("UPDATE public.words SET n = '1.00' WHERE id = 4")
+    assert found(only(stand.verify())) == {"different": keys(3, 4)}
+
+
+def test_a_source_of_another_release_is_compared(database15: str, target_database: str, tmp_path: Path) -> None:
+    stand = Stand(database15, PostgresSink(target_database), tmp_path)
+    stand.source.execute("CREATE TABLE items (id int PRIMARY KEY, n numeric, t text, at timestamptz DEFAULT now())")
+    stand.source.execute("INSERT INTO items SELECT i, i / 7.0, 'é' || i FROM generate_series(1, 5000) AS i")
+    stand.start()
+    with psycopg.connect(target_database, autocommit=True) as there:
+        there.execute("DELETE FROM items WHERE id = 4000")
+    report = only(stand.verify(repair=True))
+    stand.close()
+    assert (report.rows, found(report), report.differences) == (5000, {"missing": keys(4000)}, 0)
+
+
+def test_rights_to_read_are_enough_at_both_ends(
+    database: str, target_database: str, tmp_path: Path, postgres18: postgres.Server
+) -> None:
+    stand = Stand(database, PostgresSink(target_database), tmp_path)
+    stand.source.execute("CREATE TABLE items (id int PRIMARY KEY, n int)")
+    stand.source.execute("INSERT INTO items SELECT i, i FROM generate_series(1, 100) AS i")
+    stand.start()
+    role = f"reader_{target_database.rsplit('_', 1)[-1].split('?')[0]}"
+    for url in (database, target_database):
+        with psycopg.connect(url, autocommit=True) as admin:
+            if url == database:
+                admin.execute(f"CREATE ROLE {role} LOGIN".encode())
+            else:
+                admin.execute(f"GRANT USAGE ON SCHEMA tailrace TO {role}".encode())
+                admin.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA tailrace TO {role}".encode())
+                admin.execute("DELETE FROM items WHERE id = 7")
+            admin.execute(f"GRANT SELECT ON items TO {role}".encode())
+    try:
+        read = _as(role, stand)
+        assert found(only(read.verify())) == {"missing": keys(7)}
+    finally:
+        stand.close()
+        for url in (target_database, database):
+            with psycopg.connect(url, autocommit=True) as admin:
+                admin.execute(f"DROP OWNED BY {role}".encode())
+        with psycopg.connect(database, autocommit=True) as admin:
+            admin.execute(f"DROP ROLE {role}".encode())
+
+
+def _as(role: str, stand: Stand) -> Stand:
+    """The same pipeline's ends, seen by another role."""
+    options = {"user": role}
+    other = Stand.__new__(Stand)
+    other.folder, other.url = stand.folder, stand.url
+    other.pipeline = stand.pipeline.__class__(
+        replace(stand.pipeline.source, url=psycopg.conninfo.make_conninfo(stand.url, **options)),  # type: ignore[type-var]
+        replace(stand.pipeline.sink, url=psycopg.conninfo.make_conninfo(stand.pipeline.sink.url, **options)),  # type: ignore[type-var, attr-defined]
+        name=stand.pipeline.name,
+        state_dir=stand.folder,
+    )
+    return other
+
+
+def test_an_open_writer_hides_a_difference_only_of_its_own_rows(target: Target) -> None:
+    target.prepare("CREATE TABLE items (id int PRIMARY KEY, n int)")
+    stand = target.make()
+    stand.source.execute("INSERT INTO items SELECT i, i FROM generate_series(1, 100) AS i")
+    stand.start()
+    target.plant("UPDATE public.items SET n = -1 WHERE id IN (5, 6)", "DELETE FROM public.items WHERE id = 8")
+    with psycopg.connect(stand.url) as writer:
+        writer.execute("UPDATE items SET n = 50 WHERE id = 5")
+        report = only(stand.verify(settle_s=1.0))
+        assert (found(report)["different"], found(report)["missing"]) == (keys(6), keys(8))
+        assert report.unsettled == 1
+        writer.rollback()
+    assert found(only(stand.verify()))["different"] == keys(5, 6)
+
+
+def test_rows_are_read_no_faster_than_asked(target: Target) -> None:
+    target.prepare("CREATE TABLE items (id int PRIMARY KEY, n int)")
+    stand = target.make()
+    stand.source.execute("INSERT INTO items SELECT i, i FROM generate_series(1, 4000) AS i")
+    stand.start()
+    waiting.until(lambda: only(stand.verify()).equal == 4000)
+    assert only(stand.verify(rate=2000.0)).seconds >= 1.5
