@@ -113,9 +113,9 @@ class Seen:
 class SourceLook:
     """Rows of one snapshot of the source, in the order of the keys that were asked for (None: there is none).
 
-    `pending` are the transactions that had not ended before the snapshot: one of them may have been committed in the log
-    already, and not yet be visible. All that is visible lies in the log before `upto`. `keys` are the keys as the source spells
-    them; `rows` are the rows themselves, when asked for.
+    `pending` are the transactions that had not ended before the snapshot: one of them may have been committed in the
+    log already, and not yet be visible. All that is visible lies in the log before `upto`. `keys` are the keys as the
+    source spells them; `rows` are the rows themselves, when asked for.
     """
 
     keys: tuple[Key, ...]
