@@ -253,7 +253,7 @@ def drop(config: Path, name: str, /, *, yes: Yes = False, logs: Logs = _QUIET) -
 
 
 @app.command
-def adopt(config: Path, name: str, /, *, yes: Yes = False, logs: Logs = _QUIET) -> int:
+def adopt(config: Path, name: str, /, *, yes: Yes = False, logs: Logs = _USUAL) -> int:
     """Take a saved position over to a server that was upgraded with pg_upgrade, after a question."""
     logs.start()
     from tailrace.cli.adopt import adopt

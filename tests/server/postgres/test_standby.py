@@ -69,7 +69,10 @@ def test_snapshot_stream_restart_and_promotion_of_a_standby_lose_and_double_noth
     assert it.ops() == ["r"] * 1000 + ["c"]
     it.close()
     sql(primary.url, "INSERT INTO orders VALUES (1002)")
-    it.open().count(1002)
+    caught_up(primary, standby, sql)
+    it.open(until_current=True).to_end()
+    assert len(it.seen) == 1002
+    it.restart()
     standby.kill()
     with pytest.raises(Retryable):
         it.until(lambda: False)
@@ -143,5 +146,8 @@ def test_what_a_standby_cannot_make_is_a_statement_for_its_primary(
     findings = it.source.check()
     assert [f for f in findings if f.severity is Severity.ERROR] == []
     assert of(findings, "standby", "feedback is on").severity is Severity.OK
+    tail = opened(reading(standby.url, "tail", temporary=True, publication="q", snapshot="never"), primary, sql).first()
+    sql(primary.url, "INSERT INTO orders VALUES (1001)")
+    tail.count(1)
     assert it.source.drop("shop") == ["replication slot tailrace_shop"]
     assert "publication q stays" in caplog.text

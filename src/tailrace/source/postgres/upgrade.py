@@ -8,6 +8,7 @@ stands elsewhere was made by hand or was read since. Never changes anything, nev
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tailrace.source.postgres.config import Postgres
     from tailrace.source.postgres.opening import Names
 
+_log = logging.getLogger("tailrace.source.postgres")
 _SLOTS_MIGRATE = 170000
 _HEAD_BYTES, _HEAD_BYTES_A_SLOT = 1024, 256
 _SEGMENT = "SELECT pg_size_bytes(current_setting('wal_segment_size')), (SELECT count(*) FROM pg_replication_slots)"
@@ -47,9 +49,10 @@ def successor(source: Postgres, names: Names, saved: Mapping[str, Position | Non
             return position, position
         found = _slot(side, lineage)
         _require_publication(side, names.publication)
-        return position, Place.progress(_require_fresh(side, Place.of(position), found), identity.timeline).position(
-            str(lineage)
-        )
+        place = Place.of(position)
+        stands = _require_fresh(side, place, found)
+        _log.info("saved is %s; slot %s begins at %s", format_lsn(place.end), found.name, format_lsn(stands))
+        return position, Place.progress(stands, identity.timeline).position(str(lineage))
 
 
 def _saved(saved: Mapping[str, Position | None], lineage: Lineage) -> Position:
