@@ -1,0 +1,101 @@
+"""Health and lag of a pipeline from a real PostgreSQL: a sink that is stuck, a log that grows without rows for us."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tailrace.checkpoint import Memory
+from tailrace.health import Address, HealthServer
+from tailrace.model import Limits
+from tailrace.pipeline import Pipeline
+from tailrace.source import Postgres
+from tailrace.testing.fake import ListSink, Target
+from tests.unit.health.asking import get, verdict
+from tests.waiting import until
+
+STALLED_S = 2.0
+
+
+@pytest.fixture
+def target() -> Target:
+    return Target()
+
+
+@pytest.fixture
+def pipeline(database: str, target: Target) -> Iterator[Pipeline]:
+    """From table `orders` of a fresh database into `target`, running."""
+    execute(database, "create table orders (id int primary key, note text)", "create table other (n int)")
+    name = "health_" + database.rsplit("/", 1)[1]
+    source = Postgres(database, tables=["public.orders"], slot=name, publication=name)
+    limits = Limits(stop_timeout_s=5, progress_interval_s=1)
+    made = Pipeline(source, ListSink(target), name="p", checkpoint=Memory(), state_dir=None, limits=limits)
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    try:
+        until(lambda: made.status().reason == "caught up")
+        yield made
+    finally:
+        target.gate.set()
+        made.stop()
+        thread.join()
+
+
+@pytest.fixture
+def server(pipeline: Pipeline) -> Iterator[HealthServer]:
+    made = HealthServer(Address("127.0.0.1", 0), [pipeline], stalled_s=STALLED_S)
+    yield made
+    made.close()
+
+
+def execute(url: str, *statements: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def test_a_stuck_sink_is_told_with_the_age_of_what_it_holds(
+    database: str, pipeline: Pipeline, server: HealthServer, target: Target
+) -> None:
+    assert verdict(server)[0] == 200
+    target.gate.clear()
+    before = time.time()
+    execute(database, "insert into orders values (1, 'one')", "insert into orders values (2, 'two')")
+    after = time.time()
+    until(lambda: verdict(server)[0] == 503)
+    status = pipeline.status()
+    assert status.lag_s is not None
+    assert time.time() - after - 1 <= status.lag_s <= time.time() - before + 0.5, "the age of the first, by commit time"
+    assert status.caught_up_at is not None
+    assert status.caught_up_at <= after
+    until(lambda: 'tailrace_retained_bytes{pipeline="p"}' in get(server, "/metrics")[1])
+    assert 'tailrace_healthy{pipeline="p"} 0.0' in get(server, "/metrics")[1]
+    target.gate.set()
+    until(lambda: verdict(server)[0] == 200)
+    until(lambda: pipeline.status().lag_s == 0)
+    assert (pipeline.status().caught_up_at or 0) >= after
+
+
+def test_a_log_that_grows_without_rows_for_us_is_no_lag_for_long(
+    database: str, pipeline: Pipeline, server: HealthServer
+) -> None:
+    began = time.time()
+    execute(database, "insert into other select generate_series(1, 200000)")
+    until(lambda: (pipeline.status().caught_up_at or 0) > began + 1)
+    until(lambda: pipeline.status().lag_s == 0)
+    assert verdict(server)[0] == 200
+    assert pipeline.status().changes == 0
+
+
+def test_while_a_pipeline_is_down_its_lag_is_not_known(database: str, pipeline: Pipeline) -> None:
+    caught_up_at = pipeline.status().caught_up_at
+    assert caught_up_at is not None
+    pipeline.stop()
+    until(lambda: pipeline.status().state == "stopped")
+    status = pipeline.status()
+    assert (status.lag_s, status.lag_bytes) == (None, None)
+    assert (status.caught_up_at or 0) >= caught_up_at
