@@ -17,11 +17,11 @@ from tailrace.dialect.postgres.session import Connection
 from tailrace.error import Fenced, Reject, Retryable, TailraceError
 from tailrace.model import Batch, Table
 from tailrace.sink.postgres.bulk import Bulk, Doubt
-from tailrace.sink.postgres.ledger import MOVE, Ledger
+from tailrace.sink.postgres.ledger import MOVE, MOVE_MARKED, Ledger
 from tailrace.sink.postgres.pipe import Failure, Pipe
 from tailrace.sink.postgres.refusal import NOT_FOUND, concerns_rows, reason
 from tailrace.sink.postgres.rows import Rows, Statement
-from tailrace.sink.postgres.standing import STAMP, Standing
+from tailrace.sink.postgres.standing import Standing
 from tailrace.sink.postgres.target import Target, Targets
 
 __all__ = ["Applier"]
@@ -164,11 +164,10 @@ class Applier:
         # Dead letters that are replayed do not move the position, and may come in the middle of a snapshot.
         completes = mark is None and self._targets.waits and self._ledger.moves(batch.positions)
         self._send(b"BEGIN")
+        stamp = [(batch.committed_at or datetime.now(UTC)).isoformat().encode()] if self.marked else []
         for position in batch.positions:
-            self._send(MOVE, self._ledger.moved(position), index=_POSITION)
-        if self.marked:
-            at = batch.committed_at or datetime.now(UTC)
-            self._send(STAMP, [at.isoformat().encode()])
+            move = MOVE_MARKED if stamp else MOVE
+            self._send(move, [*self._ledger.moved(position), *stamp], index=_POSITION)
         if not self._standing.replica:
             self._send(b"SET CONSTRAINTS ALL DEFERRED")
         if mark is None and not completes and all(table.version in self._ready for table in tables):

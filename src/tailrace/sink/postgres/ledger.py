@@ -16,18 +16,22 @@ from tailrace.dialect.postgres.session import Connection, fetch
 from tailrace.error import Fenced
 from tailrace.model import Position
 
-__all__ = ["MOVE", "Ledger", "saved"]
+__all__ = ["MOVE", "MOVE_MARKED", "Ledger", "saved"]
 
 _CREATE: Final = files(__package__).joinpath("ledger.sql").read_bytes()
-MOVE: Final = (
+_MOVE: Final = (
     b"WITH moved AS (UPDATE tailrace.position SET text = $1, saved_at = pg_catalog.now()"
     b" WHERE name = $2 AND lineage = $3 AND epoch = $4::pg_catalog.int8 RETURNING 1)"
-    b" SELECT 1 / pg_catalog.count(*) FROM moved"
+    b" SELECT 1 / pg_catalog.count(*)%s FROM moved"
 )
+MOVE: Final = _MOVE % b""
 """Moves a position on, first in the transaction: the lock on its row keeps out an older epoch that wakes up later.
 
 It fails (division by zero, 22012) when the epoch is another: whatever was sent behind it is not carried out.
 """
+MOVE_MARKED: Final = _MOVE % b", pg_catalog.pg_replication_origin_xact_setup('0/0', $5::pg_catalog.timestamptz)"
+"""The same in a session with a replication origin: the transaction is stamped with its commit at the source. Without
+that PostgreSQL repeats the time of the session's first commit."""
 
 
 class Ledger:
@@ -96,10 +100,10 @@ class Ledger:
         self._epochs[lineage], self._saved[lineage] = epoch, text
         return None if text is None else Position(lineage, text)
 
-    def moved(self, position: Position) -> tuple[bytes, bytes, bytes, bytes]:
+    def moved(self, position: Position) -> list[bytes]:
         """What `MOVE` is given to save `position`."""
         epoch = self._epochs.get(position.lineage, 0)
-        return position.text.encode(), self._name.encode(), position.lineage.encode(), str(epoch).encode()
+        return [position.text.encode(), self._name.encode(), position.lineage.encode(), str(epoch).encode()]
 
     def move(self, lineage: str, position: Position) -> None:
         """Save `position` in place of `lineage`, under the same epoch; `Fenced` when that is another's."""
@@ -114,7 +118,7 @@ class Ledger:
                 f"another process has claimed {lineage} of the pipeline {self._name!r} since",
                 hint="let that one go on; this one stops",
             )
-        self._epochs[position.lineage] = epoch
+        self._epochs[position.lineage], self._saved[position.lineage] = epoch, position.text
 
     def fenced(self, connection: Connection) -> bool:
         """Whether a newer epoch exists, asked through `connection` because ours is gone."""

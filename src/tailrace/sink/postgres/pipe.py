@@ -112,17 +112,15 @@ class Pipe:
                 self._failed = Failure(len(self._counts), errors.error_from_result(result))
             if numbered:
                 self._counts.append(result.command_tuples or 0)
-            self._result()  # the end of this command's results
+            self._pgconn.get_result()  # the end of this command's results, which never needs to be waited for
         self._sent, self._nbytes = [], 0
 
     def _result(self) -> pq.abc.PGresult | None:
         """The next result; lets other threads run while it waits."""
         pgconn = self._pgconn
-        poll = select.poll()
-        unsent = pgconn.flush()
-        while unsent or pgconn.is_busy():
+        while (unsent := pgconn.flush()) or pgconn.is_busy():
+            poll = select.poll()
             poll.register(pgconn.socket, select.POLLIN | (select.POLLOUT if unsent else 0))
             poll.poll()
             pgconn.consume_input()
-            unsent = pgconn.flush()
         return pgconn.get_result()

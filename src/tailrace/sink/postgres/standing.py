@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Final
 
 import psycopg
 from psycopg import sql
@@ -17,7 +16,7 @@ from psycopg import sql
 from tailrace.dialect.postgres.fault import told, translate
 from tailrace.dialect.postgres.session import Connection, connect
 
-__all__ = ["STAMP", "Standing", "drop_origin", "mark_writes", "open_session", "origin_name"]
+__all__ = ["Standing", "drop_origin", "mark_writes", "open_session", "origin_name"]
 
 log = logging.getLogger("tailrace.sink.postgres")
 
@@ -42,11 +41,6 @@ class Standing:
     """What the role may do: `replica`, keep triggers and foreign keys from firing."""
 
     replica: bool
-
-
-STAMP: Final = b"SELECT pg_catalog.pg_replication_origin_xact_setup('0/0', $1::pg_catalog.timestamptz)"
-"""Gives a marked transaction the time of its commit at the source: without it PostgreSQL repeats that of the session's
-first one."""
 
 
 def open_session(url: str) -> tuple[Connection, Standing]:
