@@ -26,6 +26,10 @@ URL = "postgresql://cdc:hunter2@db.example:5433/shop"
         ({"url": URL, "snapshot": "always"}, "not one of initial, never, only, when_needed"),
         ({"url": URL, "origin": "local"}, "not one of any, none"),
         ({"url": URL, "snapshot_readers": 0}, "snapshot_readers"),
+        ({"url": URL, "retained_bytes_max": 0}, "retained_bytes_max is 0"),
+        ({"url": URL, "at_retained_max": "stop"}, "without retained_bytes_max"),
+        ({"url": URL, "at_retained_max": "drop", "retained_bytes_max": 1}, "without gaps"),
+        ({"url": URL, "at_retained_max": "panic", "retained_bytes_max": 1}, "not one of warn, stop, drop"),
     ],
 )
 def test_a_wrong_option_is_named_and_i9_no_secret_is_told(options: dict[str, object], message: str) -> None:

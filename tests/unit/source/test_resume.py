@@ -8,6 +8,7 @@ import pytest
 
 from tailrace.error import ConfigError, Fatal, HistoryLost, Retryable
 from tailrace.model import Position
+from tailrace.source.postgres.gap import Gap
 from tailrace.source.postgres.place import PROGRESS, ROW, SNAPSHOT, Lineage, Place
 from tailrace.source.postgres.resume import Road, Situation, decide
 from tailrace.source.postgres.slot import Slot
@@ -129,3 +130,22 @@ def test_a_finished_snapshot_is_not_made_twice() -> None:
 def test_a_slot_of_another_kind_or_database_is_refused(slot: Slot) -> None:
     with pytest.raises(ConfigError, match="give another name"):
         decide(situation(at(0x2000), slot=slot))
+
+
+def test_a_slot_that_was_dropped_at_its_limit_is_told_from_one_that_went_otherwise() -> None:
+    gap = Gap(
+        lineage=str(HERE),
+        confirmed="0/1000",
+        wal_end="0/3000",
+        retained_bytes=9000,
+        retained_bytes_max=8000,
+        dropped_at="2026-11-23T01:00:00+00:00",
+    )
+    missing = "dropped by this pipeline at 2026-11-23.* between {} and 0/3000, and since, is missing"
+    with pytest.raises(HistoryLost, match=missing.format("0/2000")):
+        decide(situation(at(0x2000), slot=None, gap=gap))
+    with pytest.raises(HistoryLost, match="does not exist any more: the log after 0/4000"):
+        decide(situation(at(0x4000), slot=None, gap=gap))
+    with pytest.raises(HistoryLost, match=missing.format("0/1000")):
+        decide(situation(None, slot=None, gap=gap, mode="never"))
+    assert decide(situation(at(0x2000), gap=gap)).road is Road.STREAM

@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
 from tailrace.contract import Positions
@@ -14,6 +15,7 @@ from tailrace.dialect.postgres import session
 from tailrace.error import ConfigError
 from tailrace.model import Finding, Limits, Position, Rest, Table
 from tailrace.source.postgres import check, describing, host, pattern, publication, rest, slot, upgrade
+from tailrace.source.postgres.guardian import Allowance, AtRetainedMax
 from tailrace.source.postgres.opening import Names, Opening
 from tailrace.source.postgres.publication import Wanted
 from tailrace.source.postgres.resume import SnapshotMode, check_slot
@@ -42,6 +44,12 @@ class Postgres:
 
     `failover` (17 or newer) has the slot synchronised to standbys, so that the stream goes on after one is promoted;
     the url then names all hosts and `target_session_attrs=read-write`.
+
+    A slot that is not confirmed keeps log on the server's disk. Beyond `retained_bytes_alarm` that is told in the log,
+    beyond `retained_bytes_max` as well, and `at_retained_max` says what happens then, also while the sink is stuck:
+    `warn`: nothing else; `stop`: the pipeline ends with an error, the slot stays; `drop`: the slot is dropped, once the
+    file `gaps` has recorded from where to where changes are missing, and `HistoryLost` says so now and at every start
+    (`snapshot="when_needed"` begins anew). A start that finds more than the maximum gets a quarter more, to catch up.
     """
 
     kind: ClassVar[str] = "postgres"
@@ -59,6 +67,10 @@ class Postgres:
     publish_generated_columns: bool = True
     temporary: bool = False
     failover: bool = False
+    retained_bytes_alarm: int | None = None
+    retained_bytes_max: int | None = None
+    at_retained_max: AtRetainedMax = "warn"
+    gaps: str | Path | None = None
 
     def __post_init__(self) -> None:
         session.parse(self.url)
@@ -72,6 +84,7 @@ class Postgres:
             raise ConfigError(f"publication {self.publication!r} is not a name of 1 to 63 bytes")
         _require(self.snapshot, get_args(SnapshotMode), "snapshot")
         _require(self.origin, ("any", "none"), "origin")
+        self._require_allowance()
         if self.failover and self.temporary:
             raise ConfigError("failover = true needs a slot that stays, and temporary = true makes one that does not")
         if not 1 <= self.snapshot_readers <= _READERS_MAX:
@@ -134,6 +147,23 @@ class Postgres:
     def passed(self, name: str, saved: Mapping[str, Position | None], upto: str) -> bool:
         """See `Leavable.passed`."""
         return rest.passed(Names.of(self, name).slot, saved, upto)
+
+    @property
+    def allowance(self) -> Allowance:
+        """What the slot may keep on the server."""
+        gaps = None if self.gaps is None else Path(self.gaps)
+        return Allowance(self.retained_bytes_alarm, self.retained_bytes_max, self.at_retained_max, gaps)
+
+    def _require_allowance(self) -> None:
+        for name in ("retained_bytes_alarm", "retained_bytes_max"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"{name} is {value}, not a number of bytes above 0")
+        _require(self.at_retained_max, get_args(AtRetainedMax), "at_retained_max")
+        if self.at_retained_max != "warn" and self.retained_bytes_max is None:
+            raise ConfigError(f'at_retained_max = "{self.at_retained_max}" without retained_bytes_max')
+        if self.at_retained_max == "drop" and self.gaps is None:
+            raise ConfigError('at_retained_max = "drop" without gaps', hint="name the file where gaps are recorded")
 
     def wanted(self, pipeline: str, name: str, *, standby: bool = False) -> Wanted:
         """The publication that this source asks for under `name`; a tail is given one, or makes one of its own."""

@@ -18,14 +18,19 @@ from tailrace.source.postgres import query
 
 _DOING = "ask the server how far its log has grown"
 _SETTLE_S = 5.0
+_PACE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The end of the server's log, and bytes of it that are kept for the slot; None when nothing is any more."""
+    """The end of the server's log, and bytes of it that are kept for the slot; None when nothing is any more.
+
+    `at` is when the answer came, on the monotonic clock, in seconds.
+    """
 
     wal_end: int
     retained: int | None
+    at: float
 
 
 class Measure:
@@ -36,6 +41,17 @@ class Measure:
         self._statement = query.load("extent").encode()
         self._slot = slot.encode()
         self._asked_at: float | None = None
+        self._due_at = 0.0
+        self.last: Extent | None = None
+        """The latest answer."""
+
+    def beat(self) -> None:
+        """Ask now and then, and take the answer once it is there. Returns at once."""
+        self.look()
+        now = time.monotonic()
+        if now >= self._due_at:
+            self.ask()
+            self._due_at = now + _PACE_S
 
     @property
     def waits(self) -> bool:
@@ -65,7 +81,8 @@ class Measure:
         if result is None or result.status != pq.ExecStatus.TUPLES_OK:
             raise translate(errors.error_from_result(result), _DOING) if result else Retryable(f"cannot {_DOING}")
         end, retained = result.get_value(0, 0), result.get_value(0, 1)
-        return Extent(int(end or 0), None if retained is None else int(retained))
+        self.last = Extent(int(end or 0), None if retained is None else int(retained), time.monotonic())
+        return self.last
 
     def overdue(self, silence_s: float) -> bool:
         """The server has owed an answer for longer than that."""

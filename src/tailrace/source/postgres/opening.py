@@ -21,7 +21,8 @@ from tailrace.contract import Positions
 from tailrace.dialect.postgres.session import Connection, connect, fetch
 from tailrace.error import CheckFailed, ConfigError, HistoryLost, Retryable, TailraceError
 from tailrace.model import Batch, Limits
-from tailrace.source.postgres import host, pattern, plan, publication, resume, slot, snapshot
+from tailrace.source.postgres import gap, host, pattern, plan, publication, resume, slot, snapshot
+from tailrace.source.postgres.guardian import Guardian
 from tailrace.source.postgres.host import Host
 from tailrace.source.postgres.measure import Measure
 from tailrace.source.postgres.place import Lineage, Place, format_lsn, parse_lsn
@@ -124,6 +125,7 @@ class Opening:
             wal_end=_wal_end(scene.side),
             history=lambda: scene.walsender.history(scene.timeline),
             standby=scene.host.standby,
+            gap=gap.last(gaps, str(scene.lineage)) if (gaps := self._source.allowance.gaps) is not None else None,
         )
 
     def _claim(self, scene: _Scene, positions: Positions, decision: Decision) -> None:
@@ -155,6 +157,15 @@ class Opening:
         until = _wal_end(scene.side) if until_current else None
         course = Course(scene.lineage, scene.timeline, place, until)
         measure = Measure(scene.side, scene.lineage.slot)
+        guardian = None
+        if self._source.retained_bytes_alarm is not None or self._source.retained_bytes_max is not None:
+            guardian = Guardian(
+                measure,
+                self._source.allowance,
+                lineage=str(scene.lineage),
+                slot=scene.lineage.slot,
+                side=scene.side,
+            )
         describe = Describer(scene.side, found.name, globs=globs, settle=measure.settle)
         follow = (
             None
@@ -170,6 +181,7 @@ class Opening:
             keep=None if globs is None else Select(tables=globs),
             watch=self._watch(scene) if scene.host.standby else None,
             give_up=partial(self._give_up, scene) if self._source.snapshot == "when_needed" else None,
+            guardian=guardian,
             resources=self._resources,
         )
 
@@ -187,6 +199,7 @@ class Opening:
             self._names.slot, self._names.publication, self._source.origin, messages=self._source.messages
         )
         walsender.start(options, course.begin.end)
+        measure.settle()
         timeout_s = slot.sender_timeout_s(scene.side)
         return Receiver(
             walsender, course, describe=describe, measure=measure, limits=self._limits, sender_timeout_s=timeout_s

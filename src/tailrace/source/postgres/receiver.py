@@ -30,7 +30,6 @@ _SILENCE_S_MIN, _SILENCE_S_MAX = 5.0, 60.0
 _HURRY_S = 0.05
 _REPLY_S = 0.05
 _AWAITED_S = 2.0
-_MEASURE_S = 2.0
 _STALE_S = 10.0
 _FAREWELL_S = 1.0
 
@@ -82,7 +81,6 @@ class Receiver:
         now = time.monotonic()
         self._confirmed = self._confirmed_sent = self._delivered = course.begin.end
         self._status_at = self._heard_at = self._flowed_at = self._asked_at = now
-        self._measured_at = 0.0
         self._not_before = self._counted_since = 0.0
         self._counted = 0
         self._flooded = False
@@ -221,12 +219,10 @@ class Receiver:
         # A server that shuts down asks again with every answer, so answers have a pace.
         if ask or news or since > self._status_s or (self._owed and since > _REPLY_S):
             self._send(now, reply=ask)
-        if (extent := self._measure.look()) is not None:
-            self._wal_end_seen, self._extent_at = extent.wal_end, now
-        if now - self._measured_at > _MEASURE_S:
-            # Fails when the server shuts down: then a stuck sink must not hold up the server.
-            self._measure.ask()
-            self._measured_at = now
+        # Fails when the server shuts down: then a stuck sink must not hold up the server.
+        self._measure.beat()
+        if (extent := self._measure.last) is not None:
+            self._wal_end_seen, self._extent_at = extent.wal_end, extent.at
         # Other threads must not ask a decoder that may be at work; it knows nothing of what it need not be sent.
         self._received_seen = max(self._received_seen, self._decoder.received_lsn)
 

@@ -14,7 +14,8 @@ from typing import Literal
 from tailrace.error import ConfigError, Fatal, HistoryLost, Retryable
 from tailrace.model import Position
 from tailrace.source.postgres.fault import RESET_HINT
-from tailrace.source.postgres.place import Lineage, Place, format_lsn
+from tailrace.source.postgres.gap import Gap
+from tailrace.source.postgres.place import Lineage, Place, format_lsn, parse_lsn
 from tailrace.source.postgres.slot import Slot
 
 _UNSYNCED = (
@@ -62,6 +63,7 @@ class Situation:
     wal_end: int
     history: Callable[[], Sequence[tuple[int, int]]]
     standby: bool = False
+    gap: Gap | None = None
 
 
 def decide(situation: Situation) -> Decision:
@@ -131,6 +133,8 @@ def _interrupted(situation: Situation) -> Decision:
     slot = situation.slot
     if situation.mode != "never":
         return Decision(Road.SNAPSHOT)
+    if slot is None and situation.gap is not None:
+        raise HistoryLost(_gone(situation, parse_lsn(situation.gap.confirmed)), hint=RESET_HINT)
     if slot is None or slot.confirmed is None:
         return Decision(Road.FRESH)
     # Nothing was delivered yet, so the slot still stands where its stream begins.
@@ -143,7 +147,7 @@ def _require_history(situation: Situation, place: Place) -> None:
     if slot is None:
         promoted = situation.timeline > place.timeline
         raise HistoryLost(
-            f"replication slot {name!r} does not exist any more: the log after {end} is gone",
+            _gone(situation, place.end),
             hint=f"{_UNSYNCED}; {RESET_HINT}" if promoted else RESET_HINT,
         )
     if not situation.published:
@@ -170,6 +174,18 @@ def _require_history(situation: Situation, place: Place) -> None:
             f"the saved position {end} lies after the end of the server's log, {format_lsn(situation.wal_end)}",
             hint=f"the server was restored from a backup or lost its tail in a failover; {RESET_HINT}",
         )
+
+
+def _gone(situation: Situation, begin: int) -> str:
+    """What became of a slot that is not there: the record says it, if it was us who dropped it."""
+    gap, name = situation.gap, situation.lineage.slot
+    if gap is None or parse_lsn(gap.wal_end) < begin:
+        return f"replication slot {name!r} does not exist any more: the log after {format_lsn(begin)} is gone"
+    return (
+        f"replication slot {name!r} was dropped by this pipeline at {gap.dropped_at}, as it kept {gap.retained_bytes}"
+        f" bytes of log (retained_bytes_max = {gap.retained_bytes_max}): what changed between {format_lsn(begin)} and"
+        f" {gap.wal_end}, and since, is missing"
+    )
 
 
 def _require_timeline(situation: Situation, place: Place) -> None:

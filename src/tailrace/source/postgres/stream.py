@@ -14,6 +14,7 @@ from tailrace.error import EndOfStream, HistoryLost, Retryable
 from tailrace.model import Batch, Position, Table
 from tailrace.source.postgres import catalog, pattern
 from tailrace.source.postgres.catalog import Described
+from tailrace.source.postgres.guardian import Guardian
 from tailrace.source.postgres.place import Lineage, Place
 from tailrace.source.postgres.publication import published
 from tailrace.source.postgres.receiver import Receiver
@@ -63,6 +64,7 @@ class Opened:
     `first` is told before anything else: where the stream begins. `follow` starts the log; None ends after the
     snapshot. `keep` selects tables, if not all are wanted. `watch` raises when what was read may not be handed on.
     `give_up` makes the next `open` begin anew when the history is lost meanwhile; None when a human must decide that.
+    `guardian` watches what the slot keeps, if anybody asked for that.
     """
 
     lineage: Lineage
@@ -73,6 +75,7 @@ class Opened:
     keep: Select | None = None
     watch: Callable[[], None] | None = None
     give_up: Callable[[HistoryLost], Retryable] | None = None
+    guardian: Guardian | None = None
     resources: ExitStack = field(default_factory=ExitStack)
 
 
@@ -91,6 +94,7 @@ class PostgresStream:
 
     def read(self, timeout_s: float) -> Batch | None:
         """See `Stream.read`."""
+        self._unless_lost(self._guard)
         if self._snapshot is not None:
             return self._read_snapshot(self._snapshot, timeout_s)
         if self._first is not None:
@@ -109,6 +113,7 @@ class PostgresStream:
 
     def tend(self) -> None:
         """See `Stream.tend`; a COPY waits without being told."""
+        self._unless_lost(self._guard)
         if self._receiver is not None:
             self._receiver.tend()
 
@@ -138,6 +143,15 @@ class PostgresStream:
                 self._snapshot.close()
             if self._receiver is not None:
                 self._receiver.close()
+
+    def _guard(self) -> None:
+        guardian = self._opened.guardian
+        if guardian is not None and guardian.exceeded():
+            if self._snapshot is not None:
+                self._snapshot.close()
+            if self._receiver is not None:
+                self._receiver.close()
+            raise guardian.end()
 
     def _unless_lost(self, act: Callable[[], T]) -> T:
         try:
