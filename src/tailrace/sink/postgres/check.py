@@ -29,6 +29,7 @@ _ORIGINS = (
     "pg_replication_origin_session_is_setup",
     "pg_replication_origin_session_reset",
     "pg_replication_origin_session_setup",
+    "pg_replication_origin_xact_setup",
 )
 _REPLICA = "triggers and foreign keys would act on replicated rows"
 

@@ -1,5 +1,10 @@
 SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('tailrace.position'));
-CREATE SCHEMA IF NOT EXISTS tailrace;
+DO $$ BEGIN
+    -- IF NOT EXISTS would ask for the right to create even when it exists.
+    IF pg_catalog.to_regnamespace('tailrace') IS NULL THEN
+        CREATE SCHEMA tailrace;
+    END IF;
+END $$;
 CREATE TABLE IF NOT EXISTS tailrace.position (
     name text NOT NULL,
     lineage text NOT NULL,

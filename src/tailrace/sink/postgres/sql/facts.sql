@@ -11,7 +11,7 @@ SELECT current_user::text,
        n.oid IS NOT NULL,
        n.oid IS NOT NULL AND has_schema_privilege(n.oid, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE'),
        ARRAY(SELECT format('%%I.%%I', 'tailrace', c.relname) FROM pg_class AS c
-             WHERE c.relnamespace = n.oid AND c.relname IN ('position', 'target')
+             WHERE c.relnamespace = n.oid AND c.relkind = 'r' AND c.relname !~ '^snapshot_'
                AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
                         AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))),
        ARRAY(SELECT p.oid::regprocedure::text FROM pg_proc AS p

@@ -1,6 +1,11 @@
 -- What each pipeline knows of the tables that it fills.
 SELECT pg_advisory_xact_lock(hashtext('tailrace.position'));
-CREATE SCHEMA IF NOT EXISTS tailrace;
+DO $$ BEGIN
+    -- IF NOT EXISTS would ask for the right to create even when it exists.
+    IF pg_catalog.to_regnamespace('tailrace') IS NULL THEN
+        CREATE SCHEMA tailrace;
+    END IF;
+END $$;
 CREATE TABLE IF NOT EXISTS tailrace.target (
     pipeline text NOT NULL,
     table_schema text NOT NULL,
