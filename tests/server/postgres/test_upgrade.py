@@ -16,7 +16,8 @@ from tailrace import cli
 from tailrace.error import Fatal, HistoryLost, Retryable
 from tailrace.model import Position
 from tailrace.source import Postgres
-from tailrace.source.postgres.place import Lineage, Place
+from tailrace.source.postgres import wal
+from tailrace.source.postgres.place import Lineage, Place, parse_lsn
 from tests.server.postgres.reading import Make, Sql
 
 Start = Callable[..., postgres.Server]
@@ -128,3 +129,34 @@ def test_i6_adopting_is_refused_wherever_changes_could_be_lost(
         assert position is not None
         it.positions.save([position])
         it.open()
+
+
+def test_i6_a_slot_that_was_made_after_the_upgrade_is_refused_if_anything_was_written_before(
+    start_postgres: Start, upgrade: Start, sql: Sql
+) -> None:
+    old = start_postgres(16, full=True)
+    sql(old.url, "CREATE TABLE orders (id int PRIMARY KEY)", "INSERT INTO orders VALUES (1)")
+    sql(old.url, "CREATE PUBLICATION tailrace_shop FOR TABLE orders")
+    ((system, end),) = sql(
+        old.url, "SELECT system_identifier::text, pg_current_wal_lsn()::text FROM pg_control_system()"
+    )
+    saved = saved_on_another_server(Lineage(system, "postgres", "tailrace_shop"), parse_lsn(end))
+    old.stop()
+    new = upgrade(old, 18)
+    source = Postgres(new.url)
+    with pytest.raises(HistoryLost, match="was not brought to this server"):
+        source.successor("shop", saved)
+    make = "SELECT pg_create_logical_replication_slot('tailrace_shop', 'pgoutput')"
+    sql(new.url, make)
+    _, after = source.successor("shop", saved)  # made by hand, but in time
+    assert not any(record.xid for record in wal.records(new.url, *span(Place.of(after).end)))
+    sql(new.url, "SELECT pg_drop_replication_slot('tailrace_shop')")
+    sql(new.url, "INSERT INTO orders VALUES (2)")
+    sql(new.url, make)
+    with pytest.raises(HistoryLost, match="made by hand or read since"):
+        source.successor("shop", saved)
+
+
+def span(end: int) -> tuple[int, int]:
+    """From the beginning of the segment."""
+    return end - end % (16 << 20), end

@@ -2,21 +2,21 @@
 
 pg_upgrade (from 17 on) refuses unless the old server was shut down cleanly and each slot had been read to its end. Then
 it begins a new log, at a segment above the old one's, and makes the slots anew right there, before anybody can write.
-So a slot that still stands at the beginning of a segment above the saved position continues it without a gap; one that
-stands elsewhere was made by hand or was read since. Never changes anything, never starts a stream.
+So a slot continues the saved position without a gap if the log begins in its segment, above that position, and no
+transaction wrote between; any other was made by hand or was read since. Never changes anything, never starts a stream.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from tailrace.dialect.postgres.session import Connection, connect, fetch
 from tailrace.error import Fatal, HistoryLost, Retryable
 from tailrace.model import Position
-from tailrace.source.postgres import host, publication, slot
+from tailrace.source.postgres import host, publication, slot, wal
 from tailrace.source.postgres.fault import RESET_HINT
 from tailrace.source.postgres.place import Lineage, Place, format_lsn
 from tailrace.source.postgres.resume import check_slot
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tailrace.source.postgres")
 _SLOTS_MIGRATE = 170000
-_HEAD_BYTES, _HEAD_BYTES_A_SLOT = 1024, 256
-_SEGMENT = "SELECT pg_size_bytes(current_setting('wal_segment_size')), (SELECT count(*) FROM pg_replication_slots)"
+_SIZES = "SELECT pg_size_bytes(current_setting('wal_segment_size')), current_setting('wal_block_size')::int"
 
 
 def successor(source: Postgres, names: Names, saved: Mapping[str, Position | None]) -> tuple[Position, Position]:
@@ -50,7 +49,7 @@ def successor(source: Postgres, names: Names, saved: Mapping[str, Position | Non
         found = _slot(side, lineage)
         _require_publication(side, names.publication)
         place = Place.of(position)
-        stands = _require_fresh(side, place, found)
+        stands = _require_fresh(side, place, found, url=source.url)
         _log.info("saved is %s; slot %s begins at %s", format_lsn(place.end), found.name, format_lsn(stands))
         return position, Place.progress(stands, identity.timeline).position(str(lineage))
 
@@ -96,22 +95,26 @@ def _require_publication(side: Connection, name: str) -> None:
         raise HistoryLost(f"publication {name!r} does not exist on this server", hint=RESET_HINT)
 
 
-def _require_fresh(side: Connection, place: Place, found: Slot) -> int:
-    """Where the slot stands, if that is right where pg_upgrade began a log above the saved place."""
-    ((segment_bytes, slots),) = fetch(side, _SEGMENT)
+def _require_fresh(side: Connection, place: Place, found: Slot, *, url: str) -> int:
+    """Where the slot stands, if nobody wrote between the beginning of this server's log and that."""
+    ((segment_bytes, page_bytes),) = fetch(side, _SIZES)
     stands = found.confirmed or 0
-    into = stands % segment_bytes
-    if stands - into < place.end:
+    begin = stands - stands % segment_bytes
+    if begin < place.end:
         raise HistoryLost(
             f"the log of this server begins at or before {format_lsn(stands)}, and {format_lsn(place.end)} is saved:"
             " it is not the upgrade of the server that was read",
             hint=f"dump and restore make a server of its own; {RESET_HINT}",
         )
-    # A fresh log holds a checkpoint and some records for each slot; a transaction that wrote would need more.
-    if into > _HEAD_BYTES + _HEAD_BYTES_A_SLOT * slots:
+    if stands - begin > page_bytes or not _untouched(list(wal.records(url, begin, stands))):
         raise HistoryLost(
             f"replication slot {found.name!r} stands at {format_lsn(stands)}, not where pg_upgrade makes slots: it was"
             " made by hand or read since, and what lies before it is not known",
             hint=RESET_HINT,
         )
     return stands
+
+
+def _untouched(head: Sequence[wal.Record]) -> bool:
+    """A log begins with these records, and no transaction wrote any of them."""
+    return bool(head) and head[0].before == 0 and all(record.xid == 0 for record in head)
