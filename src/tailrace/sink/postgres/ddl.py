@@ -13,6 +13,7 @@ from psycopg import sql
 from tailrace.model import Column, TypeDefinition
 
 __all__ = [
+    "TURN",
     "Spelling",
     "add_attribute",
     "add_column",
@@ -30,6 +31,9 @@ __all__ = [
     "set_not_null",
     "widen_column",
 ]
+
+TURN = "SELECT pg_advisory_xact_lock(hashtext('tailrace.position'))::text"
+"""No other pipeline makes anything until the transaction ends. Look again behind it, and make what is still missing."""
 
 _COUNTED = frozenset(("smallint", "integer", "bigint"))
 

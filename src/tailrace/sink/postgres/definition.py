@@ -110,6 +110,9 @@ class Definitions:
                 continue
             present = self._present(definition)
             if present is None:
+                fetch(self._connection, ddl.TURN, doing="wait for other pipelines")
+                present = self._present(definition)
+            if present is None:
                 self._make(definition, spelled, table)
                 present = self._present(definition)
                 assert present is not None

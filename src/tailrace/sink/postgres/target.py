@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from psycopg import sql
 
-from tailrace.dialect.postgres.session import Connection
+from tailrace.dialect.postgres.session import Connection, fetch
 from tailrace.error import Fatal
 from tailrace.model import Table
+from tailrace.sink.postgres import ddl
 from tailrace.sink.postgres.clearing import Clearing
 from tailrace.sink.postgres.column import Columns
 from tailrace.sink.postgres.definition import Definitions, Spelled
@@ -155,6 +156,9 @@ class Targets:
                 f"the target table {schema}.{name} of {table} is gone",
                 hint="restore it, or start again with a snapshot: tailrace reset",
             )
+        if present is None:
+            fetch(self._connection, ddl.TURN, doing="wait for other pipelines")
+            present = find(self._connection, schema, name)
         if present is None:
             present = self._columns.create(table, (schema, name), spelled)
             return present, Record(schema, name, table.key, {c.name: c.native for c in table.columns})

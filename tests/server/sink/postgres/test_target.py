@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
 
 from tailrace.error import Fatal
+from tailrace.pipeline import Pipeline, forget
+from tailrace.sink.postgres import Postgres as Sink
+from tailrace.source import Postgres as Source
 from tests.server.sink.postgres.conftest import MakeRoad
 from tests.server.sink.postgres.road import Road
 from tests.waiting import until
@@ -245,6 +249,12 @@ def test_tenants_share_a_table_and_clear_only_their_own_rows(make_road: MakeRoad
     acme.at_source("TRUNCATE t", "INSERT INTO t VALUES (4, 'e')")
     acme.run()
     assert acme.rows("SELECT * FROM t ORDER BY tenant, id") == [("e", 4, "acme"), ("theirs", 1, "other")]
+    again = acme.make()
+    again.source.drop(again.name)
+    forget(again)
+    acme.at_source("DELETE FROM t", "INSERT INTO t VALUES (5, 'f')")
+    acme.run()
+    assert acme.rows("SELECT * FROM t ORDER BY tenant, id") == [("f", 5, "acme"), ("theirs", 1, "other")]
 
 
 def test_i15_an_attempt_that_was_cut_leaves_no_ghosts_not_even_of_a_table_that_left(
@@ -265,3 +275,45 @@ def test_i15_an_attempt_that_was_cut_leaves_no_ghosts_not_even_of_a_table_that_l
     reader.close()
     road.same("a", "c")
     assert road.rows("SELECT count(*) FROM b") == [(0,)]
+
+
+def test_pipelines_that_start_at_once_make_what_they_share_in_turn(make_road: MakeRoad) -> None:
+    first = make_road(schema={"public": "crm"})
+    first.at_source("CREATE TYPE mood AS ENUM ('low')", "CREATE TABLE t (id int PRIMARY KEY, m mood)")
+    first.at_source("INSERT INTO t VALUES (1, 'low')")
+    tenants = [f"tenant {number}" for number in range(4)]
+    pipelines = [
+        Pipeline(
+            Source(first.urls[0], tables=["public.t"]),
+            Sink(first.urls[1], schema={"public": "crm"}, constants={"tenant": tenant}),
+            name=f"{psycopg.conninfo.conninfo_to_dict(first.urls[0])['dbname']}_{number}",
+            state_dir=None,
+        )
+        for number, tenant in enumerate(tenants)
+    ]
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(pipeline.run, until_current=True) for pipeline in pipelines]:
+            done.result()
+    assert first.rows("SELECT tenant, id FROM crm.t ORDER BY tenant") == [(tenant, 1) for tenant in tenants]
+
+
+@pytest.mark.usefixtures("path")
+def test_a_schema_that_pg_dump_brought_is_filled(road: Road) -> None:
+    road.both(
+        "CREATE TABLE parent (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL UNIQUE)",
+        "CREATE TABLE child (id serial PRIMARY KEY, parent bigint NOT NULL REFERENCES parent, n int CHECK (n > 0),"
+        " twice int GENERATED ALWAYS AS (n * 2) STORED)",
+        "CREATE INDEX ON child (n)",
+    )
+    road.at_source("INSERT INTO parent (name) SELECT 'p' || i FROM generate_series(1, 20) i")
+    road.at_source("INSERT INTO child (parent, n) SELECT i, i FROM generate_series(1, 20) i")
+    road.run()
+    road.at_source(
+        "UPDATE parent SET name = name || '!' WHERE id % 2 = 0",
+        "INSERT INTO parent (name) VALUES ('last')",
+        "UPDATE child SET n = n + 1",
+        "DELETE FROM child WHERE id > 15",
+        "DELETE FROM parent WHERE id BETWEEN 16 AND 20",
+    )
+    road.run()
+    road.same("parent", "child")
