@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from tailrace.comparison import Compared, Image, Key, SourceView, TargetView
 from tailrace.contract import Transform
-from tailrace.error import ConfigError, TailraceError
+from tailrace.error import ConfigError, Fatal, TailraceError
 from tailrace.model import Table
 from tailrace.verify.report import Report, TableReport, Verdict
 from tailrace.verify.shape import shape
@@ -86,7 +86,11 @@ def _table(table: Table, pipes: Pipes, options: Options, *, pace: Pace, told: Pr
         parked=options.parked.get(f"{shaped.shape.schema}.{shaped.shape.name}", ()),
         told=told,
     )
-    report = comparison.run()
+    try:
+        report = comparison.run()
+    except Fatal as error:  # one table that cannot be read leaves the others to be compared
+        report = comparison.report
+        report.obstacle = str(error.args[0])
     report.left_out = shaped.masked
     if options.repair is not None and report.differing:
         _repair(comparison, options.repair)

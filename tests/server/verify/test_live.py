@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 
 from servers import postgres
 from tailrace.sink.postgres import Postgres as PostgresSink
+from tailrace.source import Postgres as Source
 from tests import waiting
 from tests.server.verify.conftest import Target
-from tests.server.verify.stand import Stand, found, keys, load, only
+from tests.server.verify.stand import NAME, Stand, found, keys, load, only
 
 ACCOUNTS = 100
 BANK = "CREATE TABLE accounts (id int PRIMARY KEY, balance bigint NOT NULL, note text)"
@@ -176,3 +178,36 @@ def test_rows_are_read_no_faster_than_asked(target: Target) -> None:
     stand.start()
     waiting.until(lambda: only(stand.verify()).equal == 4000)
     assert only(stand.verify(rate=2000.0)).seconds >= 1.5
+
+
+def test_i7_repaired_changes_have_positions_of_their_own_even_at_one_place_in_the_log(target: Target) -> None:
+    target.prepare("CREATE TABLE items (id int PRIMARY KEY, n int)")
+    stand = target.make()
+    stand.source.execute("INSERT INTO items SELECT i, i FROM generate_series(1, 50) AS i")
+    stand.start()
+    assert isinstance(stand.pipeline.source, Source)
+    with closing(stand.pipeline.source.view(NAME)) as view:
+        [table] = view.tables()
+        look = view.look(table, [(str(number),) for number in range(1, 61)])
+        made = [view.changes(table, look, which=range(60), lineage="postgres/1/shop/slot") for _ in range(3)]
+    positions = [change.position for changes in made for change in changes]
+    assert len(set(positions)) == 180
+    assert [[change.op for change in changes] for changes in made] == [["u"] * 50 + ["d"] * 10] * 3
+    assert positions == sorted(positions)
+
+
+def test_a_table_that_cannot_be_read_leaves_the_others_to_be_compared(
+    database: str, target_database: str, tmp_path: Path
+) -> None:
+    stand = Stand(database, PostgresSink(target_database), tmp_path)
+    stand.source.execute("CREATE TABLE items (id text PRIMARY KEY, n int)")
+    stand.source.execute("CREATE TABLE words (id int PRIMARY KEY, n int)")
+    stand.source.execute("INSERT INTO items VALUES ('secret', 1)")
+    stand.start()
+    with psycopg.connect(target_database, autocommit=True) as there:
+        there.execute("TRUNCATE items")
+        there.execute("ALTER TABLE items ALTER COLUMN id TYPE int USING 1")
+    report = stand.verify()
+    stand.close()
+    items, words = report.tables
+    assert (words.obstacle, items.obstacle is None, report.exit_code) == (None, False, 3)

@@ -60,6 +60,7 @@ class PostgresView:
         self._source = source
         self._names = Names.of(source, pipeline)
         self._captured: dict[str, _Captured] | None = None
+        self._stamp = 0
 
     def tables(self) -> Sequence[Table]:
         """See `SourceView.tables`."""
@@ -150,7 +151,8 @@ class PostgresView:
         time, so that two repairs of an idle database differ."""
         assert look.rows is not None
         place = Place.progress(parse_lsn(look.upto), 0)
-        stamp = time.time_ns() // 1_000_000 % _STAMP_MS * _STAMP_ROWS
+        stamp = max(self._stamp, time.time_ns() // 1_000_000 % _STAMP_MS * _STAMP_ROWS)
+        self._stamp = stamp + len(which)
         rows = {_key(change): change.after for change in look.rows}
         builder = BatchBuilder(lineage)
         for number, index in enumerate(which):
