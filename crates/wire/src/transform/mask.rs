@@ -42,6 +42,22 @@ enum How {
     Truncate(usize),
 }
 
+impl How {
+    /// One value, hidden; None is null.
+    fn hide(&self, text: &[u8]) -> Option<String> {
+        let mut out = Vec::new();
+        match self {
+            Self::Null => return None,
+            Self::Empty => (),
+            Self::Hash(keyed) => {
+                bytea::digits(&keyed.clone().chain_update(text).finalize().into_bytes(), &mut out);
+            }
+            Self::Truncate(length) => out.extend_from_slice(start(text, *length)),
+        }
+        String::from_utf8(out).ok()
+    }
+}
+
 /// Bytes of a hash in hex.
 const HASH_LEN: usize = 64;
 
@@ -112,7 +128,10 @@ impl Transform for Mask {
                     "mask: {table}.{name} is part of the key, and rows would fall together: use the method hash"
                 )));
             }
-            hidden.push((index, self.column(column)));
+            let how = self.column(column);
+            // It is a value of the column like those of its cells, and targets write it into rows.
+            column.note.backfill = column.note.backfill.as_deref().and_then(|text| how.hide(text.as_bytes()));
+            hidden.push((index, how));
         }
         if hidden.is_empty() {
             return Ok(Some(Plan::keep(table)));

@@ -162,6 +162,23 @@ fn hash_is_hmac_sha_256_and_covers_the_key() {
 }
 
 #[test]
+fn what_older_rows_have_in_a_masked_column_is_masked_too() {
+    let mut columns = users().columns.clone();
+    for index in [0, 2, 3] {
+        columns[index].note.backfill = Some("1".into());
+    }
+    let users = Table::new("public".into(), "users".into(), columns, vec![1]);
+    let told = |method| {
+        let masked = Mask::new(globs(&["*.age", "*.note"]), method).unwrap().apply(&batch(&changes(&users), 2, false));
+        masked.unwrap().tables()[0].columns.iter().map(|column| column.note.backfill.clone()).collect::<Vec<_>>()
+    };
+    let (plain, hash) = (Some("1".to_owned()), told(Method::Hash(b"pepper".to_vec()))[3].clone());
+    assert_eq!(told(Method::Redact), [plain.clone(), None, Some(String::new()), None]);
+    assert_eq!(told(Method::Truncate(0)), [plain.clone(), None, Some(String::new()), Some(String::new())]);
+    assert_eq!(hash.as_deref(), Some("13c71d08eed0daa49c1292d5877aad4b1cbc4707a5c631693fe684ebb7b91ebd"));
+}
+
+#[test]
 fn truncate_counts_characters() {
     let whole = batch(&changes(&users()), 2, false);
     let mask = Mask::new(globs(&["*.name", "*.age"]), Method::Truncate(2)).unwrap();
