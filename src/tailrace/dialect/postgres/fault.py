@@ -40,6 +40,14 @@ _CONNECT_CONFIG = {
     "must be superuser or replication role": "ALTER ROLE ... REPLICATION",
     "permission denied to start wal sender": "ALTER ROLE ... REPLICATION",
 }
+_CONNECT_PASSING = {
+    "connection refused": "is the server running, and does it listen on this host and port?",
+    "no such file or directory": "is the server running here? give a host in the url if it is elsewhere",
+    "could not translate host name": "check host in the url, or the network's name service",
+    "failed to resolve host": "check host in the url, or the network's name service",
+    "timeout expired": "does a firewall drop what goes to this host and port?",
+    "too many clients": "raise max_connections and restart the server, or close sessions that nobody uses",
+}
 
 
 @contextmanager
@@ -78,7 +86,8 @@ def translate_connect(error: psycopg.Error, target: str) -> TailraceError:
             return ConfigError(f"cannot connect to {target}: {text}", hint=hint)
     if isinstance(error, psycopg.ProgrammingError):  # psycopg's own opinion of an option
         return ConfigError(f"cannot connect to {target}: {text}", hint="check the options of the url")
-    return Retryable(f"cannot connect to {target}: {text}")
+    hint = next((hint for phrase, hint in _CONNECT_PASSING.items() if phrase in lowered), None)
+    return Retryable(f"cannot connect to {target}: {text}", hint=hint)
 
 
 def first_line(error: psycopg.Error) -> str:
