@@ -21,6 +21,7 @@ from servers.artifact import Unavailable
 # A shell that starts the tests in the background leaves SIGINT ignored, and what the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+pytest_plugins = ["tests.fault.plugin"]
 _NO_SERVER = "no real server: "
 T = TypeVar("T")
 

@@ -166,6 +166,8 @@ def _number(path: Path) -> int:
 
 def settle(held: Held, url: str, loads: Sequence[Load]) -> None:
     """The writers have stopped and the sink has caught up: all that was acknowledged is there, and nothing else."""
+    for load in loads:
+        load.resolve()
     last = held.prefix()
     assert {load.writer: load.committed for load in loads} | {0: 0} == last
     held.compare(url)

@@ -56,18 +56,36 @@ class Load(threading.Thread):
         """The last transaction that the server has acknowledged."""
         self.sizes: dict[int, int] = {}
         """How many entries each of them made; those that were rolled back are not in it."""
+        self.cuts = 0
+        """How often the server failed it."""
         self._stop_asked = threading.Event()
         self._random = random.Random(writer)
 
     def run(self) -> None:
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            while not self._stop_asked.wait(PAUSE_S):
-                self._transaction(connection, self.committed + 1)
-                self.committed += 1
+        while not self._stop_asked.wait(PAUSE_S):
+            try:
+                with psycopg.connect(self.url, autocommit=True, connect_timeout=5) as connection:
+                    self._resolve(connection)
+                    while not self._stop_asked.wait(PAUSE_S):
+                        self._transaction(connection, self.committed + 1)
+                        self.committed += 1
+            except psycopg.OperationalError:
+                self.cuts += 1  # the server was stopped, or is full: others make the faults, this goes on
 
     def stop(self) -> None:
         self._stop_asked.set()
         self.join()
+
+    def resolve(self) -> None:
+        """Ask, if it was ever cut off, how far it came: the last acknowledgement may have been lost."""
+        if self.cuts:
+            with psycopg.connect(self.url, autocommit=True) as connection:
+                self._resolve(connection)
+
+    def _resolve(self, connection: psycopg.Connection[Any]) -> None:
+        found = connection.execute("SELECT max(tx) FROM log WHERE writer = %s", [self.writer]).fetchone()
+        if found is not None and found[0] is not None:
+            self.committed = found[0]
 
     def _transaction(self, connection: psycopg.Connection[Any], tx: int) -> None:
         count = self._random.choice([1, 2, 5, 20, 300])

@@ -1,0 +1,69 @@
+"""Fixtures of the fault matrix: pipelines run by the command line, traffic, and the end that the test declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.fault.pipe import Pipe
+from tests.fault.row import End
+from tests.fault.traffic import Traffic
+
+MakePipe = Callable[..., Pipe]
+MakeTraffic = Callable[..., Traffic]
+
+
+@pytest.fixture
+def end(request: pytest.FixtureRequest) -> End:
+    """How the fault of this test must end."""
+    mark = request.node.get_closest_marker("fault")
+    assert mark is not None, "declare the row of this test: @fault(...)"
+    declared: End = mark.args[0].end
+    return declared
+
+
+@pytest.fixture
+def make_pipe(tmp_path: Path, end: End, record_property: Callable[[str, object], None]) -> Iterator[MakePipe]:
+    """Makes a `Pipe` from a URL; the test fails unless one of them was seen to end as declared."""
+    made: list[Pipe] = []
+
+    def make(url: str, kind: str = "file", **options: Any) -> Pipe:
+        made.append(Pipe(options.pop("folder", tmp_path), url, kind, end, **options))
+        record_property("with", made[-1].shown_with)
+        return made[-1]
+
+    yield make
+    for pipe in made:
+        pipe.kill()
+    assert any(pipe.judged for pipe in made), "no pipeline was held against the declared end"
+
+
+@pytest.fixture
+def traffic() -> Iterator[MakeTraffic]:
+    """Begins `Traffic` on a source."""
+    begun: list[Traffic] = []
+
+    def begin(url: str, **options: Any) -> Traffic:
+        begun.append(Traffic(url, **options))
+        return begun[-1]
+
+    yield begin
+    for each in begun:
+        each.stop()
+
+
+@pytest.fixture
+def execute() -> Callable[..., list[tuple[Any, ...]]]:
+    """Runs statements on a database, each in a transaction of its own; returns the rows of the last."""
+
+    def run(url: str, *statements: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(url, autocommit=True) as connection:
+            for statement in statements:
+                cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    return run

@@ -1,0 +1,65 @@
+"""Makes docs/reference/faults.md from what the tests showed: `python -m tests.fault.page`. Never runs a test."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tests.fault.plugin import RESULTS
+from tests.fault.row import Row, declared
+
+PAGE = RESULTS.parents[1] / "docs" / "reference" / "faults.md"
+_HEAD = """\
+# Faults
+
+What happens when something breaks. Each row is a test that makes the fault on real servers while transactions are
+committed, and then compares the target with the source and with the ledger of what was acknowledged: every row, once,
+whole transactions in order. A pipeline that stops prints the message, no traceback and no value of a row; `…` stands for
+what differs. “Waits” means that it tries again with growing pauses until the fault has passed.
+
+Made from the results of `pytest tests/fault tests/crash` by `python -m tests.fault.page`: do not edit.
+"""
+_LINE = re.compile(r"^\| (?!fault \||---)(.*?) \| (.*?) \| (.*?) \| (.*?) \|$", re.MULTILINE)
+
+
+def page(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page, of the last result of each test."""
+    lines, title = [_HEAD], ""
+    for row, part in declared().items():
+        if part != title:
+            title = part
+            lines.append(f"\n## {part}\n\n| fault | where | what happens | shown with |\n|---|---|---|---|\n")
+        told = [result for result in results.values() if tuple(result["row"]) == cells(row)]
+        lines.append("| " + " | ".join(_escaped(cell) for cell in (*cells(row), _shown(told))) + " |\n")
+    return "".join(lines)
+
+
+def listed(text: str) -> list[tuple[str, str, str, str]]:
+    """The rows of a page, as they stand there."""
+    return [tuple(cell.replace("\\|", "|") for cell in found) for found in _LINE.findall(text)]  # type: ignore[misc]
+
+
+def cells(row: Row) -> tuple[str, str, str]:
+    """What a row says whatever its tests showed."""
+    return row.fault, row.where, str(row.end)
+
+
+def _shown(results: Sequence[Mapping[str, Any]]) -> str:
+    if not results:
+        return "not run"
+    if any(result["outcome"] == "failed" for result in results):
+        return "**not so**"
+    passed = [result for result in results if result["outcome"] == "passed"]
+    if not passed:
+        return f"not run: {results[0]['why'].removeprefix('Skipped: ')}"
+    return "; ".join(sorted({each for result in passed for each in result["with"]}))
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(json.loads(RESULTS.read_text())))

@@ -1,0 +1,209 @@
+"""One pipeline, run by the command line in a process of its own, and what it said. Judges it by the declared end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.crash.ledger import Duck, Held, Lines, settle
+from tests.fault.row import End
+from tests.fault.traffic import Traffic
+from tests.waiting import until
+
+NAME = "fault"
+CANARY = "canary-7341"
+"""Stands in rows of the tests: no message may hold it (I9)."""
+_PATIENCE_S = 60.0
+LIMITS = {
+    "segment_bytes": 16 << 10, "batch_bytes_max": 32 << 10, "shelf_bytes_max": 128 << 10,
+    "transaction_bytes_max": 128 << 10, "progress_interval_s": 0.2, "save_interval_s": 0.2, "backoff_s_max": 0.5,
+}  # fmt: skip
+_SINKS: Mapping[str, tuple[str, Mapping[str, Any], Callable[[Path], Held]]] = {
+    "file": ("out.jsonl", {"kind": "file"}, Lines),
+    "duckdb": ("out.duckdb", {"kind": "duckdb"}, Duck),
+}
+
+
+@dataclass
+class Pipe:
+    """A configuration in `folder`, and the process that runs it."""
+
+    folder: Path
+    url: str
+    """Of the source, as the pipeline reaches it."""
+    kind: str
+    end: End
+    direct: str = ""
+    """Of the source, as the test reaches it."""
+    source: Mapping[str, Any] = field(default_factory=dict)
+    sink: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    judged: bool = False
+    """The end that was declared has been seen."""
+    process: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self.direct = self.direct or self.url
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.slot = "fault_" + str(conninfo_to_dict(self.direct)["dbname"])
+        name, sink, held = _SINKS[self.kind]
+        self.target = self.folder / name
+        self.held = held(self.target)
+        tables = {
+            "source": {
+                "kind": "postgres", "url": self.url, "tables": ["public.*"], "slot": self.slot,
+                "publication": self.slot, **self.source,
+            },
+            "sink": {**sink, "path": str(self.target), **self.sink},
+            "limits": {**LIMITS, **self.limits},
+        }  # fmt: skip
+        lines = []
+        for table, keys in tables.items():
+            lines.append(f"[pipeline.{NAME}.{table}]")
+            lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in keys.items()]
+        (self.folder / "t.toml").write_text("\n".join(lines))
+
+    @property
+    def shown_with(self) -> str:
+        """The products of this pipeline and their versions, for the page."""
+        product = f"DuckDB {version('duckdb')}" if self.kind == "duckdb" else self.kind
+        return f"{_postgres(self.direct)} → {product}"
+
+    @property
+    def said(self) -> str:
+        """All that its processes have printed to stderr."""
+        path = self.folder / "stderr"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    @property
+    def warnings(self) -> list[str]:
+        """What it has logged as a warning or worse."""
+        lines = [json.loads(line) for line in self.said.splitlines() if line.startswith("{")]
+        return [line["event"] for line in lines if line["level"] in ("warning", "error")]
+
+    def start(self, *options: str, **environ: str) -> None:
+        """Begin a life."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
+        with (self.folder / "stderr").open("ab") as stderr, (self.folder / "stdout").open("ab") as stdout:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tailrace", "run", str(self.folder / "t.toml"), *options],
+                cwd=self.folder, env={**environment, **environ}, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+            )  # fmt: skip
+
+    def wait(self) -> int:
+        """The exit code, once it ends by itself or by what it was told."""
+        assert self.process is not None
+        code = self.process.wait(_PATIENCE_S)
+        assert "Traceback" not in self.said
+        assert CANARY not in self.said, "a message holds a value of a row"
+        return code
+
+    def kill(self) -> None:
+        """SIGKILL, if it runs."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(_PATIENCE_S)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def stop(self) -> None:
+        """End this life cleanly."""
+        self.signal(signal.SIGTERM)
+        assert self.wait() == 143, self.said[-2000:]
+
+    def streams(self) -> None:
+        """Wait until the snapshot is over and the slot moves."""
+        self._alive_until(lambda: self._slot("confirmed_flush_lsn > pg_current_wal_lsn() - 100000"), "to stream")
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Wait until all that the source has committed up to now is saved, which is before it is confirmed (I1)."""
+        with psycopg.connect(self.direct, autocommit=True) as connection:
+            end = connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()
+        assert end is not None
+        self._alive_until(lambda: self._slot(f"confirmed_flush_lsn >= '{end[0]}'"), f"for {end[0]} to be confirmed")
+
+    def goes_on(self, traffic: Traffic | None = None) -> None:
+        """The end that was declared: it is still the same process, it catches up, and nothing is lost or doubled."""
+        assert self.end.code is None
+        if traffic is not None:
+            traffic.stop()
+        self.catch_up()
+        if self.end.message:
+            assert self.waited, f"it did not say {self.end.message!r}: {self.said[-2000:]}"
+        self.stop()
+        self.settle(traffic)
+
+    def settle(self, traffic: Traffic | None) -> None:
+        """Compare the target with the ledger of the traffic and with the source."""
+        if traffic is not None:
+            traffic.stop()
+            settle(self.held, self.direct, traffic.loads)
+        self.judged = True
+
+    @property
+    def waited(self) -> bool:
+        """It has said the declared message and tried again."""
+        told = (line.removeprefix(f"{NAME}: ").partition("; trying again in ")[0] for line in self.warnings)
+        return any(self.end.said_in(line) for line in told)
+
+    def waits(self) -> None:
+        """Wait until it has said the declared message."""
+        self._alive_until(lambda: self.waited, f"for {self.end.message!r}")
+
+    def stops(self) -> None:
+        """The end that was declared: this code, this message."""
+        code = self.wait()
+        assert code == self.end.code, f"exit code {code}: {self.said[-2000:]}"
+        lines = [line.removeprefix("tailrace: ").removeprefix(f"{NAME}: ") for line in self.said.splitlines()]
+        assert self.end.said_in("\n".join(lines)), self.said[-2000:]
+        self.judged = True
+
+    def resumes(self, traffic: Traffic | None = None) -> None:
+        """After the cause was mended, a new life catches up and nothing is lost."""
+        self.start()
+        if traffic is not None:
+            traffic.stop()
+        self.catch_up()
+        self.stop()
+        self.settle(traffic)
+
+    def _slot(self, condition: str) -> bool:
+        try:
+            with psycopg.connect(self.direct, autocommit=True) as connection:
+                query = f"SELECT {condition} FROM pg_replication_slots WHERE slot_name = %s"
+                found = connection.execute(query.encode(), [self.slot]).fetchone()
+        except psycopg.OperationalError:  # it is being restarted
+            return False
+        return found is not None and bool(found[0])
+
+    def _alive_until(self, condition: Callable[[], object], what: str) -> None:
+        def met() -> object:
+            ended = self.process is not None and self.process.poll() is not None
+            assert not ended, f"it ended while the test waited {what}: {self.said[-2000:]}"
+            return condition()
+
+        try:
+            until(met, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.said[-2000:]}") from None
+
+
+def _postgres(url: str) -> str:
+    with psycopg.connect(url) as connection:
+        number = connection.info.server_version
+    return f"PostgreSQL {number // 10000}.{number % 10000}"

@@ -1,0 +1,51 @@
+"""Writes what the tests of the fault matrix showed into `build/faults.json`. Never changes how a test ends.
+
+A run of a few tests replaces only their results: the page is made of the last result of each.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fault.row import Row
+
+RESULTS = Path(__file__).parents[2] / "build" / "faults.json"
+_ROW, _SEEN = pytest.StashKey[Row](), pytest.StashKey[dict[str, dict[str, Any]]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the mark."""
+    config.addinivalue_line("markers", "fault(row): a row of docs/reference/faults.md (tests/fault/row.py)")
+    config.stash[_SEEN] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Remember how each test of a row ended, and with which servers."""
+    report: pytest.TestReport = yield  # type: ignore[misc]
+    mark = item.get_closest_marker("fault")
+    if mark is not None:
+        row: Row = mark.args[0]
+        seen = item.config.stash[_SEEN].setdefault(
+            item.nodeid, {"row": [row.fault, row.where, str(row.end)], "outcome": "passed", "seconds": 0.0}
+        )
+        seen["seconds"] = round(seen["seconds"] + report.duration, 2)
+        seen["with"] = sorted({text for name, text in item.user_properties if name == "with"})
+        if report.outcome != "passed":
+            seen["outcome"] = report.outcome
+            seen["why"] = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+    return report  # type: ignore[return-value]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Add this run's results to the file."""
+    seen = session.config.stash[_SEEN]
+    if seen:
+        RESULTS.parent.mkdir(exist_ok=True)
+        before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        RESULTS.write_text(json.dumps({**before, **seen}, indent=1, sort_keys=True, ensure_ascii=False))
