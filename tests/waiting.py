@@ -9,9 +9,9 @@ from collections.abc import Callable
 TIMEOUT_S = 60.0
 
 
-def until(condition: Callable[[], object], what: str = "") -> None:
-    """Ask every few milliseconds until `condition` holds; AssertionError after a minute."""
-    deadline = time.monotonic() + TIMEOUT_S
+def until(condition: Callable[[], object], what: str = "", *, timeout_s: float = TIMEOUT_S) -> None:
+    """Ask every few milliseconds until `condition` holds; AssertionError after `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain {what}"
         threading.Event().wait(0.01)

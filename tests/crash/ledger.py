@@ -10,7 +10,7 @@ import duckdb
 import psycopg
 import zstandard
 
-from tests.crash.load import PARTS, Load
+from tests.crash.load import PARTS
 
 UNSENT = "__debezium_unavailable_value"
 ACCOUNTS = "SELECT id, version, writer, tx, note FROM {}accounts ORDER BY id"
@@ -27,6 +27,15 @@ class Held(Protocol):
     def compare(self, url: str) -> None:
         """Fails unless every row is what it is at the source."""
         ...
+
+
+class Written(Protocol):
+    """What one writer has committed: its transactions are numbered from 1."""
+
+    @property
+    def writer(self) -> int: ...
+    @property
+    def committed(self) -> int: ...
 
 
 def complete(entries: Iterable[tuple[int, int, int, int]], logged: Sequence[tuple[int, int]]) -> dict[int, int]:
@@ -74,6 +83,98 @@ class Duck:
         with psycopg.connect(url) as source:
             for query in (ACCOUNTS, TALLY):
                 assert self._rows(query.format("public.")) == source.execute(query.format("").encode()).fetchall()
+
+
+class Replica:
+    """A PostgreSQL database, read in one snapshot of its own: what holds in the source between tables holds here."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def prefix(self) -> dict[int, int]:
+        with psycopg.connect(self.url) as target:
+            target.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            found = target.execute("SELECT to_regclass('public.log'), to_regclass('public.entries')").fetchone()
+            if found is None or None in found:
+                return {}
+            entries: list[Any] = target.execute("SELECT writer, tx, n, of FROM public.entries").fetchall()
+            logged = target.execute("SELECT writer, tx FROM public.log ORDER BY ctid").fetchall()
+            accounts = target.execute("SELECT DISTINCT writer, tx FROM public.accounts").fetchall()
+        last = complete(entries, logged)
+        for writer, tx in accounts:
+            assert tx <= last[writer], "an account is ahead of its transaction"
+        return last
+
+    def compare(self, url: str) -> None:
+        with psycopg.connect(url) as source, psycopg.connect(self.url) as target:
+            for query in (ACCOUNTS, TALLY):
+                expected = source.execute(query.format("public.").encode()).fetchall()
+                assert target.execute(query.format("public.").encode()).fetchall() == expected
+
+
+class Repeated:
+    """Lines of JSON, `topic` and `value`, that may come again after a kill: all of them, and none too early."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def prefix(self) -> dict[int, int]:
+        return self._replay().complete()
+
+    def compare(self, url: str) -> None:
+        held = self._replay()
+        with psycopg.connect(url) as source:
+            assert sorted(held.accounts.values()) == source.execute(ACCOUNTS.format("public.").encode()).fetchall()
+            assert sorted(held.parts) == source.execute(TALLY.format("public.").encode()).fetchall()
+
+    def _replay(self) -> "Again":
+        again = Again()
+        for line in self.path.read_bytes().splitlines(keepends=True):
+            if line.startswith(b"{") and line.endswith(b"}\n"):  # else torn by a kill: it comes again
+                record = json.loads(line)
+                if record["value"] is not None:
+                    again.take(record["topic"].rpartition(".")[2], record["value"])
+        return again
+
+
+class Again:
+    """What a consumer has who takes every event as the truth about its key, however often it comes."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[int, tuple[Any, ...]] = {}
+        self.parts: set[tuple[int, int]] = set()
+        self._entries: set[tuple[int, int, int, int]] = set()
+        self._logged: dict[tuple[int, int], None] = {}
+        self._latest: dict[int, int] = {}
+        self._removed: tuple[Any, ...] = ()
+
+    def complete(self) -> dict[int, int]:
+        return complete(self._entries, list(self._logged))
+
+    def take(self, table: str, event: dict[str, Any]) -> None:
+        row, op = event["after"], event["op"]
+        if table == "accounts":
+            self._account(op, event["before"], row)
+        elif table == "entries":
+            writer, tx = row["writer"], row["tx"]
+            assert op == "r" or tx <= self._latest.get(writer, tx) + 1, f"before {writer}, {tx} one is lost"
+            self._latest[writer] = max(tx, self._latest.get(writer, tx))
+            self._entries.add((writer, tx, row["n"], row["of"]))
+        elif table == "log":
+            self._logged[row["writer"], row["tx"]] = None
+        elif op == "d":
+            self.parts.discard((int(table.removeprefix("part_")), event["before"]["id"]))
+        else:
+            self.parts.add((int(table.removeprefix("part_")), row["id"]))
+
+    def _account(self, op: str, before: dict[str, Any] | None, row: dict[str, Any]) -> None:
+        if op == "d":
+            assert before is not None
+            self._removed = self.accounts.pop(before["id"], self._removed)
+            return
+        was = self.accounts.get(row["id"], self._removed)
+        text = was[4] if row["note"] == UNSENT else row["note"]
+        self.accounts[row["id"]] = (row["id"], row["version"], row["writer"], row["tx"], text)
 
 
 class Lines:
@@ -164,10 +265,8 @@ def _number(path: Path) -> int:
     return int(path.name.split(".")[2])
 
 
-def settle(held: Held, url: str, loads: Sequence[Load]) -> None:
+def settle(held: Held, url: str, loads: Sequence[Written]) -> None:
     """The writers have stopped and the sink has caught up: all that was acknowledged is there, and nothing else."""
-    for load in loads:
-        load.resolve()
     last = held.prefix()
     assert {load.writer: load.committed for load in loads} | {0: 0} == last
     held.compare(url)

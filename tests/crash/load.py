@@ -48,8 +48,9 @@ def shrink(url: str) -> None:
 class Load(threading.Thread):
     """One connection that commits transactions, numbered from 1, until told to stop."""
 
-    def __init__(self, url: str, writer: int) -> None:
+    def __init__(self, url: str, writer: int, *, pause_s: float = PAUSE_S) -> None:
         super().__init__(daemon=True)
+        self._pause_s = pause_s
         self.url = url
         self.writer = writer
         self.committed = 0
@@ -62,11 +63,11 @@ class Load(threading.Thread):
         self._random = random.Random(writer)
 
     def run(self) -> None:
-        while not self._stop_asked.wait(PAUSE_S):
+        while not self._stop_asked.wait(self._pause_s):
             try:
                 with psycopg.connect(self.url, autocommit=True, connect_timeout=5) as connection:
                     self._resolve(connection)
-                    while not self._stop_asked.wait(PAUSE_S):
+                    while not self._stop_asked.wait(self._pause_s):
                         self._transaction(connection, self.committed + 1)
                         self.committed += 1
             except psycopg.OperationalError:

@@ -1,27 +1,34 @@
-"""The process that crash tests kill: one pipeline into a file or into DuckDB, with small batches.
+"""The process that crash tests kill: one pipeline into a sink of any kind, with small batches.
 
     python -m tests.crash.runner SINK URL TARGET [--until-current]
 
-Prints a line when the sink is open, and one after each write.
+Prints a line to stderr when the sink is open, and one after each write. What `stdout` and `app` deliver goes to stdout;
+TARGET is then the folder of their position.
 """
 
+import json
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
+from tailrace.app import App
 from tailrace.contract import Sink, Writer
-from tailrace.model import Batch, Finding, Limits
+from tailrace.model import UNCHANGED, Batch, Change, Finding, Limits, Row
 from tailrace.pipeline import Pipeline
-from tailrace.sink import DuckDB, File
+from tailrace.sink import DuckDB, File, Stdout
+from tailrace.sink import Postgres as Replica
 from tailrace.source import Postgres
 
 NAME = "crash"
+UNSENT = "__debezium_unavailable_value"
 LIMITS = Limits(
     segment_bytes=16 << 10,
     batch_bytes_max=32 << 10,
     shelf_bytes_max=128 << 10,
     transaction_bytes_max=128 << 10,
     progress_interval_s=0.2,
+    save_interval_s=0.1,
     backoff_s_max=10.0,
 )
 
@@ -30,16 +37,37 @@ def sink(kind: str, target: str) -> Sink:
     """The sink under test."""
     if kind == "duckdb":
         return DuckDB(target)
+    if kind == "postgres":
+        return Replica(target)
+    if kind == "stdout":
+        return Stdout()
+    if kind == "app":
+        return printing()
     return File(target, rotate_bytes=1 << 20, compression="zstd" if target.endswith(".zst") else "none")  # type: ignore[arg-type]
+
+
+def printing() -> App:
+    """Handlers that print what they are called with, in the form of the sinks' lines."""
+    app = App("postgresql://", name=NAME)
+
+    def cells(row: Row | None) -> dict[str, object] | None:
+        return row and {name: UNSENT if cell is UNCHANGED else cell for name, cell in row.items()}
+
+    @app.on("public.*", retries=0)
+    def say(change: Change) -> None:
+        value = {"op": change.op, "before": cells(change.before or change.key), "after": cells(change.after)}
+        print(json.dumps({"topic": str(change.table), "value": value}), flush=True)
+
+    return app
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A sink that tells on standard output what another one has done."""
+    """A sink that tells on stderr what another one has done."""
 
     inner: Sink
+    transactional: bool
     kind: ClassVar[str] = "told"
-    transactional: ClassVar[bool] = True
     table_like: ClassVar[bool] = True
     truncate: ClassVar[bool] = True
 
@@ -52,16 +80,19 @@ class Told:
 
         def told(batch: Batch) -> None:
             write(batch)
-            print("snapshot" if batch.snapshot else "stream", len(batch), flush=True)
+            print("snapshot" if batch.snapshot else "stream", len(batch), file=sys.stderr, flush=True)
 
         writer.write = told  # type: ignore[method-assign]
-        print("open", flush=True)
+        print("open", file=sys.stderr, flush=True)
         return writer
 
 
 def main(kind: str, url: str, target: str, *options: str) -> None:
     source = Postgres(url=url, tables=["public.*"])
-    pipeline = Pipeline(source, Told(sink(kind, target)), name=NAME, state_dir=None, limits=LIMITS)
+    under_test = sink(kind, target)
+    state_dir = None if under_test.transactional else Path(target)
+    told = Told(under_test, under_test.transactional)
+    pipeline = Pipeline(source, told, name=NAME, state_dir=state_dir, limits=LIMITS)  # type: ignore[arg-type]
     pipeline.run(until_current="--until-current" in options)
 
 

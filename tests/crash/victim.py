@@ -7,16 +7,19 @@ import sys
 from pathlib import Path
 
 _PATIENCE_S = 300.0
+_TOLD = ("open", "snapshot", "stream")
 ROOT = Path(__file__).parents[2]
 
 
 class Victim:
-    """The pipeline's process, over many lives."""
+    """The pipeline's process, over many lives. `folder` gets what it prints and what it complains of."""
 
-    def __init__(self, kind: str, url: str, target: Path, *, seed: int) -> None:
-        self._command = [sys.executable, "-m", "tests.crash.runner", kind, url, str(target)]
+    def __init__(self, kind: str, url: str, target: str, *, folder: Path, seed: int) -> None:
+        self._command = [sys.executable, "-m", "tests.crash.runner", kind, url, target]
         self._random = random.Random(seed)
-        self._errors = target.with_name(target.name + ".stderr")
+        self._errors = folder / "stderr"
+        self._errors.touch()
+        self.printed = folder / "stdout"
         self.kills = 0
         self.lives: list[set[str]] = []
         """What the writes that were heard of each life were part of: `snapshot`, `stream`."""
@@ -24,28 +27,32 @@ class Victim:
     def live(self, *, failpoint: str | None = None, writes: int = 0, after_s: float = 0.0) -> None:
         """One life, to its end: at a failpoint, or at a random instant up to `after_s` after so many writes."""
         environment = os.environ | ({"TAILRACE_FAILPOINT": failpoint} if failpoint else {})
-        heard = []
+        heard: list[str] = []
         with (
-            self._errors.open("ab") as errors,
+            self.printed.open("ab") as printed,
             subprocess.Popen(
-                self._command, stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=ROOT, text=True
+                self._command, stdout=printed, stderr=subprocess.PIPE, env=environment, cwd=ROOT, text=True
             ) as process,
         ):
-            assert process.stdout is not None
-            for line in process.stdout:
+            assert process.stderr is not None
+            for line in process.stderr:
                 heard.append(line)
-                if failpoint is None and len(heard) > writes:  # the first line says that the sink is open
+                # The first line says that the sink is open.
+                if failpoint is None and sum(line.startswith(_TOLD) for line in heard) > writes:
                     break
             if failpoint is None:
                 try:
                     process.wait(self._random.uniform(0, after_s))
                 except subprocess.TimeoutExpired:
                     process.kill()
-            heard += process.stdout
+            heard += process.stderr
             code = process.wait(_PATIENCE_S)
+        with self._errors.open("a") as errors:
+            errors.writelines(line for line in heard if not line.startswith(_TOLD))
         assert code == -9, f"it ended by itself with {code}: {self.errors}"
         self.kills += 1
-        self.lives.append({line.split()[0] for line in heard if line.endswith("\n")} - {"open"})
+        told = {line.split()[0] for line in heard if line.startswith(_TOLD) and line.endswith("\n")}
+        self.lives.append(told - {"open"})
 
     @property
     def streams(self) -> bool:
@@ -54,14 +61,16 @@ class Victim:
 
     def finish(self) -> None:
         """Run until all that the source has committed is in the sink."""
-        done = subprocess.run(
-            [*self._command, "--until-current"],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            check=False,
-            timeout=_PATIENCE_S,
-        )
+        with self.printed.open("ab") as printed:
+            done = subprocess.run(
+                [*self._command, "--until-current"],
+                stdout=printed,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=ROOT,
+                check=False,
+                timeout=_PATIENCE_S,
+            )
         assert done.returncode == 0, done.stderr + self.errors
 
     @property

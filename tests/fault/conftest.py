@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from servers.postgres import Server
 from tests.fault.pipe import Pipe
 from tests.fault.row import End
 from tests.fault.traffic import Traffic
@@ -27,11 +29,15 @@ def end(request: pytest.FixtureRequest) -> End:
 
 
 @pytest.fixture
-def make_pipe(tmp_path: Path, end: End, record_property: Callable[[str, object], None]) -> Iterator[MakePipe]:
+def make_pipe(
+    request: pytest.FixtureRequest, tmp_path: Path, end: End, record_property: Callable[[str, object], None]
+) -> Iterator[MakePipe]:
     """Makes a `Pipe` from a URL; the test fails unless one of them was seen to end as declared."""
     made: list[Pipe] = []
 
     def make(url: str, kind: str = "file", **options: Any) -> Pipe:
+        if kind == "postgres" and "replica" not in options:
+            options["replica"] = request.getfixturevalue("replica")
         made.append(Pipe(options.pop("folder", tmp_path), url, kind, end, **options))
         record_property("with", made[-1].shown_with)
         return made[-1]
@@ -40,6 +46,14 @@ def make_pipe(tmp_path: Path, end: End, record_property: Callable[[str, object],
     for pipe in made:
         pipe.kill()
     assert any(pipe.judged for pipe in made), "no pipeline was held against the declared end"
+
+
+@pytest.fixture
+def replica(postgres18: Server) -> Iterator[str]:
+    """The URL of an empty database of its own, to be a target."""
+    name = f"target_{uuid.uuid4().hex[:12]}"
+    yield postgres18.create_database(name)
+    postgres18.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture

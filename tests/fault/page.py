@@ -16,8 +16,8 @@ _HEAD = """\
 
 What happens when something breaks. Each row is a test that makes the fault on real servers while transactions are
 committed, and then compares the target with the source and with the ledger of what was acknowledged: every row, once,
-whole transactions in order. A pipeline that stops prints the message, no traceback and no value of a row; `…` stands for
-what differs. “Waits” means that it tries again with growing pauses until the fault has passed.
+whole transactions in order. A pipeline that stops prints the message, no traceback and no value of a row; `…` stands
+for what differs. “Waits” means that it tries again with growing pauses until the fault has passed.
 
 Made from the results of `pytest tests/fault tests/crash` by `python -m tests.fault.page`: do not edit.
 """

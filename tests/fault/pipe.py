@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from tests.crash.ledger import Duck, Held, Lines, settle
+from tests.crash.ledger import Duck, Held, Lines, Repeated, Replica, settle
+from tests.fault.image import same
 from tests.fault.row import End
 from tests.fault.traffic import Traffic
 from tests.waiting import until
@@ -24,15 +25,12 @@ from tests.waiting import until
 NAME = "fault"
 CANARY = "canary-7341"
 """Stands in rows of the tests: no message may hold it (I9)."""
-_PATIENCE_S = 60.0
+_PATIENCE_S = 100.0
 LIMITS = {
-    "segment_bytes": 16 << 10, "batch_bytes_max": 32 << 10, "shelf_bytes_max": 128 << 10,
-    "transaction_bytes_max": 128 << 10, "progress_interval_s": 0.2, "save_interval_s": 0.2, "backoff_s_max": 0.5,
+    "segment_bytes": 64 << 10, "batch_bytes_max": 1 << 20, "shelf_bytes_max": 2 << 20,
+    "transaction_bytes_max": 1 << 20, "progress_interval_s": 0.2, "save_interval_s": 0.2, "backoff_s_max": 0.5,
 }  # fmt: skip
-_SINKS: Mapping[str, tuple[str, Mapping[str, Any], Callable[[Path], Held]]] = {
-    "file": ("out.jsonl", {"kind": "file"}, Lines),
-    "duckdb": ("out.duckdb", {"kind": "duckdb"}, Duck),
-}
+_FILES = {"file": "out.jsonl", "duckdb": "out.duckdb", "stdout": "stdout"}
 
 
 @dataclass
@@ -46,9 +44,17 @@ class Pipe:
     end: End
     direct: str = ""
     """Of the source, as the test reaches it."""
+    replica: str = ""
+    """The target, if it is a PostgreSQL database."""
+    through: str = ""
+    """The target, as the pipeline reaches it."""
     source: Mapping[str, Any] = field(default_factory=dict)
     sink: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
+    heir: bool = False
+    """It begins where another process has left off, without a snapshot."""
+    only: Sequence[str] | None = None
+    """The tables of schema public that are compared; all, if None."""
     judged: bool = False
     """The end that was declared has been seen."""
     process: subprocess.Popen[bytes] | None = None
@@ -57,15 +63,15 @@ class Pipe:
         self.direct = self.direct or self.url
         self.folder.mkdir(parents=True, exist_ok=True)
         self.slot = "fault_" + str(conninfo_to_dict(self.direct)["dbname"])
-        name, sink, held = _SINKS[self.kind]
-        self.target = self.folder / name
-        self.held = held(self.target)
+        self.target = self.folder / _FILES.get(self.kind, "")
+        self.held = self._held()
+        to = {"url": self.through or self.replica} if self.replica else {"path": str(self.target)}
         tables = {
             "source": {
                 "kind": "postgres", "url": self.url, "tables": ["public.*"], "slot": self.slot,
                 "publication": self.slot, **self.source,
             },
-            "sink": {**sink, "path": str(self.target), **self.sink},
+            "sink": {"kind": self.kind, **({} if self.kind == "stdout" else to), **self.sink},
             "limits": {**LIMITS, **self.limits},
         }  # fmt: skip
         lines = []
@@ -78,13 +84,18 @@ class Pipe:
     def shown_with(self) -> str:
         """The products of this pipeline and their versions, for the page."""
         product = f"DuckDB {version('duckdb')}" if self.kind == "duckdb" else self.kind
-        return f"{_postgres(self.direct)} → {product}"
+        return f"{_postgres(self.direct)} → {_postgres(self.replica) if self.replica else product}"
 
     @property
     def said(self) -> str:
         """All that its processes have printed to stderr."""
         path = self.folder / "stderr"
         return path.read_text(errors="replace") if path.exists() else ""
+
+    @property
+    def words(self) -> str:
+        """The last of what it said, for a failure."""
+        return "\n".join(line[:300] for line in self.said.splitlines() if "snapshot of" not in line)[-3000:]
 
     @property
     def warnings(self) -> list[str]:
@@ -123,17 +134,14 @@ class Pipe:
     def stop(self) -> None:
         """End this life cleanly."""
         self.signal(signal.SIGTERM)
-        assert self.wait() == 143, self.said[-2000:]
-
-    def streams(self) -> None:
-        """Wait until the snapshot is over and the slot moves."""
-        self._alive_until(lambda: self._slot("confirmed_flush_lsn > pg_current_wal_lsn() - 100000"), "to stream")
-        self.catch_up()
+        assert self.wait() == 143, self.words
 
     def catch_up(self) -> None:
-        """Wait until all that the source has committed up to now is saved, which is before it is confirmed (I1)."""
+        """Wait until the snapshot is over, and all that the source has committed up to now is saved: confirmed (I1)."""
+        self._alive_until(lambda: self.heir or "the snapshot is complete" in self.said, "for the snapshot")
         with psycopg.connect(self.direct, autocommit=True) as connection:
-            end = connection.execute("SELECT pg_current_wal_insert_lsn()::text").fetchone()
+            # A record of its own, so that the slot cannot stand there from the beginning.
+            end = connection.execute("SELECT pg_create_restore_point('caught up')::text").fetchone()
         assert end is not None
         self._alive_until(lambda: self._slot(f"confirmed_flush_lsn >= '{end[0]}'"), f"for {end[0]} to be confirmed")
 
@@ -144,7 +152,7 @@ class Pipe:
             traffic.stop()
         self.catch_up()
         if self.end.message:
-            assert self.waited, f"it did not say {self.end.message!r}: {self.said[-2000:]}"
+            assert self.waited, f"it did not say {self.end.message!r}: {self.words}"
         self.stop()
         self.settle(traffic)
 
@@ -152,7 +160,9 @@ class Pipe:
         """Compare the target with the ledger of the traffic and with the source."""
         if traffic is not None:
             traffic.stop()
-            settle(self.held, self.direct, traffic.loads)
+            settle(self.held, self.direct, traffic.committed)
+        elif self.kind != "stdout":  # what a traffic's ledger says of repeats is not known of other tables
+            same(self.direct, self.replica or self.target, only=self.only)
         self.judged = True
 
     @property
@@ -161,6 +171,10 @@ class Pipe:
         told = (line.removeprefix(f"{NAME}: ").partition("; trying again in ")[0] for line in self.warnings)
         return any(self.end.said_in(line) for line in told)
 
+    def attached(self) -> None:
+        """Wait until it reads its slot."""
+        self._alive_until(lambda: self._slot("active"), "for the slot to be read")
+
     def waits(self) -> None:
         """Wait until it has said the declared message."""
         self._alive_until(lambda: self.waited, f"for {self.end.message!r}")
@@ -168,9 +182,9 @@ class Pipe:
     def stops(self) -> None:
         """The end that was declared: this code, this message."""
         code = self.wait()
-        assert code == self.end.code, f"exit code {code}: {self.said[-2000:]}"
+        assert code == self.end.code, f"exit code {code}: {self.words}"
         lines = [line.removeprefix("tailrace: ").removeprefix(f"{NAME}: ") for line in self.said.splitlines()]
-        assert self.end.said_in("\n".join(lines)), self.said[-2000:]
+        assert self.end.said_in("\n".join(lines)), self.words
         self.judged = True
 
     def resumes(self, traffic: Traffic | None = None) -> None:
@@ -181,6 +195,11 @@ class Pipe:
         self.catch_up()
         self.stop()
         self.settle(traffic)
+
+    def _held(self) -> Held:
+        if self.replica:
+            return Replica(self.replica)
+        return {"file": Lines, "duckdb": Duck, "stdout": Repeated}[self.kind](self.target)
 
     def _slot(self, condition: str) -> bool:
         try:
@@ -194,13 +213,13 @@ class Pipe:
     def _alive_until(self, condition: Callable[[], object], what: str) -> None:
         def met() -> object:
             ended = self.process is not None and self.process.poll() is not None
-            assert not ended, f"it ended while the test waited {what}: {self.said[-2000:]}"
+            assert not ended, f"it ended while the test waited {what}: {self.words}"
             return condition()
 
         try:
-            until(met, what)
+            until(met, what, timeout_s=_PATIENCE_S)
         except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.said[-2000:]}") from None
+            raise AssertionError(f"{error}\n{self.words}") from None
 
 
 def _postgres(url: str) -> str:

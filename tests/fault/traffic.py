@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tests.crash.load import Load, fill
 from tests.waiting import until
+
+_PAUSE_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a test has committed by itself: the transactions of `writer` up to `committed`."""
+
+    writer: int
+    committed: int
 
 
 class Traffic:
@@ -13,16 +24,33 @@ class Traffic:
 
     def __init__(self, url: str, *, rows: int = 500, writers: Sequence[int] = (1, 2)) -> None:
         fill(url, rows)
-        self.loads = [Load(url, writer) for writer in writers]
-        for load in self.loads:
+        self._done: list[Done] = []
+        self._loads = [Load(url, writer, pause_s=_PAUSE_S) for writer in writers]
+        for load in self._loads:
             load.start()
 
     def passes(self, count: int = 5) -> None:
         """Wait until each writer has committed so many more transactions."""
-        goals = [load.committed + count for load in self.loads]
-        until(lambda: all(load.committed >= goal for load, goal in zip(self.loads, goals, strict=True)), "for traffic")
+        goals = [load.committed + count for load in self._loads]
+        until(lambda: all(load.committed >= goal for load, goal in zip(self._loads, goals, strict=True)), "for traffic")
+
+    @property
+    def cuts(self) -> int:
+        """How often the server failed a writer."""
+        return sum(load.cuts for load in self._loads)
+
+    def adds(self, writer: int, committed: int) -> None:
+        """Count what the test has committed by itself."""
+        self._done.append(Done(writer, committed))
 
     def stop(self) -> None:
         """No more transactions; harmless again."""
-        for load in self.loads:
+        for load in self._loads:
             load.stop()
+
+    @property
+    def committed(self) -> list[Done]:
+        """The ledger, once stopped: asks the server for what was cut off before its acknowledgement."""
+        for load in self._loads:
+            load.resolve()
+        return [*(Done(load.writer, load.committed) for load in self._loads), *self._done]

@@ -1,0 +1,133 @@
+"""A disk is full: a tmpfs of a few megabytes stands for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from servers.postgres import Server
+from tests.fault.conftest import MakePipe, MakeTraffic
+from tests.fault.row import fault, goes_on, stops, waits
+from tests.waiting import until
+
+Execute = Callable[..., list[tuple[Any, ...]]]
+Start = Callable[..., Server]
+
+
+class Disk:
+    """A file system of its own, at `path`."""
+
+    def __init__(self, path: Path, size: str) -> None:
+        self.path = path
+        self._ballast = path / "ballast"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=1777", "tmpfs", path], check=True)
+
+    def fill(self) -> None:
+        """Leave no room."""
+        ballast = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        with contextlib.suppress(OSError):
+            while True:
+                os.write(ballast, bytes(4096))
+        os.close(ballast)
+
+    def clear(self) -> None:
+        """Make room again."""
+        self._ballast.unlink()
+
+    def close(self) -> None:
+        """Unmount it."""
+        subprocess.run(["umount", "-l", self.path], check=True)
+
+
+@pytest.fixture
+def make_disk(tmp_path: Path) -> Iterator[Callable[[str], Disk]]:
+    """Mounts a tmpfs of a size, as root may."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a tmpfs")
+    with ExitStack() as stack:
+
+        def make(size: str) -> Disk:
+            path = Path(tempfile.mkdtemp(prefix="tailrace-disk-"))
+            stack.callback(path.rmdir)
+            disk = Disk(path, size)
+            stack.callback(disk.close)
+            return disk
+
+        yield make
+
+
+MakeDisk = Callable[[str], Disk]
+
+
+@fault("no space for a large transaction", "Tailrace: `spill_dir`", stops(
+    1, "a large transaction could not be spilled to …: No space left on device (os error 28)",
+    "goes on after room was made, nothing lost",
+))  # fmt: skip
+def test_no_space_to_spill(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, execute: Execute, make_disk: MakeDisk
+) -> None:
+    disk = make_disk("2m")
+    pipe = make_pipe(database, "duckdb", limits={"spill_dir": str(disk.path)})
+    running = traffic(database, writers=(1,))
+    pipe.start()
+    pipe.catch_up()
+    running.stop()
+    execute(
+        database,
+        "WITH of AS (INSERT INTO log VALUES (2, 1)) INSERT INTO entries SELECT 2, 1, n, 60000"
+        " FROM generate_series(1, 60000) n",
+    )
+    running.adds(2, 1)
+    pipe.stops()
+    subprocess.run(["mount", "-o", "remount,size=64m", disk.path], check=True)
+    pipe.resumes(running)
+
+
+@pytest.mark.parametrize("kind", [
+    pytest.param("file", marks=fault("no space at the target", "file sink", waits("…: No space left on device"))),
+    pytest.param("duckdb", marks=fault("no space at the target", "DuckDB sink", waits("…: the disk is full"))),
+])  # fmt: skip
+def test_no_space_at_the_target(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, make_disk: MakeDisk, kind: str
+) -> None:
+    disk = make_disk("48m")
+    pipe = make_pipe(database, kind, folder=disk.path / "sink")
+    running = traffic(database)
+    pipe.start()
+    pipe.catch_up()
+    disk.fill()
+    pipe.waits()
+    running.passes()
+    disk.clear()
+    pipe.goes_on(running)
+
+
+@fault("no space at the source", "source: the data folder, so that its writers fail", goes_on())
+def test_no_space_at_the_source(
+    make_pipe: MakePipe,
+    traffic: MakeTraffic,
+    start_postgres: Start,
+    make_disk: MakeDisk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    disk = make_disk("200m")
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "tempdir", str(disk.path))
+        server = start_postgres()
+    pipe = make_pipe(server.url, "duckdb")
+    running = traffic(server.url)
+    pipe.start()
+    pipe.catch_up()
+    disk.fill()
+    until(lambda: running.cuts, "for a writer to fail")
+    disk.clear()
+    running.passes()
+    pipe.goes_on(running)

@@ -1,0 +1,140 @@
+"""The connection to the source breaks in every way that networks have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from servers.postgres import Server
+from servers.proxy import Proxy, Side
+from tests.fault.conftest import MakePipe, MakeTraffic
+from tests.fault.pipe import Pipe
+from tests.fault.row import OR, fault, goes_on, waits
+from tests.fault.traffic import Traffic
+from tests.waiting import until
+
+CUTS = 5
+BROKE = f"the connection of slot '…' broke: …{OR}cannot query the catalog: …"
+
+
+@pytest.fixture
+def proxy(postgres18: Server) -> Iterator[Proxy]:
+    """Stands between the pipeline and the source."""
+    with Proxy("127.0.0.1", postgres18.port) as proxy:
+        yield proxy
+
+
+def through(proxy: Proxy, make_pipe: MakePipe, database: str, kind: str = "file") -> Pipe:
+    """A pipeline that reaches its source through the proxy, and streams."""
+    pipe = make_pipe(proxy.through(database), kind, direct=database)
+    pipe.start()
+    pipe.catch_up()
+    return pipe
+
+
+@pytest.mark.parametrize("kind", ["file", "duckdb"])
+@fault("the connection is cut, five times", "source, streaming: a reset", waits(BROKE))
+def test_a_connection_that_is_cut(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, proxy: Proxy, kind: str
+) -> None:
+    running = traffic(database)
+    pipe = through(proxy, make_pipe, database, kind)
+    for _ in range(CUTS):
+        running.passes()
+        proxy.cut()
+    pipe.goes_on(running)
+
+
+@fault(
+    "the connection is cut in the middle of a message",
+    "source, streaming: twenty times, after 1 to 40 kB",
+    waits(BROKE),
+)
+def test_a_connection_that_is_cut_in_the_middle_of_a_message(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, proxy: Proxy
+) -> None:
+    running = traffic(database)
+    pipe = through(proxy, make_pipe, database)
+    for cut in range(20):
+        accepted = proxy.accepted
+        proxy.cut_after(1_000 + 2_053 * cut)
+        until(lambda before=accepted: proxy.accepted > before, "for a new connection")
+    pipe.goes_on(running)
+
+
+@fault(
+    "the connection is cut",
+    "source, snapshot: after 300 kB",
+    waits("the connection broke while copying …: …", "with a new snapshot, nothing lost"),
+)
+def test_a_connection_that_is_cut_during_the_snapshot(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, proxy: Proxy
+) -> None:
+    running = traffic(database, rows=50_000)
+    pipe = make_pipe(proxy.through(database), "duckdb", direct=database)
+    proxy.cut_after(300_000)
+    pipe.start()
+    pipe.waits()
+    pipe.catch_up()
+    pipe.goes_on(running)
+
+
+@fault(
+    "nobody listens at the source's address", "source, streaming, then refused", waits("cannot connect to …: …refused…")
+)
+def test_a_source_that_refuses_connections(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, proxy: Proxy
+) -> None:
+    running = traffic(database)
+    pipe = through(proxy, make_pipe, database, "duckdb")
+    proxy.refuse()
+    proxy.cut()
+    pipe.waits()
+    running.passes()
+    proxy.resume()
+    pipe.goes_on(running)
+
+
+@fault("the connection is slow", "source, streaming: pieces of 7 bytes, then 20 kB/s, then 50 ms of latency", goes_on())
+def test_a_slow_connection(make_pipe: MakePipe, traffic: MakeTraffic, database: str, proxy: Proxy) -> None:
+    running = traffic(database, writers=(1,))
+    pipe = through(proxy, make_pipe, database)
+    _passes(proxy, running, lambda: proxy.slice(7))
+    _passes(proxy, running, lambda: proxy.limit(20_000))
+    _passes(proxy, running, lambda: proxy.delay(0.05))
+    pipe.goes_on(running)
+
+
+@fault("the connection stalls and goes on", "source, streaming", goes_on())
+def test_a_connection_that_stalls(make_pipe: MakePipe, traffic: MakeTraffic, database: str, proxy: Proxy) -> None:
+    running = traffic(database)
+    pipe = through(proxy, make_pipe, database, "duckdb")
+    for _ in range(CUTS):
+        proxy.stall()
+        running.passes(6)
+        proxy.resume()
+        running.passes()
+    pipe.goes_on(running)
+
+
+@fault("the connection is half open", "source: the server's end is gone, ours is not told", waits(
+    "nothing was heard from the server of slot '…' for 60 s"
+))  # fmt: skip
+def test_i11_a_half_open_connection(make_pipe: MakePipe, traffic: MakeTraffic, database: str, proxy: Proxy) -> None:
+    running = traffic(database, writers=(1,))
+    pipe = through(proxy, make_pipe, database, "duckdb")
+    proxy.half_open(Side.CLIENT)
+    running.passes()
+    running.stop()
+    pipe.waits()
+    pipe.goes_on(running)
+
+
+def _passes(proxy: Proxy, running: Traffic, slow: object) -> None:
+    before = proxy.to_client_bytes
+    assert callable(slow)
+    slow()
+    until(lambda: proxy.to_client_bytes > before + 20_000, "for bytes")
+    running.passes(1)
+    proxy.resume()

@@ -1,0 +1,184 @@
+"""The source goes away, comes back, or has no place for us."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg
+import pytest
+
+from servers.postgres import Server
+from tests.fault.conftest import MakePipe, MakeTraffic
+from tests.fault.row import OR, fault, goes_on, stops, waits
+from tests.waiting import until
+
+Execute = Callable[..., list[tuple[Any, ...]]]
+Start = Callable[..., Server]
+CUTS = 3
+BROKE = f"the connection of slot '…' broke: …{OR}cannot query the catalog: …"
+ENDED = f"the server ended the stream of slot '…'{OR}cannot connect to …: the database system is …"
+
+
+@pytest.mark.parametrize(("version", "kind"), [(18, "file"), (18, "duckdb"), (14, "duckdb")])
+@fault("kill -9 of the source, three times", "source, streaming", waits(BROKE))
+def test_a_source_that_is_killed(
+    make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start, version: int, kind: str
+) -> None:
+    server = start_postgres(version)
+    pipe = make_pipe(server.url, kind)
+    running = traffic(server.url)
+    pipe.start()
+    pipe.catch_up()
+    for _ in range(CUTS):
+        running.passes()
+        server.kill()
+        server.start()
+    running.passes()
+    pipe.goes_on(running)
+
+
+@fault(
+    "kill -9 of the source",
+    "source, during the snapshot",
+    waits("the connection broke while copying …: …", "with a new snapshot, nothing lost"),
+)
+def test_a_source_that_is_killed_during_the_snapshot(
+    make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start
+) -> None:
+    server = start_postgres()
+    pipe = make_pipe(server.url, "duckdb")
+    running = traffic(server.url, rows=100_000)
+    pipe.start()
+    until(lambda: "snapshot of public.entries" in pipe.said, "for the snapshot")
+    server.kill()
+    server.start()
+    pipe.catch_up()
+    pipe.goes_on(running)
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+@fault("the source is restarted, three times", "source, streaming: fast and immediate", waits(f"{ENDED}{OR}{BROKE}"))
+def test_a_source_that_is_restarted(
+    make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start, mode: str
+) -> None:
+    server = start_postgres()
+    pipe = make_pipe(server.url)
+    running = traffic(server.url)
+    pipe.start()
+    pipe.catch_up()
+    for _ in range(CUTS):
+        running.passes()
+        server.stop(mode)
+        server.start()
+    running.passes()
+    pipe.goes_on(running)
+
+
+@fault("all replication slots are in use", "source: `max_replication_slots`", stops(
+    3, "cannot create replication slot '…': all replication slots are in use", "goes on once there is room"
+))  # fmt: skip
+def test_a_source_without_a_free_slot(
+    make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start, execute: Execute
+) -> None:
+    server = start_postgres(settings={"max_replication_slots": "1"})
+    running = traffic(server.url)
+    execute(server.url, "SELECT pg_create_physical_replication_slot('other')")
+    pipe = make_pipe(server.url, "duckdb")
+    pipe.start()
+    pipe.stops()
+    execute(server.url, "SELECT pg_drop_replication_slot('other')")
+    pipe.resumes(running)
+
+
+@fault("all walsenders are in use", "source: `max_wal_senders`", waits("…: …max_wal_senders…"))
+def test_a_source_without_a_free_walsender(make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start) -> None:
+    server = start_postgres(settings={"max_wal_senders": "1"})
+    running = traffic(server.url)
+    pipe = make_pipe(server.url)
+    command = [str(server.bin("pg_receivewal")), "-d", server.url, "-D", str(server.data / "received")]
+    (server.data / "received").mkdir()
+    with subprocess.Popen(command, env=server.environment(), stderr=subprocess.DEVNULL) as other:
+        until(lambda: any((server.data / "received").iterdir()), "for the other walsender")
+        pipe.start()
+        pipe.waits()
+        other.terminate()
+    pipe.catch_up()
+    pipe.goes_on(running)
+
+
+@fault(
+    "all connections are in use", "source: `max_connections`", waits("cannot connect to …: …too many clients already")
+)
+def test_a_source_without_a_free_connection(make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start) -> None:
+    server = start_postgres(settings={"max_connections": "12", "superuser_reserved_connections": "0"})
+    running = traffic(server.url)
+    pipe = make_pipe(server.url)
+    pipe.start()
+    pipe.catch_up()
+    pipe.stop()
+    with ExitStack() as others:
+        try:
+            while True:
+                others.enter_context(psycopg.connect(server.url))
+        except psycopg.OperationalError:
+            pipe.start()
+            pipe.waits()
+    pipe.goes_on(running)
+
+
+@fault(
+    "another reader holds the slot",
+    "source: a reader that lives and confirms nothing",
+    waits("replication slot '…' is active for PID …"),
+)
+def test_a_slot_that_another_reader_holds(
+    make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start, execute: Execute
+) -> None:
+    server = start_postgres(settings={"wal_sender_timeout": "1s"})
+    running = traffic(server.url)
+    pipe = make_pipe(server.url, "duckdb")
+    pipe.start()
+    pipe.catch_up()
+    pipe.stop()
+    with psycopg.connect(server.dsn() + "?replication=database", autocommit=True) as other:
+        options = f"(proto_version '1', publication_names '{pipe.slot}')"
+        other.pgconn.exec_(f'START_REPLICATION SLOT "{pipe.slot}" LOGICAL 0/0 {options}'.encode())
+        pipe.start()
+        until(lambda: _alive(other) and pipe.waited, "for the pipeline to wait")
+    pipe.goes_on(running)
+
+
+@pytest.mark.parametrize("version", [18, 14])
+@fault("a transaction is prepared and committed later", "source: PREPARE TRANSACTION, a restart between", goes_on())
+def test_prepared_transactions(make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start, version: int) -> None:
+    server = start_postgres(version)
+    running = traffic(server.url, writers=(1,))
+    pipe = make_pipe(server.url)
+    pipe.start()
+    pipe.catch_up()
+    with psycopg.connect(server.url) as connection:
+        for writer in (2, 3):
+            connection.execute("INSERT INTO entries VALUES (%s, 1, 1, 1)", [writer])
+            connection.execute("INSERT INTO log VALUES (%s, 1)", [writer])
+            connection.execute(f"PREPARE TRANSACTION 'writer {writer}'".encode())
+    running.passes()
+    server.stop()
+    server.start()
+    running.passes()
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("COMMIT PREPARED 'writer 2'")
+        connection.execute("ROLLBACK PREPARED 'writer 3'")
+    running.adds(2, 1)
+    pipe.goes_on(running)
+
+
+def _alive(reader: psycopg.Connection[Any]) -> bool:
+    """Read, and tell the server so, without a position."""
+    while reader.pgconn.get_copy_data(1)[0] > 0:
+        pass
+    reader.pgconn.put_copy_data(struct.pack("!cqqqqb", b"r", 0, 0, 0, 0, 0))
+    return True

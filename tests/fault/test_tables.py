@@ -1,0 +1,135 @@
+"""Tables change their shape, name or identity under a stream that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from tests.fault.conftest import MakePipe
+from tests.fault.pipe import CANARY
+from tests.fault.row import End, fault, goes_on, stops, warns
+
+Execute = Callable[..., list[tuple[Any, ...]]]
+SHOP = f"""CREATE TABLE shop (id int PRIMARY KEY, a int, b text);
+    INSERT INTO shop SELECT n, n, '{CANARY}' FROM generate_series(1, 100) n"""
+LATER = "streamed from now on, its rows from before are not in"
+
+
+def case(what: str, where: str, end: End, statement: str, *more: str, kind: str = "duckdb") -> Any:
+    """A row whose fault is these statements, each a transaction."""
+    return pytest.param(
+        kind, [statement, *more], marks=fault(what, f"{where} → {kind}", end), id=what.replace(" ", "-")
+    )
+
+
+def during(ddl: str, before: str, after: str) -> str:
+    """One transaction with rows on both sides of the change."""
+    return f"BEGIN; {before}; {ddl}; {after}; COMMIT"
+
+
+INSERT = "INSERT INTO shop (id, a, b) SELECT n, n, 'x' FROM generate_series({0}, {0} + 9) n"
+TOUCH = "UPDATE shop SET a = a + 1"
+GROW = during("ALTER TABLE shop ADD c int DEFAULT 7", INSERT.format(1001), "INSERT INTO shop VALUES (1020, 1, 'x', 2)")
+DROP = during("ALTER TABLE shop DROP a", INSERT.format(1001), "INSERT INTO shop VALUES (1020, 'x')")
+RENAME = during("ALTER TABLE shop RENAME a TO z", INSERT.format(1001), "UPDATE shop SET z = z + 1")
+WIDEN = during("ALTER TABLE shop ALTER a TYPE bigint", INSERT.format(1001), "UPDATE shop SET a = 1 << 40")
+TEXT = during("ALTER TABLE shop ALTER a TYPE text", INSERT.format(1001), "UPDATE shop SET a = 'x'")
+
+
+@pytest.mark.parametrize(("kind", "statements"), [
+    case("a column is added", "mid-transaction", goes_on("rows of before have null in it until they change"),
+         GROW, "UPDATE shop SET c = 3"),
+    case("a column is added", "mid-transaction", goes_on(), GROW, "UPDATE shop SET c = 3", kind="file"),
+    case("a column is dropped", "mid-transaction", goes_on("the target keeps it, null from then on"), DROP),
+    case("a column is renamed", "mid-transaction", goes_on("the target gets a new column, keeps the old"), RENAME),
+    case("a column's type is widened", "mid-transaction", goes_on(), WIDEN),
+    case("a column's type is changed", "mid-transaction", goes_on(), TEXT, kind="file"),
+    case("columns are changed back and forth", "between transactions, faster than they are read",
+         goes_on("the target keeps dropped columns"),
+         *(statement for n in range(10) for statement in (
+             f"ALTER TABLE shop ADD x{n} int", f"UPDATE shop SET x{n} = {n}", INSERT.format(1001 + 10 * n),
+             f"ALTER TABLE shop DROP x{n}"))),
+    case("the replica identity is changed", "full, nothing, an index, default: each between updates", goes_on(),
+         TOUCH, "ALTER TABLE shop REPLICA IDENTITY FULL", TOUCH, "UPDATE shop SET id = id + 500 WHERE id < 10",
+         "ALTER TABLE shop REPLICA IDENTITY NOTHING", INSERT.format(2001),
+         "CREATE UNIQUE INDEX shop_id ON shop (id)", "ALTER TABLE shop REPLICA IDENTITY USING INDEX shop_id", TOUCH,
+         "DELETE FROM shop WHERE id = 20", "ALTER TABLE shop REPLICA IDENTITY DEFAULT", TOUCH),
+    case("the replica identity is changed", "mid-transaction", goes_on(),
+         during("ALTER TABLE shop REPLICA IDENTITY FULL", TOUCH, "DELETE FROM shop WHERE id = 3")),
+    case("a table is truncated and filled again", "mid-transaction", goes_on(),
+         during("TRUNCATE shop", INSERT.format(1001), INSERT.format(1))),
+    case("a table is rewritten", "VACUUM FULL, CLUSTER between updates", goes_on(),
+         TOUCH, "VACUUM FULL shop", TOUCH, "CLUSTER shop USING shop_pkey", TOUCH),
+])  # fmt: skip
+def test_a_table_that_changes(
+    make_pipe: MakePipe, database: str, execute: Execute, kind: str, statements: Sequence[str]
+) -> None:
+    execute(database, SHOP)
+    pipe = make_pipe(database, kind)
+    pipe.start()
+    pipe.catch_up()
+    execute(database, *statements)
+    pipe.goes_on()
+
+
+@fault("a column's type is changed", "mid-transaction → duckdb", stops(
+    1, "…public.shop…", "goes on after the target table was mended, nothing lost"
+))  # fmt: skip
+def test_a_type_that_the_target_cannot_follow(make_pipe: MakePipe, database: str, execute: Execute) -> None:
+    execute(database, SHOP)
+    pipe = make_pipe(database, "duckdb")
+    pipe.start()
+    pipe.catch_up()
+    execute(database, TEXT)
+    pipe.stops()
+
+
+@fault("a table is dropped and created again", "between transactions → duckdb", goes_on(
+    "the new one is streamed from the next start on, when it joins the publication"
+))  # fmt: skip
+def test_a_table_that_is_dropped_and_made_again(make_pipe: MakePipe, database: str, execute: Execute) -> None:
+    execute(database, SHOP, "CREATE TABLE other (id int PRIMARY KEY)")
+    pipe = make_pipe(database, "duckdb", only=["other"])
+    pipe.start()
+    pipe.catch_up()
+    execute(database, TOUCH, "DROP TABLE shop", "CREATE TABLE shop (id int PRIMARY KEY, a int, b text)")
+    execute(database, "INSERT INTO other VALUES (1)")
+    pipe.catch_up()
+    pipe.stop()
+    pipe.start()
+    pipe.attached()
+    execute(database, "INSERT INTO shop SELECT n, -n, 'new' FROM generate_series(1, 200) n")
+    pipe.only = None
+    pipe.goes_on()
+
+
+@fault("a table is renamed", "within the pattern, between updates → duckdb", warns(
+    "public.shop2 came into publication … while it was read: " + LATER, "into a table of the new name"
+))  # fmt: skip
+def test_a_table_that_is_renamed(make_pipe: MakePipe, database: str, execute: Execute) -> None:
+    execute(database, SHOP)
+    pipe = make_pipe(database, "duckdb")
+    pipe.start()
+    pipe.catch_up()
+    execute(database, TOUCH, "ALTER TABLE shop RENAME TO shop2", TOUCH.replace("shop", "shop2"))
+    pipe.goes_on()
+
+
+@fault("a table is renamed into and out of the pattern", "between updates → duckdb", goes_on(
+    "one that leaves stays in the publication; one that comes joins it at the next start"
+))  # fmt: skip
+def test_a_table_that_leaves_the_pattern(make_pipe: MakePipe, database: str, execute: Execute) -> None:
+    execute(database, SHOP, "CREATE SCHEMA away", "CREATE TABLE away.other (id int PRIMARY KEY)")
+    pipe = make_pipe(database, "duckdb")
+    pipe.start()
+    pipe.catch_up()
+    execute(database, TOUCH, "ALTER TABLE shop SET SCHEMA away", "UPDATE away.shop SET a = a + 1")
+    pipe.catch_up()
+    pipe.stop()
+    execute(database, "ALTER TABLE away.shop SET SCHEMA public", "ALTER TABLE away.other SET SCHEMA public", TOUCH)
+    pipe.start()
+    pipe.attached()
+    execute(database, "INSERT INTO other VALUES (1)")
+    pipe.goes_on()

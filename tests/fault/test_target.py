@@ -1,0 +1,242 @@
+"""A PostgreSQL target goes away, is locked, refuses rows, or is written by two."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from servers.postgres import Server
+from servers.proxy import Proxy
+from tests.fault.conftest import MakePipe, MakeTraffic
+from tests.fault.pipe import CANARY
+from tests.fault.row import OR, fault, goes_on, stops, waits
+from tests.fault.test_disk import MakeDisk
+from tests.waiting import until
+
+Execute = Callable[..., list[tuple[Any, ...]]]
+Start = Callable[..., Server]
+LOST = f"cannot …{OR}the connection …"
+SHOP = f"""CREATE TABLE shop (id int PRIMARY KEY, a int, b text);
+    INSERT INTO shop SELECT n, n, '{CANARY}' FROM generate_series(1, 100) n"""
+BLOCKED = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+@pytest.mark.parametrize("version", [18, 14])
+@fault("kill -9 of the target, three times", "target → postgres, streaming", waits(LOST))
+def test_a_target_that_is_killed(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, start_postgres: Start, version: int
+) -> None:
+    server = start_postgres(version)
+    pipe = make_pipe(database, "postgres", replica=server.create_database("replica"))
+    running = traffic(database)
+    pipe.start()
+    pipe.catch_up()
+    for _ in range(3):
+        running.passes(3)
+        server.kill()
+        server.start()
+        pipe.held.prefix()
+    pipe.goes_on(running)
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+@fault("the target is restarted, three times", "target → postgres, streaming: fast and immediate", waits(LOST))
+def test_a_target_that_is_restarted(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, start_postgres: Start, mode: str
+) -> None:
+    server = start_postgres()
+    pipe = make_pipe(database, "postgres", replica=server.create_database("replica"))
+    running = traffic(database)
+    pipe.start()
+    pipe.catch_up()
+    for _ in range(3):
+        running.passes(3)
+        server.stop(mode)
+        server.start()
+    pipe.goes_on(running)
+
+
+@fault("the connection is cut, stalled, refused", "target → postgres, streaming: ten cuts, some within a commit", waits(LOST))
+def test_a_connection_to_the_target_that_breaks(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, replica: str, postgres18: Server
+) -> None:
+    with Proxy("127.0.0.1", postgres18.port) as proxy:
+        pipe = make_pipe(database, "postgres", replica=replica, through=proxy.through(replica))
+        running = traffic(database)
+        pipe.start()
+        pipe.catch_up()
+        for cut in range(10):
+            accepted = proxy.accepted
+            proxy.cut_after(200 + 131 * cut)  # answers are short: the one to a COMMIT is lost now and then
+            until(lambda before=accepted: proxy.accepted > before, "for a new connection")
+        proxy.stall()
+        running.passes(3)
+        proxy.resume()
+        proxy.refuse()
+        proxy.cut()
+        running.passes(3)
+        proxy.resume()
+        pipe.goes_on(running)
+        proxy.cut()
+
+
+@fault("no space at the target", "target → postgres: a tablespace", waits("cannot …: …No space left on device"))
+def test_no_space_at_the_target(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, start_postgres: Start, make_disk: MakeDisk,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    disk = make_disk("200m")
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "tempdir", str(disk.path))
+        server = start_postgres()
+    pipe = make_pipe(database, "postgres", replica=server.create_database("replica"))
+    running = traffic(database)
+    pipe.start()
+    pipe.catch_up()
+    disk.fill()
+    pipe.waits()
+    disk.clear()
+    pipe.goes_on(running)
+
+
+@fault("a row is locked", "target → postgres: another session holds the row, then commits", goes_on("once the lock is gone"))
+def test_a_lock_at_the_target(make_pipe: MakePipe, database: str, replica: str, execute: Execute) -> None:
+    execute(database, SHOP)
+    pipe = make_pipe(database, "postgres")
+    pipe.start()
+    pipe.catch_up()
+    with psycopg.connect(replica) as holder:
+        holder.execute("SELECT FROM shop WHERE id = 1 FOR UPDATE")
+        execute(database, "UPDATE shop SET a = a + 1", "DELETE FROM shop WHERE id = 7")
+        until(lambda: execute(replica, BLOCKED) == [(True,)], "for the pipeline to be blocked")
+    pipe.goes_on()
+
+
+@fault("a table is locked", "target → postgres: ACCESS EXCLUSIVE for longer than a status interval", goes_on("once the lock is gone"))
+def test_i11_a_locked_table_at_the_target(
+    make_pipe: MakePipe, start_postgres: Start, replica: str, execute: Execute
+) -> None:
+    server = start_postgres(settings={"wal_sender_timeout": "2s"})
+    execute(server.url, SHOP)
+    pipe = make_pipe(server.url, "postgres")
+    pipe.start()
+    pipe.catch_up()
+    sender = "SELECT active_pid FROM pg_replication_slots"
+    before = execute(server.url, sender)
+    with psycopg.connect(replica) as holder:
+        holder.execute("LOCK TABLE shop IN ACCESS EXCLUSIVE MODE")
+        execute(server.url, "UPDATE shop SET a = a + 1")
+        until(lambda: execute(replica, BLOCKED) == [(True,)], "for the pipeline to be blocked")
+        since = execute(replica, "SELECT clock_timestamp() + interval '5 s'")[0][0]
+        until(lambda: execute(replica, "SELECT clock_timestamp()")[0][0] > since, "for the server's patience to end")
+    pipe.goes_on()
+    assert before[0][0] is not None and "ended" not in " ".join(pipe.warnings)
+
+
+@fault("a deadlock", "target → postgres: another session locks rows the other way round", waits("cannot …: deadlock detected"))
+def test_a_deadlock_at_the_target(
+    make_pipe: MakePipe, database: str, start_postgres: Start, execute: Execute
+) -> None:
+    server = start_postgres()
+    replica = server.create_database("replica")
+    execute(database, SHOP)
+    pipe = make_pipe(database, "postgres", replica=replica)
+    pipe.start()
+    pipe.catch_up()
+    with psycopg.connect(replica) as holder:
+        # The victim is who has waited for deadlock_timeout: not this session.
+        holder.execute("SET deadlock_timeout = '1min'")
+        holder.execute("UPDATE shop SET a = a WHERE id = 2")
+        execute(database, "BEGIN; UPDATE shop SET a = -1 WHERE id = 1; UPDATE shop SET a = -1 WHERE id = 2; COMMIT")
+        until(lambda: execute(replica, BLOCKED) == [(True,)], "for the pipeline to be blocked")
+        holder.execute("UPDATE shop SET a = a WHERE id = 1")
+        pipe.waits()
+        holder.rollback()
+    pipe.goes_on()
+
+
+@fault("a serialization failure", "target → postgres: its role has default_transaction_isolation = serializable", waits(
+    "cannot …: could not serialize access due to …"
+))  # fmt: skip
+def test_a_serialization_failure_at_the_target(
+    make_pipe: MakePipe, database: str, replica: str, execute: Execute
+) -> None:
+    execute(database, SHOP)
+    execute(replica, f"ALTER DATABASE {psycopg.conninfo.conninfo_to_dict(replica)['dbname']}"
+            " SET default_transaction_isolation = 'repeatable read'")  # fmt: skip
+    pipe = make_pipe(database, "postgres")
+    pipe.start()
+    pipe.catch_up()
+    with psycopg.connect(replica) as holder:
+        holder.execute("UPDATE shop SET b = b WHERE id = 1")
+        execute(database, "UPDATE shop SET a = a + 1")
+        until(lambda: execute(replica, BLOCKED) == [(True,)], "for the pipeline to be blocked")
+    pipe.waits()
+    pipe.goes_on()
+
+
+@fault("a constraint of the target is violated", "target → postgres: a CHECK that the source does not have", stops(
+    5, "sink postgres refused 1 change(s), the first of public.shop at …: check violation at the target in public.shop…",
+    "goes on after the constraint was dropped, nothing lost",
+))  # fmt: skip
+def test_a_constraint_of_the_target(make_pipe: MakePipe, database: str, replica: str, execute: Execute) -> None:
+    execute(database, SHOP)
+    pipe = make_pipe(database, "postgres")
+    pipe.start()
+    pipe.catch_up()
+    execute(replica, "ALTER TABLE shop ADD CONSTRAINT few CHECK (a < 1000)")
+    execute(database, f"INSERT INTO shop VALUES (1001, 1, 'x'), (1002, 5000, '{CANARY}')", "UPDATE shop SET a = 0")
+    pipe.stops()
+    execute(replica, "ALTER TABLE shop DROP CONSTRAINT few")
+    pipe.resumes()
+
+
+@fault("a table of the target is dropped", "target → postgres, streaming", stops(1, "…public.shop…"))
+def test_a_table_of_the_target_that_is_gone(
+    make_pipe: MakePipe, database: str, replica: str, execute: Execute
+) -> None:
+    execute(database, SHOP)
+    pipe = make_pipe(database, "postgres")
+    pipe.start()
+    pipe.catch_up()
+    execute(replica, "DROP TABLE shop")
+    execute(database, "UPDATE shop SET a = 0")
+    pipe.stops()
+
+
+@fault("a paused process wakes up after another took over", "target → postgres: SIGSTOP, SIGCONT, two folders of state", stops(
+    1, "…another process…", "the other goes on, nothing lost or doubled"
+))  # fmt: skip
+def test_i16_a_process_that_wakes_up_is_fenced(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, replica: str, execute: Execute, tmp_path: Path
+) -> None:
+    sleeper = make_pipe(database, "postgres")
+    other = make_pipe(database, "postgres", replica=replica, folder=tmp_path / "other", heir=True)
+    running = traffic(database)
+    sleeper.start()
+    sleeper.catch_up()
+    sleeper.signal(signal.SIGSTOP)
+    running.passes(3)
+    execute(
+        database,
+        "SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots"
+        f" WHERE slot_name = '{other.slot}' AND active",
+    )
+    other.start()
+    until(lambda: other.held.prefix() and "trying again" not in other.said and _moved(execute, database, other.slot))
+    sleeper.signal(signal.SIGCONT)
+    running.passes(3)
+    sleeper.stops()
+    other.goes_on_for(running)
+
+
+def _moved(execute: Execute, url: str, slot: str) -> bool:
+    query = f"SELECT active FROM pg_replication_slots WHERE slot_name = '{slot}'"
+    return threading.active_count() > 0 and execute(url, query) == [(True,)]
