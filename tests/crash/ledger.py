@@ -130,8 +130,9 @@ class Repeated:
     def _replay(self) -> "Again":
         again = Again()
         for line in self.path.read_bytes().splitlines(keepends=True):
-            if line.startswith(b"{") and line.endswith(b"}\n"):  # else torn by a kill: it comes again
-                record = json.loads(line)
+            if line.endswith(b"}\n"):
+                # What a kill has torn off stands before the next life's first line; it comes again.
+                record = json.loads(line[line.rindex(b'{"topic":') :])
                 if record["value"] is not None:
                     again.take(record["topic"].rpartition(".")[2], record["value"])
         return again

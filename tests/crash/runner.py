@@ -17,7 +17,7 @@ from tailrace.contract import Sink, Writer
 from tailrace.model import UNCHANGED, Batch, Change, Finding, Limits, Row
 from tailrace.pipeline import Pipeline
 from tailrace.sink import DuckDB, File, Stdout
-from tailrace.sink import Postgres as Replica
+from tailrace.sink.postgres import Postgres as Replica
 from tailrace.source import Postgres
 
 NAME = "crash"

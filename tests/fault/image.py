@@ -19,7 +19,7 @@ TABLES = """SELECT c.oid::regclass::text, n.nspname, c.relname, array_agg(a.attn
 
 
 def same(url: str, target: Path | str, *, only: Sequence[str] | None = None) -> None:
-    """Fails unless each table of the source (those of `only`) holds the same rows in a file or a PostgreSQL database."""
+    """Fails unless each table of the source (those of `only`) holds the same rows in a file, or in a PostgreSQL one."""
     with psycopg.connect(url) as source:
         for shown, _, table, columns in source.execute(TABLES.encode()).fetchall():
             if only is None or table in only:
