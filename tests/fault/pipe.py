@@ -63,7 +63,7 @@ class Pipe:
         self.direct = self.direct or self.url
         self.folder.mkdir(parents=True, exist_ok=True)
         self.slot = "fault_" + str(conninfo_to_dict(self.direct)["dbname"])
-        self.target = self.folder / _FILES.get(self.kind, "")
+        self.target = Path(self.sink.get("path", self.folder / _FILES.get(self.kind, "")))
         self.held = self._held()
         to = {"url": self.through or self.replica} if self.replica else {"path": str(self.target)}
         tables = {
@@ -183,8 +183,8 @@ class Pipe:
         """The end that was declared: this code, this message."""
         code = self.wait()
         assert code == self.end.code, f"exit code {code}: {self.words}"
-        lines = [line.removeprefix("tailrace: ").removeprefix(f"{NAME}: ") for line in self.said.splitlines()]
-        assert self.end.said_in("\n".join(lines)), self.words
+        told = (line.removeprefix(f"{NAME}: ") for line in self.warnings)
+        assert any(self.end.said_in(line) for line in told), self.words
         self.judged = True
 
     def resumes(self, traffic: Traffic | None = None) -> None:

@@ -99,7 +99,7 @@ def test_no_space_at_the_target(
     make_pipe: MakePipe, traffic: MakeTraffic, database: str, make_disk: MakeDisk, kind: str
 ) -> None:
     disk = make_disk("48m")
-    pipe = make_pipe(database, kind, folder=disk.path / "sink")
+    pipe = make_pipe(database, kind, sink={"path": str(disk.path / f"out.{kind}")})
     running = traffic(database)
     pipe.start()
     pipe.catch_up()

@@ -46,7 +46,6 @@ def test_i16_a_second_process_with_other_state_waits_for_the_target(
 ) -> None:
     first = make_pipe(database, kind)
     second = make_pipe(database, kind, folder=tmp_path / "other", heir=True, sink={"path": str(first.target)})
-    second.target, second.held = first.target, first.held
     running = traffic(database)
     first.start()
     first.catch_up()
