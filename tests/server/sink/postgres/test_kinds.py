@@ -64,11 +64,16 @@ def test_every_type_keeps_every_value_through_snapshot_and_stream(road: Road) ->
     _travel(road, KINDS)
 
 
-def test_xml_keeps_every_value(start_postgres: Callable[..., postgres.Server], tmp_path: Path) -> None:
-    server = start_postgres(full=True)
+@pytest.mark.parametrize("version", [18, 14])
+def test_every_type_and_xml_on_a_full_build(
+    start_postgres: Callable[..., postgres.Server], tmp_path: Path, version: int
+) -> None:
+    server = start_postgres(version, full=True)
     road = Road(server.create_database("source"), server.create_database("target"), tmp_path)
     try:
-        _travel(road, FULL)
+        road.both(*(statement for statement in SETUP if "EXTENSION" in statement))
+        road.at_source(*(statement for statement in SETUP if "EXTENSION" not in statement))
+        _travel(road, (*KINDS, *FULL))
     finally:
         road.close()
 
