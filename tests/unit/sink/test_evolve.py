@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tailrace.sink.postgres.evolve import fits
+from tailrace.sink.postgres.evolve import canonical, fits
 
 WIDER = [
     ("smallint", "integer"),
@@ -64,3 +64,20 @@ def test_a_wider_type_holds_all_values_and_not_the_other_way_round(narrow: str, 
 @pytest.mark.parametrize(("one", "other"), OTHER)
 def test_any_other_type_does_not(one: str, other: str) -> None:
     assert not fits(one, other)
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ("int8", "bigint"),
+        ("int4[]", "integer[]"),
+        ("varchar(9)", "character varying(9)"),
+        ("timestamptz(3)[]", "timestamp(3) with time zone[]"),
+        ("time", "time without time zone"),
+        ("numeric(5,2)", "numeric(5,2)"),
+        ("timestamp without time zone", "timestamp without time zone"),
+        ('public."int8"', 'public."int8"'),
+    ],
+)
+def test_short_names_are_spelled_as_the_server_does(short: str, long: str) -> None:
+    assert canonical(short) == long

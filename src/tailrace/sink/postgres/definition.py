@@ -16,7 +16,7 @@ from tailrace.error import Fatal
 from tailrace.model import Table, TypeDefinition
 from tailrace.sink.postgres import ddl, query
 from tailrace.sink.postgres.ddl import Spelling
-from tailrace.sink.postgres.evolve import fits
+from tailrace.sink.postgres.evolve import canonical, fits
 
 __all__ = ["Definitions", "Spelled", "missing_extensions", "needed"]
 
@@ -42,7 +42,7 @@ class Spelled:
             rest = _rest(native, definition)
             if rest is not None:
                 return name + rest
-        return native
+        return canonical(native)
 
     def base(self, native: str) -> str:
         """As `of`, but of the type that a domain is made of, however deep."""

@@ -5,11 +5,26 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["fits"]
+__all__ = ["canonical", "fits"]
 
 _SPELLING = re.compile(
     r"(?P<name>[a-z0-9 ]+?)(?:\((?P<modifiers>-?\d+(?:,-?\d+)?)\))?(?P<zone> with(?:out)? time zone)?(?P<array>\[\])?"
 )
+_SHORT = re.compile(r"(?P<name>[a-z0-9]+)(?P<modifiers>\(\d+(?:,\d+)?\))?(?P<array>\[\])?")
+_LONG = {
+    "bool": ("boolean", ""),
+    "int2": ("smallint", ""),
+    "int4": ("integer", ""),
+    "int8": ("bigint", ""),
+    "float4": ("real", ""),
+    "float8": ("double precision", ""),
+    "varchar": ("character varying", ""),
+    "varbit": ("bit varying", ""),
+    "time": ("time", " without time zone"),
+    "timetz": ("time", " with time zone"),
+    "timestamp": ("timestamp", " without time zone"),
+    "timestamptz": ("timestamp", " with time zone"),
+}
 _INTEGERS = {"smallint": 5, "integer": 10, "bigint": 19}
 """Digits that any value has at most."""
 _CLOCKS = frozenset(("time", "timestamp", "interval"))
@@ -25,6 +40,15 @@ class _Type:
     name: str
     modifiers: tuple[int, ...]
     array: bool
+
+
+def canonical(type: str) -> str:
+    """A type in the spelling of `format_type`, which has no short names: `int8[]`, `varchar(9)`, `timestamptz(3)`."""
+    match = _SHORT.fullmatch(type)
+    if match is None or match["name"] not in _LONG:
+        return type
+    head, zone = _LONG[match["name"]]
+    return f"{head}{match['modifiers'] or ''}{zone}{match['array'] or ''}"
 
 
 def fits(narrow: str, wide: str) -> bool:
