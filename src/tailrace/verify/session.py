@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from tailrace.comparison import Compared, Image, Key, SourceView, TargetView
+from tailrace.comparison import Compared, Image, Key, Shape, SourceView, TargetView
 from tailrace.contract import Transform
 from tailrace.error import ConfigError, Fatal, TailraceError
 from tailrace.model import Table
@@ -83,7 +83,7 @@ def _table(table: Table, pipes: Pipes, options: Options, *, pace: Pace, told: Pr
             keep=options.repair is not None,
         ),
         pace=pace,
-        parked=options.parked.get(f"{shaped.shape.schema}.{shaped.shape.name}", ()),
+        parked=_parked(options, table, shaped.shape),
         told=told,
     )
     try:
@@ -96,6 +96,12 @@ def _table(table: Table, pipes: Pipes, options: Options, *, pace: Pace, told: Pr
         _repair(comparison, options.repair)
     told(report)
     return report
+
+
+def _parked(options: Options, table: Table, shape: Shape) -> set[Key]:
+    """Keys that the sink has refused, and those that a transform has, which knew the table by another name."""
+    names = {str(table), f"{shape.schema}.{shape.name}"}
+    return {key for name in names for key in options.parked.get(name, ())}
 
 
 def _repair(comparison: TableComparison, repair: Repair) -> None:

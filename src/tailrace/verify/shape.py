@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from tailrace._native import BatchBuilder
 from tailrace.comparison import Field, Shape
 from tailrace.contract import Transform
-from tailrace.error import TailraceError
+from tailrace.error import Fatal, Reject, TailraceError
 from tailrace.model import Batch, Table
 
 __all__ = ["Shaped", "shape", "through"]
@@ -29,10 +29,22 @@ class Shaped:
 
 
 def through(transforms: Sequence[Transform], batch: Batch) -> Batch:
-    """`batch` as the pipeline would write it."""
+    """`batch` as the pipeline would write it, without what a transform refuses: that is parked, or ends the run."""
     for transform in transforms:
-        batch = transform(batch)
+        batch = _through(transform, batch)
     return batch
+
+
+def _through(transform: Transform, batch: Batch) -> Batch:
+    while True:
+        try:
+            return transform(batch)
+        except Reject as reject:
+            batch = batch.without(list(reject.checked(len(batch), "a transform")))
+        except TailraceError:
+            raise
+        except Exception as error:
+            raise Fatal(f"a transform raised {type(error).__name__}") from error
 
 
 def shape(table: Table, transforms: Sequence[Transform], *, masked: bool) -> Shaped:
@@ -44,12 +56,10 @@ def shape(table: Table, transforms: Sequence[Transform], *, masked: bool) -> Sha
     written = empty.snapshot.table
     try:
         rows = list(through(transforms, _batch(table, tokens)))
-    except TailraceError as error:
-        return Shaped(None, obstacle=f"a transform cannot be looked through: {error.args[0]}")
-    except Exception as error:  # noqa: BLE001 - a function that expects real values; said in the report
-        rows = []
+    except TailraceError as error:  # a function that expects real values
         if not masked:
-            return Shaped(None, obstacle=f"a transform cannot be looked through: it raised {type(error).__name__}")
+            return Shaped(None, obstacle=f"the transforms cannot be looked through: {error.args[0]}")
+        rows = []
     if not rows:
         return _by_place(table, written, masked)
     names = {token: name for name, token in tokens.items()}

@@ -14,7 +14,7 @@ import psycopg
 from tailrace.comparison import ComparableSink
 from tailrace.contract import Sink, Transform
 from tailrace.dead_letters import File
-from tailrace.pipeline import Pipeline, State, desk_path
+from tailrace.pipeline import Pipeline, desk_path
 from tailrace.source import Postgres as Source
 from tailrace.verify import Options, Pipes, Remote, Report, TableReport, verify
 from tests import waiting
@@ -38,7 +38,11 @@ class Stand:
     def start(self) -> None:
         """Run the pipeline until its snapshot is in the target."""
         self._thread.start()
-        waiting.until(lambda: self.pipeline.status().state is State.STREAMING, "for the stream")
+        waiting.until(self._streams, "for the stream")
+
+    def _streams(self) -> bool:
+        """What is saved is no place within a snapshot (phase 0)."""
+        return any(text.split(".")[1] != "0" for text in self.pipeline.status().positions.values())
 
     def verify(self, *tables: str, repair: bool = False, remote: bool = False, **options: Any) -> Report:
         """Compare while the pipeline runs; `remote` reads the target through the pipeline's desk."""
