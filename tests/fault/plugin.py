@@ -32,11 +32,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if mark is not None:
         row: Row = mark.args[0]
         seen = item.config.stash[_SEEN].setdefault(
-            item.nodeid, {"row": [row.fault, row.where, str(row.end)], "outcome": "passed", "seconds": 0.0}
+            item.nodeid, {"row": [row.fault, row.where, str(row.end)], "outcome": "", "seconds": 0.0}
         )
         seen["seconds"] = round(seen["seconds"] + report.duration, 2)
         seen["with"] = sorted({text for name, text in item.user_properties if name == "with"})
-        if report.outcome != "passed":
+        if report.outcome == "passed":
+            seen["outcome"] = seen["outcome"] or ("passed" if report.when == "call" else "")
+        else:
             seen["outcome"] = report.outcome
             seen["why"] = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
     return report  # type: ignore[return-value]
@@ -44,7 +46,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Add this run's results to the file."""
-    seen = session.config.stash[_SEEN]
+    seen = {name: each for name, each in session.config.stash[_SEEN].items() if each["outcome"]}  # else interrupted
     if seen:
         RESULTS.parent.mkdir(exist_ok=True)
         before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
