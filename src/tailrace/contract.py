@@ -207,6 +207,18 @@ class Retaining(Protocol):
 
 
 @runtime_checkable
+class Orphaning(Protocol):
+    """A Source may also name what pipelines that are gone have left on its server; asked by `tailrace check`."""
+
+    def orphans(self, owners: Mapping[str, Source]) -> list[Finding]:
+        """Each thing of ours on the server that is not in use and that none of `owners` (by pipeline) would use.
+
+        With the statement that drops it. Read-only.
+        """
+        ...
+
+
+@runtime_checkable
 class Remembering(Protocol):
     """A Sink or a Checkpoint may also say what is saved without being opened; asked by `tailrace status`."""
 

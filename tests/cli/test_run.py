@@ -110,6 +110,16 @@ def test_check_names_what_is_missing_and_changes_nothing(cli: Cli, config: Path,
     assert cli.run("check", shop).code in {0, 3}
 
 
+def test_check_of_a_whole_configuration_names_what_no_pipeline_owns(cli: Cli, config: Path, shop: str) -> None:
+    left = f"tailrace_left_{shop.rpartition('/')[2]}"
+    execute(shop, f"select pg_create_logical_replication_slot('{left}', 'pgoutput')")
+    whole = cli.run("check", "t.toml")
+    assert whole.code == 0, whole.out + whole.err
+    assert "orders leftovers" in whole.out
+    assert f"slot {left}" in whole.out and f"SELECT pg_drop_replication_slot('{left}')" in whole.out
+    assert left not in cli.run("check", "t.toml", "orders").out
+
+
 def test_a_server_that_is_gone_is_told_in_and_one_clear_message(cli: Cli, config: Path) -> None:
     url = "postgresql://127.0.0.1:1/x"
     ended = cli.run("check", url)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from tailrace.config import load, source_from_url
-from tailrace.contract import Describing, Receiving
+from tailrace.contract import Describing, Orphaning, Receiving
 from tailrace.error import TailraceError
 from tailrace.model import Finding, Severity
 from tailrace.pipeline import Pipeline, transformed
@@ -20,6 +21,7 @@ __all__ = ["check"]
 
 _SIGNS = {Severity.OK: "ok     ", Severity.WARNING: "warning", Severity.ERROR: "ERROR  "}
 _FAILED = 3
+_Part = tuple[str, str, str, Callable[[], list[Finding]]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,10 +35,12 @@ class _Looked:
 
 def check(target: str, names: Sequence[str], *, as_json: bool) -> int:
     """Print every finding; 3 when one is an error, or the code of what kept us from looking."""
-    parts: list[tuple[str, str, str, Callable[[], list[Finding]]]]
+    parts: list[_Part]
     if target.endswith(".toml") or Path(target).exists():
         pipelines = load(Path(target), names).pipelines
         parts = [part for name, pipeline in pipelines.items() for part in _parts(name, pipeline)]
+        if not names:  # only the whole configuration knows what nobody owns
+            parts.extend(_leftovers(pipelines))
     else:
         source = source_from_url(target)
         parts = [("", "source", source.kind, source.check)]
@@ -49,13 +53,14 @@ def check(target: str, names: Sequence[str], *, as_json: bool) -> int:
             codes.append(error.exit_code)
         else:
             codes.append(_FAILED if any(finding.severity is Severity.ERROR for finding in found) else 0)
-        looked.append(_Looked(name, part, found))
+        if found or part != "leftovers":
+            looked.append(_Looked(name, part, found))
     text = msgspec.json.encode(looked).decode() + "\n" if as_json else "".join(_lines(each) for each in looked)
     sys.stdout.write(text)
     return worst(codes)
 
 
-def _parts(name: str, pipeline: Pipeline) -> list[tuple[str, str, str, Callable[[], list[Finding]]]]:
+def _parts(name: str, pipeline: Pipeline) -> list[_Part]:
     source, sink = pipeline.source, pipeline.sink
     parts = [(name, "source", source.kind, source.check), (name, "sink", sink.kind, sink.check)]
     if isinstance(source, Describing) and isinstance(sink, Receiving):
@@ -65,6 +70,23 @@ def _parts(name: str, pipeline: Pipeline) -> list[tuple[str, str, str, Callable[
 
         parts.append((name, "tables", sink.kind, tables))
     return parts
+
+
+def _leftovers(pipelines: Mapping[str, Pipeline]) -> list[_Part]:
+    """What pipelines that are gone have left on the servers, each thing once."""
+    owners = {name: pipeline.source for name, pipeline in pipelines.items()}
+    told: set[Finding] = set()
+
+    def look(source: Orphaning) -> list[Finding]:
+        fresh = [finding for finding in source.orphans(owners) if finding not in told]
+        told.update(fresh)
+        return fresh
+
+    return [
+        (name, "leftovers", source.kind, partial(look, source))
+        for name, source in owners.items()
+        if isinstance(source, Orphaning)
+    ]
 
 
 def _lines(looked: _Looked) -> str:

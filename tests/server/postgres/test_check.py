@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import psycopg
@@ -146,3 +147,24 @@ def test_a_pooler_that_refuses_our_settings_is_named(
     pooler = start_pgbouncer(postgres18.port)
     (finding,) = Postgres(pooler.through(database)).check()
     assert finding.severity is Severity.ERROR and "a pooler stands in between" in finding.message
+
+
+def test_slots_and_publications_that_no_pipeline_owns_are_named_with_what_drops_them(
+    shop: str, sql: Sql, reading: Make
+) -> None:
+    used = reading(shop, snapshot="never").open().first()
+    owned, gone = f"{used.name}_owned", f"{used.name}_gone"
+    for name in (owned, gone):
+        reading(shop, name, snapshot="never").open().first().close()
+    sql(shop, "CREATE TABLE noise (x text)", "CREATE PUBLICATION theirs FOR TABLE orders")
+    sql(shop, "INSERT INTO noise SELECT repeat('x', 1000) FROM generate_series(1, 5000)")
+    owners = {owned: Postgres(shop), "else": Postgres(shop, slot="elsewhere", publication="theirs")}
+    found = [f for f in Postgres(shop).orphans(owners) if used.name in f.subject]
+    assert [f.subject for f in found] == [f"slot tailrace_{gone}", f"publication tailrace_{gone}"]
+    assert {f.severity for f in found} == {Severity.WARNING}
+    kept = re.search(r"keeps (\d+) MiB of log and nobody reads it", found[0].message)
+    assert kept is not None and int(kept[1]) >= 5
+    for finding in found:
+        assert finding.fix is not None
+        sql(shop, finding.fix)
+    assert not [f for f in Postgres(shop).orphans(owners) if used.name in f.subject]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import sys
 from functools import cache
 from pathlib import Path
@@ -36,6 +37,19 @@ def pointer(pgconn: pq.abc.PGconn) -> int:
     if not address:
         raise ConfigError(f"psycopg ({pq.__impl__}) hides its libpq connection", hint="upgrade psycopg to 3.3.9")
     return address
+
+
+def result(pgconn: pq.abc.PGconn) -> pq.abc.PGresult | None:
+    """The next result of a command that was sent, waiting for it on the socket; None behind the last.
+
+    PQgetResult waits as well, but psycopg holds the interpreter lock meanwhile: every other thread would stand still.
+    """
+    poll = select.poll()
+    poll.register(pgconn.socket, select.POLLIN)
+    while pgconn.is_busy():
+        poll.poll()
+        pgconn.consume_input()
+    return pgconn.get_result()
 
 
 def _bundled() -> list[Path]:

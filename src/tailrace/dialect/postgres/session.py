@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 from psycopg import conninfo, sql
 
+from tailrace.dialect.postgres import password
 from tailrace.dialect.postgres.fault import told, translate_connect
 from tailrace.error import ConfigError
 
@@ -59,8 +61,25 @@ def parse(url: str) -> dict[str, str]:
     return {key: str(value) for key, value in options.items() if value is not None}
 
 
-def target(url: str) -> str:
-    """Where `url` leads, for messages: host, port and database, never a user or a password."""
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Where to connect, and the command that prints the password, which is run at every connection."""
+
+    url: str = field(repr=False)
+    password_command: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        options = parse(self.url)
+        if self.password_command is None:
+            return
+        if "password" in options:
+            raise ConfigError("there is a password in the url and a password_command", hint="keep one of the two")
+        password.parse(self.password_command)
+
+
+def target(login: Login | str) -> str:
+    """Where a url leads, for messages: host, port and database, never a user or a password."""
+    url = login.url if isinstance(login, Login) else login
     options = conninfo.conninfo_to_dict(conninfo.make_conninfo(url, **conninfo_defaults(url)))
     host = options.get("host") or options.get("hostaddr") or "the local socket"
     port = f":{options['port']}" if options.get("port") else ""
@@ -78,14 +97,14 @@ def conninfo_defaults(url: str) -> dict[str, str]:
     return found
 
 
-def connect(url: str) -> Connection:
+def connect(login: Login | str) -> Connection:
     """An ordinary session in autocommit mode, all time-outs off, everything in UTC and UTF-8."""
-    return _open(url)
+    return _login(login)
 
 
-def connect_replication(url: str) -> Connection:
+def connect_replication(login: Login | str) -> Connection:
     """A session of a walsender, which takes commands of the streaming replication protocol and simple queries."""
-    return _open(url, replication="database")
+    return _login(login, replication="database")
 
 
 def fetch(
@@ -105,6 +124,19 @@ def run(connection: Connection, statement: sql.SQL | sql.Composed, doing: str) -
 def statement_text(statement: sql.Composable) -> str:
     """A statement as text, to show to a human."""
     return statement.as_string(None)
+
+
+def _login(login: Login | str, **extra: str) -> Connection:
+    login = login if isinstance(login, Login) else Login(login)
+    if login.password_command is None:
+        return _open(login.url, **extra)
+    try:
+        return _open(login.url, password=password.run(login.password_command), **extra)
+    except ConfigError as error:
+        if not isinstance(error.__cause__, psycopg.Error) or "password" not in str(error.args[0]):
+            raise
+    # It may have been changed between the two steps; a second refusal is final.
+    return _open(login.url, password=password.run(login.password_command), **extra)
 
 
 def _open(url: str, **extra: str) -> Connection:

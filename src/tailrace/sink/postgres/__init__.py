@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from tailrace.dialect.postgres.session import connect, parse
+from tailrace.dialect.postgres.session import Login, connect
 from tailrace.error import ConfigError
 from tailrace.model import Carried, Counter, Existing, Finding, Limits, Position, Table
 from tailrace.sink.postgres.check import check, check_tables
@@ -34,12 +34,14 @@ class Postgres:
     by the transform `rename`). `constants` are columns that the target has besides, with the value that all rows of
     this pipeline have in them: a tenant, where several sources share a table. They are part of the key. `existing` says
     what to do with a table that holds rows which this pipeline did not write (and which have its constants).
+    `password_command` is run at every connection, without a shell; the one line that it prints is the password.
     """
 
     url: str = field(repr=False)
     schema: Mapping[str, str] | None = None
     constants: Mapping[str, str] | None = None
     existing: Existing = Existing.REFUSE
+    password_command: str | None = field(default=None, repr=False)
 
     kind: ClassVar[str] = "postgres"
     transactional: ClassVar[bool] = True
@@ -48,27 +50,27 @@ class Postgres:
     shared: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        parse(self.url)
+        _ = self.login
         if self.existing not in tuple(Existing):
             names = ", ".join(f'"{value}"' for value in Existing)
             raise ConfigError(f"sink.existing is {str(self.existing)!r}", hint=f"it can be {names}")
 
     def check(self) -> list[Finding]:
         """See `Sink.check`: what concerns the server and the role."""
-        return check(self.url)
+        return check(self.login)
 
     def check_tables(self, name: str, tables: Sequence[Table]) -> list[Finding]:
         """See `Receiving.check_tables`."""
-        return check_tables(self.url, name, self._placing(), tables=tables)
+        return check_tables(self.login, name, self._placing(), tables=tables)
 
     def saved(self, name: str) -> Mapping[str, Position | None]:
         """See `Remembering.saved`."""
-        with closing(connect(self.url)) as connection:
+        with closing(connect(self.login)) as connection:
             return saved(connection, name)
 
     def view(self, name: str) -> PostgresView:
         """See `ComparableSink.view`."""
-        return PostgresView(self.url, name, self._placing())
+        return PostgresView(self.login, name, self._placing())
 
     def image(self) -> None:
         """See `ComparableSink.image`: another PostgreSQL server digests rows as this one does."""
@@ -76,12 +78,17 @@ class Postgres:
 
     def open(self, name: str, limits: Limits) -> PostgresWriter:
         """Open the target for pipeline `name`."""
-        return PostgresWriter(self.url, name, placing=self._placing())
+        return PostgresWriter(self.login, name, placing=self._placing())
 
     def set_sequences(self, counters: Sequence[Counter], *, margin: int) -> list[Carried]:
         """See `Continuing.set_sequences`."""
-        with connect(self.url) as connection:
+        with connect(self.login) as connection:
             return carry(connection, counters, schemas=self.schema or {}, margin=margin)
+
+    @property
+    def login(self) -> Login:
+        """Where to connect, and how the password is come by; `ConfigError` when that contradicts itself."""
+        return Login(self.url, self.password_command)
 
     def _placing(self) -> Placing:
         return Placing(self.schema or {}, self.constants or {}, str(self.existing))

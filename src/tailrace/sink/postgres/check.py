@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from tailrace.dialect.postgres import session
-from tailrace.dialect.postgres.session import Connection, fetch, statement_text
+from tailrace.dialect.postgres.session import Connection, Login, fetch, statement_text
 from tailrace.error import TailraceError
 from tailrace.model import Finding, Severity, Table
 from tailrace.sink.postgres import query
@@ -61,23 +61,23 @@ class _Rights:
     indexed: bool
 
 
-def check(url: str) -> list[Finding]:
+def check(login: Login) -> list[Finding]:
     """What concerns the server and the role; just one finding when nothing can be reached."""
     try:
-        connection = session.connect(url)
+        connection = session.connect(login)
     except TailraceError as error:
         return [_error("connection", str(error))]
     with connection:
         try:
-            return [_ok("connection", f"{session.target(url)} answers"), *_server(connection)]
+            return [_ok("connection", f"{session.target(login)} answers"), *_server(connection)]
         except TailraceError as error:
             return [_error("catalog", str(error))]
 
 
-def check_tables(url: str, name: str, placing: Placing, *, tables: Sequence[Table]) -> list[Finding]:
+def check_tables(login: Login, name: str, placing: Placing, *, tables: Sequence[Table]) -> list[Finding]:
     """What concerns the targets of `tables` for pipeline `name`."""
     try:
-        with session.connect(url) as connection:
+        with session.connect(login) as connection:
             connection.execute("SET default_transaction_read_only = on")
             return [finding for table in tables for finding in _Look(connection, name, placing).table(table)]
     except TailraceError as error:

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from tailrace.dialect.postgres.fault import told, translate
-from tailrace.dialect.postgres.session import Connection, connect
+from tailrace.dialect.postgres.session import Connection, Login, connect
 
 __all__ = ["Standing", "drop_origin", "mark_writes", "open_session", "origin_name"]
 
@@ -43,9 +43,9 @@ class Standing:
     replica: bool
 
 
-def open_session(url: str) -> tuple[Connection, Standing]:
+def open_session(login: Login) -> tuple[Connection, Standing]:
     """A session for writing, and what it may do."""
-    connection = connect(url)
+    connection = connect(login)
     try:
         with told("prepare the session in the target"):
             for name, value in _SETTINGS.items():

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from tailrace.comparison import Checksum, Key, Mirror, Seen, Shape, Span, TargetLook
 from tailrace.dialect.postgres.digest import PROBE, digest
-from tailrace.dialect.postgres.session import connect, fetch, run
+from tailrace.dialect.postgres.session import Login, connect, fetch, run
 from tailrace.sink.postgres import query
 from tailrace.sink.postgres.ledger import saved
 from tailrace.sink.postgres.record import Record
@@ -34,8 +34,8 @@ _DIRECT = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET 
 class PostgresView:
     """See `TargetView`."""
 
-    def __init__(self, url: str, pipeline: str, placing: Placing) -> None:
-        self._session = connect(url)
+    def __init__(self, login: Login, pipeline: str, placing: Placing) -> None:
+        self._session = connect(login)
         self._pipeline = pipeline
         self._placing = placing
         self._inputs: dict[tuple[str, str], dict[str, str]] = {}

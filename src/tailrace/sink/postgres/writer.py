@@ -8,7 +8,7 @@ from contextlib import closing
 import psycopg
 
 from tailrace.dialect.postgres.fault import translate
-from tailrace.dialect.postgres.session import Connection, connect
+from tailrace.dialect.postgres.session import Connection, Login, connect
 from tailrace.dialect.postgres.session import target as place
 from tailrace.error import Fenced, Retryable, TailraceError
 from tailrace.model import Batch, Position
@@ -23,10 +23,10 @@ __all__ = ["PostgresWriter"]
 class PostgresWriter:
     """An open PostgreSQL sink and its `Positions`. `claim` and `known` come before any batch."""
 
-    def __init__(self, url: str, name: str, *, placing: Placing) -> None:
-        self._url = url
+    def __init__(self, login: Login, name: str, *, placing: Placing) -> None:
+        self._login = login
         self._name = name
-        self._connection, standing = open_session(url)
+        self._connection, standing = open_session(login)
         try:
             self._ledger = Ledger(self._connection, name)
             self._ledger.create()
@@ -73,7 +73,7 @@ class PostgresWriter:
     def write(self, batch: Batch) -> None:
         """Make the rows and the positions of `batch` durable in one transaction; on any failure none of them are."""
         if self._connection.closed:
-            raise Retryable(f"the session with {place(self._url)} is closed", hint="it is opened again after a pause")
+            raise Retryable(f"the session with {place(self._login)} is closed", hint="it is opened again after a pause")
         try:
             if len(batch) and batch.snapshot is None and not self._ledger.moves(batch.positions):
                 self._applier.replay(batch)
@@ -89,7 +89,7 @@ class PostgresWriter:
     def _open_beside(self) -> Connection:
         """A second session, for what must be committed before the transaction of the first can use it."""
         if self._beside is None or self._beside.closed:
-            self._beside = connect(self._url)
+            self._beside = connect(self._login)
         return self._beside
 
     def _explained(self, error: psycopg.Error | Retryable) -> TailraceError:
@@ -100,13 +100,13 @@ class PostgresWriter:
                     f"another process has claimed the pipeline {self._name!r} since and ended this session",
                     hint="let that one go on; this one stops",
                 )
-            return Retryable(f"the session with {place(self._url)} was lost", hint="it is opened again after a pause")
-        return error if isinstance(error, Retryable) else translate(error, f"write to {place(self._url)}")
+            return Retryable(f"the session with {place(self._login)} was lost", hint="it is opened again after a pause")
+        return error if isinstance(error, Retryable) else translate(error, f"write to {place(self._login)}")
 
     def _fenced(self) -> bool:
         """Ask through another session; a server that does not answer has not fenced us."""
         try:
-            with closing(connect(self._url)) as other:
+            with closing(connect(self._login)) as other:
                 return self._ledger.fenced(other)
         except TailraceError:
             return False

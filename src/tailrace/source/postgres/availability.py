@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from psycopg import ProgrammingError, conninfo, sql
 
 from tailrace.dialect.postgres import session
-from tailrace.dialect.postgres.session import Connection, fetch, statement_text
+from tailrace.dialect.postgres.session import Connection, Login, fetch, statement_text
 from tailrace.error import TailraceError
 from tailrace.model import Finding
 from tailrace.source.postgres import host, slot
@@ -89,7 +89,7 @@ def _named_standbys(connection: Connection) -> Iterator[Finding]:
 def _other(source: Postgres, name: str, url: str, *, here: Host) -> Iterator[Finding]:
     subject = f"standby {name}"
     try:
-        with closing(session.connect(url)) as connection:
+        with closing(session.connect(Login(url, source.password_command))) as connection:
             there = host.load(connection)
             if there == here:
                 return

@@ -65,7 +65,7 @@ def check(source: Postgres) -> list[Finding]:
     """All findings, in the order in which a pipeline would trip over them; just one when nothing can be reached."""
     where = session.target(source.url)
     try:
-        connection = session.connect(source.url)
+        connection = session.connect(source.login)
     except TailraceError as error:
         return [_error("connection", str(error))]
     with connection:
@@ -112,7 +112,7 @@ def _pooler(connection: Connection, facts: _Facts) -> Iterator[Finding]:
 
 def _role(source: Postgres, facts: _Facts) -> Iterator[Finding]:
     try:
-        session.connect_replication(source.url).close()
+        session.connect_replication(source.login).close()
     except TailraceError as error:
         fix = (
             None

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
-from tailrace.contract import Positions
+from tailrace.contract import Positions, Source
 from tailrace.dialect.postgres import session
+from tailrace.dialect.postgres.session import Login
 from tailrace.error import ConfigError
 from tailrace.model import Finding, Limits, Position, Rest, Table
-from tailrace.source.postgres import check, describing, host, pattern, publication, rest, slot, upgrade
+from tailrace.source.postgres import check, describing, host, orphan, pattern, publication, rest, slot, upgrade
 from tailrace.source.postgres.guardian import Allowance, AtRetainedMax
 from tailrace.source.postgres.opening import Names, Opening
 from tailrace.source.postgres.publication import Wanted
@@ -50,6 +51,8 @@ class Postgres:
     `warn`: nothing else; `stop`: the pipeline ends with an error, the slot stays; `drop`: the slot is dropped, once the
     file `gaps` has recorded from where to where changes are missing, and `HistoryLost` says so now and at every start
     (`snapshot="when_needed"` begins anew). A start that finds more than the maximum gets a quarter more, to catch up.
+
+    `password_command` is run at every connection, without a shell; the one line that it prints is the password.
     """
 
     kind: ClassVar[str] = "postgres"
@@ -71,9 +74,10 @@ class Postgres:
     retained_bytes_max: int | None = None
     at_retained_max: AtRetainedMax = "warn"
     gaps: str | Path | None = None
+    password_command: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        session.parse(self.url)
+        _ = self.login
         if isinstance(self.tables, str):
             raise ConfigError("tables is one text", hint=f"write it as a list: [{self.tables!r}]")
         object.__setattr__(self, "tables", tuple(self.tables))
@@ -110,7 +114,7 @@ class Postgres:
         """See `Source.drop`: the slot, and the publication if Tailrace made it."""
         names = Names.of(self, name)
         removed = []
-        with session.connect(self.url) as connection:
+        with session.connect(self.login) as connection:
             check_slot(slot.load(connection, names.slot), connection.info.dbname)
             if slot.drop(connection, names.slot):
                 removed.append(f"replication slot {names.slot}")
@@ -126,9 +130,16 @@ class Postgres:
 
     def retained_bytes(self, name: str) -> int | None:
         """See `Retaining.retained_bytes`: the WAL that the slot holds back."""
-        with session.connect(self.url) as connection:
+        with session.connect(self.login) as connection:
             found = slot.load(connection, Names.of(self, name).slot)
         return found.retained if found is not None else None
+
+    def orphans(self, owners: Mapping[str, Source]) -> list[Finding]:
+        """See `Orphaning.orphans`: slots, on all databases of the server, and publications."""
+        ours = {name: source for name, source in owners.items() if isinstance(source, Postgres)}
+        names = [Names.of(source, name) for name, source in ours.items() if not source.temporary]
+        slots, publications = {each.slot for each in names}, {each.publication for each in names}
+        return orphan.orphans(self.login, slots, publications)
 
     def view(self, name: str) -> PostgresView:
         """See `ComparableSource.view`."""
@@ -136,17 +147,22 @@ class Postgres:
 
     def tables_now(self, name: str) -> list[Table]:
         """See `Describing.tables_now`."""
-        with session.connect(self.url) as connection:
+        with session.connect(self.login) as connection:
             return describing.tables(connection, Names.of(self, name).publication, self.tables)
 
     def rest(self, name: str) -> Rest:
         """See `Leavable.rest`."""
-        with session.connect(self.url) as connection:
+        with session.connect(self.login) as connection:
             return rest.rest(connection, Names.of(self, name).publication, self.tables)
 
     def passed(self, name: str, saved: Mapping[str, Position | None], upto: str) -> bool:
         """See `Leavable.passed`."""
         return rest.passed(Names.of(self, name).slot, saved, upto)
+
+    @property
+    def login(self) -> Login:
+        """Where to connect, and how the password is come by; `ConfigError` when that contradicts itself."""
+        return Login(self.url, self.password_command)
 
     @property
     def allowance(self) -> Allowance:

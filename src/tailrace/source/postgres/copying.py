@@ -13,7 +13,7 @@ from psycopg import errors, pq
 
 from tailrace._native import Chunk, CopyReader
 from tailrace.dialect.postgres import libpq
-from tailrace.dialect.postgres.fault import translate
+from tailrace.dialect.postgres.fault import told, translate
 from tailrace.dialect.postgres.session import Connection
 from tailrace.error import Fatal, Retryable, TailraceError
 from tailrace.source.postgres.plan import TableCopy
@@ -73,17 +73,19 @@ class TableReader:
             raise Retryable(f"the connection broke while copying {self._table}: {error}") from error
 
     def _start(self, statement: bytes) -> None:
-        self._pgconn.send_query(statement)
-        result = self._pgconn.get_result()
+        with told(f"copy {self._table}"):
+            self._pgconn.send_query(statement)
+            result = libpq.result(self._pgconn)
         if result is None or result.status != pq.ExecStatus.COPY_OUT:
             raise self._failure(result)
 
     def _finish(self) -> None:
-        result = self._pgconn.get_result()
-        if result is None or result.status != pq.ExecStatus.COMMAND_OK:
-            raise self._failure(result)
-        while self._pgconn.get_result() is not None:
-            pass
+        with told(f"copy {self._table}"):
+            result = libpq.result(self._pgconn)
+            if result is None or result.status != pq.ExecStatus.COMMAND_OK:
+                raise self._failure(result)
+            while libpq.result(self._pgconn) is not None:
+                continue
         self._done = True
 
     def _failure(self, result: pq.abc.PGresult | None) -> TailraceError:

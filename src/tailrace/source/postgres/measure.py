@@ -41,6 +41,7 @@ class Measure:
         self._statement = query.load("extent").encode()
         self._slot = slot.encode()
         self._asked_at: float | None = None
+        self._result: pq.abc.PGresult | None = None
         self._due_at = 0.0
         self.last: Extent | None = None
         """The latest answer."""
@@ -72,12 +73,15 @@ class Measure:
         connection = self._connection.pgconn
         with told(_DOING):
             connection.consume_input()
-            if connection.is_busy():
-                return None
-            result = connection.get_result()
-            while result is not None and connection.get_result() is not None:
-                continue
-        self._asked_at = None
+            while not connection.is_busy():
+                result = connection.get_result()
+                if result is None:
+                    return self._answer()
+                self._result = result
+        return None
+
+    def _answer(self) -> Extent:
+        result, self._result, self._asked_at = self._result, None, None
         if result is None or result.status != pq.ExecStatus.TUPLES_OK:
             raise translate(errors.error_from_result(result), _DOING) if result else Retryable(f"cannot {_DOING}")
         end, retained = result.get_value(0, 0), result.get_value(0, 1)

@@ -92,7 +92,7 @@ class Opening:
             return stream
 
     def _open(self, positions: Positions, until_current: bool) -> Opened:
-        side = self._resources.enter_context(closing(connect(self._source.url)))
+        side = self._resources.enter_context(closing(connect(self._source.login)))
         walsender = self._resources.enter_context(closing(self._walsender()))
         _require_release(walsender.server_version, self._source)
         here = host.load(side)
@@ -214,7 +214,7 @@ class Opening:
             exported = Exported(made.snapshot or "", self._names.publication, globs, files)
             place = Place.progress(made.consistent_point, scene.timeline)
             try:
-                taken = snapshot.begin(self._source.url, exported, lineage=scene.lineage, place=place, bounds=bounds)
+                taken = snapshot.begin(self._source.login, exported, lineage=scene.lineage, place=place, bounds=bounds)
             except Moved as moved:
                 _log.warning("attempt %d to begin a snapshot is thrown away: %s", attempt, moved)
                 scene.walsender.drop_slot(scene.lineage.slot)
@@ -250,7 +250,7 @@ class Opening:
         return partial(host.require_timeline, scene.timeline, lambda: asked.identify().timeline)
 
     def _walsender(self) -> Walsender:
-        return Walsender(self._source.url, frame_bytes_max=self._limits.frame_bytes_max, stop=self._stop)
+        return Walsender(self._source.login, frame_bytes_max=self._limits.frame_bytes_max, stop=self._stop)
 
     def _publication(self, scene: _Scene) -> Publication:
         side, standby = scene.side, scene.host.standby

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from tailrace._native import CopyRows
-from tailrace.dialect.postgres.session import Connection, connect, fetch, run
+from tailrace.dialect.postgres.session import Connection, Login, connect, fetch, run
 from tailrace.model import Batch
 from tailrace.source.postgres import plan
 from tailrace.source.postgres.copying import Ahead, Copying, TableReader
@@ -166,7 +166,7 @@ class Exported:
     files: Files
 
 
-def begin(url: str, exported: Exported, *, lineage: Lineage, place: Place, bounds: Bounds) -> Snapshot:
+def begin(login: Login, exported: Exported, *, lineage: Lineage, place: Place, bounds: Bounds) -> Snapshot:
     """Import the snapshot into all sessions and lock the tables; `Moved` when they are not what they were.
 
     The session that exported it is not needed any more once this returns.
@@ -174,7 +174,7 @@ def begin(url: str, exported: Exported, *, lineage: Lineage, place: Place, bound
     sessions: list[Connection] = []
     try:
         for _ in range(bounds.readers):
-            sessions.append(connect(url))
+            sessions.append(connect(login))
             _import(sessions[-1], exported.name)
         parts = _prepare(sessions[0], exported)
         ((xid, at_us),) = fetch(

@@ -34,7 +34,7 @@ _SIZES = "SELECT pg_size_bytes(current_setting('wal_segment_size')), current_set
 
 def successor(source: Postgres, names: Names, saved: Mapping[str, Position | None]) -> tuple[Position, Position]:
     """See `Succeeded.successor`."""
-    with closing(connect(source.url)) as side, closing(Walsender(source.url, frame_bytes_max=1 << 20)) as walsender:
+    with closing(connect(source.login)) as side, closing(Walsender(source.login, frame_bytes_max=1 << 20)) as walsender:
         here = host.load(side)
         host.require_same(here, walsender.host())
         if here.standby:

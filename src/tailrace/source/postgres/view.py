@@ -56,7 +56,7 @@ class PostgresView:
     """See `SourceView`."""
 
     def __init__(self, source: Postgres, pipeline: str) -> None:
-        self._session = connect(source.url)
+        self._session = connect(source.login)
         self._source = source
         self._names = Names.of(source, pipeline)
         self._captured: dict[str, _Captured] | None = None

@@ -19,8 +19,8 @@ from psycopg import errors, pq, sql
 
 from tailrace._native import Chunk, CopyReader
 from tailrace.dialect.postgres import libpq
-from tailrace.dialect.postgres.fault import translate
-from tailrace.dialect.postgres.session import Connection, connect_replication
+from tailrace.dialect.postgres.fault import told, translate
+from tailrace.dialect.postgres.session import Connection, Login, connect_replication
 from tailrace.error import HistoryLost, Retryable
 from tailrace.source.postgres import host
 from tailrace.source.postgres.fault import RESET_HINT, translate_stream, waits_for_standby
@@ -68,8 +68,8 @@ class StreamOptions:
 class Walsender:
     """One replication connection: first commands, then, after `start`, a stream that only its reader thread touches."""
 
-    def __init__(self, url: str, *, frame_bytes_max: int, stop: threading.Event | None = None) -> None:
-        self._connection: Connection = connect_replication(url)
+    def __init__(self, login: Login, *, frame_bytes_max: int, stop: threading.Event | None = None) -> None:
+        self._connection: Connection = connect_replication(login)
         self._frame_bytes_max = frame_bytes_max
         self._stop = stop or threading.Event()
         self._poll = select.poll()
@@ -214,7 +214,8 @@ class Walsender:
         return Retryable(f"the connection of slot {self._slot!r} broke: {_text(error)}")
 
     def _raise_end(self) -> None:
-        result = self._pgconn.get_result()
+        with told(f"read from replication slot {self._slot!r}"):
+            result = libpq.result(self._pgconn)
         if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
             raise translate_stream(errors.error_from_result(result), self._slot)
         raise Retryable(f"the server ended the stream of slot {self._slot!r}")
