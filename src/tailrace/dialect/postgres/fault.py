@@ -81,9 +81,9 @@ def translate_connect(error: psycopg.Error, target: str) -> TailraceError:
     """The error for a connection that was not made; `target` is where to, without secrets."""
     text = first_line(error)
     lowered = str(error).lower()
-    for phrase, hint in _CONNECT_CONFIG.items():
+    for phrase, advice in _CONNECT_CONFIG.items():
         if phrase in lowered:
-            return ConfigError(f"cannot connect to {target}: {text}", hint=hint)
+            return ConfigError(f"cannot connect to {target}: {text}", hint=advice)
     if isinstance(error, psycopg.ProgrammingError):  # psycopg's own opinion of an option
         return ConfigError(f"cannot connect to {target}: {text}", hint="check the options of the url")
     hint = next((hint for phrase, hint in _CONNECT_PASSING.items() if phrase in lowered), None)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from tailrace.dialect.postgres.session import Connection, connect, fetch
+from tailrace.dialect.postgres.session import Connection, Login, connect, fetch
 from tailrace.error import Fatal, HistoryLost, Retryable
 from tailrace.model import Position
 from tailrace.source.postgres import host, publication, slot, wal
@@ -49,7 +49,7 @@ def successor(source: Postgres, names: Names, saved: Mapping[str, Position | Non
         found = _slot(side, lineage)
         _require_publication(side, names.publication)
         place = Place.of(position)
-        stands = _require_fresh(side, place, found, url=source.url)
+        stands = _require_fresh(side, place, found, login=source.login)
         _log.info("saved is %s; slot %s begins at %s", format_lsn(place.end), found.name, format_lsn(stands))
         return position, Place.progress(stands, identity.timeline).position(str(lineage))
 
@@ -95,7 +95,7 @@ def _require_publication(side: Connection, name: str) -> None:
         raise HistoryLost(f"publication {name!r} does not exist on this server", hint=RESET_HINT)
 
 
-def _require_fresh(side: Connection, place: Place, found: Slot, *, url: str) -> int:
+def _require_fresh(side: Connection, place: Place, found: Slot, *, login: Login) -> int:
     """Where the slot stands, if nobody wrote between the beginning of this server's log and that."""
     ((segment_bytes, page_bytes),) = fetch(side, _SIZES)
     stands = found.confirmed or 0
@@ -106,7 +106,7 @@ def _require_fresh(side: Connection, place: Place, found: Slot, *, url: str) -> 
             " it is not the upgrade of the server that was read",
             hint=f"dump and restore make a server of its own; {RESET_HINT}",
         )
-    if stands - begin > page_bytes or not _untouched(list(wal.records(url, begin, stands))):
+    if stands - begin > page_bytes or not _untouched(list(wal.records(login, begin, stands))):
         raise HistoryLost(
             f"replication slot {found.name!r} stands at {format_lsn(stands)}, not where pg_upgrade makes slots: it was"
             " made by hand or read since, and what lies before it is not known",

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import errors, pq
 
 from tailrace.dialect.postgres.fault import told, translate
-from tailrace.dialect.postgres.session import connect_replication
+from tailrace.dialect.postgres.session import Login, connect_replication
 from tailrace.error import Fatal
 from tailrace.source.postgres.place import format_lsn
 
@@ -34,9 +34,9 @@ class Record:
     before: int
 
 
-def records(url: str, begin: int, end: int) -> Iterator[Record]:
+def records(login: Login, begin: int, end: int) -> Iterator[Record]:
     """The records from `begin`, where a segment begins, up to `end`, both in one page; `Fatal` if they do not fit."""
-    log, at = _read(url, begin, end - begin), _PAGE_HEADER_BYTES
+    log, at = _read(login, begin, end - begin), _PAGE_HEADER_BYTES
     while at < end - begin:
         nbytes, xid, before = _RECORD.unpack_from(log.ljust(at + _RECORD.size, b"\0"), at)
         after = at + (nbytes + 7) // 8 * 8
@@ -46,11 +46,11 @@ def records(url: str, begin: int, end: int) -> Iterator[Record]:
         at = after
 
 
-def _read(url: str, begin: int, nbytes: int) -> bytes:
+def _read(login: Login, begin: int, nbytes: int) -> bytes:
     """That much of the log, through a walsender that is given up afterwards."""
     doing = f"read the log at {format_lsn(begin)}"
     log = b""
-    with closing(connect_replication(url)) as connection, told(doing):
+    with closing(connect_replication(login)) as connection, told(doing):
         result = connection.pgconn.exec_(f"START_REPLICATION PHYSICAL {format_lsn(begin)}".encode())
         if result.status != pq.ExecStatus.COPY_BOTH:
             raise translate(errors.error_from_result(result), doing)
