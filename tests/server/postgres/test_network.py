@@ -118,3 +118,11 @@ def test_a_connection_cut_in_its_first_statement_is_retryable(hasty: postgres.Se
     with pytest.raises(Retryable, match="cannot connect to"):
         session.connect(url)
     session.connect(url).close()
+
+
+def test_a_snapshot_that_waits_for_the_server_lets_other_threads_run(
+    hasty: postgres.Server, proxy: Proxy, sql: Sql, reading: Make
+) -> None:
+    sql(hasty.url, "INSERT INTO orders SELECT i, 'x' FROM generate_series(1, 3) AS i")
+    proxy.delay(0.02)  # by a thread of this process: the wait would never end if it kept the interpreter to itself
+    reading(proxy.through(hasty.url), "delayed").open().count(3)
