@@ -260,8 +260,9 @@ class Change(Generic[_RowT]):
         """The same change with `before` (when complete) and `after` passed through `convert`, each once, at first
         access."""
     def replace(self, *, after: Mapping[str, Any] | None = None, before: Mapping[str, Any] | None = None) -> Change:
-        """A copy with other cells; columns not named keep theirs. KeyError for a column that the table does not
-        have."""
+        """A copy with other cells; columns not named keep theirs, and so does a cell whose value is the one that it
+        reads as. A text is taken as the server would print it; for json and jsonb it is a JSON string. KeyError for a
+        column that the table does not have."""
     def __class_getitem__(cls, item: Any) -> Any: ...
 
 @final

@@ -13,7 +13,7 @@ use tailrace_wire::batch::{
 use crate::error::raise;
 use crate::row::{Image, Row};
 use crate::table::{Position, Table};
-use crate::value::{Written, text};
+use crate::value::{Written, reads_as, text};
 
 /// A logical decoding message.
 #[pyclass(frozen, get_all, module = "tailrace._native")]
@@ -83,7 +83,11 @@ impl Change {
             let name: String = name.extract()?;
             let column =
                 table.column(&name).ok_or_else(|| PyKeyError::new_err(format!("{table} has no column {name}")))?;
-            written[column] = Some(text(&object, &table.columns[column].kind)?);
+            let kind = &table.columns[column].kind;
+            if image.cell(column).is_some_and(|cell| reads_as(&object, cell, kind)) {
+                continue; // What a function only passes on keeps its own spelling.
+            }
+            written[column] = Some(text(&object, kind)?);
         }
         let cells = image.cells().zip(&written).map(|(cell, new)| new.as_ref().map_or(cell, Written::cell));
         let cells: Vec<Cell<'_>> = cells.collect();

@@ -228,9 +228,18 @@ fn item(body: &[u8], at: &mut usize) -> Option<(Vec<u8>, bool)> {
     }
 }
 
+/// Whether a cell reads as this very value: not 1 for true, not 1.0 for 1.00.
+pub fn reads_as(object: &Bound<'_, PyAny>, cell: Cell<'_>, kind: &Type) -> bool {
+    let same = || -> PyResult<bool> {
+        let held = value(object.py(), cell, kind)?;
+        Ok(held.is(object) || (held.get_type().is(object.get_type()) && held.repr()?.as_any().eq(object.repr()?)?))
+    };
+    same().unwrap_or(false) // A value without a repr is not one of ours.
+}
+
 /// A Python value as the server would print it; None for SQL null.
 ///
-/// Accepts what [`value`] gives, and text as it is.
+/// Accepts what [`value`] gives, and text as it is; for json and jsonb text is a JSON string.
 pub fn text(object: &Bound<'_, PyAny>, kind: &Type) -> PyResult<Written> {
     if object.is_none() {
         return Ok(Written::Null);
@@ -245,7 +254,7 @@ pub fn text(object: &Bound<'_, PyAny>, kind: &Type) -> PyResult<Written> {
         write_array(items, element, &mut literal)?;
         return Ok(Written::Text(literal));
     }
-    if matches!(kind, Type::Json | Type::Jsonb) && !object.is_instance_of::<PyString>() {
+    if is_json(kind) {
         let text = makers(object.py())?.json_dumps.bind(object.py()).call1((object,))?;
         return Ok(Written::Text(text.extract()?));
     }
@@ -267,6 +276,10 @@ impl Written {
             Self::Text(text) => Cell::Text(text.as_bytes()),
         }
     }
+}
+
+fn is_json(kind: &Type) -> bool {
+    matches!(kind, Type::Json | Type::Jsonb)
 }
 
 fn scalar(object: &Bound<'_, PyAny>) -> PyResult<String> {
@@ -310,7 +323,9 @@ fn write_array(items: &Bound<'_, PyList>, element: &Type, literal: &mut String) 
         if index > 0 {
             literal.push(',');
         }
-        if let Ok(inner) = item.cast::<PyList>() {
+        if !is_json(element) // a list is one element there
+            && let Ok(inner) = item.cast::<PyList>()
+        {
             write_array(inner, element, literal)?;
             continue;
         }

@@ -128,7 +128,8 @@ def test_a_change_can_be_replaced_and_put_back_in_place() -> None:
         ("date", date(2024, 1, 1), "2024-01-01"),
         ("text[]", ['a"b\\', None, ["x"]], '{"a\\"b\\\\",NULL,{"x"}}'),
         ("jsonb", {"a": 1}, '{"a": 1}'),
-        ("jsonb", "[1]", "[1]"),
+        ("jsonb", "[1]", '"[1]"'),
+        ("jsonb[]", [[1, 2], "x", None], '{"[1, 2]","\\"x\\"",NULL}'),
     ],
 )
 def test_a_python_value_is_written_as_the_server_reads_it(kind: str, given: Any, text: str) -> None:

@@ -64,6 +64,39 @@ def test_a_value_has_the_types_that_the_page_says(line: Line) -> None:
 
 
 @each_line
+def test_a_value_that_is_only_passed_on_keeps_its_text(line: Line) -> None:
+    after = _batch(line)[0].after
+    assert after is not None
+    assert _batch(line)[0].replace(after=dict(after)).after == after
+    assert _batch(line)[0].replace(after=dict(after)).after.texts() == after.texts()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("jsonb", '"abc"'),
+        ("jsonb", "null"),
+        ("json", '{"a":  1.10, "b": 12345678901234567890.123}'),
+        ("jsonb[]", r'{"[1,2]","\"x\"",NULL,"null"}'),
+        ("float8", "-0"),
+        ("numeric", "1.50"),
+        ("timestamptz", "infinity"),
+        ("text[]", '{NULL,"NULL",a}'),
+        ("int4[]", "[0:1]={1,2}"),
+    ],
+)
+def test_a_value_that_is_only_passed_on_keeps_a_spelling_that_python_does_not(kind: str, text: str) -> None:
+    change = _batch(Line("", kind, text, "", "", "", ""))[0]
+    assert change.after is not None
+    assert change.replace(after=dict(change.after)).after.texts() == {"v": text}
+
+
+def test_an_equal_value_of_another_type_is_another_value() -> None:
+    change = _batch(Line("", "jsonb", '{"a": 1}', "", "", "", ""))[0]
+    assert change.replace(after={"v": {"a": True}}).after.texts() == {"v": '{"a": true}'}
+
+
+@each_line
 def test_debezium_json_is_what_the_page_shows(line: Line) -> None:
     [encoded] = _batch(line).json(DebeziumJson("shop"))
     value = encoded.value(0)
