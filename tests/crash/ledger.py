@@ -173,6 +173,8 @@ class Again:
             assert before is not None
             self._removed = self.accounts.pop(before["id"], self._removed)
             return
+        if before is not None and before["id"] != row["id"]:  # a handler is told of a change of key as one change
+            self._removed = self.accounts.pop(before["id"], self._removed)
         was = self.accounts.get(row["id"], self._removed)
         text = was[4] if row["note"] == UNSENT else row["note"]
         self.accounts[row["id"]] = (row["id"], row["version"], row["writer"], row["tx"], text)

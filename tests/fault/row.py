@@ -24,6 +24,8 @@ MODULES = {
     "tests.fault.test_network": "The network",
     "tests.fault.test_disk": "Out of disk",
     "tests.fault.test_tables": "Tables change",
+    "tests.fault.test_rights": "Rights are taken",
+    "tests.fault.test_target": "The PostgreSQL target",
 }
 """Where rows are declared, in the order of the page, with the title of their part of it."""
 
