@@ -289,3 +289,15 @@ def test_settings_that_make_no_sense_are_refused(tmp_path: Path, options: dict[s
 def test_check_looks_at_the_path(tmp_path: Path) -> None:
     assert [finding.severity for finding in File(tmp_path / "new" / "x.jsonl").check()] == ["ok"]
     assert [finding.severity for finding in File(tmp_path).check()] == ["error"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_check_tells_a_read_only_file_system_from_missing_rights(tmp_path: Path) -> None:
+    folder = tmp_path / "read only"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", folder], check=True)
+    try:
+        [finding] = File(folder / "orders.jsonl").check()
+    finally:
+        subprocess.run(["umount", folder], check=True)
+    assert (finding.severity, finding.message, finding.fix) == ("error", "its file system is mounted read-only", None)

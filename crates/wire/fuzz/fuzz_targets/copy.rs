@@ -15,7 +15,8 @@ fn settings(columns: usize) -> Settings {
         kind: Type::Text,
         native: "text".into(),
         nullable: true,
-        labels: Vec::new(), note: Note::default(),
+        labels: Vec::new(),
+        note: Note::default(),
     };
     Settings {
         lineage: "l".into(),

@@ -18,7 +18,8 @@ fn table_of(relation: &Relation) -> Arc<Table> {
         kind: Type::Text,
         native: "text".into(),
         nullable: true,
-        labels: Vec::new(), note: Note::default(),
+        labels: Vec::new(),
+        note: Note::default(),
     };
     let columns = relation.columns.iter().map(|known| column(&known.name)).collect();
     Table::new(relation.schema.clone(), relation.name.clone(), columns, Vec::new())

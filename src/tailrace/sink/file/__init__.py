@@ -64,7 +64,9 @@ class File:
         path = Path(self.path)
         folder = next(parent for parent in path.absolute().parents if parent.exists())
         findings = []
-        if not os.access(folder, os.W_OK | os.X_OK):
+        if os.statvfs(folder).f_flag & os.ST_RDONLY:
+            findings.append(Finding(Severity.ERROR, str(folder), "its file system is mounted read-only"))
+        elif not os.access(folder, os.W_OK | os.X_OK):
             findings.append(
                 Finding(Severity.ERROR, str(folder), "this user may not write here", f"chmod u+wx '{folder}'")
             )
