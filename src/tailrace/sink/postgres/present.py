@@ -15,7 +15,8 @@ __all__ = ["Held", "Present", "find"]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A column as it is: `base` is what a domain is made of; `fills_itself` says that an insert may leave it out."""
+    """A column as it is: `base` is what a domain is made of; `fills_itself` says that an insert may leave it out,
+    `counts_alone` that no update may give it a value (GENERATED ALWAYS AS IDENTITY)."""
 
     name: str
     type: str
@@ -25,6 +26,7 @@ class Held:
     identity: bool
     fills_itself: bool
     in_primary_key: bool
+    counts_alone: bool
     labels: Sequence[str]
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from tailrace.error import Fatal
 from tests.server.sink.postgres.road import Road
 
 pytestmark = pytest.mark.usefixtures("path")
@@ -149,6 +150,19 @@ def test_generated_and_identity_columns_and_partitions_are_written(road: Road) -
     road.at_source("UPDATE parts SET id = 120 WHERE id = 1", "INSERT INTO parts VALUES (5, 5)")
     road.run()
     road.same("items", "parts")
+
+
+def test_an_identity_that_takes_no_updates_is_refused_before_rows_are_written(road: Road) -> None:
+    road.both("CREATE TABLE t (id int PRIMARY KEY, n int GENERATED ALWAYS AS IDENTITY, v int)")
+    road.source.execute("INSERT INTO t (id, v) VALUES (1, 1)")
+    with pytest.raises(Fatal, match=r"column n of public\.t is GENERATED ALWAYS AS IDENTITY") as stopped:
+        road.run()
+    assert stopped.value.hint is not None
+    road.target.execute(stopped.value.hint.encode())
+    road.run()
+    road.source.execute("UPDATE t SET v = 2, n = DEFAULT")
+    road.run()
+    road.same("t")
 
 
 def test_messages_are_passed_over(road: Road) -> None:

@@ -15,6 +15,7 @@ WITH RECURSIVE found AS (
 )
 SELECT f.attname, format_type(f.atttypid, f.atttypmod), format_type(d.oid, d.typmod), f.attnotnull,
        f.attgenerated <> '', f.attidentity <> '', f.fills_itself, f.in_key,
+       f.attidentity = 'a',
        ARRAY(SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = d.oid)
 FROM found AS f
 JOIN down AS d ON d.attnum = f.attnum
