@@ -19,7 +19,7 @@ GRANT USAGE ON SCHEMA :"schema" TO :"role";
 GRANT SELECT ON ALL TABLES IN SCHEMA :"schema" TO :"role";
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA :"schema" TO :"role";
 
-SELECT format('CREATE PUBLICATION %I', :'publication')
+SELECT format('CREATE PUBLICATION %I WITH (publish_via_partition_root = true)', :'publication')
 WHERE NOT EXISTS (SELECT FROM pg_publication WHERE pubname = :'publication') \gexec
 SELECT format('ALTER PUBLICATION %I SET TABLE %s', :'publication', string_agg(format('%I.%I', n.nspname, c.relname), ', '))
 FROM pg_class AS c

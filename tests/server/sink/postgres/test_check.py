@@ -127,6 +127,9 @@ def test_a_pipeline_runs_from_end_to_end_with_the_rights_of_the_scripts(start_po
         session.execute("CREATE TYPE mood AS ENUM ('low')")
         session.execute("CREATE TABLE a (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, m mood)")
         session.execute("INSERT INTO a (m) VALUES ('low')")
+        session.execute("CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id)")
+        session.execute("CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (0) TO (9)")
+        session.execute("INSERT INTO parts VALUES (1)")
     for script, url in (("source-role.sql", source), ("target-role.sql", target)):
         role = script.partition("-")[0] + "_role"
         for _ in range(2):
@@ -150,6 +153,7 @@ def test_a_pipeline_runs_from_end_to_end_with_the_rights_of_the_scripts(start_po
     assert [c.last for c in writes.set_sequences(reads.rest("p").counters, margin=0)] == [3]
     with psycopg.connect(target) as session:
         assert session.execute("SELECT id, m::text, note FROM a").fetchall() == [(3, "high", "later")]
+        assert session.execute("SELECT id FROM parts").fetchall() == [(1,)]
         assert session.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'a'").fetchall() == [
             ("target_role",)
         ]
