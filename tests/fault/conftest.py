@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,14 @@ import psycopg
 import pytest
 
 from servers.postgres import Server
+from tests.fault.disk import Disk
 from tests.fault.pipe import Pipe
 from tests.fault.row import End
 from tests.fault.traffic import Traffic
 
 MakePipe = Callable[..., Pipe]
 MakeTraffic = Callable[..., Traffic]
+MakeDisk = Callable[[str], Disk]
 
 
 @pytest.fixture
@@ -81,3 +86,20 @@ def execute() -> Callable[..., list[tuple[Any, ...]]]:
             return cursor.fetchall() if cursor.description else []
 
     return run
+
+
+@pytest.fixture
+def make_disk(tmp_path: Path) -> Iterator[Callable[[str], Disk]]:
+    """Mounts a tmpfs of a size, as root may."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a tmpfs")
+    with ExitStack() as stack:
+
+        def make(size: str) -> Disk:
+            path = Path(tempfile.mkdtemp(prefix="tailrace-disk-"))
+            stack.callback(path.rmdir)
+            disk = Disk(path, size)
+            stack.callback(disk.close)
+            return disk
+
+        yield make

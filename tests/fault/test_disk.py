@@ -2,69 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from servers.postgres import Server
-from tests.fault.conftest import MakePipe, MakeTraffic
+from tests.fault.conftest import MakeDisk, MakePipe, MakeTraffic
 from tests.fault.row import fault, goes_on, stops, waits
 from tests.waiting import until
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 Start = Callable[..., Server]
-
-
-class Disk:
-    """A file system of its own, at `path`."""
-
-    def __init__(self, path: Path, size: str) -> None:
-        self.path = path
-        self._ballast = path / "ballast"
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=1777", "tmpfs", path], check=True)
-
-    def fill(self) -> None:
-        """Leave no room."""
-        ballast = os.open(self._ballast, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        with contextlib.suppress(OSError):
-            while True:
-                os.write(ballast, bytes(4096))
-        os.close(ballast)
-
-    def clear(self) -> None:
-        """Make room again."""
-        self._ballast.unlink()
-
-    def close(self) -> None:
-        """Unmount it."""
-        subprocess.run(["umount", "-l", self.path], check=True)
-
-
-@pytest.fixture
-def make_disk(tmp_path: Path) -> Iterator[Callable[[str], Disk]]:
-    """Mounts a tmpfs of a size, as root may."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a tmpfs")
-    with ExitStack() as stack:
-
-        def make(size: str) -> Disk:
-            path = Path(tempfile.mkdtemp(prefix="tailrace-disk-"))
-            stack.callback(path.rmdir)
-            disk = Disk(path, size)
-            stack.callback(disk.close)
-            return disk
-
-        yield make
-
-
-MakeDisk = Callable[[str], Disk]
 
 
 @fault("no space for a large transaction", "Tailrace: `spill_dir`", stops(

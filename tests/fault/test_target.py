@@ -2,24 +2,63 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from servers.postgres import Server
+from servers.process import own
 from servers.proxy import Proxy
-from tests.fault.conftest import MakePipe, MakeTraffic
+from tests.fault.conftest import MakeDisk, MakePipe, MakeTraffic
 from tests.fault.pipe import CANARY
-from tests.fault.row import OR, fault, goes_on, waits
+from tests.fault.row import OR, fault, goes_on, stops, waits
 from tests.waiting import until
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 Start = Callable[..., Server]
-LOST = f"cannot …{OR}the connection …"
+LOST = f"cannot …{OR}the session with … was lost"
 SHOP = f"""CREATE TABLE shop (id int PRIMARY KEY, a int, b text);
     INSERT INTO shop SELECT n, n, '{CANARY}' FROM generate_series(1, 100) n"""
 BLOCKED = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+@pytest.mark.parametrize("version", [18, 14])
+@fault("kill -9 of the target, three times", "target → postgres, streaming", waits(LOST))
+def test_a_target_that_is_killed(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, start_postgres: Start, version: int
+) -> None:
+    server = start_postgres(version)
+    pipe = make_pipe(database, "postgres", replica=server.create_database("replica"))
+    running = traffic(database)
+    pipe.start()
+    pipe.catch_up()
+    for _ in range(3):
+        running.passes(3)
+        server.kill()
+        server.start()
+        pipe.held.prefix()
+    pipe.goes_on(running)
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+@fault("the target is restarted, three times", "target → postgres, streaming: fast and immediate", waits(LOST))
+def test_a_target_that_is_restarted(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, start_postgres: Start, mode: str
+) -> None:
+    server = start_postgres()
+    pipe = make_pipe(database, "postgres", replica=server.create_database("replica"))
+    running = traffic(database)
+    pipe.start()
+    pipe.catch_up()
+    for _ in range(3):
+        running.passes(3)
+        server.stop(mode)
+        server.start()
+    pipe.goes_on(running)
 
 
 @fault(
@@ -50,6 +89,25 @@ def test_a_connection_to_the_target_that_breaks(
         proxy.cut()
 
 
+@fault("no space at the target", "target → postgres: the tablespace", waits("cannot …: …No space left on device"))
+def test_no_space_at_the_target(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, start_postgres: Start, make_disk: MakeDisk
+) -> None:
+    disk, server = make_disk("64m"), start_postgres()
+    own(disk.path)
+    server.execute(f"CREATE TABLESPACE small LOCATION '{disk.path}'")
+    server.execute("CREATE DATABASE replica TABLESPACE small")
+    pipe = make_pipe(database, "postgres", replica=server.dsn("replica"))
+    running = traffic(database)
+    pipe.start()
+    pipe.catch_up()
+    disk.fill()
+    pipe.waits()
+    running.passes()
+    disk.clear()
+    pipe.goes_on(running)
+
+
 @fault(
     "a row is locked",
     "target → postgres: another session holds the row, then commits",
@@ -64,6 +122,31 @@ def test_a_lock_at_the_target(make_pipe: MakePipe, database: str, replica: str, 
         holder.execute("SELECT FROM shop WHERE id = 1 FOR UPDATE")
         execute(database, "UPDATE shop SET a = a + 1", "DELETE FROM shop WHERE id = 7")
         until(lambda: execute(replica, BLOCKED) == [(True,)], "for the pipeline to be blocked")
+    pipe.goes_on()
+
+
+@fault(
+    "a table is locked",
+    "target → postgres: ACCESS EXCLUSIVE for longer than a status interval",
+    goes_on("once the lock is gone"),
+)
+def test_i11_a_locked_table_at_the_target(
+    make_pipe: MakePipe, start_postgres: Start, replica: str, execute: Execute
+) -> None:
+    server = start_postgres(settings={"wal_sender_timeout": "2s"})
+    execute(server.url, SHOP)
+    pipe = make_pipe(server.url, "postgres")
+    pipe.start()
+    pipe.catch_up()
+    sender = "SELECT active_pid FROM pg_replication_slots"
+    before = execute(server.url, sender)
+    with psycopg.connect(replica) as holder:
+        holder.execute("LOCK TABLE shop IN ACCESS EXCLUSIVE MODE")
+        execute(server.url, "UPDATE shop SET a = a + 1")
+        until(lambda: execute(replica, BLOCKED) == [(True,)], "for the pipeline to be blocked")
+        since = execute(replica, "SELECT clock_timestamp() + interval '5 s'")[0][0]
+        until(lambda: execute(replica, "SELECT clock_timestamp()")[0][0] > since, "for the server's patience to end")
+        assert execute(server.url, sender) == before, "the source has ended the connection"
     pipe.goes_on()
 
 
@@ -89,3 +172,83 @@ def test_a_deadlock_at_the_target(make_pipe: MakePipe, database: str, start_post
         pipe.waits()
         holder.rollback()
     pipe.goes_on()
+
+
+@fault("a serialization failure", "target → postgres: its sessions are REPEATABLE READ by default", waits(
+    "cannot …: could not serialize access due to …"
+))  # fmt: skip
+def test_a_serialization_failure_at_the_target(
+    make_pipe: MakePipe, database: str, replica: str, execute: Execute
+) -> None:
+    execute(database, SHOP)
+    execute(replica, f"ALTER DATABASE {psycopg.conninfo.conninfo_to_dict(replica)['dbname']}"
+            " SET default_transaction_isolation = 'repeatable read'")  # fmt: skip
+    pipe = make_pipe(database, "postgres")
+    pipe.start()
+    pipe.catch_up()
+    with psycopg.connect(replica) as holder:
+        holder.execute("UPDATE shop SET b = b WHERE id = 1")
+        execute(database, "UPDATE shop SET a = a + 1")
+        until(lambda: execute(replica, BLOCKED) == [(True,)], "for the pipeline to be blocked")
+    pipe.waits()
+    pipe.goes_on()
+
+
+@fault("a constraint of the target is violated", "target → postgres: a CHECK that the source does not have", stops(
+    5, "sink postgres refused 1 change(s), the first of public.shop at …: check violation at the target…",
+    "goes on after the constraint was dropped, nothing lost",
+))  # fmt: skip
+def test_a_constraint_of_the_target(make_pipe: MakePipe, database: str, replica: str, execute: Execute) -> None:
+    execute(database, SHOP)
+    pipe = make_pipe(database, "postgres")
+    pipe.start()
+    pipe.catch_up()
+    execute(replica, "ALTER TABLE shop ADD CONSTRAINT few CHECK (a < 1000)")
+    execute(
+        database,
+        f"INSERT INTO shop VALUES (1001, 1, 'x'), (1002, 5000, '{CANARY}')",
+        "UPDATE shop SET a = 0 WHERE id < 9",
+    )
+    pipe.stops()
+    execute(replica, "ALTER TABLE shop DROP CONSTRAINT few")
+    pipe.resumes()
+
+
+@fault("a table of the target is dropped", "target → postgres, streaming", stops(1, "…public.shop…"))
+def test_a_table_of_the_target_that_is_gone(make_pipe: MakePipe, database: str, replica: str, execute: Execute) -> None:
+    execute(database, SHOP)
+    pipe = make_pipe(database, "postgres")
+    pipe.start()
+    pipe.catch_up()
+    execute(replica, "DROP TABLE shop")
+    execute(database, "UPDATE shop SET a = 0")
+    pipe.stops()
+
+
+@fault("a paused process wakes up, another has taken over", "target → postgres: SIGSTOP, SIGCONT", stops(
+    1, "…another process…", "the other goes on, nothing lost or doubled"
+))  # fmt: skip
+def test_i16_a_process_that_wakes_up_is_fenced(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, replica: str, execute: Execute, tmp_path: Path
+) -> None:
+    sleeper = make_pipe(database, "postgres")
+    other = make_pipe(database, "postgres", replica=replica, folder=tmp_path / "other", heir=True)
+    running = traffic(database)
+    sleeper.start()
+    sleeper.catch_up()
+    sleeper.signal(signal.SIGSTOP)
+    running.passes(3)
+    execute(
+        database,
+        "SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots"
+        f" WHERE slot_name = '{other.slot}' AND active",
+    )
+    other.start()
+    other.attached()
+    sleeper.signal(signal.SIGCONT)
+    running.passes(3)
+    sleeper.stops()
+    running.stop()
+    other.catch_up()
+    other.stop()
+    other.settle(running)
