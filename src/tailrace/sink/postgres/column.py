@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from psycopg import errors, sql
@@ -20,6 +21,8 @@ from tailrace.sink.postgres.present import Held, Present, find
 from tailrace.sink.postgres.record import Record
 
 __all__ = ["Columns"]
+
+log = logging.getLogger("tailrace.sink.postgres")
 
 
 class Columns:
@@ -76,6 +79,12 @@ class Columns:
             if held is None:
                 self._add(present, column, spelled)
                 changed = True
+                if record.columns and not column.nullable and column.backfill is None:
+                    log.warning(
+                        "the column %s was added to %s: rows from before have null in it, since the source was written"
+                        " anew and does not tell their value; `tailrace verify --repair` brings it",
+                        *(column.name, present),
+                    )
             elif not held.generated:
                 known = record.columns.get(column.name)
                 if known != column.native:

@@ -131,6 +131,23 @@ def test_nulls_are_allowed_when_the_source_allows_them(road: Road) -> None:
     road.same("t")
 
 
+def test_values_that_a_rewrite_of_the_source_made_are_missed_aloud(
+    road: Road, caplog: pytest.LogCaptureFixture
+) -> None:
+    road.at_source("CREATE TABLE t (id int PRIMARY KEY, v int)", "INSERT INTO t VALUES (1, 1)")
+    road.run()
+    road.at_source("ALTER TABLE t ADD told int NOT NULL DEFAULT 7", "INSERT INTO t VALUES (2, 2, 2)")
+    road.run()
+    assert not [record for record in caplog.records if "rows from before" in record.getMessage()]
+    road.at_source(
+        "ALTER TABLE t ADD n int NOT NULL DEFAULT 7, ALTER v TYPE bigint", "INSERT INTO t VALUES (3, 3, 3, 3)"
+    )
+    road.run()
+    [warning] = [record.getMessage() for record in caplog.records if "rows from before" in record.getMessage()]
+    assert "column n was added to public.t" in warning and "verify --repair" in warning
+    assert road.rows("SELECT * FROM t ORDER BY id") == [(1, 1, 7, None), (2, 2, 2, None), (3, 3, 3, 3)]
+
+
 def test_a_type_that_cannot_be_followed_stops_before_its_rows(road: Road) -> None:
     road.at_source("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t VALUES (1, '2024-01-01')")
     road.run()
