@@ -20,6 +20,7 @@ TABLES = """SELECT c.oid::regclass::text, n.nspname, c.relname, array_agg(a.attn
 
 def same(url: str, target: Path | str, *, only: Sequence[str] | None = None) -> None:
     """Fails unless each table of the source (those of `only`) holds the same rows in a file, or in a PostgreSQL one."""
+    events = _events(target) if isinstance(target, Path) and target.suffix != ".duckdb" else {}
     with psycopg.connect(url) as source:
         for shown, _, table, columns in source.execute(TABLES.encode()).fetchall():
             if only is None or table in only:
@@ -30,7 +31,7 @@ def same(url: str, target: Path | str, *, only: Sequence[str] | None = None) -> 
                 elif target.suffix == ".duckdb":
                     held = _of_duckdb(target, table, columns)
                 else:
-                    held = _of_lines(target, table, columns)
+                    held = _of_events(events.get(table, ()), columns)
                 assert held == expected, f"{shown} differs: {len(held)} rows, expected {len(expected)}"
 
 
@@ -47,15 +48,22 @@ def _of_duckdb(path: Path, table: str, columns: Sequence[str]) -> Rows:
         return _sorted(connection.execute(f"SELECT {names} FROM public.{_quoted(table)}").fetchall())
 
 
-def _of_lines(path: Path, table: str, columns: Sequence[str]) -> Rows:
-    """What replaying the events leaves, by key."""
-    rows: dict[str, dict[str, Any]] = {}
+def _events(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """The records of each table, up to what the file sink has made final."""
+    records: dict[str, list[dict[str, Any]]] = {}
     final = json.loads(path.with_name(path.name + ".position").read_bytes())["final"]
     for line in path.read_bytes()[:final].splitlines():
         record = json.loads(line)
+        if record["value"] is not None:
+            records.setdefault(record["value"]["source"]["table"], []).append(record)
+    return records
+
+
+def _of_events(records: Iterable[dict[str, Any]], columns: Sequence[str]) -> Rows:
+    """What replaying the events leaves, by key."""
+    rows: dict[str, dict[str, Any]] = {}
+    for record in records:
         value = record["value"]
-        if value is None or value["source"]["table"] != table:
-            continue
         if value["op"] == "t":
             rows.clear()
             continue

@@ -26,6 +26,7 @@ MODULES = {
     "tests.fault.test_tables": "Tables change",
     "tests.fault.test_rights": "Rights are taken",
     "tests.fault.test_target": "The PostgreSQL target",
+    "tests.fault.test_shape": "Large and odd",
 }
 """Where rows are declared, in the order of the page, with the title of their part of it."""
 
