@@ -62,10 +62,13 @@ class Columns:
     def check_key(self, table: Table, present: Present, before: tuple[str, ...]) -> None:
         """`Fatal` when the source has another key now, and the target still holds rows apart by the one `before`."""
         held = present.primary_key - self._constants.keys()
-        if table.key != before and held and held == set(before) and not held.issuperset(table.key):
+        if table.key == before or not held or held != set(before):
+            return
+        if not table.key or not held.issuperset(table.key):
+            now = f"is ({', '.join(table.key)}) now" if table.key else "is gone"
             raise Fatal(
-                f"the key of {table} is ({', '.join(table.key)}) now, but ({', '.join(before)}) at the target",
-                hint=other_key(present, (*self._constants, *table.key)),
+                f"the key of {table} {now}, but ({', '.join(before)}) at the target",
+                hint=other_key(present, (*self._constants, *table.key) if table.key else ()),
             )
 
     def evolve(

@@ -74,10 +74,12 @@ def set_aside(present: Present, column: str) -> str:
 
 
 def other_key(present: Present, key: Sequence[str]) -> str:
-    """The statement that gives a table another primary key."""
-    statement = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}, ADD PRIMARY KEY ({})").format(
-        present.name, sql.Identifier(present.primary_key_name or ""), sql.SQL(", ").join(map(sql.Identifier, key))
+    """The statement that gives a table another primary key, or none."""
+    statement = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(
+        present.name, sql.Identifier(present.primary_key_name or "")
     )
+    if key:
+        statement += sql.SQL(", ADD PRIMARY KEY ({})").format(sql.SQL(", ").join(map(sql.Identifier, key)))
     return statement_text(statement)
 
 

@@ -202,6 +202,11 @@ class Targets:
     def _target(self, table: Table, present: Present, *, stage: sql.Composed | None) -> Target:
         written = [(c.name, present.columns[c.name]) for c in table.columns]
         columns = tuple(TargetColumn(name, held.name, held.type) for name, held in written if not held.generated)
+        if not columns:
+            raise Fatal(
+                f"{table} has no column that could be written at the target",
+                hint="leave it out of the source's tables, or with a select transform",
+            )
         key = (*self._placing.constants, *table.key) if table.key else ()
         constants = dict(self._placing.constants)
         named = {column.name for column in table.columns} | set(constants)

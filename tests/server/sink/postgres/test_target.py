@@ -164,6 +164,24 @@ def test_a_type_that_cannot_be_followed_stops_before_its_rows(road: Road) -> Non
     ]
 
 
+def test_a_key_that_the_source_gave_up_stops_until_the_target_gives_it_up_too(road: Road) -> None:
+    road.at_source("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    road.run()
+    road.at_source("ALTER TABLE t DROP CONSTRAINT t_pkey", "INSERT INTO t VALUES (1)")
+    with pytest.raises(Fatal, match=r"the key of public\.t is gone, but \(id\) at the target") as stopped:
+        road.run()
+    assert stopped.value.hint is not None
+    road.target.execute(stopped.value.hint.encode())
+    road.run()
+    assert road.rows("SELECT * FROM t") == [(1,), (1,)]
+
+
+def test_a_table_without_a_column_is_named(road: Road) -> None:
+    road.at_source("CREATE TABLE t ()", "INSERT INTO t DEFAULT VALUES")
+    with pytest.raises(Fatal, match=r"public\.t has no column that could be written"):
+        road.run()
+
+
 def test_a_missing_extension_is_named_with_the_statement_that_makes_it(road: Road) -> None:
     road.at_source("CREATE EXTENSION hstore", "CREATE TABLE t (id int PRIMARY KEY, h hstore)")
     with pytest.raises(Fatal, match="type hstore of the extension hstore") as stopped:
