@@ -51,6 +51,9 @@ class Pipe:
     source: Mapping[str, Any] = field(default_factory=dict)
     sink: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: Mapping[str, Any] = field(default_factory=dict)
+    inside: Sequence[str] = ()
+    """The command that runs it, such as one that enters a network namespace."""
     heir: bool = False
     """It begins where another process has left off, without a snapshot."""
     only: Sequence[str] | None = None
@@ -73,6 +76,7 @@ class Pipe:
             },
             "sink": {"kind": self.kind, **({} if self.kind == "stdout" else to), **self.sink},
             "limits": {**LIMITS, **self.limits},
+            **({"checkpoint": self.checkpoint} if self.checkpoint else {}),
         }  # fmt: skip
         lines = []
         for table, keys in tables.items():
@@ -108,7 +112,7 @@ class Pipe:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
         with (self.folder / "stderr").open("ab") as stderr, (self.folder / "stdout").open("ab") as stdout:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tailrace", "run", str(self.folder / "t.toml"), *options],
+                [*self.inside, sys.executable, "-m", "tailrace", "run", str(self.folder / "t.toml"), *options],
                 cwd=self.folder, env={**environment, **environ}, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
             )  # fmt: skip
 

@@ -82,3 +82,24 @@ def test_no_space_at_the_source(
     disk.clear()
     running.passes()
     pipe.goes_on(running)
+
+
+@pytest.mark.parametrize("kind", [
+    pytest.param("file", marks=fault("no space for the checkpoint", "file checkpoint, sink stdout",
+        waits("…: No space left on device"))),
+    pytest.param("sqlite", marks=fault("no space for the checkpoint", "SQLite checkpoint, sink stdout",
+        waits("checkpoint …: database or disk is full"))),
+])  # fmt: skip
+def test_no_space_for_the_checkpoint(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, make_disk: MakeDisk, kind: str
+) -> None:
+    disk = make_disk("1m")
+    pipe = make_pipe(database, "stdout", checkpoint={"kind": kind, "path": str(disk.path / "saved")})
+    running = traffic(database)
+    pipe.start()
+    pipe.catch_up()
+    disk.fill()
+    pipe.waits()
+    running.passes()
+    disk.clear()
+    pipe.goes_on(running)

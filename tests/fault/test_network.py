@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from servers.artifact import Unavailable
 from servers.postgres import Server
 from servers.proxy import Proxy
 from tests.fault.conftest import MakePipe, MakeTraffic
+from tests.fault.lossy import Lossy
 from tests.fault.pipe import Pipe
 from tests.fault.row import OR, fault, goes_on, waits
 from tests.fault.traffic import Traffic
@@ -24,6 +26,17 @@ def proxy(postgres18: Server) -> Iterator[Proxy]:
     """Stands between the pipeline and the source."""
     with Proxy("127.0.0.1", postgres18.port) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def lossy() -> Iterator[Lossy]:
+    """A network namespace that loses packets once told to."""
+    try:
+        made = Lossy()
+    except Unavailable as error:
+        pytest.skip(str(error))
+    yield made
+    made.close()
 
 
 def through(proxy: Proxy, make_pipe: MakePipe, database: str, kind: str = "file") -> Pipe:
@@ -116,6 +129,29 @@ def test_a_connection_that_stalls(make_pipe: MakePipe, traffic: MakeTraffic, dat
         running.passes(6)
         proxy.resume()
         running.passes()
+    pipe.goes_on(running)
+
+
+@fault(
+    "packets are lost",
+    "source, snapshot and streaming: a tenth of them, each way, between network namespaces",
+    goes_on(),
+)
+def test_packets_that_are_lost(
+    make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Callable[..., Server], lossy: Lossy
+) -> None:
+    server = start_postgres(settings={"listen_addresses": f"127.0.0.1,{lossy.host}"})
+    with (server.data / "pg_hba.conf").open("a") as rules:
+        rules.write(f"host all,replication all {lossy.guest}/32 trust\n")
+    server.execute("SELECT pg_reload_conf()")
+    running = traffic(server.url, rows=5_000)
+    url = server.url.replace("127.0.0.1", lossy.host)
+    pipe = make_pipe(url, "duckdb", direct=server.url, inside=lossy.command)
+    lossy.lose(0.1)
+    pipe.start()
+    pipe.catch_up()
+    running.passes(20)
+    until(lambda: min(lossy.lost) > 10, "for packets to be lost")
     pipe.goes_on(running)
 
 

@@ -14,6 +14,7 @@ from tests.fault.row import fault, goes_on
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 Start = Callable[..., Server]
+MIB = 1 << 20
 HOSTILE = (
     'double " quote', "single ' quote", "back ` tick", "a.dotted.name", "Upper Case", "ünï©ödé 表 🦀", "%s {0} $1 \\",
     "select", "; DROP TABLE canary; --", "tab\tand\nnewline", "x" * 63, "é" * 31,
@@ -101,6 +102,25 @@ def test_hostile_names(make_pipe: MakePipe, database: str, execute: Execute, kin
             f"UPDATE {name} SET {', '.join(f'{column} = id' for column in quoted)} WHERE id < 3",
             f"DELETE FROM {name} WHERE id = 3",
         )
+    pipe.goes_on()
+
+
+@fault("a row of 100 MB", "source: in the snapshot, and inserted, left alone by an update, deleted", goes_on())
+def test_a_row_of_100_mb(make_pipe: MakePipe, database: str, execute: Execute) -> None:
+    execute(
+        database,
+        "CREATE TABLE huge (id int PRIMARY KEY, a int, body text)",
+        f"INSERT INTO huge VALUES (1, 0, repeat('0123456789abcdef', {100 * MIB // 16}))",
+    )
+    pipe = make_pipe(database, "duckdb", sink={"memory_limit": "4GB"})
+    pipe.start()
+    pipe.catch_up()
+    execute(
+        database,
+        f"INSERT INTO huge VALUES (2, 0, repeat('fedcba9876543210', {100 * MIB // 16}))",
+        "UPDATE huge SET a = 1",
+        "DELETE FROM huge WHERE id = 1",
+    )
     pipe.goes_on()
 
 

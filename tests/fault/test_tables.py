@@ -134,3 +134,23 @@ def test_a_table_that_leaves_the_pattern(make_pipe: MakePipe, database: str, exe
     pipe.attached()
     execute(database, "INSERT INTO other VALUES (1)")
     pipe.goes_on()
+
+
+@fault("a table is taken out of the publication", "ALTER PUBLICATION … DROP TABLE between updates → duckdb", warns(
+    "added public.shop to publication …: streamed from now on, rows from before are not in",
+    "without that table until the next start, which adds it again and says so",
+))  # fmt: skip
+def test_a_table_that_is_taken_out_of_the_publication(make_pipe: MakePipe, database: str, execute: Execute) -> None:
+    execute(database, SHOP, "CREATE TABLE other (id int PRIMARY KEY)")
+    pipe = make_pipe(database, "duckdb", only=["other"])
+    pipe.start()
+    pipe.catch_up()
+    execute(database, TOUCH, f"ALTER PUBLICATION {pipe.slot} DROP TABLE shop", TOUCH, "INSERT INTO other VALUES (1)")
+    pipe.catch_up()
+    pipe.stop()
+    execute(database, "INSERT INTO other VALUES (2)")
+    pipe.start()
+    pipe.attached()
+    execute(database, TOUCH)
+    pipe.only = None
+    pipe.goes_on()
