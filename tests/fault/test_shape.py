@@ -105,19 +105,19 @@ def test_hostile_names(make_pipe: MakePipe, database: str, execute: Execute, kin
     pipe.goes_on()
 
 
-@fault("a row of 100 MB", "source: in the snapshot, and inserted, left alone by an update, deleted", goes_on())
-def test_a_row_of_100_mb(make_pipe: MakePipe, database: str, execute: Execute) -> None:
+@fault("a row of 500 MB", "source: in the snapshot, and inserted, left alone by an update, deleted", goes_on())
+def test_a_row_of_500_mb(make_pipe: MakePipe, database: str, execute: Execute) -> None:
     execute(
         database,
         "CREATE TABLE huge (id int PRIMARY KEY, a int, body text)",
-        f"INSERT INTO huge VALUES (1, 0, repeat('0123456789abcdef', {100 * MIB // 16}))",
+        f"INSERT INTO huge VALUES (1, 0, repeat('0123456789abcdef', {500 * MIB // 16}))",
     )
     pipe = make_pipe(database, "duckdb", sink={"memory_limit": "4GB"})
     pipe.start()
     pipe.catch_up()
     execute(
         database,
-        f"INSERT INTO huge VALUES (2, 0, repeat('fedcba9876543210', {100 * MIB // 16}))",
+        f"INSERT INTO huge VALUES (2, 0, repeat('fedcba9876543210', {500 * MIB // 16}))",
         "UPDATE huge SET a = 1",
         "DELETE FROM huge WHERE id = 1",
     )
