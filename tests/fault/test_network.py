@@ -8,7 +8,7 @@ import pytest
 
 from servers.artifact import Unavailable
 from servers.postgres import Server
-from servers.proxy import Proxy
+from servers.proxy import Proxy, Side
 from tests.fault.conftest import MakePipe, MakeTraffic
 from tests.fault.lossy import Lossy
 from tests.fault.pipe import Pipe
@@ -129,6 +129,19 @@ def test_a_connection_that_stalls(make_pipe: MakePipe, traffic: MakeTraffic, dat
         running.passes(6)
         proxy.resume()
         running.passes()
+    pipe.goes_on(running)
+
+
+@fault("the connection is half open", "source: the server's end is gone, ours is not told", waits(
+    "nothing was heard from the server of slot '…' for 60 s"
+))  # fmt: skip
+def test_i11_a_half_open_connection(make_pipe: MakePipe, traffic: MakeTraffic, database: str, proxy: Proxy) -> None:
+    running = traffic(database, writers=(1,))
+    pipe = through(proxy, make_pipe, database, "duckdb")
+    proxy.half_open(Side.CLIENT)
+    running.passes()
+    running.stop()
+    pipe.waits()
     pipe.goes_on(running)
 
 
