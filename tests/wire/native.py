@@ -89,5 +89,8 @@ def _row(change: Change) -> oracle.Row:
 def _image(row: Row | None) -> oracle.Image | None:
     if row is None:
         return None
-    cells = row.texts().items()
+    try:
+        cells = row.texts().items()
+    except UnicodeDecodeError:  # Python has no text for it; the fast encoders refuse it
+        return oracle.NOT_UTF8
     return {name: cell if cell is None or isinstance(cell, str) else oracle.UNCHANGED for name, cell in cells}

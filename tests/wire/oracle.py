@@ -14,6 +14,8 @@ UNCHANGED = "<unchanged>"
 """Stands for an unchanged TOASTed cell; no value in the tests looks like it."""
 
 Image = dict[str, str | None]
+NOT_UTF8: Image = {"": "not UTF-8"}
+"""In place of an image that Python cannot show as text."""
 
 
 class Malformed(ValueError):
