@@ -40,6 +40,6 @@ def test_without_systemd_nothing_is_told() -> None:
 
 
 def test_systemd_that_has_gone_is_no_fault(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="tailrace.health")
     Notifier(states, {"NOTIFY_SOCKET": str(tmp_path / "nowhere")}).close()
     assert "systemd was not told READY=1" in caplog.text
