@@ -195,7 +195,7 @@ def start(
     data = _data_folder(str(version))
     server = Server(root, data, port=free_port(), tls=tls)
     try:
-        _initialise(server, {**_SETTINGS, **(settings or {})})
+        _initialise(server, {**_defaults(version), **(settings or {})})
         server.start()
         server.execute("CREATE ROLE by_password NOLOGIN")
         yield server
@@ -243,7 +243,7 @@ def upgraded(old: Server, version: int, *, settings: Mapping[str, str] | None = 
     server = Server(install(version, full=True), data, port=free_port(), tls=False)
     try:
         # 18 turned checksums on by default, and an upgrade cannot add them.
-        _initialise(server, {**_SETTINGS, **(settings or {})}, *(["--no-data-checksums"] if version >= 18 else []))
+        _initialise(server, {**_defaults(version), **(settings or {})}, *(["--no-data-checksums"] if version >= 18 else []))
         work = data / "upgrade"
         work.mkdir()
         own(work)
@@ -314,6 +314,11 @@ def _run_as_server(server: Server, command: list[str], *, folder: Path = Path("/
     if done.returncode != 0:
         said = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise Refused(f"{program} failed: {' | '.join(said[-8:])}")
+
+
+def _defaults(version: int) -> dict[str, str]:
+    """Origins stay in use until they are dropped, so a server that many tests share needs room for all of theirs."""
+    return _SETTINGS | ({"max_active_replication_origins": "200"} if version >= 18 else {"max_replication_slots": "200"})
 
 
 def _initialise(server: Server, settings: Mapping[str, str], *options: str) -> None:

@@ -226,6 +226,7 @@ def test_i15_a_primary_that_dies_under_the_snapshot_has_it_made_anew_at_the_prom
     it.limits = Limits(segment_bytes=1 << 14)
     it.open().count(1)
     sql(primary.url, "DELETE FROM orders WHERE id = 1")
+    until(lambda: sql(standby.url, "SELECT to_regclass('orders')::text") == [("orders",)])
     until(lambda: sql(standby.url, "SELECT count(*) FROM orders") == [(29999,)])
     primary.kill()
     with pytest.raises(Retryable):
