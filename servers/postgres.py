@@ -243,7 +243,9 @@ def upgraded(old: Server, version: int, *, settings: Mapping[str, str] | None = 
     server = Server(install(version, full=True), data, port=free_port(), tls=False)
     try:
         # 18 turned checksums on by default, and an upgrade cannot add them.
-        _initialise(server, {**_defaults(version), **(settings or {})}, *(["--no-data-checksums"] if version >= 18 else []))
+        _initialise(
+            server, {**_defaults(version), **(settings or {})}, *(["--no-data-checksums"] if version >= 18 else [])
+        )
         work = data / "upgrade"
         work.mkdir()
         own(work)
@@ -318,7 +320,9 @@ def _run_as_server(server: Server, command: list[str], *, folder: Path = Path("/
 
 def _defaults(version: int) -> dict[str, str]:
     """Origins stay in use until they are dropped, so a server that many tests share needs room for all of theirs."""
-    return _SETTINGS | ({"max_active_replication_origins": "200"} if version >= 18 else {"max_replication_slots": "200"})
+    return _SETTINGS | (
+        {"max_active_replication_origins": "200"} if version >= 18 else {"max_replication_slots": "200"}
+    )
 
 
 def _initialise(server: Server, settings: Mapping[str, str], *options: str) -> None:

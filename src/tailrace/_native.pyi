@@ -298,17 +298,12 @@ class Encoded:
 
 @final
 class DebeziumJson:
-    """A Debezium JSON profile; holds one encoding plan a table version, made once. Options as in `[format]`."""
+    """A Debezium JSON profile; holds one encoding plan a table version, made once.
 
-    def __new__(
-        cls,
-        topic_prefix: str,
-        *,
-        decimal_handling_mode: Literal["precise", "double", "string"] = "precise",
-        tombstones_on_delete: bool = True,
-        unavailable_value_placeholder: str = "__debezium_unavailable_value",
-        skipped_operations: str = "t",
-    ) -> DebeziumJson: ...
+    `options` are those of `tailrace.format.OPTIONS` as texts, `topic_prefix` among them; `ValueError` names the one
+    that is not known or has another value than it takes. `run_id` is for the header of that name."""
+
+    def __new__(cls, options: dict[str, str], *, run_id: str = "") -> DebeziumJson: ...
 
 @final
 class ArrowStream:

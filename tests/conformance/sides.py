@@ -14,6 +14,7 @@ from servers.debezium import Record
 from tailrace._native import Batch, DebeziumJson
 from tailrace.checkpoint.memory import Memory
 from tailrace.contract import Stream
+from tailrace.format import Format
 from tailrace.model import Limits
 from tailrace.source.postgres import Postgres
 from tests.conformance import oracle
@@ -21,6 +22,7 @@ from tests.conformance.cases import EXTENSIONS, TYPES, Case
 
 Start = Callable[..., AbstractContextManager[debezium.Engine]]
 END = "oracle_marker"
+PREFIX = "shop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Run:
         )
 
 
-def run(start: Start, url: str, cases: Sequence[Case], profile: DebeziumJson, **options: str) -> Run:
+def run(start: Start, url: str, cases: Sequence[Case], format: Format, **options: str) -> Run:
     """Create the cases' tables, start both sides, run the statements, and collect until both have seen the end."""
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in (*(f"CREATE EXTENSION {name}" for name in EXTENSIONS), *TYPES):
@@ -68,6 +70,7 @@ def run(start: Start, url: str, cases: Sequence[Case], profile: DebeziumJson, **
                     _execute(connection, step)
             streamed = recording.finish()
             batches += _until_end(stream)
+    profile = format.profile(PREFIX)
     ours = [event for batch in batches for event in encoded(batch, profile) if not event.topic.endswith(END)]
     return Run(ours, [_event(record) for record in (*recording.snapshot, *streamed)])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from servers import postgres
-from tailrace._native import DebeziumJson
+from tailrace.format import Format
 from tests.conformance import sides
 from tests.conformance.differences import DIFFERENCES, Difference
 from tests.conformance.sides import Event
@@ -23,7 +23,7 @@ def compared(postgres18: postgres.Server, start_debezium: sides.Start) -> Iterat
     """Both sides over all differences at once, with Debezium's default headers."""
     cases = [difference.case for difference in DIFFERENCES]
     for url in _fresh(postgres18):
-        yield sides.run(start_debezium, url, cases, DebeziumJson("shop"))
+        yield sides.run(start_debezium, url, cases, Format())
 
 
 @pytest.mark.parametrize("difference", DIFFERENCES, ids=lambda difference: difference.case.name)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from servers import postgres
-from tailrace._native import DebeziumJson
+from tailrace.format import Format
 from tests.conformance import generated, sides
 from tests.conformance.cases import Case
 from tests.conformance.shapes import SHAPES
@@ -21,7 +21,7 @@ CASES: list[Case] = [*VALUES, *SHAPES, *generated.cases(seed=20261122)]
 def compared(postgres18: postgres.Server, start_debezium: sides.Start) -> Iterator[sides.Run]:
     """Both sides at their defaults, over all cases at once: one start of the engine is enough."""
     for url in _fresh(postgres18):
-        yield sides.run(start_debezium, url, CASES, DebeziumJson("shop"), extended_headers_enabled="false")
+        yield sides.run(start_debezium, url, CASES, Format(), extended_headers_enabled="false")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.strip('"'))

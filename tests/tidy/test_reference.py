@@ -9,14 +9,13 @@ import pytest
 
 from tailrace import checkpoint, dead_letters, sink, source, transform
 from tailrace.config import Http
-from tailrace.format import Format
 from tailrace.model import Limits
-from tests.tidy import tree
+from tests.tidy import format_page, tree
 
 REFERENCE = (tree.ROOT / "docs" / "reference" / "configuration.md").read_text()
 NAMED = set(re.findall(r"`([a-z_]+)`", REFERENCE))
 CONFIGURED = [
-    source.Postgres, sink.DuckDB, sink.File, sink.Postgres, sink.Stdout, Format, Http, Limits, checkpoint.File,
+    source.Postgres, sink.DuckDB, sink.File, sink.Postgres, sink.Stdout, Http, Limits, checkpoint.File,
     checkpoint.SQLite, dead_letters.File, transform.Select, transform.Mask, transform.Rename, transform.MapChanges,
     transform.MapArrow,
 ]  # fmt: skip
@@ -26,6 +25,10 @@ CONFIGURED = [
 def test_every_key_is_in_the_reference(kind: type) -> None:
     keys = {field.name for field in dataclasses.fields(kind) if field.init and not field.name.startswith("_")}
     assert not keys - NAMED
+
+
+def test_the_page_of_format_is_that_of_the_table() -> None:
+    assert format_page.PAGE.read_text() == format_page.page(), "run python -m tests.tidy.format_page"
 
 
 def test_the_reference_names_no_key_that_is_not_there() -> None:

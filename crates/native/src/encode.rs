@@ -7,9 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pyo3::exceptions::{PyBufferError, PyIndexError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use tailrace_wire::encode as wire;
-use tailrace_wire::encode::debezium::{DecimalMode, Encoder, OpSet, Profile};
+use tailrace_wire::encode::debezium::{Encoder, Profile};
 
 use crate::batch::Batch;
 use crate::error::raise;
@@ -45,32 +45,13 @@ impl DebeziumJson {
 #[pymethods]
 impl DebeziumJson {
     #[new]
-    #[pyo3(signature = (
-        topic_prefix, *, decimal_handling_mode="precise", tombstones_on_delete=true,
-        unavailable_value_placeholder="__debezium_unavailable_value", skipped_operations="t"
-    ))]
-    fn new(
-        topic_prefix: &str,
-        decimal_handling_mode: &str,
-        tombstones_on_delete: bool,
-        unavailable_value_placeholder: &str,
-        skipped_operations: &str,
-    ) -> PyResult<Self> {
-        let mut profile = Profile::new(topic_prefix);
-        profile.decimal = match decimal_handling_mode {
-            "precise" => DecimalMode::Precise,
-            "double" => DecimalMode::Double,
-            "string" => DecimalMode::String,
-            other => {
-                let message = format!("decimal_handling_mode is precise, double or string, not {other:?}");
-                return Err(PyValueError::new_err(message));
-            }
-        };
-        profile.skipped = OpSet::parse(skipped_operations).ok_or_else(|| {
-            PyValueError::new_err(format!("skipped_operations lists c, u, d, t or none, not {skipped_operations:?}"))
-        })?;
-        profile.tombstones_on_delete = tombstones_on_delete;
-        unavailable_value_placeholder.clone_into(&mut profile.unavailable);
+    #[pyo3(signature = (options, *, run_id=""))]
+    fn new(options: &Bound<'_, PyDict>, run_id: &str) -> PyResult<Self> {
+        let options: Vec<(String, String)> =
+            options.iter().map(|(name, text)| Ok((name.extract()?, text.extract()?))).collect::<PyResult<_>>()?;
+        let given = options.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let mut profile = Profile::parse(given).map_err(PyValueError::new_err)?;
+        run_id.clone_into(&mut profile.run_id);
         Ok(Self { encoder: Mutex::new(Encoder::new(profile)), pool: Pool::default() })
     }
 }

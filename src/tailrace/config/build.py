@@ -18,6 +18,7 @@ import msgspec
 
 from tailrace.config.document import EnvText
 from tailrace.error import ConfigError
+from tailrace.format import Format
 
 __all__ = ["Site", "build", "check_keys", "fields_of"]
 
@@ -65,6 +66,8 @@ def check_keys(table: Mapping[str, object], known: typing.Iterable[str], where: 
 
 def build(cls: type, table: Mapping[str, Any], site: Site) -> Any:
     """An instance of the dataclass `cls`; errors name the key."""
+    if cls is Format:
+        return _made(cls, table, site)
     known = fields_of(cls)
     check_keys(table, known, str(site))
     for name, field in known.items():
@@ -73,6 +76,10 @@ def build(cls: type, table: Mapping[str, Any], site: Site) -> Any:
             raise ConfigError(f"{site}: the key {name!r} is missing")
     hints = typing.get_type_hints(cls)
     values = {name: _convert(value, hints[name], site.at(name)) for name, value in table.items()}
+    return _made(cls, values, site)
+
+
+def _made(cls: type, values: Mapping[str, object], site: Site) -> object:
     try:
         return cls(**values)
     except ConfigError as error:
@@ -81,8 +88,11 @@ def build(cls: type, table: Mapping[str, Any], site: Site) -> Any:
 
 def _convert(value: object, hint: object, site: Site) -> object:
     choices = _members(hint)
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, hint):
-        return value
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        if isinstance(value, hint):
+            return value
+        if isinstance(value, dict):
+            return build(hint, value, site)
     if isinstance(value, EnvText):
         value = _typed(value, choices)
     if isinstance(value, str):

@@ -83,7 +83,7 @@ def test_a_file_becomes_the_same_objects_as_python_code(tmp_path: Path) -> None:
         Mask(columns=("public.orders.note",), method="hash", salt="pepper"), Select(ops="cud"),
     ]  # fmt: skip
     assert isinstance(orders.sink, Stdout)
-    assert orders.sink.format.topic_prefix == "shop"
+    assert orders.sink.format["topic_prefix"] == "shop"
     assert orders.checkpoint == SQLite(tmp_path / "positions.db")
     assert orders.dead_letters == DeadLetters(Path("/var/dead.jsonl"))
     assert orders.limits == Limits(stop_timeout_s=5, spill_dir=tmp_path / "spill")
@@ -107,8 +107,13 @@ def test_state_lies_beside_the_file_by_default(tmp_path: Path) -> None:
         ("TAILRACE_PIPELINE__A__SOURCE", "postgresql://other/db", "source.url", "postgresql://other/db"),
         ("TAILRACE_PIPELINE__A__LIMITS__STOP_TIMEOUT_S", "7.5", "limits.stop_timeout_s", 7.5),
         ("TAILRACE_PIPELINE__A__LIMITS__BATCH_BYTES_MAX", "1_000", "limits.batch_bytes_max", 1000),
-        ("TAILRACE_PIPELINE__A__FORMAT__TOPIC_PREFIX", "123", "sink.format.topic_prefix", "123"),
-        ("TAILRACE_PIPELINE__A__FORMAT__TOMBSTONES_ON_DELETE", "false", "sink.format.tombstones_on_delete", False),
+        ("TAILRACE_PIPELINE__A__FORMAT__TOPIC_PREFIX", "123", "sink.format.given", (("topic_prefix", "123"),)),
+        (
+            "TAILRACE_PIPELINE__A__FORMAT__TOMBSTONES_ON_DELETE",
+            "false",
+            "sink.format.given",
+            (("tombstones_on_delete", "false"),),
+        ),
         ("TAILRACE_PIPELINE__A__SINK__KIND", "stdout", "sink.kind", "stdout"),
     ],
 )
@@ -142,7 +147,7 @@ def test_a_doubled_dollar_is_a_plain_one(tmp_path: Path) -> None:
     text = SMALL + '[pipeline.a.format]\ntopic_prefix = "$${x}-${NAME}"\n'
     sink = load(written(tmp_path, text), environ={"NAME": "n"}).pipelines["a"].sink
     assert isinstance(sink, Stdout)
-    assert sink.format.topic_prefix == "${x}-n"
+    assert sink.format["topic_prefix"] == "${x}-n"
 
 
 @pytest.mark.parametrize(
@@ -157,6 +162,8 @@ def test_a_doubled_dollar_is_a_plain_one(tmp_path: Path) -> None:
         ('["public.orders", "public.order_*"]', "true", "source.tables: this must be a list, not true or false"),
         ('"never"', '"nevr"', "source.snapshot: this must be one of 'initial', 'never', 'only', 'when_needed'"),
         ("stop_timeout_s = 5", 'stop_timeout_s = "5"', "limits.stop_timeout_s: this must be a number, not a text"),
+        ('topic_prefix = "shop"', 'topic_prefx = "shop"', "pipeline.orders.format: unknown key 'topic_prefx'; did you"),
+        ('topic_prefix = "shop"', "topic_prefix = 5", "pipeline.orders.format: topic_prefix: this must be a text"),
         ("stop_timeout_s = 5", "stop_timeout_m = 5", "unknown key 'stop_timeout_m'; did you mean 'stop_timeout_s'?"),
         ("stop_timeout_s = 5", "batch_bytes_max = 0", "limits.batch_bytes_max: this must be above 0"),
         ("stop_timeout_s = 5", "stop_timeout_s = -1", "limits.stop_timeout_s: this must be above 0"),

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from tailrace._native import UNCHANGED, Batch, Column, DebeziumJson, Encoded, Table, Unchanged
 from tailrace.error import Reject
+from tailrace.format import Format
 from tests.unit.native.made import made
 
 Cells = Mapping[str, "str | Unchanged | None"]
@@ -34,7 +35,7 @@ batch_of = partial(made, table=ORDERS, database="shop")
 
 
 def encoded(batch: Batch, profile: DebeziumJson | None = None) -> Encoded:
-    (only,) = batch.json(profile or DebeziumJson("shop"))
+    (only,) = batch.json(profile or Format(topic_prefix="shop").profile("shop"))
     return only
 
 
@@ -69,7 +70,7 @@ def test_i9_a_rejected_change_is_named_by_index_and_column_and_never_by_its_valu
     row = {"id": "1", "note": "a", "amount": "1.10"}
     batch = batch_of(("c", None, row), ("c", None, {**row, "amount": "NaN"}), ("c", None, {**row, "id": "secret"}))
     with pytest.raises(Reject) as caught:
-        list(batch.json(DebeziumJson("shop")))
+        list(batch.json(Format(topic_prefix="shop").profile("shop")))
     assert set(caught.value.reasons) == {1, 2}
     assert 'public.orders, column "amount"' in caught.value.reasons[1]
     assert "secret" not in str(caught.value.reasons)
@@ -82,12 +83,12 @@ def test_a_segment_after_the_first_counts_changes_from_the_batchs_start() -> Non
     (batch,) = Batch.merge(
         [batch_of(("c", None, row), ("c", None, row)), batch_of(("c", None, {"id": "3"}), table=renamed)]
     )
-    parts = list(batch.json(DebeziumJson("shop")))
+    parts = list(batch.json(Format(topic_prefix="shop").profile("shop")))
     assert [part.change(index) for part in parts for index in range(len(part))] == [0, 1, 2]
 
 
 def test_an_unchanged_cell_is_the_placeholder() -> None:
-    profile = DebeziumJson("shop", unavailable_value_placeholder="?")
+    profile = Format(topic_prefix="shop", unavailable_value_placeholder="?").profile("shop")
     value = encoded(batch_of(("u", None, {"id": "1", "note": UNCHANGED, "amount": "1.10"})), profile).value(0)
     assert value is not None
     assert json.loads(value)["after"]["note"] == "?"

@@ -10,8 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tailrace._native import Batch, BatchBuilder, Column, DebeziumJson, Table
+from tailrace._native import Batch, BatchBuilder, Column, Table
 from tailrace.dialect.postgres import session
+from tailrace.format import Format
 from tailrace.source.postgres import catalog
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "types.md"
@@ -98,7 +99,7 @@ def test_an_equal_value_of_another_type_is_another_value() -> None:
 
 @each_line
 def test_debezium_json_is_what_the_page_shows(line: Line) -> None:
-    [encoded] = _batch(line).json(DebeziumJson("shop"))
+    [encoded] = _batch(line).json(Format(topic_prefix="shop").profile("shop"))
     value = encoded.value(0)
     assert value is not None
     after = json.loads(value)["after"]

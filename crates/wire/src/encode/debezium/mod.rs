@@ -9,6 +9,7 @@ mod binary;
 mod codec;
 mod envelope;
 mod number;
+mod option;
 mod plan;
 mod profile;
 mod temporal;
@@ -296,7 +297,9 @@ const TOO_LONG: Refusal = Refusal::Row("a record of more than 4 GB");
 
 /// What `extended.headers.enabled` adds to every record of a table.
 fn context(profile: &Profile) -> Vec<(&'static str, Vec<u8>)> {
-    let Some(run_id) = &profile.run_id else { return Vec::new() };
+    if !profile.extended_headers {
+        return Vec::new();
+    }
     let quoted = |text: &str| {
         let mut json = Vec::new();
         plan::member("", text, &mut json);
@@ -306,7 +309,7 @@ fn context(profile: &Profile) -> Vec<(&'static str, Vec<u8>)> {
         ("__debezium.context.connectorLogicalName", quoted(&profile.topic_prefix)),
         ("__debezium.context.taskId", quoted("0")),
         ("__debezium.context.connectorName", quoted("postgresql")),
-        ("__debezium.context.runId", quoted(run_id)),
+        ("__debezium.context.runId", quoted(&profile.run_id)),
     ]
 }
 

@@ -62,9 +62,10 @@ pub struct Profile {
     pub unavailable: String,
     /// `skipped.operations`
     pub skipped: OpSet,
-    /// `extended.headers.enabled`: the id of this run, for the four `__debezium.context.…` headers on every record of a
-    /// table; None leaves them out.
-    pub run_id: Option<String>,
+    /// `extended.headers.enabled`: four `__debezium.context.…` headers on every record of a table.
+    pub extended_headers: bool,
+    /// The id of this run, one of those headers.
+    pub run_id: String,
 }
 
 impl Profile {
@@ -77,7 +78,8 @@ impl Profile {
             tombstones_on_delete: true,
             unavailable: "__debezium_unavailable_value".into(),
             skipped: OpSet(OpSet::bit(Op::Truncate)),
-            run_id: None,
+            extended_headers: false,
+            run_id: String::new(),
         }
     }
 }

@@ -116,7 +116,8 @@ fn tombstones_context_headers_and_skipped_operations_are_the_profiles() {
     builder.push(entry(Op::Truncate));
     let mut profile = Profile::new("shop");
     profile.tombstones_on_delete = false;
-    profile.run_id = Some("run".into());
+    profile.extended_headers = true;
+    profile.run_id = "run".into();
     profile.skipped = OpSet::parse("c,t").unwrap();
     let lines = encode(&mut builder, profile).unwrap();
     assert_eq!(lines.len(), 1);

@@ -1,0 +1,80 @@
+//! Options as texts: the one place where their values are read. Their table, with defaults and meanings, is Python's
+//! (`src/tailrace/format/option.py`). Messages name the option and what it takes.
+
+use super::profile::{DecimalMode, OpSet, Profile};
+
+type Set = Result<(), String>;
+
+impl Profile {
+    /// A profile from options by name, Debezium's with underscores for dots; what is not given has Debezium's default.
+    ///
+    /// # Errors
+    /// Which option is not known, or has a value that it does not take.
+    pub fn parse<'a>(options: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
+        let mut profile = Self::new("");
+        for (name, text) in options {
+            profile.set(name, text)?;
+        }
+        if profile.topic_prefix.is_empty() {
+            return Err("topic_prefix is empty".into());
+        }
+        Ok(profile)
+    }
+
+    fn set(&mut self, name: &str, text: &str) -> Set {
+        match name {
+            "topic_prefix" => self.topic_prefix = text.into(),
+            "schemas_enable" if choice(name, text, FLAG)? => {
+                return Err("schemas_enable = true is not supported yet: leave it out".into());
+            }
+            "schemas_enable" => {}
+            "decimal_handling_mode" => self.decimal = choice(name, text, DECIMAL)?,
+            "tombstones_on_delete" => self.tombstones_on_delete = choice(name, text, FLAG)?,
+            "unavailable_value_placeholder" => self.unavailable = text.into(),
+            "skipped_operations" => self.skipped = OpSet::parse(text).ok_or_else(|| wrong(name, text, "c, u, d, t"))?,
+            "extended_headers_enabled" => self.extended_headers = choice(name, text, FLAG)?,
+            _ => return Err(format!("{name:?} is not an option")),
+        }
+        Ok(())
+    }
+}
+
+const FLAG: &[(&str, bool)] = &[("true", true), ("false", false)];
+const DECIMAL: &[(&str, DecimalMode)] =
+    &[("precise", DecimalMode::Precise), ("double", DecimalMode::Double), ("string", DecimalMode::String)];
+
+/// The value that a word stands for.
+fn choice<T: Copy>(name: &str, text: &str, words: &[(&str, T)]) -> Result<T, String> {
+    words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        wrong(name, text, &known.join(", "))
+    })
+}
+
+fn wrong(name: &str, text: &str, known: &str) -> String {
+    format!("{name} takes {known}, not {text:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_by_their_names() {
+        let given = [("topic_prefix", "shop"), ("decimal_handling_mode", "string"), ("skipped_operations", "c,t")];
+        let profile = Profile::parse(given).unwrap();
+        assert_eq!((profile.topic_prefix.as_str(), profile.decimal), ("shop", DecimalMode::String));
+        assert_eq!(Some(profile.skipped), OpSet::parse("c,t"));
+    }
+
+    #[test]
+    fn errors_name_the_option_and_its_values() {
+        let error = |given: &[(&'static str, &'static str)]| Profile::parse(given.iter().copied()).unwrap_err();
+        assert_eq!(
+            error(&[("decimal_handling_mode", "x")]),
+            r#"decimal_handling_mode takes precise, double, string, not "x""#
+        );
+        assert_eq!(error(&[("nothing", "x")]), r#""nothing" is not an option"#);
+        assert_eq!(error(&[]), "topic_prefix is empty");
+    }
+}

@@ -1,0 +1,168 @@
+"""The closed table of `[format]`: every option that shapes an event. Never says how: that is the encoder's (Rust).
+
+To add an option: one line in `OPTIONS` here, and one in `Profile::set` that reads its text
+(`crates/wire/src/encode/debezium/option.rs`). Validation, the nearest-name error and `docs/reference/format.md` come
+from the table (`python -m tests.tidy.format_page` writes the page). Names are Debezium's with underscores for dots,
+values are Debezium's; `<N>` in a name stands for a part that the user fills in.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tailrace.error import ConfigError
+
+__all__ = ["OPTIONS", "Option", "Value", "texts"]
+
+Value = str | int | bool | Sequence[str]
+"""What a value may be in TOML and in Python."""
+
+
+class Kind(Protocol):
+    """What values an option takes."""
+
+    def text(self, value: Value) -> str | None:
+        """The value as Debezium's properties would hold it; None when it is no such value."""
+
+    def __str__(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def text(self, value: Value) -> str | None:
+        """See `Kind.text`."""
+        return str(value) if isinstance(value, str) and value in self.words else None
+
+    def __str__(self) -> str:
+        return f"{', '.join(self.words[:-1])} or {self.words[-1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """True or false."""
+
+    def text(self, value: Value) -> str | None:
+        """See `Kind.text`."""
+        word = str(value).lower()
+        return word if isinstance(value, bool | str) and word in ("true", "false") else None
+
+    def __str__(self) -> str:
+        return "true or false"
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A whole number, not below zero."""
+
+    def text(self, value: Value) -> str | None:
+        """See `Kind.text`."""
+        word = str(value)
+        whole = isinstance(value, int | str) and not isinstance(value, bool) and word.isascii() and word.isdigit()
+        return word if whole else None
+
+    def __str__(self) -> str:
+        return "a whole number"
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Any text."""
+
+    def text(self, value: Value) -> str | None:
+        """See `Kind.text`."""
+        return str(value) if isinstance(value, str) else None
+
+    def __str__(self) -> str:
+        return "a text"
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list; as one text its items stand between commas, and a comma within an item is written `\\,`."""
+
+    def text(self, value: Value) -> str | None:
+        """See `Kind.text`."""
+        if isinstance(value, str):
+            return str(value)
+        if not isinstance(value, Sequence) or not all(isinstance(item, str) for item in value):
+            return None
+        return ",".join(item.replace(",", "\\,") for item in value)
+
+    def __str__(self) -> str:
+        return "a list, or one text with commas between"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One line of the table. `default` is Tailrace's, as text; None: not set. `debezium` is Debezium's where that is
+    another."""
+
+    name: str
+    kind: Kind
+    default: str | None
+    meaning: str
+    debezium: str | None = None
+
+    def matches(self, name: str) -> bool:
+        """Whether `name` is this option's."""
+        pattern = re.sub(r"<\w+>", "(.+)", re.escape(self.name))
+        return re.fullmatch(pattern, name, re.DOTALL) is not None
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "topic_prefix", Text(), None, "first part of every topic, and `source.name`; the pipeline's name if not set"
+    ),
+    Option("schemas_enable", Flag(), "false", "whether every event holds its own schema"),
+    Option(
+        "decimal_handling_mode",
+        Choice(("precise", "double", "string")),
+        "precise",
+        "`numeric` and `money` as base64 of the unscaled integer, as a number or as text",
+    ),
+    Option("tombstones_on_delete", Flag(), "true", "after each delete a record of the same key without a value"),
+    Option(
+        "unavailable_value_placeholder",
+        Text(),
+        "__debezium_unavailable_value",
+        "stands for a TOAST value that an update left as it was",
+    ),
+    Option("skipped_operations", Items(), "t", "letters of `c`, `u`, `d`, `t` that are left out, or `none`"),
+    Option(
+        "extended_headers_enabled",
+        Flag(),
+        "false",
+        "headers `__debezium.context.*` on every record: connector, task, run",
+        debezium="true",
+    ),
+)
+
+
+def texts(options: Mapping[str, Value]) -> dict[str, str]:
+    """Options as texts; `ConfigError` for a name that is not in the table, with the nearest one, and for a value that
+    is not possible."""
+    return {name: _text(_find(name), name, value) for name, value in options.items()}
+
+
+def _find(name: str) -> Option:
+    found = next((option for option in OPTIONS if option.matches(name)), None)
+    if found is None:
+        near = difflib.get_close_matches(name, [option.name for option in OPTIONS], 1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"unknown key {name!r}{meant}", hint="docs/reference/format.md lists all options of [format]")
+    return found
+
+
+def _text(option: Option, name: str, value: Value) -> str:
+    text = option.kind.text(value)
+    if text is None:
+        raise ConfigError(f"{name}: this must be {option.kind}", hint=f"{option.name}: {option.meaning}")
+    return text

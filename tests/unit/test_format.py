@@ -1,0 +1,44 @@
+"""`Format` takes what its table says, in every form, and names what it does not take."""
+
+from __future__ import annotations
+
+import pytest
+
+from tailrace import ConfigError
+from tailrace.format import OPTIONS, Format
+from tailrace.format.option import Choice, Option
+
+
+@pytest.mark.parametrize(
+    "option", [option for option in OPTIONS if isinstance(option.kind, Choice)], ids=lambda o: o.name
+)
+def test_every_word_of_the_table_is_known_to_the_encoder_and_no_other(option: Option) -> None:
+    assert isinstance(option.kind, Choice)
+    for word in option.kind.words:
+        assert Format(**{option.name: word})[option.name] == word
+    with pytest.raises(ConfigError, match=f"^{option.name}: this must be "):
+        Format(**{option.name: "no-such-word"})
+
+
+def test_values_may_come_as_toml_has_them_or_as_properties_do() -> None:
+    assert Format(tombstones_on_delete=False) == Format(tombstones_on_delete="false")
+    assert Format(skipped_operations=["c", "u"]) == Format(skipped_operations="c,u")
+    assert Format()["decimal_handling_mode"] == "precise"
+
+
+def test_the_nearest_name_is_told() -> None:
+    with pytest.raises(ConfigError, match="unknown key 'tombstone_on_delete'; did you mean 'tombstones_on_delete'"):
+        Format(tombstone_on_delete=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("tombstones_on_delete", 1), ("topic_prefix", 7), ("topic_prefix", ""), ("skipped_operations", "x")],
+)
+def test_an_impossible_value_is_an_error_that_names_the_option(name: str, value: str | int) -> None:
+    with pytest.raises(ConfigError, match=name):
+        Format(**{name: value})
+
+
+def test_given_options_are_not_shown() -> None:
+    assert repr(Format(topic_prefix="secret")) == "Format()"
