@@ -1,4 +1,4 @@
-# Everything a clone needs: Python 3.11, cargo, a JDK (only for comparing with Debezium) and make. No other step.
+# Everything a clone needs: Python 3.11, cargo, a JDK and Maven (for Kafka and Debezium in tests) and make. No other step.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 RUST := $(shell find crates -name '*.rs' -not -path '*/target/*') $(wildcard crates/*/Cargo.toml) Cargo.toml Cargo.lock

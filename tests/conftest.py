@@ -15,7 +15,7 @@ from typing import TypeVar
 import psycopg
 import pytest
 
-from servers import debezium, pgbouncer, postgres
+from servers import connect, debezium, kafka, pgbouncer, postgres
 from servers.artifact import Unavailable
 
 # A shell that starts the tests in the background leaves SIGINT ignored, and what the tests start would inherit that.
@@ -67,6 +67,46 @@ def start_debezium() -> Callable[..., AbstractContextManager[debezium.Engine]]:
     """`debezium.run`, for tests that compare with the real engine."""
     _or_skip(debezium.install)
     return debezium.run
+
+
+@pytest.fixture(scope="session", name="kafka")
+def shared_kafka() -> Iterator[kafka.Broker]:
+    """The shared broker: make topics and groups with names of the test's own on it, never restart or stop it."""
+    with ExitStack() as stack:
+        yield _or_skip(lambda: stack.enter_context(kafka.start()))
+
+
+@pytest.fixture(scope="session")
+def secure_kafka() -> Iterator[kafka.Broker]:
+    """A shared broker that also listens with TLS and SASL, and where users may do only what an ACL allows."""
+    with ExitStack() as stack:
+        yield _or_skip(lambda: stack.enter_context(kafka.start(secure=True)))
+
+
+@pytest.fixture
+def start_kafka() -> Iterator[Callable[..., kafka.Broker]]:
+    """Starts a broker of the test's own, to stop, kill or configure: `start_kafka(settings={...}, secure=True)`."""
+    with ExitStack() as stack:
+
+        def start(*, settings: Mapping[str, str] | None = None, secure: bool = False) -> kafka.Broker:
+            return _or_skip(lambda: stack.enter_context(kafka.start(settings=settings, secure=secure)))
+
+        yield start
+
+
+@pytest.fixture
+def topic(kafka: kafka.Broker) -> Iterator[str]:
+    """A name for topics of the test's own on the shared broker; all that begin with it are deleted at the end."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield name
+    kafka.drop_topics(name)
+
+
+@pytest.fixture(scope="session", name="connect")
+def shared_connect(kafka: kafka.Broker) -> Iterator[connect.Worker]:
+    """Kafka Connect with Debezium beside the shared broker: make connectors with names of the test's own on it."""
+    with ExitStack() as stack:
+        yield _or_skip(lambda: stack.enter_context(connect.start(kafka.address)))
 
 
 @pytest.fixture

@@ -1,0 +1,107 @@
+"""Fetches pinned JARs through Maven and unpacks each set once, under a lock. Never loads a class, never runs a service.
+
+A set is a file in `servers/jars/`: first the artifacts that are asked for (`group:artifact:version`, a packed one with
+`:type:classifier`), then the SHA-256 of everything that they bring. What does not match is not installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from servers import artifact
+from servers.artifact import Unavailable
+
+SETS = Path(__file__).parent / "jars"
+_POM = """<project><modelVersion>4.0.0</modelVersion><groupId>servers</groupId><artifactId>{name}</artifactId>
+<version>1</version><dependencies>{dependencies}</dependencies></project>"""
+_DEPENDENCY = "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version></dependency>"
+_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
+_PATIENCE_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Set:
+    artifacts: tuple[str, ...]
+    hashes: dict[str, str]
+    """File name to SHA-256 in hex."""
+
+
+def install(name: str) -> Path:
+    """The folder with everything of `jars/<name>.txt`: JARs side by side, archives (`:tar.gz:…`) unpacked in `archive`.
+
+    `Unavailable` when there is no Maven or no JDK 17, when a file cannot be had, or when one is not what was pinned.
+    """
+    java()
+    target = artifact.cache() / name
+    with artifact.locked(target.with_suffix(".lock")):
+        if not target.exists():
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{name}-") as scratch:
+                filled = Path(scratch, "filled")
+                _fill(_load(name), filled, Path(scratch))
+                filled.chmod(0o755)
+                filled.rename(target)
+    return target
+
+
+def java() -> str:
+    """The `java` command; `Unavailable` when there is none."""
+    found = shutil.which("java")
+    if found is None:
+        raise Unavailable("this server needs a JDK, version 17 or newer (no java found)")
+    return found
+
+
+def _load(name: str) -> _Set:
+    lines = [line.split("#")[0].strip() for line in (SETS / f"{name}.txt").read_text().splitlines()]
+    hashed = [line.split() for line in lines if " " in line]
+    return _Set(tuple(line for line in lines if line and " " not in line), {name: digest for digest, name in hashed})
+
+
+def _fill(wanted: _Set, filled: Path, scratch: Path) -> None:
+    got = scratch / "got"
+    got.mkdir()
+    filled.mkdir()
+    plain = [line for line in wanted.artifacts if line.count(":") == 2]
+    if plain:
+        dependencies = "".join(_DEPENDENCY.format(*line.split(":")) for line in plain)
+        (scratch / "pom.xml").write_text(_POM.format(name=scratch.name, dependencies=dependencies))
+        _maven(scratch, "copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={got}")
+    for line in wanted.artifacts:
+        if line.count(":") > 2:
+            # Its tree of dependencies lies in the archive, and its parents need not be resolved.
+            _maven(scratch, "get", "-Dtransitive=false", f"-Dartifact={line}")
+            _maven(scratch, "copy", f"-Dartifact={line}", f"-DoutputDirectory={got}")
+    _verify(got, wanted.hashes)
+    for path in sorted(got.iterdir()):
+        if path.name.endswith(".tar.gz"):
+            with tarfile.open(path) as archive:
+                archive.extractall(filled / "archive", filter="data")
+        else:
+            path.rename(filled / path.name)
+
+
+def _verify(folder: Path, hashes: dict[str, str]) -> None:
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    wrong = sorted(name for name in {*found, *hashes} if found.get(name) != hashes.get(name))
+    if wrong:
+        raise Unavailable(f"Maven brought other files than those that are pinned: {', '.join(wrong[:5])}")
+
+
+def _maven(folder: Path, goal: str, *options: str) -> None:
+    maven = shutil.which("mvn")
+    if maven is None:
+        raise Unavailable("this server comes from Maven (no mvn found)")
+    command = [maven, "--quiet", "--batch-mode", f"{_PLUGIN}:{goal}", *options]
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        raise Unavailable(f"Maven gave no answer within {_PATIENCE_S:g} s ({goal})") from None
+    if done.returncode != 0:
+        said = [line for line in done.stdout.splitlines() if "ERROR" in line] or ["it gave no reason"]
+        raise Unavailable(f"Maven failed ({goal}): {said[0][:300]}")
