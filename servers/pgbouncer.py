@@ -3,14 +3,12 @@
     with pgbouncer.start(server.port) as pooler:
         psycopg.connect(pooler.through(server.url))
 
-It comes out of Debian's packages, unpacked beside the other servers and not installed.
+It comes out of Debian's packages (servers/debian.py).
 """
 
 from __future__ import annotations
 
 import os
-import platform
-import shutil
 import subprocess
 import tempfile
 import time
@@ -22,7 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from servers import artifact
+from servers import artifact, debian
 from servers.artifact import Unavailable
 from servers.process import as_server_user, free_port, own
 
@@ -76,32 +74,11 @@ def start(port: int, *, settings: Mapping[str, str] | None = None) -> Iterator[P
 
 def install() -> Path:
     """The folder with PgBouncer and the libraries that it needs, downloaded the first time."""
-    target = artifact.cache() / "pgbouncer"
-    with artifact.locked(target.with_suffix(".lock")):
-        if not target.exists():
-            _download(target)
-    return target
-
-
-def _download(target: Path) -> None:
-    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
-        raise Unavailable("PgBouncer comes from Debian's packages, and this system has no apt-get")
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix="pgbouncer-") as scratch:
-        filled = Path(scratch, "filled")
-        got = subprocess.run(
-            ["apt-get", "download", *_PACKAGES], cwd=scratch, capture_output=True, text=True, check=False
-        )
-        if got.returncode != 0:
-            raise Unavailable(f"PgBouncer cannot be downloaded: {(got.stderr.strip().splitlines() or ['?'])[-1]}")
-        for package in Path(scratch).glob("*.deb"):
-            subprocess.run(["dpkg-deb", "-x", str(package), str(filled)], check=True)
-        filled.chmod(0o755)
-        filled.rename(target)
+    return debian.install("pgbouncer", _PACKAGES)
 
 
 def _environment(root: Path) -> dict[str, str]:
-    libraries = root / "usr" / "lib" / f"{platform.machine()}-linux-gnu"
-    return {**os.environ, "LD_LIBRARY_PATH": str(libraries)}
+    return {**os.environ, "LD_LIBRARY_PATH": str(debian.libraries(root))}
 
 
 def _configure(folder: Path, pooler: Pooler, *, target: int, settings: Mapping[str, str]) -> None:

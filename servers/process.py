@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import pwd
+import random
 import shutil
 import socket
+import tempfile
+from collections import deque
 from pathlib import Path
+from typing import TextIO
 
 from servers.artifact import Unavailable
+
+_PORTS = range(12_000, 32_000)
+_held: deque[TextIO] = deque(maxlen=200)
+"""Locks on the ports that were given out last; the system lets go of them when the process ends."""
 
 
 def as_server_user(command: list[str]) -> list[str]:
@@ -34,8 +44,19 @@ def own(path: Path) -> None:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that nobody listens on, and that no other process is given by this while ours lives.
+
+    It is below those that the kernel gives to outgoing connections: a server that is restarted finds it free again.
+    """
+    folder = Path(tempfile.gettempdir(), f"tailrace-ports-{os.geteuid()}")
+    folder.mkdir(exist_ok=True)
+    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+        held = (folder / str(port)).open("w")
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            _held.append(held)
+            return port
+        held.close()
+    raise Unavailable("no port of 127.0.0.1 is free")

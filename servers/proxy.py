@@ -23,6 +23,8 @@ from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from servers.process import free_port
+
 _CHUNK = 64 << 10
 _TICKS_PER_S = 20
 _RESET = struct.pack("ii", 1, 0)
@@ -80,9 +82,9 @@ class Proxy:
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
-        self._listener = _bound(0)
-        self.port: int = self._listener.getsockname()[1]
+        self.port = free_port()
         """Where to connect to."""
+        self._listener = _bound(self.port)
         self.accepted = 0
         """How many connections were taken since the start."""
         self.to_client_bytes = 0

@@ -5,25 +5,21 @@ A server that this machine cannot run skips its tests with a reason; under `CI=t
 
 from __future__ import annotations
 
-import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from typing import TypeVar
 
 import psycopg
 import pytest
 
 from servers import connect, debezium, kafka, pgbouncer, postgres
-from servers.artifact import Unavailable
+from tests.wanting import NO_SERVER, or_skip
 
 # A shell that starts the tests in the background leaves SIGINT ignored, and what the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.fault.plugin"]
-_NO_SERVER = "no real server: "
-T = TypeVar("T")
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +42,7 @@ def start_postgres() -> Iterator[Callable[..., postgres.Server]]:
         def start(
             version: int = 18, *, settings: Mapping[str, str] | None = None, tls: bool = False, full: bool = False
         ) -> postgres.Server:
-            return _or_skip(lambda: stack.enter_context(postgres.start(version, settings=settings, tls=tls, full=full)))
+            return or_skip(lambda: stack.enter_context(postgres.start(version, settings=settings, tls=tls, full=full)))
 
         yield start
 
@@ -57,7 +53,7 @@ def start_pgbouncer() -> Iterator[Callable[..., pgbouncer.Pooler]]:
     with ExitStack() as stack:
 
         def start(port: int, *, settings: Mapping[str, str] | None = None) -> pgbouncer.Pooler:
-            return _or_skip(lambda: stack.enter_context(pgbouncer.start(port, settings=settings)))
+            return or_skip(lambda: stack.enter_context(pgbouncer.start(port, settings=settings)))
 
         yield start
 
@@ -65,7 +61,7 @@ def start_pgbouncer() -> Iterator[Callable[..., pgbouncer.Pooler]]:
 @pytest.fixture(scope="session")
 def start_debezium() -> Callable[..., AbstractContextManager[debezium.Engine]]:
     """`debezium.run`, for tests that compare with the real engine."""
-    _or_skip(debezium.install)
+    or_skip(debezium.install)
     return debezium.run
 
 
@@ -73,14 +69,14 @@ def start_debezium() -> Callable[..., AbstractContextManager[debezium.Engine]]:
 def shared_kafka() -> Iterator[kafka.Broker]:
     """The shared broker: make topics and groups with names of the test's own on it, never restart or stop it."""
     with ExitStack() as stack:
-        yield _or_skip(lambda: stack.enter_context(kafka.start()))
+        yield or_skip(lambda: stack.enter_context(kafka.start()))
 
 
 @pytest.fixture(scope="session")
 def secure_kafka() -> Iterator[kafka.Broker]:
     """A shared broker that also listens with TLS and SASL, and where users may do only what an ACL allows."""
     with ExitStack() as stack:
-        yield _or_skip(lambda: stack.enter_context(kafka.start(secure=True)))
+        yield or_skip(lambda: stack.enter_context(kafka.start(secure=True)))
 
 
 @pytest.fixture
@@ -89,7 +85,7 @@ def start_kafka() -> Iterator[Callable[..., kafka.Broker]]:
     with ExitStack() as stack:
 
         def start(*, settings: Mapping[str, str] | None = None, secure: bool = False) -> kafka.Broker:
-            return _or_skip(lambda: stack.enter_context(kafka.start(settings=settings, secure=secure)))
+            return or_skip(lambda: stack.enter_context(kafka.start(settings=settings, secure=secure)))
 
         yield start
 
@@ -106,7 +102,7 @@ def topic(kafka: kafka.Broker) -> Iterator[str]:
 def shared_connect(kafka: kafka.Broker) -> Iterator[connect.Worker]:
     """Kafka Connect with Debezium beside the shared broker: make connectors with names of the test's own on it."""
     with ExitStack() as stack:
-        yield _or_skip(lambda: stack.enter_context(connect.start(kafka.address)))
+        yield or_skip(lambda: stack.enter_context(connect.start(kafka.address)))
 
 
 @pytest.fixture
@@ -144,23 +140,14 @@ def any_database(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Count the tests that no server could be found for, where nobody can overlook it."""
-    skipped = [report for report in terminalreporter.stats.get("skipped", ()) if _NO_SERVER in str(report.longrepr)]
+    skipped = [report for report in terminalreporter.stats.get("skipped", ()) if NO_SERVER in str(report.longrepr)]
     if skipped:
         terminalreporter.write_line(f"{len(skipped)} tests did not run for want of a real server", yellow=True)
 
 
 def _shared(version: int) -> Iterator[postgres.Server]:
     with ExitStack() as stack:
-        yield _or_skip(lambda: stack.enter_context(postgres.start(version)))
-
-
-def _or_skip(start: Callable[[], T]) -> T:
-    try:
-        return start()
-    except Unavailable as missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{_NO_SERVER}{missing}", pytrace=False)
-        pytest.skip(f"{_NO_SERVER}{missing}")
+        yield or_skip(lambda: stack.enter_context(postgres.start(version)))
 
 
 def _fresh(server: postgres.Server) -> Iterator[str]:

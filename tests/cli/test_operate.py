@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +18,7 @@ import psycopg
 import pytest
 
 from servers.postgres import Server
+from servers.process import free_port
 from tailrace.pipeline import State, Status, ask, socket_path
 from tests.cli.conftest import Cli
 from tests.waiting import until
@@ -30,11 +30,6 @@ def execute(url: str, *statements: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in statements:
             connection.execute(statement.encode())
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def get(port: int, path: str) -> tuple[int, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,10 +13,11 @@ import psycopg
 import pytest
 
 from servers.postgres import Server
-from tests.fault.disk import Disk
+from tests.fault.disk import Disk, mountable
 from tests.fault.pipe import Pipe
 from tests.fault.row import End
 from tests.fault.traffic import Traffic
+from tests.wanting import or_skip
 
 MakePipe = Callable[..., Pipe]
 MakeTraffic = Callable[..., Traffic]
@@ -91,8 +91,7 @@ def execute() -> Callable[..., list[tuple[Any, ...]]]:
 @pytest.fixture
 def make_disk(tmp_path: Path) -> Iterator[Callable[[str], Disk]]:
     """Mounts a tmpfs of a size, as root may."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a tmpfs")
+    or_skip(mountable)
     with ExitStack() as stack:
 
         def make(size: str) -> Disk:

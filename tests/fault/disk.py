@@ -7,6 +7,14 @@ import os
 import subprocess
 from pathlib import Path
 
+from servers.artifact import Unavailable
+
+
+def mountable() -> None:
+    """Raises `Unavailable` unless this process may mount a disk."""
+    if os.geteuid() != 0:
+        raise Unavailable("only root may mount a tmpfs")
+
 
 class Disk:
     """A file system of its own, at `path`."""

@@ -1,12 +1,15 @@
 """Writes what the tests of the fault matrix showed into `build/faults.json`. Never changes how a test ends.
 
-A run of a few tests replaces only their results: the page is made of the last result of each.
+A run of a few tests replaces only their results: the page is made of the last result of each. Processes that share a
+run (pytest-xdist) add theirs one after another.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if mark is not None:
         row: Row = mark.args[0]
         seen = item.config.stash[_SEEN].setdefault(
-            item.nodeid, {"row": [row.fault, row.where, str(row.end)], "outcome": "", "seconds": 0.0}
+            item.nodeid.partition("@")[0],  # pytest-xdist adds @group to tests that belong to one
+            {"row": [row.fault, row.where, str(row.end)], "outcome": "", "seconds": 0.0},
         )
         seen["seconds"] = round(seen["seconds"] + report.duration, 2)
         seen["with"] = sorted({text for name, text in item.user_properties if name == "with"})
@@ -45,9 +49,18 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Add this run's results to the file."""
+    """Add the results of this process to the file."""
     seen = {name: each for name, each in session.config.stash[_SEEN].items() if each["outcome"]}  # else interrupted
     if seen:
-        RESULTS.parent.mkdir(exist_ok=True)
-        before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        RESULTS.write_text(json.dumps({**before, **seen}, indent=1, sort_keys=True, ensure_ascii=False))
+        add(seen, RESULTS)
+
+
+def add(seen: Mapping[str, Mapping[str, Any]], results: Path) -> None:
+    """Put these results in the place of those that the same tests had; other processes may do so at the same time."""
+    results.parent.mkdir(exist_ok=True)
+    with results.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = json.loads(results.read_text()) if results.exists() else {}
+        whole = results.with_suffix(f".{os.getpid()}")
+        whole.write_text(json.dumps({**before, **seen}, indent=1, sort_keys=True, ensure_ascii=False))
+        whole.replace(results)

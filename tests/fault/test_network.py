@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from servers.artifact import Unavailable
 from servers.postgres import Server
 from servers.proxy import Proxy, Side
 from tests.fault.conftest import MakePipe, MakeTraffic
@@ -15,6 +14,7 @@ from tests.fault.pipe import Pipe
 from tests.fault.row import OR, fault, goes_on, waits
 from tests.fault.traffic import Traffic
 from tests.waiting import until
+from tests.wanting import or_skip
 
 CUTS = 5
 COPY = f"the connection broke while copying …: …{OR}cannot copy …: …"
@@ -31,10 +31,7 @@ def proxy(postgres18: Server) -> Iterator[Proxy]:
 @pytest.fixture
 def lossy() -> Iterator[Lossy]:
     """A network namespace that loses packets once told to."""
-    try:
-        made = Lossy()
-    except Unavailable as error:
-        pytest.skip(str(error))
+    made = or_skip(Lossy)
     yield made
     made.close()
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 from tests.fault import page
 from tests.fault.row import declared
+from tests.tidy import tree
 
 
 def test_the_page_has_the_rows_of_the_tests() -> None:
@@ -14,3 +20,14 @@ def test_the_page_has_the_rows_of_the_tests() -> None:
 def test_every_row_was_shown_or_says_why_not() -> None:
     wrong = [line for line in page.listed(page.PAGE.read_text()) if line[3] in ("", "not run", "**not so**")]
     assert not wrong
+
+
+def test_results_of_processes_that_run_at_once_are_all_kept(tmp_path: Path) -> None:
+    program = "import sys, pathlib; from tests.fault.plugin import add; who = sys.argv[2]\n"
+    program += "for n in range(20): add({f'{who} {n}': {'outcome': 'passed'}}, pathlib.Path(sys.argv[1]))"
+    results = tmp_path / "build" / "faults.json"
+    command = [sys.executable, "-c", program, str(results)]
+    processes = [subprocess.Popen([*command, str(who)], cwd=tree.ROOT) for who in range(4)]
+    assert [process.wait(60) for process in processes] == [0] * 4
+    assert len(json.loads(results.read_text())) == 80
+    assert sorted(path.name for path in results.parent.iterdir()) == ["faults.json", "faults.lock"]
