@@ -1,6 +1,8 @@
 # Everything a clone needs: Python 3.11, cargo, a JDK and Maven (for Kafka and Debezium in tests) and make. No other step.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# Tests wait for servers more than they compute, so one process more than there are cores.
+PROCESSES ?= 3
 RUST := $(shell find crates -name '*.rs' -not -path '*/target/*') $(wildcard crates/*/Cargo.toml) Cargo.toml Cargo.lock
 SOURCES := src servers benchmarks examples tests
 export ONLY RIVALS ROWS BIG_ROWS COMMITS PAIRS OUTPUT
@@ -17,7 +19,7 @@ demo: setup
 
 test: lint
 	cargo test --locked --quiet --package tailrace-wire
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=worksteal
 
 bench: setup
 	$(BIN)/python -m benchmarks
