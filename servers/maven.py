@@ -21,7 +21,9 @@ SETS = Path(__file__).parent / "jars"
 _POM = """<project><modelVersion>4.0.0</modelVersion><groupId>servers</groupId><artifactId>{name}</artifactId>
 <version>1</version><dependencies>{dependencies}</dependencies></project>"""
 _DEPENDENCY = "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version></dependency>"
-_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
+_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin"
+_TREE, _ALONE = "3.6.1", "2.8"
+"""Later ones resolve an artifact's parents even when it alone is wanted, and some of them cannot be had."""
 _PATIENCE_S = 600.0
 
 
@@ -71,12 +73,12 @@ def _fill(wanted: _Set, filled: Path, scratch: Path) -> None:
     if plain:
         dependencies = "".join(_DEPENDENCY.format(*line.split(":")) for line in plain)
         (scratch / "pom.xml").write_text(_POM.format(name=scratch.name, dependencies=dependencies))
-        _maven(scratch, "copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={got}")
+        _maven(scratch, f"{_TREE}:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={got}")
     for line in wanted.artifacts:
         if line.count(":") > 2:
             # Its tree of dependencies lies in the archive, and its parents need not be resolved.
-            _maven(scratch, "get", "-Dtransitive=false", f"-Dartifact={line}")
-            _maven(scratch, "copy", f"-Dartifact={line}", f"-DoutputDirectory={got}")
+            _maven(scratch, f"{_ALONE}:get", "-Dtransitive=false", f"-Dartifact={line}")
+            _maven(scratch, f"{_ALONE}:copy", f"-Dartifact={line}", f"-DoutputDirectory={got}")
     _verify(got, wanted.hashes)
     for path in sorted(got.iterdir()):
         if path.name.endswith(".tar.gz"):

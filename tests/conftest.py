@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from servers import connect, debezium, kafka, pgbouncer, postgres
+from servers import registry as servers_registry
 from tests.wanting import NO_SERVER, or_skip
 
 # A shell that starts the tests in the background leaves SIGINT ignored, and what the tests start would inherit that.
@@ -56,6 +57,13 @@ def start_pgbouncer() -> Iterator[Callable[..., pgbouncer.Pooler]]:
             return or_skip(lambda: stack.enter_context(pgbouncer.start(port, settings=settings)))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[servers_registry.Server]:
+    """The shared schema registry, with a TLS port: take subjects of the test's own, never stop it."""
+    with ExitStack() as stack:
+        yield or_skip(lambda: stack.enter_context(servers_registry.start(tls=True)))
 
 
 @pytest.fixture(scope="session")

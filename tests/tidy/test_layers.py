@@ -17,7 +17,9 @@ PRODUCTS = {"source", "sink", "transform", "checkpoint"}
 PLUGINS = PRODUCTS | {"dead_letters"}
 RUNTIME = SEAM | {"pipeline"}
 EVERYTHING = (
-    RUNTIME | PLUGINS | {"dialect", "plugin", "config", "supervisor", "health", "app", "testing", "tailing", "verify"}
+    RUNTIME
+    | PLUGINS
+    | {"dialect", "registry", "plugin", "config", "supervisor", "health", "app", "testing", "tailing", "verify"}
 )
 
 MAY_IMPORT = {
@@ -33,8 +35,9 @@ MAY_IMPORT = {
     "verify": RUNTIME,
     "health": RUNTIME,
     "dialect": {"error"},
-    "source": SEAM | {"dialect"},
-    "sink": SEAM | {"dialect"},
+    "registry": {"error"},
+    "source": SEAM | {"dialect", "registry"},
+    "sink": SEAM | {"dialect", "registry"},
     "transform": SEAM,
     "checkpoint": SEAM,
     "dead_letters": SEAM,

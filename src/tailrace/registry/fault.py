@@ -1,0 +1,45 @@
+"""What errors of a schema registry mean: which pass, and what to do about the others. Asks nothing of it."""
+
+from __future__ import annotations
+
+from tailrace.error import Fatal, Retryable, TailraceError
+
+__all__ = ["translated"]
+
+_WORDS_MAX = 500
+_BUSY = {408, 425, 429}
+
+
+def translated(error: Exception, place: str, about: str) -> TailraceError | None:
+    """Our error for one that the client raised while it asked `place` about a subject or an id; None for a defect."""
+    from confluent_kafka.schema_registry.error import SchemaRegistryError
+
+    if isinstance(error, SchemaRegistryError):
+        return _answered(
+            error.http_status_code, f"schema registry {place}, {about}: {str(error.error_message)[:_WORDS_MAX]}"
+        )
+    # The client's HTTP library goes by one of two names (httpx, httpx2), and its errors by the same in both.
+    if not isinstance(error, OSError) and "TransportError" not in (kind.__name__ for kind in type(error).__mro__):
+        return None
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return Fatal(
+            f"schema registry {place}: its certificate is not to be trusted ({error})",
+            hint="schema_registry_ssl_ca_location names the PEM file of the authority that signed it",
+        )
+    return Retryable(f"schema registry {place} does not answer: {type(error).__name__}: {error}")
+
+
+def _answered(status: int, words: str) -> TailraceError:
+    said = f"{words} (HTTP {status})"
+    if status >= 500 or status in _BUSY:
+        return Retryable(said)
+    if status == 409:
+        return Fatal(
+            f"{said}; the new schema is not compatible with the subject's earlier ones",
+            hint="change the table so that it is, or set the subject's compatibility in the registry to NONE",
+        )
+    if status in (401, 403):
+        return Fatal(said, hint="basic_auth_user_info, bearer_auth_token or a client certificate say who we are")
+    if status == 404:
+        return Fatal(said, hint="auto_register_schemas = true registers what a subject lacks")
+    return Fatal(said)
