@@ -510,6 +510,11 @@ class PgOutput:
         spill_dir: str | PathLike[str],
     ) -> PgOutput:
         """`start_after` is a saved position's text: transactions at or before it are dropped."""
+    def hand_over(self, xid: int, lsn: int) -> None:
+        """Before anything is fed: another reader had delivered the first transaction, if it is `xid`, up to `lsn`.
+
+        Rows before that LSN are dropped, and the first one there if it makes a single event. ValueError from `feed`
+        when another transaction commits first."""
     def feed(self, chunk: Chunk | None) -> Relation | None:
         """Decode; stops at a Relation that must be described first: `describe` it and feed None to go on.
         ValueError names the message and offset that is not understood (I10); OSError when the spill limit is met."""

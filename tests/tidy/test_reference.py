@@ -10,6 +10,7 @@ import pytest
 from tailrace import checkpoint, dead_letters, sink, source, transform
 from tailrace.config import Http
 from tailrace.model import Limits
+from tailrace.source.postgres.takeover import Takeover
 from tests.tidy import format_page, tree
 
 REFERENCE = (tree.ROOT / "docs" / "reference" / "configuration.md").read_text()
@@ -17,7 +18,7 @@ NAMED = set(re.findall(r"`([a-z_]+)`", REFERENCE))
 CONFIGURED = [
     source.Postgres, sink.DuckDB, sink.File, sink.Postgres, sink.Stdout, Http, Limits, checkpoint.File,
     checkpoint.SQLite, dead_letters.File, transform.Select, transform.Mask, transform.Rename, transform.MapChanges,
-    transform.MapArrow,
+    transform.MapArrow, Takeover,
 ]  # fmt: skip
 
 

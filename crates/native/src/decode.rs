@@ -101,6 +101,10 @@ impl PgOutput {
         Ok(found.map(|inner| Relation { inner }))
     }
 
+    fn hand_over(&mut self, xid: u32, lsn: u64) {
+        self.decoder.hand_over(xid, lsn);
+    }
+
     fn describe(&mut self, py: Python<'_>, oid: u32, table: &Table) -> PyResult<()> {
         self.decoder.describe(oid, &table.inner).map_err(|error| raise(py, error))
     }

@@ -395,3 +395,85 @@ fn what_was_complete_before_an_error_can_be_taken() {
     assert!(feed(&mut decoder, &messages).is_err());
     assert_eq!(decoder.take().unwrap().len(), 1);
 }
+
+fn handed_over(lsn: u64, messages: &[Vec<u8>]) -> Result<Vec<String>, Error> {
+    let mut decoder = Decoder::new(settings());
+    decoder.hand_over(7, lsn);
+    feed(&mut decoder, messages)?;
+    Ok(decoder.take().map_or(Vec::new(), |batch| changes(&batch)))
+}
+
+#[test]
+fn what_another_reader_had_of_the_first_transaction_is_dropped() {
+    let update = |lsn, old: &str| {
+        let message = Bytes::kind(b'U').u32(T);
+        let message = if old.is_empty() { message } else { message.tuple(b'K', old) };
+        xlog(lsn, message.tuple(b'N', "9"))
+    };
+    let messages = [
+        begin(0x100, 7),
+        relation(None, T, "t", "+id"),
+        insert(None, 0x10, T, "1"),
+        truncate(None, 0x18, 0, &[T]),
+        logical(None, 0x19, true, "p", "x"),
+        insert(None, 0x20, T, "2"),
+        insert(None, 0x20, T, "3"),
+        update(0x30, "1"),
+        update(0x40, ""),
+        xlog(0x50, Bytes::kind(b'D').u32(T).tuple(b'K', "9")),
+        insert(None, 0x60, T, "4"),
+        commit(0x100),
+        begin(0x200, 7),
+        insert(None, 0x10, T, "5"),
+        commit(0x200),
+    ];
+    let all = handed_over(0x01, &messages).unwrap();
+    assert_eq!(all.len(), 10);
+    let rest = |lsn, from: usize| {
+        let left = handed_over(lsn, &messages).unwrap();
+        assert_eq!(left, all[from..], "after {lsn:#x}");
+    };
+    rest(0x10, 1);
+    rest(0x18, 1); // a Truncate may make several events
+    rest(0x19, 3);
+    rest(0x20, 4); // of the rows of one record only the first was delivered for certain
+    rest(0x30, 5); // so does an update that may have changed the key
+    rest(0x40, 7);
+    rest(0x50, 7); // and a deletion has a tombstone
+    rest(0x60, 9);
+    rest(0x99, 9);
+}
+
+#[test]
+fn what_was_handed_over_may_have_been_streamed() {
+    let messages = [
+        stream_start(7, true),
+        relation(Some(7), T, "t", "+id"),
+        insert(Some(7), 0x10, T, "1"),
+        insert(Some(8), 0x20, T, "2"),
+        stream_stop(),
+        stream_start(7, false),
+        insert(Some(8), 0x30, T, "3"),
+        stream_stop(),
+        stream_commit(7, 0x100),
+    ];
+    assert_eq!(handed_over(0x20, &messages).unwrap(), ["c t - -> 3"]);
+    let early = [&messages[..5], &[begin(0x80, 6), commit(0x80)], &messages[5..]].concat();
+    let error = handed_over(0x20, &early).unwrap_err().to_string();
+    assert!(error.contains("transaction 6 comes before 7, which was handed over in part"), "{error}");
+    assert_eq!(handed_over(0x08, &early).unwrap().len(), 3);
+}
+
+#[test]
+fn another_first_transaction_than_the_one_that_was_handed_over_is_whole() {
+    let messages = [
+        begin(0x80, 6),
+        relation(None, T, "t", "+id"),
+        insert(None, 0x10, T, "1"),
+        commit(0x80),
+        begin(0x100, 7),
+        insert(None, 0x10, T, "2"),
+        commit(0x100),
+    ];
+    assert_eq!(handed_over(0x60, &messages).unwrap(), ["c t - -> 1", "c t - -> 2"]);
+}

@@ -88,13 +88,14 @@ def _made(cls: type, values: Mapping[str, object], site: Site) -> object:
 
 def _convert(value: object, hint: object, site: Site) -> object:
     choices = _members(hint)
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        if isinstance(value, hint):
-            return value
-        if isinstance(value, dict):
-            return build(hint, value, site)
     if isinstance(value, EnvText):
         value = _typed(value, choices)
+    for choice in choices:
+        if isinstance(choice, type) and dataclasses.is_dataclass(choice):
+            if isinstance(value, choice):
+                return value
+            if isinstance(value, dict):
+                return build(choice, value, site)
     if isinstance(value, str):
         if Path in choices:
             return site.folder / value

@@ -1,6 +1,7 @@
 """Configuration: files, URLs, overrides, secrets; every kind of mistake named with its place and the way out."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -248,3 +249,15 @@ def test_i8_many_pipelines_share_the_memory_of_four(tmp_path: Path, count: int, 
         batch_bytes_max=share, shelf_bytes_max=99, transaction_bytes_max=share, spill_dir=Limits().spill_dir
     )
     assert load(path, ["p0"], environ={}).pipelines["p0"].limits.batch_bytes_max == 32 << 20, "it runs alone"
+
+
+def test_a_table_within_the_source_is_read_key_by_key(tmp_path: Path) -> None:
+    text = """
+[pipeline.b]
+sink = "stdout:"
+source = { kind = "postgres", url = "postgresql://db/shop", takeover = { committed_lsn = "0/17" } }
+"""
+    source = cast(Postgres, load(written(tmp_path, text), environ={}).pipelines["b"].source)
+    assert source.takeover is not None and source.takeover.committed_lsn == "0/17"
+    with pytest.raises(ConfigError, match=r"pipeline\.b\.source\.takeover: unknown key .*'committed_lsn'"):
+        load(written(tmp_path, text.replace("committed", "commited")), environ={})

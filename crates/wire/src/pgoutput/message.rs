@@ -33,6 +33,12 @@ impl<'a> Reader<'a> {
         self.at = at;
     }
 
+    /// The next byte, which stays to be read.
+    #[inline]
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
     pub(super) fn left(&self) -> usize {
         self.bytes.len().saturating_sub(self.at)
     }

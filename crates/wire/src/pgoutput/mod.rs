@@ -4,6 +4,7 @@
 //! It never talks to a server, never reads a catalog and never guesses: what it does not know is an error (I10). Memory is
 //! bounded by the limits in [`Settings`], whatever the server sends; what does not fit lies in spill files.
 
+mod handover;
 mod message;
 mod open;
 mod relation;
@@ -22,6 +23,7 @@ use crate::chunk::Chunk;
 use crate::error::{Error, Result};
 use crate::position::{Phase, Position};
 use crate::table::Table;
+use handover::Handover;
 use message::Reader;
 use open::{OpenRows, Ready};
 use relation::{Described, Relations};
@@ -79,6 +81,7 @@ pub struct Decoder {
     origin: Arc<Origin>,
     timeline: u32,
     start_after: Option<(u64, Phase)>,
+    handover: Option<Handover>,
     streaming: bool,
     segment_bytes: usize,
     transaction_bytes_max: usize,
@@ -123,6 +126,7 @@ impl Decoder {
             origin,
             timeline,
             start_after: start_after.map(|position| (position.lsn, position.phase)),
+            handover: None,
             streaming,
             segment_bytes: settings.segment_bytes.min(SEGMENT_BYTES_MAX).min(transaction_bytes_max),
             transaction_bytes_max,
@@ -320,7 +324,8 @@ impl Decoder {
             Plain::Open { lsn, .. } if lsn != commit.lsn => {
                 return Err(Error::malformed("commit of another transaction than the one that began", at));
             }
-            Plain::Open { .. } => {
+            Plain::Open { xid, .. } => {
+                self.end_handover(xid)?;
                 let position = self.rows.commit(commit.end, &mut self.ready);
                 self.complete(position);
             }
@@ -364,6 +369,15 @@ impl Decoder {
     #[inline]
     fn xid(&self, reader: &mut Reader<'_>) -> Result<Option<u32>> {
         if self.block.is_some() { reader.u32().map(Some) } else { Ok(None) }
+    }
+
+    /// The transaction that a row would belong to now, whatever subtransaction it names.
+    fn open_xid(&self) -> Option<u32> {
+        match (&self.block, self.plain) {
+            (Some(stream), _) => Some(stream.xid),
+            (None, Plain::Open { xid, .. }) => Some(xid),
+            (None, Plain::Closed | Plain::Skipped) => None,
+        }
     }
 
     fn known(&self, oid: u32) -> Option<&relation::Known> {

@@ -130,6 +130,10 @@ impl Decoder {
         let xid = self.xid(&mut reader)?;
         let at = reader.place().1;
         let oid = reader.u32()?;
+        // Inserts, and updates that cannot have changed the key, come without an old row.
+        if self.was_delivered(lsn, reader.peek() == Some(b'N')) {
+            return Ok(Step::Done);
+        }
         let Some(Target { rows, ready, xid, relations }) = self.target(xid, at)? else { return Ok(Step::Done) };
         let known = relations.find(oid)?;
         if known.table.is_none() {
@@ -150,6 +154,9 @@ impl Decoder {
         let xid = self.xid(&mut reader)?;
         let at = reader.place().1;
         let (flags, oids) = message::truncate(&mut reader)?;
+        if self.was_delivered(lsn, false) {
+            return Ok(Step::Done);
+        }
         for oid in &oids {
             let Some(target) = self.target(xid, at)? else { return Ok(Step::Done) };
             if target.relations.find(*oid)?.table.is_none() {
@@ -176,6 +183,9 @@ impl Decoder {
         let logical = message::logical(reader)?;
         let cells = [Cell::Text(logical.prefix), Cell::Text(logical.content)];
         if logical.transactional {
+            if self.was_delivered(lsn, true) {
+                return Ok(());
+            }
             let Some(Target { rows, xid, .. }) = self.target(xid, at)? else { return Ok(()) };
             let new = rows.builder.tuple(cells.into_iter())?;
             let flags = FLAG_TRANSACTIONAL;

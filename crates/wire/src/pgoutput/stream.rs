@@ -74,6 +74,7 @@ impl Decoder {
         if self.is_before_start(lsn, Phase::Row) {
             return Ok(());
         }
+        self.end_handover(xid)?;
         let timeline = self.timeline;
         let txn = Txn { xid, phase: Phase::Row, lsn, end, timeline, at_us, origin: stream.origin };
         self.rows.cut(&mut self.ready);

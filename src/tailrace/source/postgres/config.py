@@ -21,6 +21,7 @@ from tailrace.source.postgres.opening import Names, Opening
 from tailrace.source.postgres.publication import Wanted
 from tailrace.source.postgres.resume import SnapshotMode, check_slot
 from tailrace.source.postgres.stream import PostgresStream
+from tailrace.source.postgres.takeover import Takeover
 from tailrace.source.postgres.view import PostgresView
 
 _log = logging.getLogger("tailrace.source.postgres")
@@ -52,6 +53,9 @@ class Postgres:
     file `gaps` has recorded from where to where changes are missing, and `HistoryLost` says so now and at every start
     (`snapshot="when_needed"` begins anew). A start that finds more than the maximum gets a quarter more, to catch up.
 
+    `takeover` continues a slot that another reader left, such as Debezium's, at the place where that one was: see
+    `Takeover`. It counts as long as nothing is saved.
+
     `password_command` is run at every connection, without a shell; the one line that it prints is the password.
     """
 
@@ -74,6 +78,7 @@ class Postgres:
     retained_bytes_max: int | None = None
     at_retained_max: AtRetainedMax = "warn"
     gaps: str | Path | None = None
+    takeover: Takeover | None = None
     password_command: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

@@ -126,6 +126,7 @@ class Opening:
             history=lambda: scene.walsender.history(scene.timeline),
             standby=scene.host.standby,
             gap=gap.last(gaps, str(scene.lineage)) if (gaps := self._source.allowance.gaps) is not None else None,
+            takeover=self._source.takeover,
         )
 
     def _claim(self, scene: _Scene, positions: Positions, decision: Decision) -> None:
@@ -155,7 +156,9 @@ class Opening:
             self._keep_for_failover(scene)
         first = None if taken or decision.saved else Batch.progress(place.position(str(scene.lineage)))
         until = _wal_end(scene.side) if until_current else None
-        course = Course(scene.lineage, scene.timeline, place, until)
+        takeover = self._source.takeover
+        part = None if takeover is None else takeover.part(place)
+        course = Course(scene.lineage, scene.timeline, place, until, part)
         measure = Measure(scene.side, scene.lineage.slot)
         guardian = None
         if self._source.retained_bytes_alarm is not None or self._source.retained_bytes_max is not None:

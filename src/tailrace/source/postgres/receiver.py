@@ -36,12 +36,16 @@ _FAREWELL_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Which stream this is, from where to follow it, and to where, if it is bounded."""
+    """Which stream this is, from where to follow it, and to where, if it is bounded.
+
+    `part` is a transaction and the LSN of its last row that a former reader of the slot had delivered.
+    """
 
     lineage: Lineage
     timeline: int
     begin: Place
     until: int | None
+    part: tuple[int, int] | None = None
 
 
 class Receiver:
@@ -78,6 +82,8 @@ class Receiver:
             spill_bytes_max=limits.spill_bytes_max,
             spill_dir=limits.spill_dir,
         )
+        if course.part is not None:
+            self._decoder.hand_over(*course.part)
         now = time.monotonic()
         self._confirmed = self._confirmed_sent = self._delivered = course.begin.end
         self._status_at = self._heard_at = self._flowed_at = self._asked_at = now
@@ -171,9 +177,10 @@ class Receiver:
                 self._decoder.describe(relation.oid, self._describe(relation))
                 relation = self._decoder.feed(None)
         except ValueError as error:
+            theirs = "is takeover of this slot? Without its xid and row_lsn all of the transaction comes again"
             raise Fatal(
                 f"the stream of slot {self._course.lineage.slot!r} holds something that is not understood: {error}",
-                hint="nothing was skipped; please report it with the server's version",
+                hint=theirs if self._course.part else "nothing was skipped; please report it with the server's version",
             ) from error
         except OSError as error:
             raise Fatal(

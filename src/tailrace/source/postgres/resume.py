@@ -17,11 +17,13 @@ from tailrace.source.postgres.fault import RESET_HINT
 from tailrace.source.postgres.gap import Gap
 from tailrace.source.postgres.place import Lineage, Place, format_lsn, parse_lsn
 from tailrace.source.postgres.slot import Slot
+from tailrace.source.postgres.takeover import Takeover
 
 _UNSYNCED = (
     "the slot was not (yet) synchronised to this server when it was promoted: `tailrace check` says what it needs"
 )
 _FEEDBACK = "set hot_standby_feedback = on at the standby, and give it a slot at its primary (primary_slot_name)"
+_ANEW = "take `takeover` out of the configuration, and drop the slot if it is there: a new snapshot begins"
 SnapshotMode = Literal["initial", "never", "only", "when_needed"]
 
 
@@ -64,6 +66,7 @@ class Situation:
     history: Callable[[], Sequence[tuple[int, int]]]
     standby: bool = False
     gap: Gap | None = None
+    takeover: Takeover | None = None
 
 
 def decide(situation: Situation) -> Decision:
@@ -75,6 +78,8 @@ def decide(situation: Situation) -> Decision:
         if situation.mode != "when_needed":
             raise
         if situation.slot is not None and str(situation.lineage) not in situation.known:
+            if situation.takeover is not None:
+                raise
             raise _unclaimed(situation.slot) from error  # starting anew would drop what is not ours
         return Decision(Road.SNAPSHOT, lost=str(error.args[0]))
 
@@ -98,6 +103,8 @@ def _decide(situation: Situation) -> Decision:
         return _unknown(situation)
     position = situation.known[lineage]
     place = None if position is None else Place.of(position)
+    if place is None and situation.takeover is not None:
+        return _take_over(situation, situation.takeover)
     if place is None or not place.snapshot_complete:
         return _interrupted(situation)
     if situation.mode == "only":
@@ -114,11 +121,32 @@ def _unknown(situation: Situation) -> Decision:
             f"the saved position is of {', '.join(others)}, but this is {lineage}",
             hint=f"after pg_upgrade `tailrace adopt` takes it over; else {RESET_HINT}",
         )
+    if situation.takeover is not None:
+        return _take_over(situation, situation.takeover)
     if slot is None:
         return Decision(Road.FRESH if situation.mode == "never" else Road.SNAPSHOT)
     if situation.mode == "never" and situation.adopt and slot.confirmed is not None:
         return Decision(Road.STREAM, Place.progress(slot.confirmed, situation.timeline))
     raise _unclaimed(slot)
+
+
+def _take_over(situation: Situation, takeover: Takeover) -> Decision:
+    """Go on where the former reader was. Its snapshot may be complete at a place that the slot has not reached."""
+    slot = situation.slot
+    confirmed = 0 if slot is None or slot.confirmed is None else slot.confirmed
+    if confirmed > takeover.delivered and not takeover.trust_slot:
+        raise HistoryLost(
+            f"replication slot {situation.lineage.slot!r} was confirmed up to {format_lsn(confirmed)}, beyond"
+            f" {format_lsn(takeover.delivered)}, where takeover says that its former reader was",
+            hint="that reader still runs, or ran since: stop it and import its last offsets; trust_slot = true goes on"
+            " from where the slot stands",
+        )
+    place = Place.progress(takeover.begin(confirmed), situation.timeline)
+    try:
+        _require_history(situation, place)
+    except HistoryLost as error:
+        raise HistoryLost(f"the slot cannot be taken over: {error.args[0]}", hint=_ANEW) from None
+    return Decision(Road.STREAM, place)
 
 
 def _unclaimed(slot: Slot) -> Fatal:
