@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tests.conformance.cases import Case, Statements, Values
+from tests.conformance.shapes import SHAPES
+from tests.conformance.values import VALUES
 
 _NUMBERS = (
     Values(
@@ -63,7 +65,14 @@ class Mode:
     options: Mapping[str, str]
 
 
+_NOT_IN_SCHEMAS = ("serials", "array_enums")  # defaults; an element that may be null, which Debezium denies
+
 MODES = (
+    Mode(
+        "a schema before every key and value",
+        (*(case for case in VALUES if case.name not in _NOT_IN_SCHEMAS), *SHAPES, *_NUMBERS[1:]),
+        {"schemas_enable": "true"},
+    ),
     Mode(
         "decimals as text",
         (*_NUMBERS, *_ROWS),

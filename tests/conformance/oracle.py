@@ -26,12 +26,12 @@ _MARKER = "public.oracle_marker"
 # Fields whose values differ by nature, each with the form that it must have: what has another form stays, and differs.
 _VOLATILE = (
     # when a reader processed the event, at its end (a message: at its beginning)
-    (re.compile(rb'"ts_ms":\d{13},"ts_us":\d{16},"ts_ns":\d{19}\}$'), rb'"ts_ms":0,"ts_us":0,"ts_ns":0}'),
-    (re.compile(rb'^\{"op":"m","ts_ms":\d{13},'), rb'{"op":"m","ts_ms":0,'),
+    (re.compile(rb'"ts_ms":\d{13},"ts_us":\d{16},"ts_ns":\d{19}(\}\}?)$'), rb'"ts_ms":0,"ts_us":0,"ts_ns":0\g<1>'),
+    (re.compile(rb'^(\{"schema":.*,"payload":)?\{"op":"m","ts_ms":\d{13},'), rb'\g<1>{"op":"m","ts_ms":0,'),
     # when a message without a transaction was met
     (
         re.compile(
-            rb'^(\{"op":"m","ts_ms":0,"source":\{.*?"ts_ms":)\d{13}(.*?"ts_us":)\d{16}(,"ts_ns":)\d{16}000(.*?"txId":null)'
+            rb'(\{"op":"m","ts_ms":0,"source":\{.*?"ts_ms":)\d{13}(.*?"ts_us":)\d{16}(,"ts_ns":)\d{16}000(.*?"txId":null)'
         ),
         rb"\g<1>0\g<2>0\g<3>0\g<4>",
     ),

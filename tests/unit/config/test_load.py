@@ -169,7 +169,6 @@ def test_a_doubled_dollar_is_a_plain_one(tmp_path: Path) -> None:
         ("stop_timeout_s = 5", "batch_bytes_max = 0", "limits.batch_bytes_max: this must be above 0"),
         ("stop_timeout_s = 5", "stop_timeout_s = -1", "limits.stop_timeout_s: this must be above 0"),
         ('spill_dir = "spill"', "spill_dir = 3", "limits.spill_dir: this must be a text, not a whole number"),
-        ('topic_prefix = "shop"', "schemas_enable = true", "schemas_enable = true is not supported yet"),
         ('method = "hash"', 'method = "truncate"', "transform[0]: mask: method = 'truncate' needs a length"),
         ('ops = "cud"', 'ops = "xyz"', "transform[1]: select: ops = 'xyz'"),
         ("${file:secrets/salt}", "${file:nowhere}", "transform[0].salt: cannot read"),

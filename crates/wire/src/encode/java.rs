@@ -14,6 +14,20 @@ pub enum Float {
     Double,
 }
 
+impl Float {
+    /// The number that the server printed as `text`, rounded to this type; None when it is none.
+    #[must_use]
+    pub fn parse(self, text: &[u8]) -> Option<f64> {
+        let digits = text.strip_prefix(b"-").unwrap_or(text);
+        let known = digits.first()?.is_ascii_digit() || matches!(digits, b"NaN" | b"Infinity");
+        let text = std::str::from_utf8(text).ok().filter(|_| known)?;
+        match self {
+            Self::Double => text.parse().ok(),
+            Self::Single => text.parse::<f32>().ok().map(f64::from),
+        }
+    }
+}
+
 /// Significant digits of a number: `0.d₁d₂d₃… × 10^point`, no zeros at either end; none for zero.
 #[derive(Clone, Copy, Debug)]
 struct Digits {
@@ -111,14 +125,10 @@ pub fn number(text: &[u8], float: Float, out: &mut Vec<u8>) -> Option<()> {
             }
             digits.write(out);
         }
-        None => {
-            let known = magnitude.first()?.is_ascii_digit() || matches!(magnitude, b"NaN" | b"Infinity");
-            let text = std::str::from_utf8(text).ok().filter(|_| known)?;
-            match float {
-                Float::Double => double(text.parse().ok()?, out),
-                Float::Single => single(text.parse().ok()?, out),
-            }
-        }
+        None => match float {
+            Float::Double => double(float.parse(text)?, out),
+            Float::Single => single(float.parse(text)? as f32, out),
+        },
     }
     Some(())
 }
@@ -130,7 +140,8 @@ pub fn double(number: f64, out: &mut Vec<u8>) {
     finish(number.is_finite(), if exact { two } else { Scientific::of(format_args!("{number:e}")) }, out);
 }
 
-fn single(number: f32, out: &mut Vec<u8>) {
+/// Append a `float` as `Float.toString` prints it; infinities and NaN in quotes.
+pub fn single(number: f32, out: &mut Vec<u8>) {
     let two = Scientific::of(format_args!("{number:.1e}"));
     let exact = two.text().parse().is_ok_and(|parsed: f32| parsed == number);
     finish(number.is_finite(), if exact { two } else { Scientific::of(format_args!("{number:e}")) }, out);

@@ -1,63 +1,101 @@
 //! Arrays: JSON lists of their elements; further dimensions are lists in lists.
 
-use super::codec::{Codec, Scratch, Written};
+use super::codec::{Codec, Scratch};
+use crate::encode::connect::{Format, Written};
 use crate::value::array::{NotAList, elements};
 
 /// Dimensions that PostgreSQL allows.
 const DEPTH_MAX: u8 = 6;
 const MALFORMED: &str = "not an array as the server writes it";
 
-/// Write an array literal, each element by its codec.
-pub(super) fn list(text: &[u8], element: &Codec, scratch: &mut Scratch, out: &mut Vec<u8>) -> Written {
-    nested(text, element, scratch, DEPTH_MAX, out)
+/// Write an array literal, each element by its codec. What has more dimensions is lists in lists where the format allows
+/// that, else one list of all elements.
+pub(super) fn list<F: Format>(text: &[u8], element: &Codec, scratch: &mut Scratch, out: &mut F) -> Written {
+    if out.nests() {
+        return nested(text, element, scratch, DEPTH_MAX, out);
+    }
+    out.begin_list();
+    let mut count = 0;
+    flat(text, element, scratch, DEPTH_MAX, &mut count, out)?;
+    out.end_list(count);
+    Ok(())
 }
 
-fn nested(text: &[u8], element: &Codec, scratch: &mut Scratch, depth: u8, out: &mut Vec<u8>) -> Written {
-    let start = out.len();
+fn nested<F: Format>(text: &[u8], element: &Codec, scratch: &mut Scratch, depth: u8, out: &mut F) -> Written {
+    out.begin_list();
+    let mut count = 0;
+    if is_nested(text) {
+        let depth = depth.checked_sub(1).ok_or(MALFORMED)?;
+        each_row(text, |row| {
+            out.element(count == 0, true);
+            count += 1;
+            nested(row, element, scratch, depth, out)
+        })?;
+    } else {
+        values(text, element, scratch, &mut count, out)?;
+    }
+    out.end_list(count);
+    Ok(())
+}
+
+fn flat<F: Format>(
+    text: &[u8],
+    element: &Codec,
+    scratch: &mut Scratch,
+    depth: u8,
+    count: &mut usize,
+    out: &mut F,
+) -> Written {
+    if !is_nested(text) {
+        return values(text, element, scratch, count, out);
+    }
+    let depth = depth.checked_sub(1).ok_or(MALFORMED)?;
+    each_row(text, |row| flat(row, element, scratch, depth, count, out))
+}
+
+/// Write the elements of an array without further dimensions.
+fn values<F: Format>(text: &[u8], element: &Codec, scratch: &mut Scratch, count: &mut usize, out: &mut F) -> Written {
     let mut unquoted = std::mem::take(&mut scratch.element);
-    let (mut separator, mut result) = (b'[', Ok(()));
+    let mut result = Ok(());
     let walked = elements(text, &mut unquoted, |cell| {
-        out.push(separator);
-        separator = b',';
+        out.element(*count == 0, true);
+        *count += 1;
         result = result.and_then(|()| match cell {
             Some(cell) => element.write(cell, scratch, out),
             None => {
-                out.extend_from_slice(b"null");
+                out.null();
                 Ok(())
             }
         });
     });
     scratch.element = unquoted;
     match walked {
-        Ok(0) => out.extend_from_slice(b"[]"),
-        Ok(_) => out.push(b']'),
-        Err(NotAList::Malformed) => return Err(MALFORMED),
-        Err(NotAList::Nested) => {
-            out.truncate(start);
-            let depth = depth.checked_sub(1).ok_or(MALFORMED)?;
-            return each_row(text, out, |row, out| nested(row, element, scratch, depth, out));
-        }
+        Ok(_) => result,
+        Err(NotAList::Malformed | NotAList::Nested) => Err(MALFORMED),
     }
-    result
+}
+
+/// Whether the elements of an array are arrays.
+fn is_nested(text: &[u8]) -> bool {
+    let literal = match text {
+        [b'[', ..] => memchr::memchr(b'=', text).map_or(text, |at| &text[at + 1..]),
+        _ => text,
+    };
+    literal.starts_with(b"{{")
 }
 
 /// Call `write` for each of the arrays in an array.
-fn each_row(text: &[u8], out: &mut Vec<u8>, mut write: impl FnMut(&[u8], &mut Vec<u8>) -> Written) -> Written {
-    let body = memchr::memchr(b'{', text).map(|at| &text[at + 1..]).ok_or(MALFORMED)?;
-    let (mut rest, mut separator) = (body, b'[');
+fn each_row(text: &[u8], mut write: impl FnMut(&[u8]) -> Written) -> Written {
+    let mut rest = memchr::memchr(b'{', text).map(|at| &text[at + 1..]).ok_or(MALFORMED)?;
     loop {
         let end = row_end(rest).ok_or(MALFORMED)?;
-        out.push(separator);
-        separator = b',';
-        write(&rest[..end], out)?;
+        write(&rest[..end])?;
         rest = match &rest[end..] {
             [b',', more @ ..] => more,
-            b"}" => break,
+            b"}" => return Ok(()),
             _ => return Err(MALFORMED),
         };
     }
-    out.push(b']');
-    Ok(())
 }
 
 /// Length of the braced text at the start.
@@ -85,10 +123,15 @@ fn row_end(text: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::connect::Json;
 
     fn of(text: &str, element: &Codec) -> String {
+        spelled(text, element, true)
+    }
+
+    fn spelled(text: &str, element: &Codec, bare: bool) -> String {
         let mut out = Vec::new();
-        match list(text.as_bytes(), element, &mut Scratch::default(), &mut out) {
+        match list(text.as_bytes(), element, &mut Scratch::default(), &mut Json::new(&mut out, bare)) {
             Ok(()) => String::from_utf8(out).unwrap(),
             Err(reason) => reason.into(),
         }
@@ -100,6 +143,14 @@ mod tests {
         assert_eq!(of("{1,NULL,-2}", &Codec::Integer), "[1,null,-2]");
         assert_eq!(of("[2:3]={5,6}", &Codec::Integer), "[5,6]");
         assert_eq!(of(r#"{a,"b \"c",NULL,"NULL"}"#, &Codec::Text), r#"["a","b \"c",null,"NULL"]"#);
+    }
+
+    #[test]
+    fn dimensions_are_lost_where_a_schema_knows_but_one() {
+        assert_eq!(spelled("{{1,2},{3,NULL}}", &Codec::Integer, false), "[1,2,3,null]");
+        assert_eq!(spelled("[1:1][0:0][3:4]={{{5,6}}}", &Codec::Integer, false), "[5,6]");
+        assert_eq!(spelled("{}", &Codec::Integer, false), "[]");
+        assert!(spelled("{{1},2}", &Codec::Integer, false).starts_with("not a"));
     }
 
     #[test]

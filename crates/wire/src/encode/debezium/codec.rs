@@ -1,18 +1,15 @@
-//! Which JSON a column's cells become: chosen once for a table version, by the portable type and the profile.
+//! What a column's cells become: chosen once for a table version, by the portable type and the profile.
 
 use super::profile::{DecimalMode, Profile};
 use super::temporal::{self, Unit};
 use super::{array, binary, number, text};
+use crate::encode::connect::{Format, Recorder, Value, Written};
 use crate::encode::java::Float;
-use crate::encode::json;
 use crate::table::{Column, Type};
-
-/// Result of writing a value; the reason never holds any of it (I9).
-pub(super) type Written = Result<(), &'static str>;
 
 /// Memory that conversions reuse.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
+pub struct Scratch {
     /// For the conversion of a single value.
     pub(super) digits: Vec<u8>,
     /// For an array element that needed unquoting.
@@ -101,9 +98,9 @@ impl Codec {
         })
     }
 
-    /// Append a value that the server sent as `cell`.
+    /// Write a value that the server sent as `cell`.
     #[inline]
-    pub(super) fn write(&self, cell: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) -> Written {
+    pub(super) fn write<F: Format>(&self, cell: &[u8], scratch: &mut Scratch, out: &mut F) -> Written {
         match self {
             Self::Integer => number::integer(cell, out),
             Self::Text | Self::Uuid => text::text(cell, out),
@@ -129,78 +126,81 @@ impl Codec {
         }
     }
 
+    /// The value that the server would print as `cell`; None when it cannot be written.
+    fn value(&self, cell: &str) -> Option<Value> {
+        let mut recorder = Recorder::default();
+        self.write(cell.as_bytes(), &mut Scratch::default(), &mut recorder).ok()?;
+        recorder.finish()
+    }
+
     /// What Debezium writes for a NOT NULL column that the server did not send (an old row with its key only).
-    pub(super) fn not_sent(&self) -> String {
-        let fixed = match self {
-            Self::Bool | Self::Bit => "false",
-            Self::Integer | Self::Date { .. } | Self::Time(_) | Self::Timestamp(_) | Self::Interval => "0",
-            Self::Float(_) | Self::DecimalDouble | Self::Money(DecimalMode::Double) => "0.0",
-            Self::Decimal { .. } | Self::Money(DecimalMode::Precise) => "\"AA==\"",
-            Self::Variable { .. } => r#"{"scale":0,"value":"AA=="}"#,
-            Self::Money(DecimalMode::String) => "\"0.00\"",
+    pub(super) fn not_sent(&self) -> Value {
+        let zero = match self {
+            Self::Bool => "f",
+            Self::Bit | Self::Integer | Self::Float(_) => "0",
+            Self::Decimal { .. } | Self::Variable { .. } | Self::DecimalDouble => "0",
             Self::DecimalString { scale } => {
                 let places = usize::try_from(*scale).unwrap_or(0);
-                return format!("\"0{}{}\"", if places > 0 { "." } else { "" }, "0".repeat(places));
+                return Value::String(format!("0{}{}", if places > 0 { "." } else { "" }, "0".repeat(places)));
             }
-            Self::Text | Self::Uuid | Self::Bytes | Self::Bits => "\"\"",
-            Self::Point => r#"{"x":0.0,"y":0.0,"wkb":"AQEAAAAAAAAAAAAAAAAAAAAAAAAA","srid":null}"#,
-            Self::TimeTz => "\"00:00:00Z\"",
-            Self::TimestampTz(_) => "\"1970-01-01T00:00:00Z\"",
-            Self::Hstore => "\"{}\"",
-            Self::Array(_) => "[]",
+            Self::Money(_) => "0.00",
+            Self::Date { .. } => "1970-01-01",
+            Self::Timestamp(_) => "1970-01-01 00:00:00",
+            Self::Time(_) | Self::Interval => "00:00:00",
+            Self::TimeTz => "00:00:00+00",
+            // Whatever the column's precision, no digits of a second.
+            Self::TimestampTz(_) => return Value::String("1970-01-01T00:00:00Z".into()),
+            Self::Text | Self::Uuid | Self::Hstore => "",
+            Self::Bytes | Self::Bits => return Value::Bytes(Vec::new()),
+            Self::Point => "(0,0)",
+            Self::Array(_) => "{}",
         };
-        fixed.to_owned()
+        self.value(zero).unwrap_or(Value::Null)
     }
 
     /// What stands for an unchanged TOAST value: the placeholder in the type's own form. Debezium has it for the types
     /// that it knows to be long and writes null for the others, which says that the value is gone.
-    pub(super) fn unavailable(&self, placeholder: &str) -> String {
-        let mut out = Vec::new();
+    pub(super) fn unavailable(&self, placeholder: &str) -> Value {
+        let text = || Value::String(placeholder.to_owned());
+        let bytes = || Value::Bytes(placeholder.as_bytes().to_vec());
         match self {
-            Self::Text | Self::DecimalString { .. } => json::text(placeholder, &mut out),
-            Self::TimestampTz(_) | Self::TimeTz => json::text(placeholder, &mut out),
-            Self::Bytes | Self::Bits | Self::Decimal { .. } => quoted_base64(placeholder, &mut out),
+            Self::Text | Self::DecimalString { .. } | Self::TimestampTz(_) | Self::TimeTz => text(),
+            Self::Bytes | Self::Bits | Self::Decimal { .. } => bytes(),
             Self::Variable { .. } => {
-                out.extend_from_slice(b"{\"scale\":0,\"value\":");
-                quoted_base64(placeholder, &mut out);
-                out.push(b'}');
+                Value::Struct(vec![(number::SCALE.clone(), Value::Integer(0)), (number::VALUE.clone(), bytes())])
             }
-            Self::Uuid => json::text(&super::uuid::name_based(placeholder.as_bytes()), &mut out),
+            Self::Uuid => Value::String(super::uuid::name_based(placeholder.as_bytes())),
             Self::Hstore => {
                 let mut quoted = Vec::new();
-                json::text(placeholder, &mut quoted);
+                crate::encode::json::text(placeholder, &mut quoted);
                 let object = [b"{", &quoted[..], b":", &quoted[..], b"}"].concat();
-                json::text(&String::from_utf8_lossy(&object), &mut out);
+                Value::String(String::from_utf8_lossy(&object).into_owned())
             }
-            Self::Array(element) => return element.unavailable_list(placeholder),
-            _ => out.extend_from_slice(b"null"),
+            Self::Array(element) => element.unavailable_list(placeholder),
+            _ => Value::Null,
         }
-        String::from_utf8_lossy(&out).into_owned()
     }
 
-    fn unavailable_list(&self, placeholder: &str) -> String {
-        let bytes = |suffix: &str| {
-            let numbers: Vec<String> = placeholder.bytes().map(|byte| format!("{byte}{suffix}")).collect();
-            format!("[{}]", numbers.join(","))
-        };
+    fn unavailable_list(&self, placeholder: &str) -> Value {
+        let each = |value: fn(u8) -> Value| placeholder.bytes().map(|byte| (true, value(byte))).collect();
         match self {
-            Self::Integer | Self::Date { .. } | Self::Time(_) | Self::Timestamp(_) => bytes(""),
-            Self::Float(_) | Self::DecimalDouble => bytes(".0"),
-            Self::Bool | Self::Bit => "null".into(),
-            element => format!("[{}]", element.unavailable(placeholder)),
+            Self::Integer | Self::Date { .. } | Self::Time(_) | Self::Timestamp(_) => {
+                Value::List(each(|byte| Value::Integer(i64::from(byte))))
+            }
+            Self::Float(Float::Single) => Value::List(each(|byte| Value::Single(f32::from(byte)))),
+            Self::Float(Float::Double) | Self::DecimalDouble => {
+                Value::List(each(|byte| Value::Double(f64::from(byte))))
+            }
+            Self::Bool | Self::Bit => Value::Null,
+            element => Value::List(vec![(true, element.unavailable(placeholder))]),
         }
     }
-}
-
-fn quoted_base64(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    json::base64(text.as_bytes(), out);
-    out.push(b'"');
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::connect::Json;
 
     fn codec(kind: &str) -> Option<Codec> {
         let kind = Type::parse(kind).unwrap();
@@ -215,6 +215,12 @@ mod tests {
         Codec::of(&column, &Profile::new("shop"))
     }
 
+    fn written(value: &Value) -> String {
+        let mut out = Vec::new();
+        value.write(&mut Json::new(&mut out, true));
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
     fn types_that_debezium_leaves_out_have_no_codec() {
         for kind in ["other", "multirange", "money[]", "name[]", "interval[]", "varbit[]", "point[]", "xml[]"] {
@@ -224,7 +230,7 @@ mod tests {
 
     #[test]
     fn placeholders_have_the_form_of_their_type() {
-        let of = |kind: &str| codec(kind).map(|codec| codec.unavailable("ph")).unwrap_or_default();
+        let of = |kind: &str| written(&codec(kind).unwrap().unavailable("ph"));
         assert_eq!(of("text"), r#""ph""#);
         assert_eq!(of("bytea"), r#""cGg=""#);
         assert_eq!(of("hstore"), r#""{\"ph\":\"ph\"}""#);
@@ -233,7 +239,7 @@ mod tests {
         assert_eq!(of("bytea[]"), r#"["cGg="]"#);
         assert_eq!(of("numeric"), r#"{"scale":0,"value":"cGg="}"#);
         assert_eq!(of("bool[]"), "null");
-        let uuids = codec("uuid[]").map(|codec| codec.unavailable("__debezium_unavailable_value"));
-        assert_eq!(uuids.as_deref(), Some(r#"["b68a35a7-17ad-35b3-af2a-ae46edb4545a"]"#));
+        let uuids = codec("uuid[]").unwrap().unavailable("__debezium_unavailable_value");
+        assert_eq!(written(&uuids), r#"["b68a35a7-17ad-35b3-af2a-ae46edb4545a"]"#);
     }
 }

@@ -6,7 +6,7 @@ use crate::encode::json::integer;
 use crate::position::Phase;
 
 /// The release whose events these are.
-const VERSION: &str = "3.6.3.Final";
+pub(super) const VERSION: &str = "3.6.3.Final";
 
 /// Bytes that the events of a segment, and of a transaction, have in common.
 #[derive(Debug, Default)]
@@ -122,7 +122,7 @@ impl Frame {
     }
 }
 
-fn snapshot(flag: SnapshotFlag) -> &'static [u8] {
+pub(super) fn snapshot(flag: SnapshotFlag) -> &'static [u8] {
     match flag {
         SnapshotFlag::Not => b"false",
         SnapshotFlag::First => b"first",

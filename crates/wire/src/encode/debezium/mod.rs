@@ -1,17 +1,19 @@
-//! Debezium 3.6's change events as JSON (`schemas.enable=false`), for PostgreSQL. The real engine is the judge of every
+//! Debezium 3.6's change events as JSON, for PostgreSQL. The real engine is the judge of every
 //! byte: `tests/conformance` compares. Never reads a clock: the caller says what time it is.
 //!
-//! `plan` knows a table version, `codec` a column; `number`, `text`, `temporal`, `binary` and `array` each write a family
-//! of types; `envelope` is what stands around the rows.
+//! `plan` knows a table version, `schema` what it says of itself, `codec` a column; `number`, `text`, `temporal`, `binary`
+//! and `array` each write a family of types, in any format; `envelope` is what stands around the rows in JSON.
 
 mod array;
 mod binary;
 mod codec;
 mod envelope;
+mod event;
 mod number;
 mod option;
 mod plan;
 mod profile;
+pub mod schema;
 mod temporal;
 #[cfg(test)]
 mod tests;
@@ -22,13 +24,15 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+pub use codec::Scratch;
+pub use event::Event;
+pub use plan::{Fault, Plan};
 pub use profile::{DecimalMode, OpSet, Profile};
 
-use self::codec::Scratch;
 use self::envelope::Frame;
-use self::plan::{Fault, Plan};
 use crate::batch::{FLAG_TRANSACTIONAL, OldImage, Op, RowRef, Segment, Tuple};
 use crate::encode::Encoded;
+use crate::encode::connect::Json;
 use crate::encode::encoded::{Line, opening};
 use crate::encode::json;
 use crate::error::{Error, Result};
@@ -42,6 +46,7 @@ const PLANS_MAX: usize = 4096;
 pub struct Encoder {
     profile: Profile,
     messages: Vec<u8>,
+    message_heads: [Vec<u8>; 2],
     context: Vec<(&'static str, Vec<u8>)>,
     plans: FxHashMap<u64, Arc<Plan>>,
     frame: Frame,
@@ -67,8 +72,11 @@ impl Encoder {
     #[must_use]
     pub fn new(profile: Profile) -> Self {
         let messages = opening(&plan::topic(&[&profile.topic_prefix, "message"]));
+        let heads = [schema::message_key(), schema::message()];
+        let message_heads = heads.map(|schema| if profile.schemas { plan::head(&schema) } else { Vec::new() });
         Self {
             context: context(&profile),
+            message_heads,
             profile,
             messages,
             plans: FxHashMap::default(),
@@ -134,7 +142,7 @@ impl Encoder {
         match (row.op(), row.before(), row.after()) {
             (Op::Create | Op::Read, _, Some(after)) => {
                 let mut line = out.open(&plan.opening);
-                plan.write_key(after, false, None, &mut self.scratch, &mut out.bytes)?;
+                write_key(plan, after, false, None, &mut self.scratch, &mut out.bytes)?;
                 out.end_key(&mut line);
                 self.event(row, plan, row.op(), [None, Some(after)], &mut out.bytes)?;
                 self.close(line, change, &[], out)
@@ -142,7 +150,7 @@ impl Encoder {
             (Op::Update, before, Some(after)) => self.update(row, plan, before, after, change, out),
             (Op::Delete, Some(before), _) => {
                 self.old_key.clear();
-                plan.write_key(before, key_only(row), None, &mut self.scratch, &mut self.old_key)?;
+                write_key(plan, before, key_only(row), None, &mut self.scratch, &mut self.old_key)?;
                 self.delete(row, plan, before, change, &[], out)
             }
             (Op::Truncate, ..) => {
@@ -167,10 +175,10 @@ impl Encoder {
         out: &mut Encoded,
     ) -> std::result::Result<(), Refusal> {
         self.key.clear();
-        plan.write_key(after, false, before, &mut self.scratch, &mut self.key)?;
+        write_key(plan, after, false, before, &mut self.scratch, &mut self.key)?;
         if let Some(before) = before.filter(|_| plan.has_key()) {
             self.old_key.clear();
-            plan.write_key(before, key_only(row), Some(after), &mut self.scratch, &mut self.old_key)?;
+            write_key(plan, before, key_only(row), Some(after), &mut self.scratch, &mut self.old_key)?;
             if self.old_key != self.key {
                 let new_key = std::mem::take(&mut self.key);
                 let deleted = self.delete(row, plan, before, change, &[("__debezium.newkey", &new_key)], out);
@@ -227,22 +235,28 @@ impl Encoder {
         [before, after]: [Option<Tuple<'_>>; 2],
         out: &mut Vec<u8>,
     ) -> std::result::Result<(), Fault> {
+        let [_, head] = &plan.heads;
+        let bare = head.is_empty();
+        out.extend_from_slice(head);
         out.extend_from_slice(b"{\"before\":");
         match before {
-            Some(before) => plan.write_row(before, key_only(row), None, &mut self.scratch, out)?,
+            Some(before) => {
+                plan.write_row(before, key_only(row), None, &mut self.scratch, &mut Json::new(out, bare))?;
+            }
             None => out.extend_from_slice(b"null"),
         }
         out.extend_from_slice(b",\"after\":");
         match after {
             Some(after) => {
                 let full = if row.entry().old_image == OldImage::Full { row.before() } else { None };
-                plan.write_row(after, false, full, &mut self.scratch, out)?;
+                plan.write_row(after, false, full, &mut self.scratch, &mut Json::new(out, bare))?;
             }
             None => out.extend_from_slice(b"null"),
         }
         out.push(b',');
         self.frame.write_source(row, &plan.source, true, out);
         self.frame.write_end(op, out);
+        close_payload(head, out);
         Ok(())
     }
 
@@ -250,10 +264,14 @@ impl Encoder {
     fn message(&mut self, row: &RowRef<'_>, change: usize, out: &mut Encoded) -> std::result::Result<(), Refusal> {
         let (prefix, content) = row.message().ok_or(Refusal::Row("a change without a table"))?;
         let mut line = out.open(&self.messages);
+        let [key_head, head] = &self.message_heads;
+        out.bytes.extend_from_slice(key_head);
         out.bytes.extend_from_slice(b"{\"prefix\":");
         json::string(prefix, &mut out.bytes).ok_or(Refusal::Row("a message whose prefix is not UTF-8"))?;
         out.bytes.push(b'}');
+        close_payload(key_head, &mut out.bytes);
         out.end_key(&mut line);
+        out.bytes.extend_from_slice(head);
         out.bytes.extend_from_slice(b"{\"op\":\"m\"");
         out.bytes.extend_from_slice(self.frame.message_time());
         out.bytes.push(b',');
@@ -264,6 +282,7 @@ impl Encoder {
         out.bytes.extend_from_slice(b",\"content\":\"");
         json::base64(content, &mut out.bytes);
         out.bytes.extend_from_slice(b"\"}}");
+        close_payload(head, &mut out.bytes);
         out.end_value(&mut line);
         if out.close(&line, change) { Ok(()) } else { Err(TOO_LONG) }
     }
@@ -286,6 +305,29 @@ impl Encoder {
         }
         if out.close(&line, change) { Ok(()) } else { Err(TOO_LONG) }
     }
+}
+
+/// Append a row's key with its schema, if the profile wants that.
+#[inline]
+fn write_key(
+    plan: &Plan,
+    row: Tuple<'_>,
+    key_only: bool,
+    other: Option<Tuple<'_>>,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> std::result::Result<(), Fault> {
+    let [head, _] = &plan.heads;
+    out.extend_from_slice(head);
+    plan.write_key(row, key_only, other, scratch, &mut Json::new(out, head.is_empty()))?;
+    close_payload(head, out);
+    Ok(())
+}
+
+/// End what a head began.
+#[inline]
+fn close_payload(head: &[u8], out: &mut Vec<u8>) {
+    out.extend((!head.is_empty()).then_some(b'}'));
 }
 
 /// Whether nulls of the old image mean "not sent".

@@ -1,43 +1,33 @@
 //! Numbers: integers and floating point as JSON numbers, `numeric` and `money` as the decimal mode says.
 
-use super::codec::{Scratch, Written};
+use super::codec::Scratch;
 use super::profile::DecimalMode;
-use crate::encode::java::{self, Float};
-use crate::encode::json;
+use crate::encode::connect::{Field, Format, Written};
+use crate::encode::java::Float;
 
 /// More digits than PostgreSQL's `numeric` can have; bounds the quadratic conversion to binary.
 const DIGITS_MAX: usize = 150_000;
 const MALFORMED: &str = "not a number as the server writes it";
 
-/// An integer of any width: the server's digits are JSON's.
+/// An integer of any width.
 #[inline]
-pub(super) fn integer(text: &[u8], out: &mut Vec<u8>) -> Written {
-    let digits = text.strip_prefix(b"-").unwrap_or(text);
-    let sound = match digits {
-        [b'0'] => text.len() == 1,
-        [b'1'..=b'9', rest @ ..] => rest.len() < 20 && rest.iter().all(u8::is_ascii_digit),
-        _ => false,
-    };
-    if !sound {
-        return Err(MALFORMED);
-    }
-    out.extend_from_slice(text);
-    Ok(())
+pub(super) fn integer<F: Format>(text: &[u8], out: &mut F) -> Written {
+    out.integer_text(text).ok_or(MALFORMED)
 }
 
 #[inline]
-pub(super) fn boolean(text: &[u8], out: &mut Vec<u8>) -> Written {
-    out.extend_from_slice(match text {
-        b"t" => b"true",
-        b"f" => b"false",
+pub(super) fn boolean<F: Format>(text: &[u8], out: &mut F) -> Written {
+    match text {
+        b"t" => out.boolean(true),
+        b"f" => out.boolean(false),
         _ => return Err("not a boolean as the server writes it"),
-    });
+    }
     Ok(())
 }
 
 #[inline]
-pub(super) fn float(text: &[u8], float: Float, out: &mut Vec<u8>) -> Written {
-    java::number(text, float, out).ok_or(MALFORMED)
+pub(super) fn float<F: Format>(text: &[u8], float: Float, out: &mut F) -> Written {
+    out.float_text(text, float).ok_or(MALFORMED)
 }
 
 /// A `numeric` taken apart: digits before and after the point, both checked.
@@ -68,76 +58,78 @@ impl<'a> Parts<'a> {
 /// Debezium's name of a `numeric` that is no number.
 fn special(text: &[u8]) -> Option<&'static str> {
     match text {
-        b"NaN" => Some("\"NAN\""),
-        b"Infinity" => Some("\"POSITIVE_INFINITY\""),
-        b"-Infinity" => Some("\"NEGATIVE_INFINITY\""),
+        b"NaN" => Some("NAN"),
+        b"Infinity" => Some("POSITIVE_INFINITY"),
+        b"-Infinity" => Some("NEGATIVE_INFINITY"),
         _ => None,
     }
 }
 
 /// What `precise` makes of NaN and the infinities: null, as Debezium does; refused where the column cannot be null.
-fn not_a_number(nullable: bool, out: &mut Vec<u8>) -> Written {
+fn not_a_number<F: Format>(nullable: bool, out: &mut F) -> Written {
     if !nullable {
         return Err("NaN or infinity cannot be written in decimal_handling_mode precise: use string or double");
     }
-    out.extend_from_slice(b"null");
+    out.null();
     Ok(())
 }
 
-/// `numeric(p,s)`: Connect's Decimal, base64 of the unscaled integer.
+/// `numeric(p,s)`: Connect's Decimal, the bytes of the unscaled integer.
 #[inline]
-pub(super) fn decimal(text: &[u8], scale: i16, nullable: bool, out: &mut Vec<u8>) -> Written {
+pub(super) fn decimal<F: Format>(text: &[u8], scale: i16, nullable: bool, out: &mut F) -> Written {
     let Some(parts) = Parts::of(text) else {
         return if special(text).is_some() { not_a_number(nullable, out) } else { Err(MALFORMED) };
     };
-    out.push(b'"');
-    unscaled(parts, scale, out)?;
-    out.push(b'"');
-    Ok(())
+    unscaled(parts, scale, out)
 }
 
+/// Members of Debezium's VariableScaleDecimal.
+pub(super) static SCALE: Field = Field::fixed(0, b"\"scale\":", false);
+pub(super) static VALUE: Field = Field::fixed(1, b",\"value\":", false);
+
 /// `numeric` without a scale of its own: Debezium's VariableScaleDecimal, trailing zeros cut off.
-pub(super) fn variable(text: &[u8], nullable: bool, out: &mut Vec<u8>) -> Written {
+pub(super) fn variable<F: Format>(text: &[u8], nullable: bool, out: &mut F) -> Written {
     let Some(mut parts) = Parts::of(text) else {
         return if special(text).is_some() { not_a_number(nullable, out) } else { Err(MALFORMED) };
     };
     while let [rest @ .., b'0'] = parts.fraction {
         parts.fraction = rest;
     }
-    out.extend_from_slice(b"{\"scale\":");
-    json::integer(parts.fraction.len(), out);
-    out.extend_from_slice(b",\"value\":\"");
-    unscaled(parts, i16::try_from(parts.fraction.len()).map_err(|_| MALFORMED)?, out)?;
-    out.extend_from_slice(b"\"}");
+    let scale = i16::try_from(parts.fraction.len()).map_err(|_| MALFORMED)?;
+    out.begin_struct();
+    out.field(&SCALE);
+    out.integer(i64::from(scale));
+    out.field(&VALUE);
+    unscaled(parts, scale, out)?;
+    out.end_struct();
     Ok(())
 }
 
 /// `decimal.handling.mode=double`
-pub(super) fn decimal_double(text: &[u8], out: &mut Vec<u8>) -> Written {
+pub(super) fn decimal_double<F: Format>(text: &[u8], out: &mut F) -> Written {
     if special(text).is_some() {
         return float(text, Float::Double, out);
     }
     Parts::of(text).ok_or(MALFORMED)?;
     let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(MALFORMED)?;
-    java::double(number, out);
+    out.double(number);
     Ok(())
 }
 
 /// `decimal.handling.mode=string`
-pub(super) fn decimal_string(text: &[u8], out: &mut Vec<u8>) -> Written {
-    if let Some(name) = special(text) {
-        out.extend_from_slice(name.as_bytes());
-        return Ok(());
-    }
-    Parts::of(text).ok_or(MALFORMED)?;
-    out.push(b'"');
-    out.extend_from_slice(text);
-    out.push(b'"');
-    Ok(())
+pub(super) fn decimal_string<F: Format>(text: &[u8], out: &mut F) -> Written {
+    let text = match special(text) {
+        Some(name) => name.as_bytes(),
+        None => Parts::of(text).map(|_| text).ok_or(MALFORMED)?,
+    };
+    out.compose(|out| {
+        out.extend_from_slice(text);
+        Ok(())
+    })
 }
 
 /// `money` in any locale that has two digits after the point: currency and grouping are dropped.
-pub(super) fn money(text: &[u8], mode: DecimalMode, scratch: &mut Scratch, out: &mut Vec<u8>) -> Written {
+pub(super) fn money<F: Format>(text: &[u8], mode: DecimalMode, scratch: &mut Scratch, out: &mut F) -> Written {
     const FOREIGN: &str = "money in a locale without two fraction digits: set lc_monetary to C on the server";
     let end = text.iter().rposition(u8::is_ascii_digit).ok_or(MALFORMED)? + 1;
     let [whole @ .., b'.' | b',', tens, ones] = &text[..end] else { return Err(FOREIGN) };
@@ -156,9 +148,9 @@ pub(super) fn money(text: &[u8], mode: DecimalMode, scratch: &mut Scratch, out: 
     }
 }
 
-/// Append base64 of the smallest two's complement of the number times 10^scale, big-endian (`BigInteger.toByteArray`).
+/// Write the smallest two's complement of the number times 10^scale, big-endian (`BigInteger.toByteArray`).
 #[inline]
-fn unscaled(parts: Parts<'_>, scale: i16, out: &mut Vec<u8>) -> Written {
+fn unscaled<F: Format>(parts: Parts<'_>, scale: i16, out: &mut F) -> Written {
     let Parts { negative, mut whole, fraction } = parts;
     let places = usize::try_from(scale).unwrap_or(0);
     if scale < 0 {
@@ -174,19 +166,23 @@ fn unscaled(parts: Parts<'_>, scale: i16, out: &mut Vec<u8>) -> Written {
     }
     let missing = places - kept.len();
     if whole.len() + places > 18 {
-        return wide(negative, whole.iter().chain(kept).copied(), missing, out);
+        let bytes = wide(negative, whole.iter().chain(kept).copied(), missing);
+        let redundant = |pair: &[u8]| matches!(pair, [0, 0..=0x7f] | [0xff, 0x80..=0xff]);
+        let start = bytes.windows(2).take_while(|pair| redundant(pair)).count();
+        out.bytes(&bytes[start..]);
+        return Ok(());
     }
     let digits = |start: i64, text: &[u8]| text.iter().fold(start, |sum, byte| sum * 10 + i64::from(byte - b'0'));
     let magnitude = (0..missing).fold(digits(digits(0, whole), kept), |sum, _| sum * 10);
     let number = if negative { -magnitude } else { magnitude };
     let bits = 65 - (number ^ (number >> 63)).leading_zeros();
     let length = (bits as usize).div_ceil(8);
-    json::base64(&number.to_be_bytes()[8 - length..], out);
+    out.bytes(&number.to_be_bytes()[8 - length..]);
     Ok(())
 }
 
-/// As above for any number of digits, by schoolbook arithmetic in 32-bit limbs.
-fn wide(negative: bool, digits: impl Iterator<Item = u8>, missing: usize, out: &mut Vec<u8>) -> Written {
+/// A number of any length, not at its shortest, by schoolbook arithmetic in 32-bit limbs.
+fn wide(negative: bool, digits: impl Iterator<Item = u8>, missing: usize) -> Vec<u8> {
     let mut limbs: Vec<u32> = Vec::new();
     let mut digits = digits.chain(std::iter::repeat_n(b'0', missing)).skip_while(|digit| *digit == b'0').peekable();
     while digits.peek().is_some() {
@@ -210,19 +206,17 @@ fn wide(negative: bool, digits: impl Iterator<Item = u8>, missing: usize, out: &
             (*byte, carry) = (sum, over);
         }
     }
-    let redundant = |pair: &[u8]| matches!(pair, [0, 0..=0x7f] | [0xff, 0x80..=0xff]);
-    let start = bytes.windows(2).take_while(|pair| redundant(pair)).count();
-    json::base64(&bytes[start..], out);
-    Ok(())
+    bytes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::connect::Json;
 
-    fn written(write: impl FnOnce(&mut Vec<u8>) -> Written) -> String {
+    fn written(write: impl FnOnce(&mut Json<'_>) -> Written) -> String {
         let mut out = Vec::new();
-        match write(&mut out) {
+        match write(&mut Json::new(&mut out, true)) {
             Ok(()) => String::from_utf8(out).unwrap(),
             Err(reason) => reason.into(),
         }

@@ -24,10 +24,7 @@ impl Profile {
     fn set(&mut self, name: &str, text: &str) -> Set {
         match name {
             "topic_prefix" => self.topic_prefix = text.into(),
-            "schemas_enable" if choice(name, text, FLAG)? => {
-                return Err("schemas_enable = true is not supported yet: leave it out".into());
-            }
-            "schemas_enable" => {}
+            "schemas_enable" => self.schemas = choice(name, text, FLAG)?,
             "decimal_handling_mode" => self.decimal = choice(name, text, DECIMAL)?,
             "tombstones_on_delete" => self.tombstones_on_delete = choice(name, text, FLAG)?,
             "unavailable_value_placeholder" => self.unavailable = text.into(),

@@ -1,147 +1,200 @@
-//! What is known about a table version before its first row: the fixed bytes around every cell, and each cell's codec.
+//! What is known about a table version before its first row: its schemas, and the name and codec of each cell.
 
 use super::codec::{Codec, Scratch};
 use super::profile::Profile;
+use super::schema;
 use crate::batch::{Cell, Tuple};
+use crate::encode::connect::{Field, Format, Member, Schema, Value, write_schema};
 use crate::encode::encoded::opening;
 use crate::encode::json;
 use crate::table::{Column, Table};
 
 /// A cell that cannot be written: index of its column, and why.
-pub(super) type Fault = (usize, &'static str);
+pub type Fault = (usize, &'static str);
 
-/// One column: `,"name":` and the whole member for each cell that is not text.
+/// One column: how its text is written, and what stands for a cell that is not text.
 #[derive(Debug)]
-struct Member {
+struct Slot {
     codec: Codec,
-    name: Vec<u8>,
-    null: Vec<u8>,
-    not_sent: Vec<u8>,
-    unavailable: Vec<u8>,
+    field: Field,
+    not_sent: Value,
+    unavailable: Value,
 }
 
-/// A key column: its index, and its name as the key's member.
+/// A key column: its index, and its place in the key.
 #[derive(Debug)]
 struct Part {
     index: usize,
-    name: Vec<u8>,
+    field: Field,
 }
 
 /// Everything about one table version.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub struct Plan {
     /// How a line begins: its topic.
     pub(super) opening: Vec<u8>,
     /// `,"schema":…,"table":…` of the source block.
     pub(super) source: Vec<u8>,
-    members: Vec<Option<Member>>,
-    key: Vec<Part>,
+    /// What stands before a key and a value: `{"schema":…,"payload":`, or nothing.
+    pub(super) heads: [Vec<u8>; 2],
+    slots: Vec<Option<Slot>>,
+    parts: Vec<Part>,
+    topic: String,
+    key: Option<Schema>,
+    row: Schema,
+    envelope: Schema,
 }
 
 impl Plan {
-    pub(super) fn new(table: &Table, profile: &Profile) -> Self {
+    /// The plan for a table version under a profile.
+    #[must_use]
+    pub fn new(table: &Table, profile: &Profile) -> Self {
         let topic = topic(&[&profile.topic_prefix, &table.schema, &table.name]);
         let mut source = Vec::new();
         member(",\"schema\":", &table.schema, &mut source);
         member(",\"table\":", &table.name, &mut source);
-        let mut separator = "";
-        let members: Vec<_> = table.columns.iter().map(|column| Member::new(column, profile, &mut separator)).collect();
-        let mut separator = "";
-        let mut key = Vec::new();
-        for index in table.key.iter().map(|index| usize::from(*index)) {
-            let Some(column) = table.columns.get(index).filter(|_| members[index].is_some()) else { continue };
-            key.push(Part { index, name: name(separator, &column.name) });
-            separator = ",";
+        let (mut slots, mut members) = (Vec::with_capacity(table.columns.len()), Vec::new());
+        for column in &table.columns {
+            let slot = Slot::new(members.len(), column, profile);
+            members.extend(slot.is_some().then(|| described(column, profile)));
+            slots.push(slot);
         }
-        Self { opening: opening(&topic), source, members, key }
+        let (mut parts, mut key) = (Vec::new(), Vec::new());
+        for index in table.key.iter().map(|index| usize::from(*index)) {
+            let Some(column) = table.columns.get(index).filter(|_| slots[index].is_some()) else { continue };
+            parts.push(Part { index, field: field(key.len(), column) });
+            key.push(described(column, profile));
+        }
+        let name = |part: &str| format!("{topic}.{part}");
+        let row = schema::row(name("Value"), members);
+        let envelope = schema::envelope(name("Envelope"), &row);
+        let key = (!parts.is_empty()).then(|| schema::row(name("Key"), key));
+        let heads = [key.as_ref().filter(|_| profile.schemas), Some(&envelope).filter(|_| profile.schemas)];
+        let heads = heads.map(|schema| schema.map_or_else(Vec::new, head));
+        Self { opening: opening(&topic), source, heads, slots, parts, topic, key, row, envelope }
+    }
+
+    /// The topic of the table's records.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// What a key is; None for a table without one.
+    #[must_use]
+    pub const fn key_schema(&self) -> Option<&Schema> {
+        self.key.as_ref()
+    }
+
+    /// What a row is.
+    #[must_use]
+    pub const fn row_schema(&self) -> &Schema {
+        &self.row
+    }
+
+    /// What an event is.
+    #[must_use]
+    pub const fn envelope_schema(&self) -> &Schema {
+        &self.envelope
     }
 
     /// Whether rows have a key.
-    pub(super) fn has_key(&self) -> bool {
-        !self.key.is_empty()
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        !self.parts.is_empty()
     }
 
-    /// Append the key of a row, `null` for a table without key. Cells that the row does not have, which in an image that
-    /// is `key_only` are also the null ones, are taken from `other`.
+    /// Write the key of a row, which is null for a table without key. Cells that the row does not have, which in an image
+    /// that is `key_only` are also the null ones, are taken from `other`.
+    ///
+    /// # Errors
+    /// A cell that cannot be written, or was not sent.
     #[inline]
-    pub(super) fn write_key(
+    pub fn write_key<F: Format>(
         &self,
         row: Tuple<'_>,
         key_only: bool,
         other: Option<Tuple<'_>>,
         scratch: &mut Scratch,
-        out: &mut Vec<u8>,
+        out: &mut F,
     ) -> Result<(), Fault> {
-        if self.key.is_empty() {
-            out.extend_from_slice(b"null");
+        if self.parts.is_empty() {
+            out.null();
             return Ok(());
         }
-        out.push(b'{');
-        for Part { index, name } in &self.key {
-            out.extend_from_slice(name);
+        out.begin_struct();
+        for Part { index, field } in &self.parts {
+            out.field(field);
             let sent = |cell: &Cell<'_>| *cell != Cell::Unchanged && (*cell != Cell::Null || !key_only);
             match row.cell(*index).filter(sent).or_else(|| other.and_then(|other| other.cell(*index))) {
                 Some(Cell::Text(text)) => {
-                    let Some(Some(member)) = self.members.get(*index) else { continue };
-                    member.codec.write(text, scratch, out).map_err(|reason| (*index, reason))?;
+                    let Some(Some(slot)) = self.slots.get(*index) else { continue };
+                    slot.codec.write(text, scratch, out).map_err(|reason| (*index, reason))?;
                 }
-                Some(Cell::Null) if !key_only => out.extend_from_slice(b"null"),
+                Some(Cell::Null) if !key_only => out.null(),
                 _ => return Err((*index, "a key column that was not sent: the replica identity lacks it")),
             }
         }
-        out.push(b'}');
+        out.end_struct();
         Ok(())
     }
 
-    /// Append a row image. `key_only`: nulls mean "not sent". Unchanged cells are taken from `old` where it has them.
+    /// Write a row image. `key_only`: nulls mean "not sent". Unchanged cells are taken from `old` where it has them.
+    ///
+    /// # Errors
+    /// A cell that cannot be written.
     #[inline]
-    pub(super) fn write_row(
+    pub fn write_row<F: Format>(
         &self,
         row: Tuple<'_>,
         key_only: bool,
         old: Option<Tuple<'_>>,
         scratch: &mut Scratch,
-        out: &mut Vec<u8>,
+        out: &mut F,
     ) -> Result<(), Fault> {
-        out.push(b'{');
-        for (index, (member, cell)) in self.members.iter().zip(row.cells()).enumerate() {
-            let Some(member) = member else { continue };
+        out.begin_struct();
+        for (index, (slot, cell)) in self.slots.iter().zip(row.cells()).enumerate() {
+            let Some(slot) = slot else { continue };
             let cell = match (cell, old) {
                 (Cell::Unchanged, Some(old)) => old.cell(index).unwrap_or(cell),
                 _ => cell,
             };
+            out.field(&slot.field);
             match cell {
-                Cell::Text(text) => {
-                    out.extend_from_slice(&member.name);
-                    member.codec.write(text, scratch, out).map_err(|reason| (index, reason))?;
-                }
-                Cell::Null if key_only => out.extend_from_slice(&member.not_sent),
-                Cell::Null => out.extend_from_slice(&member.null),
-                Cell::Unchanged => out.extend_from_slice(&member.unavailable),
+                Cell::Text(text) => slot.codec.write(text, scratch, out).map_err(|reason| (index, reason))?,
+                Cell::Null if key_only => slot.not_sent.write(out),
+                Cell::Null => out.null(),
+                Cell::Unchanged => slot.unavailable.write(out),
             }
         }
-        out.push(b'}');
+        out.end_struct();
         Ok(())
     }
 }
 
-impl Member {
-    fn new(column: &Column, profile: &Profile, separator: &mut &'static str) -> Option<Self> {
+impl Slot {
+    fn new(index: usize, column: &Column, profile: &Profile) -> Option<Self> {
         let codec = Codec::of(column, profile)?;
-        let name = name(separator, &column.name);
-        *separator = ",";
-        let with = |value: &str| [&name, value.as_bytes()].concat();
-        let not_sent = if column.nullable { with("null") } else { with(&codec.not_sent()) };
-        let (null, unavailable) = (with("null"), with(&codec.unavailable(&profile.unavailable)));
-        Some(Self { codec, name, null, not_sent, unavailable })
+        let not_sent = if column.nullable { Value::Null } else { codec.not_sent() };
+        let unavailable = codec.unavailable(&profile.unavailable);
+        Some(Self { codec, field: field(index, column), not_sent, unavailable })
     }
 }
 
-fn name(separator: &str, column: &str) -> Vec<u8> {
-    let mut name = Vec::new();
-    member(separator, column, &mut name);
-    name.push(b':');
-    name
+fn field(index: usize, column: &Column) -> Field {
+    Field::new(u16::try_from(index).unwrap_or(u16::MAX), &column.name, column.nullable)
+}
+
+fn described(column: &Column, profile: &Profile) -> Member {
+    Member { name: column.name.clone(), schema: schema::column(column, profile) }
+}
+
+/// `{"schema":…,"payload":`
+pub(super) fn head(schema: &Schema) -> Vec<u8> {
+    let mut head = b"{\"schema\":".to_vec();
+    write_schema(schema, &mut head);
+    head.extend_from_slice(b",\"payload\":");
+    head
 }
 
 /// Append `before` and `value` as JSON.

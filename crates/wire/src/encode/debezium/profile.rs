@@ -62,6 +62,8 @@ pub struct Profile {
     pub unavailable: String,
     /// `skipped.operations`
     pub skipped: OpSet,
+    /// `schemas.enable` of Kafka's JsonConverter: each key and value with its schema before it.
+    pub schemas: bool,
     /// `extended.headers.enabled`: four `__debezium.context.…` headers on every record of a table.
     pub extended_headers: bool,
     /// The id of this run, one of those headers.
@@ -78,6 +80,7 @@ impl Profile {
             tombstones_on_delete: true,
             unavailable: "__debezium_unavailable_value".into(),
             skipped: OpSet(OpSet::bit(Op::Truncate)),
+            schemas: false,
             extended_headers: false,
             run_id: String::new(),
         }

@@ -1,6 +1,6 @@
 //! Dates and times in `time.precision.mode=adaptive`.
 
-use super::codec::Written;
+use crate::encode::connect::{Format, Written};
 use crate::encode::json;
 use crate::value::time::{self, Extended};
 
@@ -28,32 +28,33 @@ impl Unit {
         if digits <= 3 { Self::Millis } else { Self::Micros }
     }
 
-    fn write(self, micros: i64, out: &mut Vec<u8>) {
-        json::integer(if self == Self::Millis { micros.div_euclid(1000) } else { micros }, out);
+    #[inline]
+    fn write<F: Format>(self, micros: i64, out: &mut F) {
+        out.integer(if self == Self::Millis { micros.div_euclid(1000) } else { micros });
     }
 }
 
 /// `date`: days since 1970-01-01.
 #[inline]
-pub(super) fn date(text: &[u8], in_array: bool, out: &mut Vec<u8>) -> Written {
+pub(super) fn date<F: Format>(text: &[u8], in_array: bool, out: &mut F) -> Written {
     let infinite = if in_array { INFINITE_DAYS_IN_ARRAY } else { INFINITE_DAYS };
     let days = match time::date(text).ok_or(MALFORMED)? {
         Extended::Finite(days) => days,
         Extended::Infinity => infinite[0],
         Extended::NegativeInfinity => infinite[1],
     };
-    json::integer(days, out);
+    out.integer(i64::from(days));
     Ok(())
 }
 
 /// `time`
-pub(super) fn time_of_day(text: &[u8], unit: Unit, out: &mut Vec<u8>) -> Written {
+pub(super) fn time_of_day<F: Format>(text: &[u8], unit: Unit, out: &mut F) -> Written {
     unit.write(time::time(text).ok_or(MALFORMED)?, out);
     Ok(())
 }
 
 /// `timestamp`, read as UTC. Microseconds are held to 64 bits: the type goes on for 29 years after them.
-pub(super) fn timestamp(text: &[u8], unit: Unit, out: &mut Vec<u8>) -> Written {
+pub(super) fn timestamp<F: Format>(text: &[u8], unit: Unit, out: &mut F) -> Written {
     let micros = match time::timestamp(text) {
         Some(Extended::Finite(micros)) => micros,
         Some(Extended::Infinity) => INFINITY_US,
@@ -65,33 +66,34 @@ pub(super) fn timestamp(text: &[u8], unit: Unit, out: &mut Vec<u8>) -> Written {
 }
 
 #[cold]
-fn far_timestamp(text: &[u8], unit: Unit, out: &mut Vec<u8>) -> Written {
+fn far_timestamp<F: Format>(text: &[u8], unit: Unit, out: &mut F) -> Written {
     let space = memchr::memchr(b' ', text).ok_or(MALFORMED)?;
     let Some(Extended::Finite(days)) = time::date(&text[..space]) else { return Err(MALFORMED) };
     let millis = i64::from(days) * (DAY_US / 1000) + time::time(&text[space + 1..]).ok_or(MALFORMED)? / 1000;
     let held = if millis < 0 { i64::MIN } else { i64::MAX };
-    json::integer(if unit == Unit::Millis { millis } else { held }, out);
+    out.integer(if unit == Unit::Millis { millis } else { held });
     Ok(())
 }
 
 /// `timestamptz(digits)`: ISO 8601 in UTC with exactly as many digits of a second.
 #[inline]
-pub(super) fn timestamptz(text: &[u8], digits: u8, out: &mut Vec<u8>) -> Written {
+pub(super) fn timestamptz<F: Format>(text: &[u8], digits: u8, out: &mut F) -> Written {
     match Utc::of(text) {
-        Some(utc) => utc.write(digits, out),
+        Some(utc) => out.compose(|out| utc.write(digits, out)),
         None => elsewhere(text, digits, out),
     }
 }
 
 /// What is not in UTC, because the session's TimeZone is another, and the infinities.
-fn elsewhere(text: &[u8], digits: u8, out: &mut Vec<u8>) -> Written {
+fn elsewhere<F: Format>(text: &[u8], digits: u8, out: &mut F) -> Written {
     let micros = match time::timestamptz(text).ok_or(MALFORMED)? {
         Extended::Finite(micros) => micros,
         Extended::Infinity | Extended::NegativeInfinity => return super::text::text(text, out),
     };
     let mut moved = Vec::with_capacity(40);
     time::write_timestamp(micros, b"+00", &mut moved);
-    Utc::of(&moved).ok_or(MALFORMED)?.write(digits, out)
+    let utc = Utc::of(&moved).ok_or(MALFORMED)?;
+    out.compose(|out| utc.write(digits, out))
 }
 
 /// The parts of a timestamp in UTC, all of them digits where they should be: `2024-02-29 12:34:56.789+00`.
@@ -132,7 +134,6 @@ impl<'a> Utc<'a> {
         let missing = usize::from(digits)
             .checked_sub(self.fraction.len())
             .ok_or("more digits of a second than the column has")?;
-        out.push(b'"');
         if self.bc {
             let year = self.year.iter().fold(0_u32, |year, digit| year * 10 + u32::from(digit - b'0')).max(1) - 1;
             out.extend_from_slice(if year == 0 { b"0000" } else { b"-" });
@@ -154,33 +155,35 @@ impl<'a> Utc<'a> {
             out.extend_from_slice(self.fraction);
             out.extend_from_slice(&b"000000"[..missing.min(6)]);
         }
-        out.extend_from_slice(b"Z\"");
+        out.push(b'Z');
         Ok(())
     }
 }
 
 /// `timetz`, moved to UTC; digits of a second as needed.
-pub(super) fn timetz(text: &[u8], out: &mut Vec<u8>) -> Written {
+pub(super) fn timetz<F: Format>(text: &[u8], out: &mut F) -> Written {
     let (micros, east) = time::timetz(text).ok_or(MALFORMED)?;
-    out.push(b'"');
-    time::write_time((micros - i64::from(east) * 1_000_000).rem_euclid(DAY_US), out);
-    out.extend_from_slice(b"Z\"");
-    Ok(())
+    out.compose(|out| {
+        time::write_time((micros - i64::from(east) * 1_000_000).rem_euclid(DAY_US), out);
+        out.push(b'Z');
+        Ok(())
+    })
 }
 
 /// `interval` as microseconds (`interval.handling.mode=numeric`): a month has 365.25 / 12 days. Held to 64 bits, as are
 /// the infinite ones of PostgreSQL 17.
-pub(super) fn interval(text: &[u8], out: &mut Vec<u8>) -> Written {
+pub(super) fn interval<F: Format>(text: &[u8], out: &mut F) -> Written {
     const MONTH_US: i128 = 2_629_800_000_000;
     match text {
-        b"infinity" => json::integer(i64::MAX, out),
-        b"-infinity" => json::integer(i64::MIN, out),
+        b"infinity" => out.integer(i64::MAX),
+        b"-infinity" => out.integer(i64::MIN),
         _ => {
             let parts =
                 time::interval(text).ok_or("not an interval as the server writes it (IntervalStyle postgres)")?;
             let (months, days) = (i128::from(parts.months), i128::from(parts.days));
             let micros = months * MONTH_US + days * i128::from(DAY_US) + i128::from(parts.micros);
-            json::integer(micros.clamp(i128::from(i64::MIN), i128::from(i64::MAX)), out);
+            let held = if micros < 0 { i64::MIN } else { i64::MAX };
+            out.integer(i64::try_from(micros).unwrap_or(held));
         }
     }
     Ok(())
@@ -189,10 +192,11 @@ pub(super) fn interval(text: &[u8], out: &mut Vec<u8>) -> Written {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::connect::Json;
 
-    fn of(text: &str, write: impl Fn(&[u8], &mut Vec<u8>) -> Written) -> String {
+    fn of(text: &str, write: impl Fn(&[u8], &mut Json<'_>) -> Written) -> String {
         let mut out = Vec::new();
-        match write(text.as_bytes(), &mut out) {
+        match write(text.as_bytes(), &mut Json::new(&mut out, true)) {
             Ok(()) => String::from_utf8(out).unwrap(),
             Err(reason) => reason.into(),
         }
@@ -240,15 +244,15 @@ mod tests {
             ("01:00:00+02", "23:00:00Z"),
             ("12:00:00+05:45", "06:15:00Z"),
         ] {
-            assert_eq!(of(text, timetz), format!("\"{json}\""), "{text}");
+            assert_eq!(of(text, |text, out| timetz(text, out)), format!("\"{json}\""), "{text}");
         }
     }
 
     #[test]
     fn intervals_are_microseconds_of_average_months() {
-        assert_eq!(of("1 year 2 mons 3 days 04:05:06.789", interval), "37091106789000");
-        assert_eq!(of("-1 mons -1 days -00:00:00.000001", interval), "-2716200000001");
-        assert_eq!(of("178000000 years", interval), i64::MAX.to_string());
-        assert_eq!(of("-infinity", interval), i64::MIN.to_string());
+        assert_eq!(of("1 year 2 mons 3 days 04:05:06.789", |text, out| interval(text, out)), "37091106789000");
+        assert_eq!(of("-1 mons -1 days -00:00:00.000001", |text, out| interval(text, out)), "-2716200000001");
+        assert_eq!(of("178000000 years", |text, out| interval(text, out)), i64::MAX.to_string());
+        assert_eq!(of("-infinity", |text, out| interval(text, out)), i64::MIN.to_string());
     }
 }

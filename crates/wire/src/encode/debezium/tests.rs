@@ -166,6 +166,59 @@ fn snapshot_rows_carry_their_marker_and_no_last_commit() {
     assert!(lines[0].contains(sequence), "{}", lines[0]);
 }
 
+#[test]
+fn an_event_in_any_format_has_the_members_of_its_own_in_json() {
+    for (phase, snapshot, schemas) in [
+        (Phase::Row, SnapshotFlag::Not, false),
+        (Phase::Snapshot, SnapshotFlag::First, false),
+        (Phase::Row, SnapshotFlag::Not, true),
+    ] {
+        let mut builder = builder(phase);
+        builder.table(&table(&[("id", "int4", false), ("t", "text", true)])).unwrap();
+        let old = builder.tuple([text("3"), text("long")].into_iter()).unwrap();
+        let new = builder.tuple([text("3"), Cell::Unchanged].into_iter()).unwrap();
+        builder.push(Entry { old, new, snapshot, old_image: OldImage::Full, ..entry(Op::Update) });
+        let segment = builder.seal();
+        let mut out = Encoded::default();
+        let profile = Profile { schemas, ..Profile::new("shop") };
+        Encoder::new(profile.clone()).encode(&segment, 0, NOW_NS, &mut out).unwrap();
+        let row = segment.rows().next().unwrap();
+        let plan = Plan::new(row.table().unwrap(), &profile);
+        let images = [row.before(), row.after()];
+        let event = Event { row: &row, op: Op::Update, images, name: "shop", now_ns: NOW_NS };
+        let mut json = Vec::new();
+        event.write(&plan, &segment, &mut Scratch::default(), &mut Json::new(&mut json, !schemas)).unwrap();
+        let [_, head] = &plan.heads;
+        let end = if schemas { "}" } else { "" };
+        let whole = [&head[..], &json, end.as_bytes()].concat();
+        assert_eq!(out.value(&out.records()[0]), Some(&whole[..]));
+    }
+}
+
+#[test]
+fn a_schema_stands_before_every_key_and_value_but_not_before_none() {
+    let mut builder = builder(Phase::Row);
+    builder.table(&table(&[("id", "int4", false), ("n", "numeric(5,2)", true)])).unwrap();
+    let row = builder.tuple([text("3"), text("1.00")].into_iter()).unwrap();
+    builder.push(Entry { old: row, old_image: OldImage::Key, ..entry(Op::Delete) });
+    let lines = encode(&mut builder, Profile { schemas: true, ..Profile::new("shop") }).unwrap();
+    let key = concat!(
+        r#""key":{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"}],"#,
+        r#""optional":false,"name":"shop.public.a.Key"},"payload":{"id":3}},"value":"#
+    );
+    let decimal = concat!(
+        r#"{"type":"bytes","optional":true,"name":"org.apache.kafka.connect.data.Decimal","version":1,"#,
+        r#""parameters":{"scale":"2","connect.decimal.precision":"5"},"field":"n"}],"optional":true,"#,
+        r#""name":"shop.public.a.Value","field":"before"}"#
+    );
+    assert!(lines[0].contains(key) && lines[0].contains(decimal), "{}", lines[0]);
+    assert!(
+        lines[0]
+            .contains(r#""optional":false,"name":"shop.public.a.Envelope","version":2},"payload":{"before":{"id":3"#)
+    );
+    assert!(lines[1].contains(key) && lines[1].ends_with(r#""value":null}"#), "{}", lines[1]);
+}
+
 proptest::proptest! {
     #[test]
     fn any_cells_are_encoded_or_rejected_without_panic(cells: Vec<Vec<u8>>, kind in 0_usize..KINDS.len()) {

@@ -1,18 +1,19 @@
 //! Text as it is, and `hstore` as JSON inside a string.
 
-use super::codec::{Scratch, Written};
+use super::codec::Scratch;
+use crate::encode::connect::{Format, Written};
 use crate::encode::{java, json};
 
 const NOT_UTF8: &str = "not UTF-8";
 
 /// Any type that Debezium writes as the server's text.
 #[inline]
-pub(super) fn text(text: &[u8], out: &mut Vec<u8>) -> Written {
-    json::string(text, out).ok_or(NOT_UTF8)
+pub(super) fn text<F: Format>(text: &[u8], out: &mut F) -> Written {
+    out.string(text)
 }
 
 /// `hstore.handling.mode=json`: the text of a JSON object, its members in the order of a `java.util.HashMap`.
-pub(super) fn hstore(text: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) -> Written {
+pub(super) fn hstore<F: Format>(text: &[u8], scratch: &mut Scratch, out: &mut F) -> Written {
     let mut pairs = pairs(text).ok_or("not an hstore as the server writes it")?;
     java::hash_order(&mut pairs, |(key, _)| key);
     let object = &mut scratch.digits;
@@ -28,7 +29,7 @@ pub(super) fn hstore(text: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) -> W
         }
     }
     object.push(b'}');
-    json::string(object, out).ok_or(NOT_UTF8)
+    out.string(object)
 }
 
 type Pairs = Vec<(Vec<u8>, Option<Vec<u8>>)>;
@@ -75,12 +76,14 @@ fn quoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::connect::Json;
 
     #[test]
     fn hstore_is_json_in_a_string() {
         let write = |text: &str| {
             let mut out = Vec::new();
-            hstore(text.as_bytes(), &mut Scratch::default(), &mut out).map(|()| String::from_utf8(out).unwrap())
+            hstore(text.as_bytes(), &mut Scratch::default(), &mut Json::new(&mut out, true))
+                .map(|()| String::from_utf8(out).unwrap())
         };
         assert_eq!(write(""), Ok(r#""{}""#.into()));
         assert_eq!(
