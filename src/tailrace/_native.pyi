@@ -27,6 +27,7 @@ __all__ = [
     "CopyRows",
     "DebeziumJson",
     "Encoded",
+    "EventReader",
     "Mask",
     "Message",
     "PgOutput",
@@ -59,7 +60,9 @@ class Position:
     PostgreSQL: lineage `postgres/<system identifier>/<database>/<slot>`, text
     `<LSN, 16 hex>.<phase>.<ordinal, 12 digits>/<timeline, 8 hex>/<end LSN, 16 hex>`. Phase 0 is a snapshot row, 1
     progress or a non-transactional message, 2 a row of the transaction whose commit record starts at LSN. Phase 1 at
-    the snapshot's consistent point says that the snapshot is complete. Ordered, hashable, picklable.
+    the snapshot's consistent point says that the snapshot is complete. Kafka: lineage
+    `kafka/<cluster id>/<topic id>/<partition>`, text the offset of the last record that was read, 20 digits. Ordered,
+    hashable, picklable.
     """
 
     def __new__(cls, lineage: str, text: str) -> Position: ...
@@ -537,6 +540,32 @@ class PgOutput:
     @property
     def idle_lsn(self) -> int | None:
         """WAL end of the last keepalive if nothing committed lies before it that was not taken: safe progress."""
+
+@final
+class EventReader:
+    """Reads the records of one Kafka partition back into changes: Debezium's JSON with or without schemas, and plain JSON.
+
+    With schemas, columns have the types that Connect's and Debezium's schemas name; without, those that the values
+    show: int8, float8, numeric (integers beyond 64 bits), bool, text, json, each column's widened when a value does not
+    fit. A delete's tombstone is no change of its own; one without its delete is a delete. Plain values are op c, or op u
+    with `plain="upsert"`, of the table that the topic's last two parts name (`public` and the topic when it has one).
+    """
+
+    def __new__(
+        cls,
+        lineage: str,
+        *,
+        topic: str,
+        partition: int = 0,
+        plain: Literal["append", "upsert"] = "append",
+        unavailable_value_placeholder: str = "__debezium_unavailable_value",
+        segment_bytes: int = ...,
+    ) -> EventReader: ...
+    def feed(self, records: Sequence[tuple[bytes | None, bytes | None, int, int]]) -> None:
+        """Read records: key, value, time in milliseconds, offset. `ValueError` that names topic, partition and offset
+        for one that is not understood; what was before it is not lost, and nothing behind it was read."""
+    def take(self) -> Batch | None:
+        """The changes that were read since the last call, up to the last record; None when there was none."""
 
 @final
 class CopyRows:

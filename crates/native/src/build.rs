@@ -138,7 +138,9 @@ impl BatchBuilder {
         if !fits {
             return Err(PyValueError::new_err(format!("these images do not fit op {}", op.letter())));
         }
-        if let (Op::Read, Some(txn)) = (op, &mut self.txn) {
+        if let (Op::Read, Some(txn)) = (op, &mut self.txn)
+            && txn.phase != Phase::Offset
+        {
             txn.phase = Phase::Snapshot;
         }
         let mut entry = self.entry(py, op, Some(&table.inner))?;

@@ -9,6 +9,7 @@ mod decode;
 mod encode;
 mod error;
 mod libpq;
+mod read;
 mod row;
 mod table;
 mod transform;
@@ -31,6 +32,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<decode::Relation>()?;
     module.add_class::<encode::DebeziumJson>()?;
     module.add_class::<encode::Encoded>()?;
+    module.add_class::<read::EventReader>()?;
     module.add_class::<libpq::Chunk>()?;
     module.add_class::<libpq::CopyReader>()?;
     module.add_class::<row::Row>()?;

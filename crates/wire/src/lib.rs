@@ -12,6 +12,7 @@ pub mod error;
 pub mod fold;
 pub mod pgoutput;
 pub mod position;
+pub mod read;
 pub mod table;
 pub mod transform;
 pub mod value;

@@ -14,6 +14,8 @@ pub enum Phase {
     Progress = 1,
     /// A row (or message) of the transaction whose commit record starts at the LSN.
     Row = 2,
+    /// A record of a log that numbers its records (a Kafka partition): the ordinal is its offset, and all of the order.
+    Offset = 3,
 }
 
 /// A place in one totally ordered stream. Ordered by LSN, phase and ordinal; timeline and end LSN are not part of the
@@ -34,10 +36,21 @@ pub struct Position {
 
 /// Length of the part of the text that orders: `LSN.phase.ordinal`.
 pub const ORDERED_LEN: usize = 16 + 1 + 1 + 1 + 12;
+/// Digits of an offset.
+const OFFSET_LEN: usize = 20;
 
 impl Position {
     fn order(&self) -> (u64, Phase, u64) {
-        (self.lsn, self.phase, self.ordinal)
+        // The LSN is the source's then, whose order a log may have left.
+        let lsn = if self.phase == Phase::Offset { 0 } else { self.lsn };
+        (lsn, self.phase, self.ordinal)
+    }
+
+    /// An offset has a text of its own: 20 digits, so that their order is the offsets'.
+    fn parse_offset(text: &str) -> Option<Self> {
+        let sound = text.len() == OFFSET_LEN && text.bytes().all(|byte| byte.is_ascii_digit());
+        let ordinal = sound.then(|| text.parse().ok()).flatten()?;
+        Some(Self { lsn: 0, phase: Phase::Offset, ordinal, timeline: 0, end: 0 })
     }
 
     /// Read the text form; every digit is checked.
@@ -45,7 +58,10 @@ impl Position {
     /// # Errors
     /// [`Error::Malformed`] when the text is not exactly what [`fmt::Display`] writes.
     pub fn parse(text: &str) -> Result<Self> {
-        let bad = || Error::malformed(format!("not a PostgreSQL position: {text:?}"), 0);
+        if let Some(position) = Self::parse_offset(text) {
+            return Ok(position);
+        }
+        let bad = || Error::malformed(format!("not a position: {text:?}"), 0);
         let (ordered, rest) = text.split_once('/').ok_or_else(bad)?;
         let mut parts = ordered.split('.');
         let (lsn, phase, ordinal) = (parts.next(), parts.next(), parts.next());
@@ -74,14 +90,18 @@ impl Position {
 impl Position {
     /// Append what [`fmt::Display`] writes, several times faster.
     pub fn write(&self, out: &mut Vec<u8>) {
+        let mut buffer = itoa::Buffer::new();
+        let ordinal = buffer.format(self.ordinal).as_bytes();
+        if self.phase == Phase::Offset {
+            out.extend(std::iter::repeat_n(b'0', OFFSET_LEN.saturating_sub(ordinal.len())));
+            return out.extend_from_slice(ordinal);
+        }
         let hex = |number: u64, width: u32, out: &mut Vec<u8>| {
             let digit = |index: u32| b"0123456789ABCDEF"[(number >> (index * 4) & 0xF) as usize];
             out.extend((0..width).rev().map(digit));
         };
         hex(self.lsn, 16, out);
         out.extend_from_slice(&[b'.', b'0' + self.phase as u8, b'.']);
-        let mut buffer = itoa::Buffer::new();
-        let ordinal = buffer.format(self.ordinal).as_bytes();
         out.extend(std::iter::repeat_n(b'0', 12_usize.saturating_sub(ordinal.len())));
         out.extend_from_slice(ordinal);
         out.push(b'/');
@@ -100,6 +120,9 @@ impl PartialOrd for Position {
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { lsn, phase, ordinal, timeline, end } = self;
+        if *phase == Phase::Offset {
+            return write!(f, "{ordinal:020}");
+        }
         write!(f, "{lsn:016X}.{}.{ordinal:012}/{timeline:08X}/{end:016X}", *phase as u8)
     }
 }
@@ -134,6 +157,17 @@ mod tests {
         positions.sort_by(|a, b| a.partial_cmp(b).unwrap());
         texts.sort();
         assert_eq!(texts, positions.iter().map(ToString::to_string).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn offsets_are_texts_of_their_own() {
+        let at = |lsn, ordinal| Position { lsn, phase: Phase::Offset, ordinal, timeline: 0, end: 0 };
+        assert_eq!(at(7, 42).to_string(), "00000000000000000042");
+        assert_eq!(Position::parse("00000000000000000042").unwrap(), at(0, 42));
+        assert!(at(9, 1) < at(1, 2));
+        let mut written = Vec::new();
+        at(7, u64::MAX).write(&mut written);
+        assert_eq!(written, u64::MAX.to_string().as_bytes());
     }
 
     #[test]

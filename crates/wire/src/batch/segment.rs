@@ -47,10 +47,11 @@ impl Op {
 }
 
 /// Where a snapshot row lies within its attempt; Debezium's `source.snapshot`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum SnapshotFlag {
     /// Not a snapshot row.
+    #[default]
     Not = 0,
     /// First row of the attempt.
     First = 1,

@@ -6,6 +6,6 @@ pub mod copy_text;
 pub mod debezium;
 mod encoded;
 mod java;
-mod json;
+pub(crate) mod json;
 
 pub use encoded::{Encoded, Record};

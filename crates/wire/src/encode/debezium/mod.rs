@@ -28,6 +28,7 @@ pub use codec::Scratch;
 pub use event::Event;
 pub use plan::{Fault, Plan};
 pub use profile::{DecimalMode, OpSet, Profile};
+pub(crate) use uuid::name_based;
 
 use self::envelope::Frame;
 use crate::batch::{FLAG_TRANSACTIONAL, OldImage, Op, RowRef, Segment, Tuple};

@@ -3,7 +3,7 @@
 const SHIFTS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
 
 /// The UUID's text.
-pub(super) fn name_based(name: &[u8]) -> String {
+pub(crate) fn name_based(name: &[u8]) -> String {
     let mut bytes = md5(name);
     bytes[6] = bytes[6] & 0x0f | 0x30;
     bytes[8] = bytes[8] & 0x3f | 0x80;

@@ -1,0 +1,495 @@
+//! Reads change events back: the records of one Kafka partition become the changes that they were made of. Debezium's
+//! JSON (with schemas, without, or wrapped), whoever wrote it, and plain JSON.
+//!
+//! `scan` is the cursor over JSON, `source` the envelope, `schema` Connect's schemas, `decode` a value (`number`,
+//! `temporal` and `base64` each a family of them), `key` a record's key, `shape` a table version, `assemble` what every
+//! format shares. A JSON scanner of our own: a value's bytes go straight into a cell, a schema that was seen is passed
+//! over with one comparison, and what is not looked at is not built (docs/design/0027-reading-events.md).
+
+mod assemble;
+mod base64;
+mod decode;
+mod key;
+mod number;
+mod placeholder;
+mod scan;
+mod schema;
+mod shape;
+mod source;
+mod temporal;
+
+use std::sync::Arc;
+
+use self::assemble::{Assembler, Fact, NOTHING};
+use self::decode::Scratch;
+use self::key::{Key, Keys};
+use self::placeholder::Placeholders;
+use self::scan::Scanner;
+use self::schema::Schema;
+use self::shape::{Place, Seen, Shape, Tools, Unfit};
+use self::source::{Parts, Source, said};
+use crate::batch::{ABSENT, Batch, Cell, FLAG_TRANSACTIONAL, OldImage, Op, SnapshotFlag, Txn};
+use crate::error::{Error, Result};
+use crate::position::Phase;
+
+/// Table versions and schemas that are kept of one partition.
+const SHAPES_MAX: usize = 1024;
+
+/// What plain JSON means: values that are no change events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Plain {
+    /// Each is something that happened: op c.
+    #[default]
+    Append,
+    /// Each is what its key holds from now on: op u.
+    Upsert,
+}
+
+/// What a reader of one partition is told once.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Lineage of the positions.
+    pub lineage: String,
+    /// The topic, which names the table of plain values.
+    pub topic: String,
+    /// The partition, for messages.
+    pub partition: i32,
+    /// What plain JSON means.
+    pub plain: Plain,
+    /// `unavailable.value.placeholder` of whoever writes.
+    pub unavailable: String,
+    /// Size at which a segment is closed.
+    pub segment_bytes: usize,
+}
+
+/// One record of a partition.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Bytes of the key.
+    pub key: Option<&'a [u8]>,
+    /// Bytes of the value; None for a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// The record's own time, milliseconds since the Unix epoch.
+    pub timestamp_ms: i64,
+    /// Its offset.
+    pub offset: i64,
+}
+
+/// Turns the records of one partition into batches.
+#[derive(Debug)]
+pub struct Reader {
+    settings: Settings,
+    name: (String, String),
+    placeholders: Placeholders,
+    assembler: Assembler,
+    keys: Keys,
+    /// The bytes before the payload of values that have schemas.
+    forms: Vec<Vec<u8>>,
+    /// Known table versions, the last used one first.
+    shapes: Vec<Arc<Shape>>,
+    /// The key of the record before, when that was a delete: a tombstone may follow.
+    deleted: Option<Vec<u8>>,
+    scratch: Scratch,
+}
+
+impl Reader {
+    /// A reader that has seen nothing.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            name: table_of(&settings.topic),
+            placeholders: Placeholders::new(&settings.unavailable),
+            assembler: Assembler::new(&settings.lineage, settings.segment_bytes),
+            keys: Keys::default(),
+            forms: Vec::new(),
+            shapes: Vec::new(),
+            deleted: None,
+            scratch: Scratch::default(),
+            settings,
+        }
+    }
+
+    /// Read the next record.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] naming topic, partition and offset; what came before is not lost: [`Reader::take`] has it.
+    pub fn feed(&mut self, record: Record<'_>) -> Result<()> {
+        let start = self.assembler.arena().len();
+        match self.record(record) {
+            Ok(()) => {
+                self.assembler.reach(record.offset);
+                Ok(())
+            }
+            Err(error) => {
+                let arena = self.assembler.arena();
+                arena.truncate(start.min(arena.len()));
+                Err(self.named(error, record.offset))
+            }
+        }
+    }
+
+    /// What was read so far; without changes when records said nothing new. None when nothing was read.
+    pub fn take(&mut self) -> Option<Batch> {
+        self.assembler.take()
+    }
+
+    #[cold]
+    fn named(&self, error: Error, record: i64) -> Error {
+        let at = format!("topic {}, partition {}, offset {record}", self.settings.topic, self.settings.partition);
+        match error {
+            Error::Malformed { what, offset } => Error::Malformed { what: format!("{at}: {what}"), offset },
+            Error::Limit(what) => Error::Malformed { what: format!("{at}: {what}"), offset: 0 },
+            other => other,
+        }
+    }
+
+    fn record(&mut self, record: Record<'_>) -> Result<()> {
+        let key = self.keys.read(record.key)?;
+        let Some(value) = record.value else { return self.tombstone(record, key) };
+        self.deleted = None;
+        std::str::from_utf8(value).map_err(|error| {
+            Error::malformed("neither JSON nor a format that is known: not UTF-8", error.valid_up_to())
+        })?;
+        if let Some(form) = self.forms.iter().position(|prefix| value.starts_with(prefix)) {
+            let at = self.forms[form].len();
+            return self.payload(record, key, (value, at), Some(form));
+        }
+        let mut scanner = Scanner::new(value, 0);
+        if scanner.peek()? != b'{' {
+            scanner.skip()?;
+            scanner.end()?;
+            return self.plain(record, key, (value, 0), None);
+        }
+        let parts = Parts::read(&mut scanner)?;
+        scanner.end()?;
+        let Some(at) = parts.wrapped() else { return self.parts(record, key, (value, 0), parts, None) };
+        let form = match parts.schema {
+            Some(schema) if schema < at => {
+                if self.forms.len() >= SHAPES_MAX {
+                    self.forms.clear();
+                    self.shapes.clear();
+                }
+                self.forms.push(value[..at].to_vec());
+                Some(self.forms.len() - 1)
+            }
+            Some(schema) => return Err(Error::malformed("a schema behind its payload", schema)),
+            None => None,
+        };
+        self.payload(record, key, (value, at), form)
+    }
+
+    /// What stands in a wrapper, at `at`.
+    fn payload(
+        &mut self,
+        record: Record<'_>,
+        key: Option<Key<'_>>,
+        (value, at): (&[u8], usize),
+        form: Option<usize>,
+    ) -> Result<()> {
+        let mut scanner = Scanner::new(value, at);
+        match scanner.peek()? {
+            b'n' => {
+                scanner.skip()?;
+                self.closed(&mut scanner)?;
+                self.tombstone(record, key)
+            }
+            b'{' => {
+                let parts = Parts::read(&mut scanner)?;
+                if form.is_some() {
+                    self.closed(&mut scanner)?;
+                }
+                match (form, parts.wrapped()) {
+                    // A CloudEvent's data may be wrapped once more.
+                    (None, Some(inner)) => {
+                        let mut scanner = Scanner::new(value, inner);
+                        scanner.open(b'{')?;
+                        scanner.jump(inner);
+                        let parts = Parts::read(&mut scanner)?;
+                        self.parts(record, key, (value, inner), parts, None)
+                    }
+                    _ => self.parts(record, key, (value, at), parts, form),
+                }
+            }
+            _ => {
+                scanner.skip()?;
+                self.plain(record, key, (value, at), form)
+            }
+        }
+    }
+
+    /// Only the end of the wrapper may follow.
+    fn closed(&self, scanner: &mut Scanner<'_>) -> Result<()> {
+        if scanner.peek()? != b'}' {
+            return Err(scanner.fault("a member behind the payload"));
+        }
+        scanner.pass(b"}");
+        scanner.end()
+    }
+
+    /// An object whose members are known: a change event, or a plain value.
+    fn parts(
+        &mut self,
+        record: Record<'_>,
+        key: Option<Key<'_>>,
+        (value, at): (&[u8], usize),
+        parts: Parts,
+        form: Option<usize>,
+    ) -> Result<()> {
+        let Some(op) = parts.event() else { return self.plain(record, key, (value, at), form) };
+        let source = match parts.source {
+            Some(at) => Source::read(&mut Scanner::new(value, at))?,
+            None => Source::default(),
+        };
+        let fact = fact(op, &source, parts.ts_ms.unwrap_or(record.timestamp_ms));
+        if op == Op::Message {
+            return self.message(record, fact, (value, parts.message));
+        }
+        let schema = said(source.schema).or_else(|| said(source.database)).unwrap_or_else(|| self.name.0.clone());
+        let name = (schema, said(source.table).unwrap_or_else(|| self.name.1.clone()));
+        let place = |at| Place { bytes: value, at: Some(at), key };
+        let images = match (op, parts.before, parts.after) {
+            (Op::Truncate, ..) => [None, None],
+            (Op::Create | Op::Read, _, Some(after)) => [None, Some(place(after))],
+            (Op::Update, before, Some(after)) => [before.map(place), Some(place(after))],
+            (Op::Delete, Some(before), _) => [Some(place(before)), None],
+            (Op::Delete, None, _) if key.is_some() => [Some(Place { bytes: value, at: None, key }), None],
+            _ => return Err(Error::malformed("a change event without the row that its op needs", at)),
+        };
+        if op == Op::Delete {
+            self.deleted = record.key.map(<[u8]>::to_vec);
+        }
+        self.change(record, fact, Row { name, images, key, form, partial: false })
+    }
+
+    /// A value that is no change event.
+    fn plain(
+        &mut self,
+        record: Record<'_>,
+        key: Option<Key<'_>>,
+        (value, at): (&[u8], usize),
+        form: Option<usize>,
+    ) -> Result<()> {
+        let op = if self.settings.plain == Plain::Append { Op::Create } else { Op::Update };
+        let fact = fact(op, &Source::default(), record.timestamp_ms);
+        let images = [None, Some(Place { bytes: value, at: Some(at), key })];
+        self.change(record, fact, Row { name: self.name.clone(), images, key, form, partial: true })
+    }
+
+    /// A key without a value: its row is gone. Right behind the delete of the same key it says nothing new; without one
+    /// compaction has taken the delete, or reading begins between the two.
+    fn tombstone(&mut self, record: Record<'_>, key: Option<Key<'_>>) -> Result<()> {
+        let Some(key) = key else { return Err(Error::malformed("a record with neither key nor value", 0)) };
+        let deleted = self.deleted.take();
+        if deleted.as_deref() == record.key {
+            return Ok(());
+        }
+        let fact = fact(Op::Delete, &Source::default(), record.timestamp_ms);
+        let known = self.shapes.iter().find(|shape| shape.key_form == Some(key.form));
+        let (name, form) = match known {
+            Some(shape) => ((shape.table.schema.clone(), shape.table.name.clone()), shape.form),
+            None => (self.keys.form(key).table().unwrap_or_else(|| self.name.clone()), None),
+        };
+        let stream = self.assembler.stream();
+        let images = [Some(Place { bytes: &[], at: None, key: Some(key) }), None];
+        self.change(record, Fact { stream, ..fact }, Row { name, images, key: Some(key), form, partial: true })
+    }
+
+    /// Write a row's images, with the shape that fits them, and add the change.
+    fn change(&mut self, record: Record<'_>, fact: Fact, row: Row<'_>) -> Result<()> {
+        let mut shape = match self.known(&row) {
+            Some(shape) => shape,
+            None => self.learn(None, &row)?,
+        };
+        let mut tried = false;
+        loop {
+            let stream = (fact.stream.0.as_str(), fact.stream.1.as_str());
+            let table = self.assembler.enter(Some(&shape.table), stream)?;
+            let start = self.assembler.arena().len();
+            match self.images(&shape, &row, fact.op) {
+                Ok(images) => return self.assembler.push(fact, table, images, record.offset),
+                Err(Unfit::Fault(error)) => {
+                    self.assembler.arena().truncate(start);
+                    return Err(error);
+                }
+                Err(Unfit::Other) if tried => {
+                    self.assembler.arena().truncate(start);
+                    return Err(Error::malformed("a row that contradicts itself", 0));
+                }
+                Err(Unfit::Other) => {
+                    self.assembler.arena().truncate(start);
+                    shape = self.learn(Some(&shape), &row)?;
+                    tried = true;
+                }
+            }
+        }
+    }
+
+    /// Append the images; returns what an entry holds of them.
+    fn images(&mut self, shape: &Shape, row: &Row<'_>, op: Op) -> std::result::Result<(OldImage, u32, u32), Unfit> {
+        let Self { assembler, keys, placeholders, scratch, .. } = self;
+        let mut tools = Tools { keys, placeholders, scratch };
+        let [before, after] = row.images;
+        let mut images = NOTHING;
+        let mut seen = Seen::default();
+        if let Some(after) = after {
+            images.2 = assembler.offset(0)?;
+            seen = shape.write(after, false, &mut tools, assembler.arena())?;
+        }
+        if let Some(before) = before {
+            images.1 = assembler.offset(0)?;
+            let old = shape.write(before, true, &mut tools, assembler.arena())?;
+            // An update has its old row under replica identity full only, unless something was left out of the new one.
+            let key_only = old.key_only && row.key.is_some() && (op == Op::Delete || seen.unchanged);
+            images.0 = if key_only { OldImage::Key } else { OldImage::Full };
+            if key_only && before.at.is_some() {
+                assembler.keep_key(images.1, &shape.table)?;
+            }
+        }
+        Ok(images)
+    }
+
+    /// The shape that was used last for such rows.
+    fn known(&mut self, row: &Row<'_>) -> Option<Arc<Shape>> {
+        let key_form = row.key.map(|key| key.form);
+        let truncate = row.images.iter().all(Option::is_none);
+        let fits = |shape: &Arc<Shape>| {
+            (truncate || (shape.form == row.form && shape.key_form == key_form)) && shape.names(&row.name)
+        };
+        let at = self.shapes.iter().position(fits)?;
+        if at > 0 {
+            self.shapes[..=at].rotate_right(1);
+        }
+        Some(Arc::clone(&self.shapes[0]))
+    }
+
+    /// Make the shape of a row that no known one fits, and keep it in place of `before`.
+    #[cold]
+    fn learn(&mut self, before: Option<&Shape>, row: &Row<'_>) -> Result<Arc<Shape>> {
+        let key = row.key.map(|key| (key, &self.keys));
+        let made = match row.form {
+            Some(form) => {
+                let columns = self.columns(form, row)?;
+                let key = row.key.map(|key| (key.form, self.keys.form(key)));
+                Shape::typed(row.name.clone(), columns, Some(form), key)
+            }
+            None => {
+                let values: Vec<Place<'_>> =
+                    row.images.into_iter().rev().flatten().filter(|place| place.at.is_some()).collect();
+                Shape::inferred(before, row.name.clone(), &values, key, row.partial)?
+            }
+        };
+        let known = self.shapes.iter().find(|shape| shape.table == made.table).map(|shape| Arc::clone(&shape.table));
+        let made = Arc::new(match known {
+            Some(table) => made.with_table(table),
+            None => made,
+        });
+        if before.is_some() {
+            self.shapes.retain(|shape| !(shape.follows() && shape.key_form == made.key_form && shape.names(&row.name)));
+        }
+        self.shapes.truncate(SHAPES_MAX - 1);
+        self.shapes.insert(0, Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// The columns that a schema describes.
+    fn columns(&self, form: usize, row: &Row<'_>) -> Result<Vec<(crate::table::Column, decode::Decoder)>> {
+        let prefix = self.forms.get(form).map(Vec::as_slice).unwrap_or_default();
+        let mut scanner = Scanner::new(prefix, 0);
+        scanner.open(b'{')?;
+        let mut first = true;
+        while let Some(name) = scanner.member(&mut first)? {
+            if name.raw == b"schema" {
+                let schema = Schema::read(&mut scanner)?;
+                let columns = match (row.partial, schema.field("after"), schema.field("before")) {
+                    (false, Some(image), _) | (false, None, Some(image)) => image.columns(),
+                    (false, None, None) => return Err(scanner.fault("a change event whose schema has no rows")),
+                    _ if schema.is_struct() => schema.columns(),
+                    _ => vec![schema.column(shape::VALUE)],
+                };
+                return Ok(columns);
+            }
+            scanner.skip()?;
+        }
+        Err(scanner.fault("a payload without a schema"))
+    }
+
+    /// A logical decoding message.
+    fn message(&mut self, record: Record<'_>, fact: Fact, (value, at): (&[u8], Option<usize>)) -> Result<()> {
+        let mut scanner = Scanner::new(value, at.unwrap_or(0));
+        let (mut prefix, mut content) = (None, None);
+        scanner.open(b'{')?;
+        let mut first = true;
+        while let Some(name) = scanner.member(&mut first)? {
+            match name.raw {
+                b"prefix" => prefix = said(Some(scanner.string()?)),
+                b"content" => content = said(Some(scanner.string()?)),
+                _ => drop(scanner.skip()?),
+            }
+        }
+        let (Some(prefix), Some(content)) = (prefix, content) else {
+            return Err(scanner.fault("a message without prefix or content"));
+        };
+        let mut bytes = Vec::new();
+        if base64::decode(content.as_bytes(), &mut bytes).is_none() {
+            bytes = content.into_bytes();
+        }
+        let stream = (fact.stream.0.as_str(), fact.stream.1.as_str());
+        let table = self.assembler.enter(None, stream)?;
+        let cells = [Cell::Text(prefix.as_bytes()), Cell::Text(&bytes)];
+        let new = self.assembler.tuple(cells.into_iter())?;
+        let flags = if fact.txn.xid > 0 { FLAG_TRANSACTIONAL } else { 0 };
+        self.assembler.push(Fact { flags, ..fact }, table, (OldImage::None, ABSENT, new), record.offset)
+    }
+}
+
+/// A row of a record, before it is written.
+#[derive(Debug)]
+struct Row<'a> {
+    /// Schema and table.
+    name: (String, String),
+    /// Before and after.
+    images: [Option<Place<'a>>; 2],
+    key: Option<Key<'a>>,
+    /// Which schema the value has.
+    form: Option<usize>,
+    /// Not an event: members may be missing.
+    partial: bool,
+}
+
+/// What an event says beside its rows; `ts_ms` when its source says no time.
+fn fact(op: Op, source: &Source<'_>, ts_ms: i64) -> Fact {
+    let lsn = source.lsn.and_then(|lsn| u64::try_from(lsn).ok()).unwrap_or(0);
+    let commit = source.commit_lsn.and_then(|lsn| u64::try_from(lsn).ok()).unwrap_or(lsn);
+    let origin = said(source.origin).map(|name| {
+        let lsn = source.origin_lsn.and_then(|lsn| u64::try_from(lsn).ok()).unwrap_or(0);
+        (Arc::from(name.as_str()), lsn)
+    });
+    let snapshot = match (op, source.snapshot) {
+        (Op::Read, SnapshotFlag::Not) => SnapshotFlag::Middle,
+        (Op::Read, flag) => flag,
+        _ => SnapshotFlag::Not,
+    };
+    Fact {
+        op,
+        snapshot,
+        flags: 0,
+        lsn,
+        stream: (said(source.connector).unwrap_or_default(), said(source.database).unwrap_or_default()),
+        txn: Txn {
+            xid: source.transaction.and_then(|xid| u32::try_from(xid).ok()).unwrap_or(0),
+            phase: Phase::Offset,
+            lsn: commit,
+            end: lsn,
+            timeline: 0,
+            at_us: source.at_us.unwrap_or_else(|| ts_ms.saturating_mul(1000)),
+            origin,
+        },
+    }
+}
+
+/// The table whose rows a topic holds, when they do not say it themselves: `[…​.]schema.table`.
+fn table_of(topic: &str) -> (String, String) {
+    let mut parts = topic.rsplit('.').filter(|part| !part.is_empty());
+    let table = parts.next().unwrap_or(topic).to_owned();
+    (parts.next().unwrap_or("public").to_owned(), table)
+}
