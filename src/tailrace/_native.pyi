@@ -543,12 +543,13 @@ class PgOutput:
 
 @final
 class EventReader:
-    """Reads the records of one Kafka partition back into changes: Debezium's JSON with or without schemas, and plain JSON.
+    """Reads the records of one Kafka partition back into changes: Debezium's JSON, with or without schemas, and plain
+    JSON.
 
     With schemas, columns have the types that Connect's and Debezium's schemas name; without, those that the values
-    show: int8, float8, numeric (integers beyond 64 bits), bool, text, json, each column's widened when a value does not
-    fit. A delete's tombstone is no change of its own; one without its delete is a delete. Plain values are op c, or op u
-    with `plain="upsert"`, of the table that the topic's last two parts name (`public` and the topic when it has one).
+    show: int8, float8, numeric (integers beyond 64 bits), bool, text, json, widened when a value does not fit. A
+    delete's tombstone is no change of its own; one without its delete is a delete. Plain values are op c, or op u with
+    `plain="upsert"`, of the table that the topic's last two parts name (`public` and the topic when it has one).
     """
 
     def __new__(

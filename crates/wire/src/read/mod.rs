@@ -4,7 +4,7 @@
 //! `scan` is the cursor over JSON, `source` the envelope, `schema` Connect's schemas, `decode` a value (`number`,
 //! `temporal` and `base64` each a family of them), `key` a record's key, `shape` a table version, `assemble` what every
 //! format shares. A JSON scanner of our own: a value's bytes go straight into a cell, a schema that was seen is passed
-//! over with one comparison, and what is not looked at is not built (docs/design/0027-reading-events.md).
+//! over with one comparison, and what is not looked at is not built (docs/design/0015-reading-events.md).
 
 mod assemble;
 mod base64;
@@ -88,7 +88,7 @@ pub struct Reader {
     /// Known table versions, the last used one first.
     shapes: Vec<Arc<Shape>>,
     /// The key of the record before, when that was a delete: a tombstone may follow.
-    deleted: Option<Vec<u8>>,
+    deleted: Option<Option<Vec<u8>>>,
     scratch: Scratch,
 }
 
@@ -256,7 +256,7 @@ impl Reader {
             _ => return Err(Error::malformed("a change event without the row that its op needs", at)),
         };
         if op == Op::Delete {
-            self.deleted = record.key.map(<[u8]>::to_vec);
+            self.deleted = Some(record.key.map(<[u8]>::to_vec));
         }
         self.change(record, fact, Row { name, images, key, form, partial: false })
     }
@@ -278,11 +278,10 @@ impl Reader {
     /// A key without a value: its row is gone. Right behind the delete of the same key it says nothing new; without one
     /// compaction has taken the delete, or reading begins between the two.
     fn tombstone(&mut self, record: Record<'_>, key: Option<Key<'_>>) -> Result<()> {
-        let Some(key) = key else { return Err(Error::malformed("a record with neither key nor value", 0)) };
-        let deleted = self.deleted.take();
-        if deleted.as_deref() == record.key {
+        if self.deleted.take().is_some_and(|deleted| deleted.as_deref() == record.key) {
             return Ok(());
         }
+        let Some(key) = key else { return Err(Error::malformed("a record with neither key nor value", 0)) };
         let fact = fact(Op::Delete, &Source::default(), record.timestamp_ms);
         let known = self.shapes.iter().find(|shape| shape.key_form == Some(key.form));
         let (name, form) = match known {

@@ -57,9 +57,23 @@ pub(super) fn timestamp(number: i64, unit: Unit, out: &mut Vec<u8>) -> Option<()
         out.extend_from_slice(b"infinity");
     } else if number == held(1) {
         out.extend_from_slice(b"-infinity");
+    } else if let Some(micros) = unit.micros(number) {
+        write_timestamp(micros, b"", out);
     } else {
-        write_timestamp(unit.micros(number)?, b"", out);
+        return far_timestamp(number, unit, out);
     }
+    Some(())
+}
+
+/// Milliseconds go on beyond 64 bits of microseconds, and so does the type, for 29 years.
+#[cold]
+fn far_timestamp(number: i64, unit: Unit, out: &mut Vec<u8>) -> Option<()> {
+    if unit != Unit::Millis || number < 0 {
+        return None;
+    }
+    write_date(i32::try_from(number / (DAY_US / 1000)).ok()?, out);
+    out.push(b' ');
+    write_time(number % (DAY_US / 1000) * 1000, out);
     Some(())
 }
 
@@ -290,6 +304,8 @@ mod tests {
         assert_eq!(of(|out| timestamp(-1, Unit::Millis, out)), "1969-12-31 23:59:59.999");
         assert_eq!(of(|out| timestamp(9_223_372_036_825_200, Unit::Millis, out)), "infinity");
         assert_eq!(of(|out| timestamp(-9_223_372_036_832_400_000, Unit::Micros, out)), "-infinity");
+        assert_eq!(of(|out| timestamp(9_224_317_929_600_000, Unit::Millis, out)), "294276-12-31 00:00:00");
+        assert_eq!(of(|out| timestamp(i64::MIN, Unit::Millis, out)), "none");
         assert_eq!(of(|out| timestamp(1_001, Unit::Nanos, out)), "none");
         assert_eq!(of(|out| timestamp(1_000, Unit::Nanos, out)), "1970-01-01 00:00:00.000001");
     }

@@ -1,0 +1,189 @@
+//! Reading change events back: what the encoder wrote comes back as it was, and no bytes make the reader panic.
+
+use proptest::prelude::*;
+use tailrace_wire::batch::{Batch, Cell, OldImage, Op, Segment, SnapshotFlag};
+use tailrace_wire::read::{Plain, Reader, Record, Settings};
+
+fn reader(plain: Plain) -> Reader {
+    Reader::new(Settings {
+        lineage: "kafka/c/t/0".into(),
+        topic: "shop.public.orders".into(),
+        partition: 0,
+        plain,
+        unavailable: "__debezium_unavailable_value".into(),
+        segment_bytes: 4096,
+    })
+}
+
+fn record<'a>(key: Option<&'a str>, value: Option<&'a str>, offset: i64) -> Record<'a> {
+    Record { key: key.map(str::as_bytes), value: value.map(str::as_bytes), timestamp_ms: 1_700_000_000_000, offset }
+}
+
+fn event(op: &str, before: &str, after: &str) -> String {
+    format!(
+        r#"{{"before":{before},"after":{after},"source":{{"connector":"postgresql","db":"shop","ts_us":7,"snapshot":"false","schema":"public","table":"orders","txId":5,"lsn":9}},"op":"{op}","ts_ms":1}}"#
+    )
+}
+
+/// Every change as its op, table version and cells.
+fn told(batch: &Batch) -> Vec<(char, Vec<String>)> {
+    let cell = |cell: Cell<'_>| match cell {
+        Cell::Null => "null".to_owned(),
+        Cell::Unchanged => "unchanged".to_owned(),
+        Cell::Text(text) => String::from_utf8_lossy(text).into_owned(),
+    };
+    let mut told = Vec::new();
+    for part in batch.parts() {
+        for row in part.load().unwrap().rows() {
+            let image = row.after().or_else(|| row.before());
+            told.push((row.op().letter(), image.map_or_else(Vec::new, |image| image.cells().map(cell).collect())));
+        }
+    }
+    told
+}
+
+fn read(plain: Plain, records: &[(Option<&str>, Option<&str>)]) -> Batch {
+    let mut reader = reader(plain);
+    for (offset, (key, value)) in records.iter().enumerate() {
+        reader.feed(record(*key, *value, offset as i64)).unwrap();
+    }
+    reader.take().unwrap()
+}
+
+fn segment(batch: &Batch) -> std::sync::Arc<Segment> {
+    batch.parts()[0].load().unwrap()
+}
+
+#[test]
+fn i7_positions_are_offsets_and_a_batch_ends_at_the_last_record() {
+    let (create, delete) = (event("c", "null", r#"{"id":1,"t":"a"}"#), event("d", r#"{"id":1,"t":null}"#, "null"));
+    let key = Some(r#"{"id":1}"#);
+    let batch = read(Plain::Append, &[(key, Some(&create)), (key, Some(&delete)), (key, None)]);
+    assert_eq!(batch.len(), 2);
+    assert_eq!(batch.ends()[0].text, "00000000000000000002");
+    let segment = segment(&batch);
+    assert_eq!(segment.row(1).position().to_string(), "00000000000000000001");
+    assert_eq!(segment.row(1).entry().old_image, OldImage::Key);
+    assert_eq!((segment.row(0).txn().xid, segment.row(0).txn().at_us, segment.row(0).entry().lsn), (5, 7, 9));
+    assert_eq!(segment.row(0).entry().snapshot, SnapshotFlag::Not);
+}
+
+#[test]
+fn a_tombstone_without_its_delete_is_a_delete() {
+    let create = event("c", "null", r#"{"id":1,"t":"a"}"#);
+    let batch = read(Plain::Append, &[(Some(r#"{"id":1}"#), Some(&create)), (Some(r#"{"id":2}"#), None)]);
+    assert_eq!(told(&batch)[1], ('d', vec!["2".into(), "null".into()]));
+    let keyed = Some(
+        r#"{"schema":{"type":"struct","fields":[{"type":"int64","optional":false,"field":"id"}],"name":"shop.inventory.things.Key"},"payload":{"id":2}}"#,
+    );
+    let batch = read(Plain::Append, &[(keyed, None)]);
+    assert_eq!(batch.tables()[0].to_string(), "inventory.things");
+    assert_eq!(told(&batch), [('d', vec!["2".into()])]);
+    let mut reader = reader(Plain::Append);
+    assert!(reader.feed(record(None, None, 0)).is_err());
+}
+
+#[test]
+fn columns_without_a_schema_follow_the_values() {
+    let events = [
+        event("c", "null", r#"{"id":1,"n":null,"x":1}"#),
+        event("c", "null", r#"{"id":2,"n":"a","x":1.5}"#),
+        event("c", "null", r#"{"id":18446744073709551616,"n":{"b":[1]},"x":2}"#),
+        event("c", "null", r#"{"id":3,"x":2}"#),
+        event("c", "null", r#"{"x":2, "id" : 4}"#),
+    ];
+    let key = Some(r#"{"id":1}"#);
+    let batch = read(Plain::Append, &events.iter().map(|event| (key, Some(event.as_str()))).collect::<Vec<_>>());
+    let kinds: Vec<String> = batch
+        .tables()
+        .iter()
+        .map(|table| table.columns.iter().map(|c| format!("{} {}", c.name, c.kind)).collect::<Vec<_>>().join(", "))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "id int8, n text, x int8",
+            "id int8, n text, x float8",
+            "id numeric, n json, x float8",
+            "id numeric, x float8",
+        ]
+    );
+    assert_eq!(told(&batch)[4], ('c', vec!["4".into(), "2".into()]));
+    assert_eq!(told(&batch)[2].1[1], r#"{"b":[1]}"#);
+}
+
+#[test]
+fn plain_values_are_rows() {
+    let records = [(Some("k1"), Some(r#"{"a":1}"#)), (Some("k2"), Some(r#"{"b":true}"#)), (Some("k1"), None)];
+    let batch = read(Plain::Upsert, &records);
+    assert_eq!(
+        told(&batch),
+        [
+            ('u', vec!["k1".into(), "1".into()]),
+            ('u', vec!["k2".into(), "null".into(), "t".into()]),
+            ('d', vec!["k1".into(), "null".into(), "null".into()]),
+        ]
+    );
+    let table = &batch.tables()[1];
+    assert_eq!((table.to_string().as_str(), table.key.as_slice()), ("public.orders", &[0][..]));
+    let ops: Vec<Op> = read(Plain::Append, &[(None, Some("[1]")), (None, Some("2"))]).ops().unwrap();
+    assert_eq!(ops, [Op::Create]);
+}
+
+#[test]
+fn what_is_not_understood_is_named_and_what_was_before_it_is_kept() {
+    let mut reader = reader(Plain::Append);
+    reader.feed(record(None, Some("{\"a\":1}"), 16)).unwrap();
+    let deep = "[".repeat(100_000);
+    for bad in ["", "{", "{\"a\":1}x", "nope", "{\"before\":null,\"after\":null,\"op\":\"c\"}", &deep] {
+        let error = reader.feed(record(None, Some(bad), 17)).unwrap_err().to_string();
+        assert!(error.starts_with("topic shop.public.orders, partition 0, offset 17: "), "{error}");
+    }
+    let error = reader.feed(Record { value: Some(b"\xff\xfe"), ..record(None, None, 18) }).unwrap_err();
+    assert!(error.to_string().contains("not UTF-8"), "{error}");
+    let batch = reader.take().unwrap();
+    assert_eq!((batch.len(), batch.ends()[0].text.as_str()), (1, "00000000000000000016"));
+    assert!(reader.take().is_none());
+}
+
+#[test]
+fn a_value_that_contradicts_its_schema_is_refused() {
+    let value = |id: &str| {
+        format!(
+            r#"{{"schema":{{"type":"struct","fields":[{{"type":"struct","fields":[{{"type":"int32","field":"id"}}],"field":"after"}}]}},"payload":{{"before":null,"after":{{"id":{id}}},"op":"c"}}}}"#
+        )
+    };
+    let mut reader = reader(Plain::Append);
+    reader.feed(record(None, Some(&value("1")), 0)).unwrap();
+    for bad in ["\"x\"", "1.5", "[1]", "1,\"other\":2"] {
+        assert!(reader.feed(record(None, Some(&value(bad)), 1)).is_err(), "{bad}");
+    }
+    assert_eq!(reader.take().unwrap().tables()[0].columns[0].kind.to_string(), "int4");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_without_panic(records: Vec<(Option<Vec<u8>>, Option<Vec<u8>>)>) {
+        let mut reader = reader(Plain::Upsert);
+        for (offset, (key, value)) in records.iter().enumerate() {
+            let (key, value) = (key.as_deref(), value.as_deref());
+            let _ = reader.feed(Record { key, value, timestamp_ms: 0, offset: offset as i64 });
+        }
+        let _ = reader.take();
+    }
+
+    #[test]
+    fn a_broken_event_is_read_without_panic(at in 0_usize..400, byte: u8, cut in 0_usize..400) {
+        let before = event("u", r#"{"id":1,"t":"a","l":[1,2]}"#, r#"{"id":1,"t":"\u00e9","l":null}"#);
+        let mut bytes = before.into_bytes();
+        let place = at % bytes.len();
+        bytes[place] = byte;
+        bytes.truncate(bytes.len() - cut % bytes.len());
+        let mut reader = reader(Plain::Append);
+        let key = Some(&br#"{"id":1}"#[..]);
+        let _ = reader.feed(Record { key, value: Some(&bytes), timestamp_ms: 0, offset: 1 });
+        let whole = event("c", "null", r#"{"id":2,"t":"b","l":[]}"#);
+        reader.feed(record(Some(r#"{"id":2}"#), Some(&whole), 2)).unwrap();
+        prop_assert_eq!(told(&reader.take().unwrap()).pop().map(|(op, _)| op), Some('c'));
+    }
+}
