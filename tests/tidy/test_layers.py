@@ -19,7 +19,19 @@ RUNTIME = SEAM | {"pipeline"}
 EVERYTHING = (
     RUNTIME
     | PLUGINS
-    | {"dialect", "registry", "plugin", "config", "supervisor", "health", "app", "testing", "tailing", "verify"}
+    | {
+        "debezium",
+        "dialect",
+        "registry",
+        "plugin",
+        "config",
+        "supervisor",
+        "health",
+        "app",
+        "testing",
+        "tailing",
+        "verify",
+    }
 )
 
 MAY_IMPORT = {
@@ -47,6 +59,7 @@ MAY_IMPORT = {
     "tailing": RUNTIME | {"checkpoint", "plugin", "config"},
     "testing": SEAM | {"app"},
     "outbox": set[str](),
+    "debezium": {"error", "format"},
     "demo": EVERYTHING,
     "cli": EVERYTHING | {"demo", "console"},
     "console": EVERYTHING,

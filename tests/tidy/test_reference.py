@@ -11,7 +11,7 @@ from tailrace import checkpoint, dead_letters, sink, source, transform
 from tailrace.config import Http
 from tailrace.model import Limits
 from tailrace.source.postgres.takeover import Takeover
-from tests.tidy import format_page, tree
+from tests.tidy import debezium_page, format_page, tree
 
 REFERENCE = (tree.ROOT / "docs" / "reference" / "configuration.md").read_text()
 NAMED = set(re.findall(r"`([a-z_]+)`", REFERENCE))
@@ -30,6 +30,10 @@ def test_every_key_is_in_the_reference(kind: type) -> None:
 
 def test_the_page_of_format_is_that_of_the_table() -> None:
     assert format_page.PAGE.read_text() == format_page.page(), "run python -m tests.tidy.format_page"
+
+
+def test_the_page_of_debeziums_options_is_that_of_the_table() -> None:
+    assert debezium_page.PAGE.read_text() == debezium_page.page(), "run python -m tests.tidy.debezium_page"
 
 
 def test_the_reference_names_no_key_that_is_not_there() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from tailrace._native import __version__
-from tailrace.cli.option import CutoverOptions, Logs, RunOptions, TailOptions, VerifyOptions
+from tailrace.cli.option import CutoverOptions, ImportOptions, Logs, RunOptions, TailOptions, VerifyOptions
 
 __all__ = ["app"]
 
@@ -24,6 +24,7 @@ app.command(letters)
 
 _USUAL = Logs()
 _CUTOVER = CutoverOptions()
+_IMPORT = ImportOptions()
 _QUIET = Logs(log_level="warning")
 _RUN = RunOptions()
 _OPTIONS = TailOptions()
@@ -259,6 +260,23 @@ def adopt(config: Path, name: str, /, *, yes: Yes = False, logs: Logs = _USUAL) 
     from tailrace.cli.adopt import adopt
 
     return adopt(config, name, yes=yes)
+
+
+@app.command(name="import-debezium")
+def import_debezium(file: Path, /, *, options: ImportOptions = _IMPORT, logs: Logs = _QUIET) -> int:
+    """Write a Debezium connector as a configuration to stdout; what has no meaning here is listed on stderr.
+
+    An option that cannot be honoured is an error that names it, and nothing is written.
+
+    Parameters
+    ----------
+    file
+        The connector's JSON, as Kafka Connect's REST interface takes it, or its .properties.
+    """
+    logs.start()
+    from tailrace.cli.migrate import import_debezium
+
+    return import_debezium(file, options)
 
 
 @app.command

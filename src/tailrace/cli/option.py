@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from tailrace.cli.report import Level, LogFormat, start_logs
 
-__all__ = ["CutoverOptions", "Logs", "RunOptions", "TailOptions", "VerifyOptions"]
+__all__ = ["CutoverOptions", "ImportOptions", "Logs", "RunOptions", "TailOptions", "VerifyOptions"]
 
 
 @Parameter(name="*")
@@ -85,3 +86,21 @@ class CutoverOptions:
     """Seconds to wait until nobody writes and the target has everything."""
     json: Annotated[bool, Parameter(negative="")] = False
     """Print JSON in place of a table."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ImportOptions:
+    """What the connector's own file does not say."""
+
+    name: str | None = None
+    """The pipeline's name; the connector's without it."""
+    sink: str | None = None
+    """Where events go, by URL, such as file:orders.jsonl; without it where the connector sent them."""
+    offsets: Path | None = None
+    """Take the position over too: the connector's file of offsets, what GET /connectors/NAME/offsets gave, or a record
+    of Kafka Connect's offsets topic. Stop the connector first."""
+    from_slot: Annotated[bool, Parameter(negative="")] = False
+    """Take the position over as the slot has it, when the offsets are lost: what was delivered since comes again."""
+    worker: Path | None = None
+    """The .properties of Kafka Connect's worker: its converters and bootstrap.servers hold for every connector."""

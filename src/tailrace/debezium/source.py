@@ -1,0 +1,186 @@
+"""`[source]`: the server, the tables, the slot, the snapshot. Never looks at what an event is shaped like."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+
+from tailrace.debezium.document import Document, literal
+from tailrace.debezium.pattern import globs, split
+from tailrace.debezium.values import Values
+from tailrace.error import ConfigError
+
+__all__ = ["fill", "trusts_slot"]
+
+_SLOT, _PUBLICATION = "debezium", "dbz_publication"
+_SSL = ("sslmode", "sslcert", "sslkey", "sslrootcert")
+_DER = (".pk8", ".der", ".p12", ".pfx")
+_MODES = {
+    "initial": "initial",
+    "initial_only": "only",
+    "no_data": "never",
+    "never": "never",
+    "when_needed": "when_needed",
+    "configuration_based": "configuration_based",
+}
+_BASED = "snapshot.mode.configuration.based."
+_READERS_MAX = 64
+
+
+def fill(document: Document, values: Values, *, taking_over: bool) -> None:
+    """Write the tables `source` and, for tables that are left out, `transform`."""
+    table = document.source
+    table["kind"] = "postgres"
+    table["url"] = _url(values, document.name)
+    _fill_tables(document, values)
+    _fill_slot(document, values, taking_over=taking_over)
+    _fill_publication(document, values)
+    mode = _snapshot(values)
+    if mode != "initial":
+        table["snapshot"] = mode
+    threads = values.text("snapshot.max.threads", "1")
+    if threads.isascii() and threads.isdigit() and int(threads) > 1:
+        table["snapshot_readers"] = min(int(threads), _READERS_MAX)
+
+
+def trusts_slot(values: Values) -> bool:
+    """Whether the slot may rightly be further than the offset: the driver confirmed idle log, or a strategy says so."""
+    strategy = values.text("offset.mismatch.strategy", "no_validation").lower()
+    mode = values.text("lsn.flush.mode", "connector").lower()
+    return strategy in ("trust_slot", "trust_greater_lsn") or mode == "connector_and_driver"
+
+
+def _url(values: Values, name: str) -> str:
+    """A conninfo string of libpq; secrets are references."""
+    parts = {
+        "host": values.text("database.hostname"),
+        "port": values.text("database.port", "5432"),
+        "dbname": values.text("database.dbname"),
+        "user": values.text("database.user"),
+    }
+    for key in ("hostname", "dbname", "user"):
+        if not values.text(f"database.{key}"):
+            values.refuse(f"database.{key}", "it is missing", "add it")
+    variable = re.sub(r"[^A-Za-z0-9]", "_", name).upper()
+    conninfo = [f"{key}={_quoted(value)}" for key, value in parts.items()]
+    password = values.reference("database.password", f"{variable}_DATABASE_PASSWORD")
+    if password is not None:
+        conninfo.append(f"password='{password}'")
+    for key in _SSL:
+        if value := values.text(f"database.{key}"):
+            conninfo.append(f"{key}={_quoted(value)}")
+    if values.text("database.sslkey").lower().endswith(_DER):
+        values.refuse(
+            "database.sslkey", "libpq wants PEM", "convert it: openssl pkcs8 -inform DER -in KEY -out KEY.pem"
+        )
+    sslpassword = values.reference("database.sslpassword", f"{variable}_DATABASE_SSLPASSWORD")
+    if sslpassword is not None:
+        conninfo.append(f"sslpassword='{sslpassword}'")
+    if not values.flag("database.tcpKeepAlive", default=True):
+        conninfo.append("keepalives=0")
+    return " ".join(conninfo)
+
+
+def _quoted(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_./-]+", value):
+        return value
+    return literal("'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'")
+
+
+def _fill_tables(document: Document, values: Values) -> None:
+    schemas = _globs(values, "schema.include.list", of_schema=True)
+    tables = _globs(values, "table.include.list")
+    chosen = tables or schemas
+    if tables and schemas:
+        chosen = [glob for glob in tables if any(fnmatchcase(glob, schema) for schema in schemas)]
+        if any(set("*?[") & set(glob.split(".", 1)[0]) for glob in tables):
+            values.refuse(
+                "table.include.list", "its schemas are wild, and schema.include.list chooses some", "use one list"
+            )
+        elif not chosen:
+            values.refuse("table.include.list", "schema.include.list leaves none of them", "use one list")
+    if chosen:
+        document.source["tables"] = chosen
+    left_out = [*_globs(values, "schema.exclude.list", of_schema=True), *_globs(values, "table.exclude.list")]
+    if left_out:
+        document.transforms.append({"kind": "select", "exclude_tables": left_out})
+
+
+def _globs(values: Values, name: str, *, of_schema: bool = False) -> list[str]:
+    found: list[str] = []
+    for expression in split(values.text(name)):
+        try:
+            found += [literal(glob) for glob in globs(f"(?:{expression})\\..*" if of_schema else expression)]
+        except ConfigError as error:
+            values.refuse(name, str(error.args[0]), error.hint or "")
+    if any(glob != glob.lower() for glob in found):
+        values.notes.append(f"{name}: it is matched case included, as the catalog has the names; Debezium ignores case")
+    return list(dict.fromkeys(found))
+
+
+def _fill_slot(document: Document, values: Values, *, taking_over: bool) -> None:
+    table = document.source
+    table["slot"] = values.text("slot.name", _SLOT)
+    plugin = values.one_of("plugin.name", {"pgoutput": "pgoutput", "decoderbufs": "decoderbufs"}, "decoderbufs")
+    if plugin != "pgoutput" and taking_over:
+        values.refuse(
+            "plugin.name",
+            "a slot of decoderbufs cannot be read by pgoutput, so its position cannot be taken over",
+            "import without --offsets, and give another slot: a snapshot begins",
+        )
+    elif plugin != "pgoutput":
+        values.notes.append(
+            "plugin.name: pgoutput is used in place of decoderbufs; if the slot exists, give another name"
+        )
+    if values.flag("slot.failover", default=False):
+        table["failover"] = True
+    for parameter in filter(None, (part.strip() for part in values.text("slot.stream.params").split(";"))):
+        key, _, value = parameter.partition("=")
+        if key.strip() == "origin" and value.strip() in ("any", "none"):
+            table["origin"] = value.strip()
+        else:
+            values.refuse("slot.stream.params", f"{parameter!r} is not asked of the server", "remove it")
+    flush = values.one_of(
+        "lsn.flush.mode", {"connector": "", "connector_and_driver": "", "manual": "manual"}, "connector"
+    )
+    name = "lsn.flush.mode" if flush else "flush.lsn.source"
+    if flush or not values.flag("flush.lsn.source", default=True):
+        values.refuse(name, "what is durable in the sink is always confirmed", "let Tailrace confirm it")
+    words = dict.fromkeys(("no_validation", "trust_offset", "trust_slot", "trust_greater_lsn"), "")
+    values.one_of("offset.mismatch.strategy", words, "no_validation")
+
+
+def _fill_publication(document: Document, values: Values) -> None:
+    table = document.source
+    table["publication"] = values.text("publication.name", _PUBLICATION)
+    words = {"all_tables": "create", "filtered": "create", "disabled": "", "no_tables": "none"}
+    create = values.one_of("publication.autocreate.mode", words, "all_tables")
+    if create == "none":
+        values.refuse(
+            "publication.autocreate.mode", "a publication without tables is not made", "make it, and say disabled"
+        )
+    if not create:
+        table["create"] = False
+    table["publish_via_partition_root"] = values.flag("publish.via.partition.root", default=False)
+    table["publish_generated_columns"] = False
+
+
+def _snapshot(values: Values) -> str:
+    mode = values.text("snapshot.mode", "initial").lower()
+    if mode == "always":
+        values.refuse(
+            "snapshot.mode", "a start never makes a new snapshot", "choose initial; `tailrace reset` makes one"
+        )
+        return "initial"
+    meant = values.one_of("snapshot.mode", _MODES, "initial")
+    if meant != "configuration_based":
+        return meant
+    data, stream, again = (
+        values.flag(_BASED + name, default=False)
+        for name in ("snapshot.data", "start.stream", "snapshot.on.data.error")
+    )
+    if not data and not stream:
+        values.refuse("snapshot.mode", "it neither reads the tables nor streams", f"set {_BASED}start.stream to true")
+    if again and not (data and stream):
+        values.refuse(_BASED + "snapshot.on.data.error", "only initial can begin anew", "set it to false")
+    return "when_needed" if again else "initial" if data and stream else "only" if data else "never"

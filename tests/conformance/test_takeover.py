@@ -1,0 +1,239 @@
+"""The way over: a real Debezium before, Tailrace after on the same slot, and a writer that never stops (I6).
+
+Every change that the writer commits has a number. The ledger: what Debezium delivered up to the offset that it stored,
+and then what Tailrace delivered, is everything that was committed, in order, and nothing else. What Debezium delivered
+behind that offset comes again, and nothing before it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from servers import debezium
+from servers.debezium import Record
+from tests.waiting import until
+
+TIMEOUT_S = 90.0
+ROWS = 400
+Event = tuple[str, int, int | None]
+"""What tells a change from every other: the operation, the row's key, and its number (None where it is deleted)."""
+
+
+@dataclass
+class Writer:
+    """Commits transactions of many rows, and small ones, until it is stopped; `committed` has the changes in order."""
+
+    url: str
+    committed: list[Event] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        with psycopg.connect(self.url) as connection:
+            turn, number = 0, 0
+            while not self._stop.is_set():
+                events = []
+                for event in self._transaction(turn, number):
+                    events.append(event)
+                    _apply(connection, event)
+                connection.commit()
+                self.committed += events
+                turn, number = turn + 1, number + len(events)
+
+    def _transaction(self, turn: int, number: int) -> Iterator[Event]:
+        rows = ROWS if turn % 3 else 2
+        for at in range(number, number + rows):
+            yield "c", at + 1_000, at
+        if turn % 2:
+            yield "u", number + 1_000, number + rows
+            yield "d", number + 1_001, None
+
+    def stop(self) -> None:
+        self._stop.set()
+
+
+def _apply(connection: psycopg.Connection[Any], event: Event) -> None:
+    statements = {
+        "c": "INSERT INTO orders VALUES (%(id)s, %(number)s)",
+        "u": "UPDATE orders SET number = %(number)s WHERE id = %(id)s",
+        "d": "DELETE FROM orders WHERE id = %(id)s",
+    }
+    connection.execute(statements[event[0]].encode(), {"id": event[1], "number": event[2]})
+
+
+@contextmanager
+def writing(url: str) -> Iterator[Writer]:
+    writer = Writer(url)
+    thread = threading.Thread(target=writer.run)
+    thread.start()
+    try:
+        yield writer
+    finally:
+        writer.stop()
+        thread.join()
+
+
+def event_of(key: Mapping[str, Any] | None, value: Mapping[str, Any] | None) -> Event | None:
+    """The change of a record; None for a tombstone."""
+    if key is None or value is None:
+        return None
+    after = value["after"]
+    return value["op"], key["id"], None if after is None else after["number"]
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A record that Debezium printed."""
+
+    event: Event
+    lsn: int
+    xid: int
+
+
+def delivered(records: list[Record]) -> list[Delivered]:
+    made = []
+    for record in records:
+        key, value = (None if each is None else json.loads(each) for each in (record.key, record.value))
+        event = event_of(key, value)
+        if event is not None:
+            made.append(Delivered(event, value["source"]["lsn"], value["source"]["txId"]))
+    return made
+
+
+@pytest.fixture
+def shop(database: str) -> str:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE orders (id bigint PRIMARY KEY, number bigint)")
+        connection.execute("INSERT INTO orders SELECT n, n FROM generate_series(1, 3) n")
+    return database
+
+
+def options(url: str, folder: Path) -> dict[str, str]:
+    """The engine's properties: offsets are stored every few rows, so that a kill finds them within a transaction."""
+    name = "way_over_" + url.rsplit("/", 1)[1].split("?")[0]
+    return debezium.properties(
+        url, name="shop", offset_storage="org.apache.kafka.connect.storage.FileOffsetBackingStore",
+        offset_storage_file_filename=str(folder / "offsets.dat"), offset_flush_interval_ms="0",
+        max_batch_size="64", poll_interval_ms="20", slot_name=name, publication_name=name, slot_drop_on_stop="false",
+        table_include_list="public.orders", publication_autocreate_mode="filtered",
+    )  # fmt: skip
+
+
+def tailrace(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tailrace", *arguments], cwd=folder, env={**os.environ, **environ}, capture_output=True,
+        text=True, timeout=TIMEOUT_S, check=False,
+    )  # fmt: skip
+
+
+def taken_over(folder: Path, settings: Mapping[str, str], *position: str) -> None:
+    """Import the connector with its position."""
+    text = "".join(f"{name}={value}\n" for name, value in settings.items())
+    (folder / "engine.properties").write_text(text.replace("\\", "\\\\"))
+    made = tailrace(folder, "import-debezium", "engine.properties", "--sink", "file:out.jsonl", *position)
+    assert made.returncode == 0, made.stderr
+    (folder / "shop.toml").write_text(made.stdout)
+
+
+def follow(folder: Path, settings: Mapping[str, str]) -> list[Event]:
+    """Run until all that was committed by now is in the file; returns what is in it."""
+    ran = tailrace(
+        folder, "run", "shop.toml", "--until-current", SHOP_DATABASE_PASSWORD=settings.get("database.password", "")
+    )
+    assert ran.returncode == 0, ran.stderr
+    lines = (json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines())
+    events = (event_of(line["key"], line["value"]) for line in lines)
+    return [event for event in events if event is not None]
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    """The offset that lies in the engine's file, read by nothing of ours but a search for its JSON."""
+    content = (folder / "offsets.dat").read_bytes()
+    begin = content.index(b'{"', content.index(b'["shop"') + 20)
+    offset: dict[str, Any] = json.JSONDecoder().raw_decode(content[begin:].decode("latin-1"))[0]
+    return offset
+
+
+def stop_between_two_stores(pid: int, folder: Path) -> None:
+    """Freeze the engine while its file is whole: Kafka's store writes it in place, and a kill may leave it empty."""
+
+    def frozen() -> bool:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            return bool(stored(folder))
+        except ValueError:
+            os.kill(pid, signal.SIGCONT)
+            return False
+
+    until(frozen, "for a whole file of offsets")
+
+
+def behind(records: list[Delivered], offset: Mapping[str, Any]) -> int:
+    """How many of the records were delivered for certain: up to the offset's, which counts if it makes one event."""
+    at = [index for index, each in enumerate(records) if (each.lsn, each.xid) == (offset["lsn"], offset["txId"])]
+    if not at:  # the offset is of a Begin or Commit: it is known where that is
+        return sum(each.lsn < offset["lsn"] for each in records)
+    return at[0] + (records[at[0]].event[0] != "d")
+
+
+def folded(events: Iterable[Event]) -> dict[int, int | None]:
+    """The table after these changes: key to number."""
+    rows: dict[int, int | None] = {}
+    for op, id, number in events:
+        if op == "d":
+            del rows[id]
+        else:
+            rows[id] = number
+    return rows
+
+
+StartDebezium = Callable[..., AbstractContextManager[debezium.Engine]]
+
+
+@pytest.mark.parametrize(
+    ("end", "position"),
+    [("stopped", ("--offsets", "offsets.dat")), ("killed", ("--offsets", "offsets.dat")), ("killed", ("--from-slot",))],
+    ids=["stopped", "killed", "killed-without-offsets"],
+)
+def test_i6_nothing_is_lost_on_the_way_over(
+    shop: str, tmp_path: Path, start_debezium: StartDebezium, end: str, position: tuple[str, ...]
+) -> None:
+    settings = options(shop, tmp_path)
+    with writing(shop) as writer:
+        with start_debezium(settings) as engine:
+            records = engine.until(lambda record: b'"snapshot":"last"' in (record.value or b""), timeout_s=TIMEOUT_S)
+            records += engine.take(5 * ROWS, timeout_s=TIMEOUT_S)
+            if end == "killed":
+                stop_between_two_stores(engine.pid, tmp_path)
+                engine.kill()
+            else:
+                engine.close()
+            records += engine.rest(timeout_s=TIMEOUT_S)
+        taken_over(tmp_path, settings, *position)
+        since = len(writer.committed)
+        until(lambda: len(writer.committed) > since + 2 * ROWS)
+        follow(tmp_path, settings)  # while the writer goes on
+    ours = follow(tmp_path, settings)
+    snapshot = [each.event for each in delivered(records) if each.event[0] == "r"]
+    theirs = [each for each in delivered(records) if each.event[0] != "r"]
+    begin = writer.committed.index(theirs[0].event)
+    initial: list[Event] = [("c", number, number) for number in (1, 2, 3)]
+    assert folded(snapshot) == folded([*initial, *writer.committed[:begin]])
+    stream = writer.committed[begin:]
+    assert [each.event for each in theirs] == stream[: len(theirs)]
+    certain = behind(theirs, stored(tmp_path)) if "--offsets" in position else stream.index(ours[0])
+    assert ours == stream[certain:]
+    repeated = len(theirs) - certain
+    assert repeated <= (1 if end == "stopped" else 2 * ROWS), f"{repeated} changes came again"

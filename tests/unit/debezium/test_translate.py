@@ -1,0 +1,257 @@
+"""A connector's options as a configuration: honoured, dropped or refused, and never forgotten."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tailrace.config import load
+from tailrace.debezium import RULES, Choices, Fate, Translated, translate
+from tailrace.debezium.connector import Connector, Form
+from tailrace.error import ConfigError
+from tailrace.pipeline import Pipeline
+from tailrace.source import Postgres
+
+CLASS = "io.debezium.connector.postgresql.PostgresConnector"
+OPTIONS = {
+    "connector.class": CLASS,
+    "name": "shop",
+    "topic.prefix": "store",
+    "database.hostname": "db",
+    "database.user": "cdc",
+    "database.dbname": "shop",
+    "plugin.name": "pgoutput",
+    "value.converter": "org.apache.kafka.connect.json.JsonConverter",
+    "key.converter.schemas.enable": "false",
+    "value.converter.schemas.enable": "false",
+}
+FILE = Choices(sink="file:out.jsonl")
+
+
+def made(choices: Choices = FILE, *, form: Form = Form.CONNECT, without: str = "", **options: str) -> Translated:
+    """Options with underscores for dots, over the usual ones."""
+    given = {**OPTIONS, **{name.replace("_", "."): value for name, value in options.items()}}
+    return translate(Connector(form, {name: value for name, value in given.items() if name != without}), choices)
+
+
+def pipeline(translated: Translated, folder: Path, **environ: str) -> Pipeline:
+    """What Tailrace makes of it: that it can be loaded is a part of every promise."""
+    (folder / "shop.toml").write_text(translated.toml)
+    return load(folder / "shop.toml", environ=environ).pipelines[translated.name]
+
+
+def source(folder: Path, **options: str) -> Postgres:
+    found = pipeline(made(**options), folder).source
+    assert isinstance(found, Postgres)
+    return found
+
+
+def refusal(**options: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        made(**options)
+    return str(caught.value)
+
+
+def test_what_debezium_does_without_being_told_is_written_out(tmp_path: Path) -> None:
+    found = source(tmp_path)
+    assert found.url == "host=db port=5432 dbname=shop user=cdc"
+    assert (found.slot, found.publication, found.create, found.snapshot) == (
+        "debezium", "dbz_publication", True, "initial",
+    )  # fmt: skip
+    assert not found.publish_via_partition_root and not found.publish_generated_columns
+    assert found.tables == ("*.*",) and found.takeover is None
+    format = pipeline(made(), tmp_path).sink.format  # type: ignore[attr-defined]
+    assert (format["topic_prefix"], format["extended_headers_enabled"], format["schemas_enable"]) == (
+        "store", "true", "false",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "wanted"),
+    [
+        ({"slot_name": "s"}, "slot", "s"),
+        ({"publication_name": "p"}, "publication", "p"),
+        ({"publication_autocreate_mode": "disabled"}, "create", False),
+        ({"publication_autocreate_mode": "FILTERED"}, "create", True),
+        ({"publish_via_partition_root": "true"}, "publish_via_partition_root", True),
+        ({"slot_failover": "true"}, "failover", True),
+        ({"slot_stream_params": "origin=none"}, "origin", "none"),
+        ({"snapshot_mode": "no_data"}, "snapshot", "never"),
+        ({"snapshot_mode": "initial_only"}, "snapshot", "only"),
+        ({"snapshot_mode": "when_needed"}, "snapshot", "when_needed"),
+        ({"snapshot_max_threads": "4"}, "snapshot_readers", 4),
+        ({"table_include_list": r"public\.orders,sales\..*"}, "tables", ("public.orders", "sales.*")),
+        ({"schema_include_list": "public,s.*"}, "tables", ("public.*", "s*.*")),
+        (
+            {"schema_include_list": "public", "table_include_list": "public.a,other.b"}, "tables", ("public.a",),
+        ),
+    ],
+)  # fmt: skip
+def test_each_option_of_the_source_is_honoured(
+    options: dict[str, str], field: str, wanted: Any, tmp_path: Path
+) -> None:
+    assert getattr(source(tmp_path, **options), field) == wanted
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [("data stream", "initial"), ("stream", "never"), ("data", "only"), ("data stream error", "when_needed")],
+)
+def test_a_snapshot_that_is_composed_is_one_of_ours(flags: str, wanted: str, tmp_path: Path) -> None:
+    names = {"data": "snapshot_data", "stream": "start_stream", "error": "snapshot_on_data_error"}
+    options = {f"snapshot_mode_configuration_based_{names[flag]}": "true" for flag in flags.split()}
+    assert source(tmp_path, snapshot_mode="configuration_based", **options).snapshot == wanted
+
+
+def test_excluded_tables_are_left_out_by_a_transform(tmp_path: Path) -> None:
+    found = pipeline(made(table_exclude_list="public.log_.*", schema_exclude_list="audit"), tmp_path)
+    (transform,) = found.transforms
+    assert transform.exclude_tables == ("audit.*", "public.log_*", "public?log_*.*")  # type: ignore[attr-defined]
+
+
+def test_the_connection_is_a_conninfo_string_with_quotes_where_needed(tmp_path: Path) -> None:
+    found = source(
+        tmp_path, database_hostname="h.example", database_port="6000", database_user="o'neill x",
+        database_sslmode="verify-ca", database_sslrootcert="/etc/ca.pem", database_tcpKeepAlive="false",
+    )  # fmt: skip
+    assert found.url == (
+        r"host=h.example port=6000 dbname=shop user='o\'neill x' sslmode=verify-ca sslrootcert=/etc/ca.pem keepalives=0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("password", "wanted", "environ"),
+    [
+        ("s3cret", "${SHOP_DATABASE_PASSWORD}", {"SHOP_DATABASE_PASSWORD": "p"}),
+        ("${env:PGPASS}", "${PGPASS}", {"PGPASS": "p"}),
+        ("${PGPASS}", "${PGPASS}", {"PGPASS": "p"}),
+        ("${dir:/run/secrets:pg}", "${file:/run/secrets/pg}", None),
+        ("${file:/opt/secrets.properties:pw}", "${SHOP_DATABASE_PASSWORD}", {"SHOP_DATABASE_PASSWORD": "p"}),
+    ],
+)
+def test_a_password_is_never_written_in_clear(
+    password: str, wanted: str, environ: dict[str, str] | None, tmp_path: Path
+) -> None:
+    translated = made(database_password=password)
+    assert f"password='{wanted}'" in translated.toml
+    assert "s3cret" not in translated.toml + str(translated.notes)
+    assert (wanted == "${SHOP_DATABASE_PASSWORD}") == any("SHOP_DATABASE_PASSWORD" in note for note in translated.notes)
+    if environ is not None:
+        found = pipeline(translated, tmp_path, **environ).source
+        assert isinstance(found, Postgres) and found.url.endswith("password='p'")
+
+
+def test_what_has_no_meaning_here_is_listed_with_the_reason() -> None:
+    translated = made(max_batch_size="1", poll_interval_ms="1", snapshot_locking_mode="none", tasks_max="1")
+    assert dict(translated.dropped) == {
+        "max.batch.size": "batches grow by themselves when the sink is slow, within `[limits]`",
+        "poll.interval.ms": "changes come when they are committed, without polling",
+        "snapshot.locking.mode": "it is as it is here anyway",
+        "tasks.max": "a pipeline is one task",
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"snapshot_mode": "always"}, "snapshot.mode: a start never makes a new snapshot"),
+        ({"snapshot_mode": "sometimes"}, "'sometimes' is not one of initial"),
+        ({"snapshot_mode": "configuration_based"}, "it neither reads the tables nor streams"),
+        ({"slot_drop_on_stop": "true"}, "slot.drop.on.stop: the slot stays"),
+        ({"lsn_flush_mode": "manual"}, "lsn.flush.mode: what is durable in the sink is always confirmed"),
+        ({"flush_lsn_source": "false"}, "flush.lsn.source: what is durable in the sink is always confirmed"),
+        ({"publication_autocreate_mode": "no_tables"}, "a publication without tables is not made"),
+        ({"slot_stream_params": "binary=true"}, "'binary=true' is not asked of the server"),
+        ({"table_include_list": r"public\.a\d+"}, r"table.include.list: the regular expression `public\.a\d+`"),
+        ({"database_sslkey": "k.pk8"}, "libpq wants PEM"),
+        ({"database_initial_statements": "SET x"}, "ALTER ROLE"),
+        ({"signal_data_collection": "public.signals"}, "signals are not read"),
+        ({"converters": "isbn"}, "converters: it names a Java class"),
+        ({"slot_nam": "s"}, "slot.nam: no option of Debezium has this name; did you mean slot.name"),
+        ({"without": "database.user"}, "database.user: it is missing"),
+        ({"snapshot_mode": "${env:MODE}"}, "snapshot.mode: its value is a reference"),
+        ({"key_converter_schemas_enable": "true"}, "keys and values have schemas, or both have none"),
+        ({"value_converter": "org.example.Mine"}, "value.converter: org.example.Mine is not known"),
+        ({"value_converter_decimal_format": "NUMERIC"}, "it is as if it were 'base64' here"),
+        ({"transforms": "a", "transforms_a_type": "org.example.Mine"}, "org.example.Mine is not known"),
+        ({"decimal_handling_mode": "exact"}, "decimal_handling_mode: this must be precise"),
+    ],
+)
+def test_what_cannot_be_honoured_is_named_with_the_reason(options: dict[str, str], reason: str) -> None:
+    assert reason in refusal(**options)
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    said = refusal(snapshot_mode="always", slot_nam="s", converters="x")
+    assert said.startswith("3 options cannot be honoured:") and said.count("\n  ") == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("io.debezium.connector.mysql.MySqlConnector", "the connector is Debezium's for mysql"),
+        ("io.debezium.connector.mongodb.MongoDbConnector", "the connector is Debezium's for mongodb"),
+        ("org.example.Mine", "'org.example.Mine' is no connector of Debezium's"),
+    ],
+)
+def test_another_connector_is_refused_by_its_name(name: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=f"connector.class: {reason}"):
+        made(connector_class=name)
+
+
+def test_a_slot_of_decoderbufs_can_be_replaced_but_not_taken_over(tmp_path: Path) -> None:
+    assert any("pgoutput is used in place of decoderbufs" in note for note in made(without="plugin.name").notes)
+    (tmp_path / "offsets").write_text(json.dumps({"lsn": 1}))
+    with pytest.raises(ConfigError, match="a slot of decoderbufs cannot be read by pgoutput"):
+        made(Choices(sink="stdout:", offsets=tmp_path / "offsets"), plugin_name="decoderbufs")
+
+
+def test_with_offsets_the_position_stands_in_the_configuration(tmp_path: Path) -> None:
+    offset = {"lsn": 33, "lsn_proc": 33, "lsn_commit": 17, "txId": 9, "messageType": "INSERT"}
+    (tmp_path / "offsets").write_text(f'["shop",{{"server":"store"}}] {json.dumps(offset)}')
+    choices = Choices(sink="stdout:", offsets=tmp_path / "offsets")
+    found = pipeline(made(choices, offset_mismatch_strategy="trust_slot"), tmp_path).source
+    assert isinstance(found, Postgres) and found.takeover is not None
+    assert (found.takeover.committed_lsn, found.takeover.xid, found.takeover.row_lsn) == ("0/11", 9, "0/21")
+    assert found.takeover.trust_slot
+    with pytest.raises(ConfigError, match=r"no offset of connector shop with topic\.prefix other"):
+        made(choices, topic_prefix="other")
+    with pytest.raises(ConfigError, match="two positions"):
+        made(Choices(sink="stdout:", offsets=tmp_path / "offsets", from_slot=True))
+
+
+def test_from_slot_means_where_the_slot_stands(tmp_path: Path) -> None:
+    found = pipeline(made(Choices(sink="stdout:", from_slot=True)), tmp_path).source
+    assert isinstance(found, Postgres) and found.takeover is not None
+    assert found.takeover.begin(4711) == 4711
+
+
+def test_events_go_where_they_went() -> None:
+    worker = {"bootstrap.servers": "k:9092", "value.converter": "JsonConverter"}
+    assert 'bootstrap_servers = "k:9092"' in made(Choices(worker=worker)).toml
+    bare = made(Choices())
+    assert 'kind = "kafka"' in bare.toml and "${KAFKA_BOOTSTRAP_SERVERS}" in bare.toml
+    server = {"debezium.sink.type": "kafka", "debezium.sink.kafka.producer.bootstrap.servers": "s:9092"}
+    given = {**OPTIONS, **server, "debezium.format.schemas.enable": "false"}
+    plain = {name: value for name, value in given.items() if "converter" not in name}
+    assert 'bootstrap_servers = "s:9092"' in translate(Connector(Form.SERVER, plain), Choices()).toml
+    with pytest.raises(ConfigError, match="there is no sink redis"):
+        translate(Connector(Form.SERVER, {**plain, "debezium.sink.type": "redis"}), Choices())
+    assert 'sink = "stdout:"' in made(Choices(), form=Form.ENGINE).toml
+
+
+def test_converters_of_the_worker_count_when_the_connector_has_none() -> None:
+    bare = {name: value for name, value in OPTIONS.items() if "converter" not in name}
+    worker = {"bootstrap.servers": "k:9092", "key.converter": "JsonConverter", "value.converter": "JsonConverter"}
+    off = {"key.converter.schemas.enable": "false", "value.converter.schemas.enable": "false"}
+    assert "schemas_enable = false" in translate(Connector(Form.CONNECT, bare), Choices(worker={**worker, **off})).toml
+
+
+def test_every_line_of_the_table_is_met_by_its_own_name() -> None:
+    for rule in RULES:
+        assert (rule.to, rule.why).count("") == 1, rule.name
+        assert rule.hint or rule.fate is not Fate.REFUSED or rule.why, rule.name
+    assert len({rule.name for rule in RULES}) == len(RULES)
