@@ -50,6 +50,23 @@ class Worker:
         """Start connector `name`; RuntimeError with the worker's words when it refuses the settings."""
         self._ask("POST", "/connectors", {"name": name, "config": dict(settings)})
 
+    def stop(self, name: str) -> None:
+        """Stop connector `name` and keep its settings and offsets. Its slot may stay active for a moment."""
+        self._ask("PUT", f"/connectors/{name}/stop")
+
+    def stopped(self, name: str) -> bool:
+        """Whether connector `name` and its tasks have come to an end after `stop`."""
+        state = self._ask("GET", f"/connectors/{name}/status")
+        return state["connector"]["state"] == "STOPPED" and not state["tasks"]
+
+    def connector(self, name: str) -> str:
+        """What the worker tells of connector `name`, as JSON."""
+        return json.dumps(self._ask("GET", f"/connectors/{name}"))
+
+    def offsets(self, name: str) -> str:
+        """The offsets that connector `name` has stored, as JSON."""
+        return json.dumps(self._ask("GET", f"/connectors/{name}/offsets"))
+
     def remove(self, name: str) -> None:
         """Stop connector `name` and forget it. Its slot may stay active for a moment."""
         self._ask("DELETE", f"/connectors/{name}")

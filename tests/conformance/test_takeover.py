@@ -14,16 +14,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
+from servers import connect as servers_connect
 from servers import debezium
-from servers.debezium import Record
+from servers import kafka as servers_kafka
 from tests.waiting import until
 
 TIMEOUT_S = 90.0
@@ -95,17 +97,18 @@ def event_of(key: Mapping[str, Any] | None, value: Mapping[str, Any] | None) -> 
 
 @dataclass(frozen=True)
 class Delivered:
-    """A record that Debezium printed."""
+    """A change that Debezium delivered."""
 
     event: Event
     lsn: int
     xid: int
 
 
-def delivered(records: list[Record]) -> list[Delivered]:
+def delivered(records: Iterable[tuple[bytes | None, bytes | None]]) -> list[Delivered]:
+    """The changes among keys and values of records; tombstones are none."""
     made = []
-    for record in records:
-        key, value = (None if each is None else json.loads(each) for each in (record.key, record.value))
+    for pair in records:
+        key, value = (None if each is None else json.loads(each) for each in pair)
         event = event_of(key, value)
         if event is not None:
             made.append(Delivered(event, value["source"]["lsn"], value["source"]["txId"]))
@@ -138,11 +141,9 @@ def tailrace(folder: Path, *arguments: str, **environ: str) -> subprocess.Comple
     )  # fmt: skip
 
 
-def taken_over(folder: Path, settings: Mapping[str, str], *position: str) -> None:
+def taken_over(folder: Path, file: str, *position: str) -> None:
     """Import the connector with its position."""
-    text = "".join(f"{name}={value}\n" for name, value in settings.items())
-    (folder / "engine.properties").write_text(text.replace("\\", "\\\\"))
-    made = tailrace(folder, "import-debezium", "engine.properties", "--sink", "file:out.jsonl", *position)
+    made = tailrace(folder, "import-debezium", file, "--sink", "file:out.jsonl", *position)
     assert made.returncode == 0, made.stderr
     (folder / "shop.toml").write_text(made.stdout)
 
@@ -167,17 +168,18 @@ def stored(folder: Path) -> dict[str, Any]:
 
 
 def stop_between_two_stores(pid: int, folder: Path) -> None:
-    """Freeze the engine while its file is whole: Kafka's store writes it in place, and a kill may leave it empty."""
+    """Freeze the engine while its file is whole (a kill may leave it empty) and names a row within a transaction."""
 
     def frozen() -> bool:
         os.kill(pid, signal.SIGSTOP)
-        try:
-            return bool(stored(folder))
-        except ValueError:
-            os.kill(pid, signal.SIGCONT)
-            return False
+        with suppress(ValueError):
+            offset = stored(folder)
+            if offset["messageType"] == "INSERT" and offset["lsn"] > offset["lsn_commit"]:
+                return True
+        os.kill(pid, signal.SIGCONT)
+        return False
 
-    until(frozen, "for a whole file of offsets")
+    until(frozen, "for an offset within a transaction")
 
 
 def behind(records: list[Delivered], offset: Mapping[str, Any]) -> int:
@@ -211,6 +213,7 @@ def test_i6_nothing_is_lost_on_the_way_over(
     shop: str, tmp_path: Path, start_debezium: StartDebezium, end: str, position: tuple[str, ...]
 ) -> None:
     settings = options(shop, tmp_path)
+    (tmp_path / "engine.properties").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
     with writing(shop) as writer:
         with start_debezium(settings) as engine:
             records = engine.until(lambda record: b'"snapshot":"last"' in (record.value or b""), timeout_s=TIMEOUT_S)
@@ -221,13 +224,14 @@ def test_i6_nothing_is_lost_on_the_way_over(
             else:
                 engine.close()
             records += engine.rest(timeout_s=TIMEOUT_S)
-        taken_over(tmp_path, settings, *position)
+        taken_over(tmp_path, "engine.properties", *position)
         since = len(writer.committed)
         until(lambda: len(writer.committed) > since + 2 * ROWS)
         follow(tmp_path, settings)  # while the writer goes on
     ours = follow(tmp_path, settings)
-    snapshot = [each.event for each in delivered(records) if each.event[0] == "r"]
-    theirs = [each for each in delivered(records) if each.event[0] != "r"]
+    all_theirs = delivered((record.key, record.value) for record in records)
+    snapshot = [each.event for each in all_theirs if each.event[0] == "r"]
+    theirs = [each for each in all_theirs if each.event[0] != "r"]
     begin = writer.committed.index(theirs[0].event)
     initial: list[Event] = [("c", number, number) for number in (1, 2, 3)]
     assert folded(snapshot) == folded([*initial, *writer.committed[:begin]])
@@ -237,3 +241,62 @@ def test_i6_nothing_is_lost_on_the_way_over(
     assert ours == stream[certain:]
     repeated = len(theirs) - certain
     assert repeated <= (1 if end == "stopped" else 2 * ROWS), f"{repeated} changes came again"
+
+
+class Topic:
+    """A topic of one partition, read to whatever end it has."""
+
+    def __init__(self, broker: servers_kafka.Broker, name: str) -> None:
+        settings = {"bootstrap.servers": broker.address, "group.id": name, "enable.auto.commit": False}
+        self._consumer = Consumer({**settings, "auto.offset.reset": "earliest"})
+        self._partition = TopicPartition(name, 0, 0)
+        self._consumer.assign([self._partition])
+        self.changes: list[Delivered] = []
+        self._count = 0
+
+    def take(self) -> int:
+        """Read what is there; how many changes there are so far behind the snapshot."""
+        for message in self._consumer.consume(1000, 0.2):
+            assert message.error() is None, message.error()
+            self._count += 1
+            self.changes += delivered([(message.key(), message.value())])
+        return sum(change.event[0] != "r" for change in self.changes)
+
+    def at_end(self) -> bool:
+        """Whether nothing is left to read."""
+        self.take()
+        return bool(self._count == self._consumer.get_watermark_offsets(self._partition, timeout=TIMEOUT_S)[1])
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def test_i6_a_connector_that_was_stopped_is_taken_over_by_what_its_rest_interface_tells(
+    kafka: servers_kafka.Broker, connect: servers_connect.Worker, shop: str, topic: str, tmp_path: Path
+) -> None:
+    kafka.create_topic(f"{topic}.public.orders")
+    settings = servers_connect.debezium(shop, topic, table_include_list="public.orders")
+    with writing(shop) as writer, closing(Topic(kafka, f"{topic}.public.orders")) as theirs:
+        connect.create(topic, settings)
+        until(lambda: theirs.take() > 5 * ROWS, timeout_s=TIMEOUT_S)
+        connect.stop(topic)
+        until(lambda: connect.stopped(topic), "for the connector to stop")
+        (tmp_path / "shop.json").write_text(connect.connector(topic))
+        (tmp_path / "offsets.json").write_text(connect.offsets(topic))
+        connect.remove(topic)
+        until(theirs.at_end)
+        (tmp_path / "worker.properties").write_text(
+            f"bootstrap.servers={kafka.address}\nkey.converter=JsonConverter\nvalue.converter=JsonConverter\n"
+            "key.converter.schemas.enable=false\nvalue.converter.schemas.enable=false\n"
+        )
+        position = ("--offsets", "offsets.json", "--name", "shop", "--worker", "worker.properties")
+        taken_over(tmp_path, "shop.json", *position)
+        since = len(writer.committed)
+        until(lambda: len(writer.committed) > since + 2 * ROWS)
+    ours = follow(tmp_path, settings)
+    stream = [change for change in theirs.changes if change.event[0] != "r"]
+    (stored_offset,) = json.loads((tmp_path / "offsets.json").read_text())["offsets"]
+    certain = behind(stream, stored_offset["offset"])
+    begin = writer.committed.index(stream[0].event)
+    assert [change.event for change in stream] == writer.committed[begin : begin + len(stream)]
+    assert ours == writer.committed[begin + certain :]
