@@ -40,6 +40,7 @@ __all__ = [
     "Table",
     "TypeDefinition",
     "Unchanged",
+    "Unregistered",
     "__version__",
 ]
 
@@ -307,6 +308,15 @@ class DebeziumJson:
     that is not known or has another value than it takes. `run_id` is for the header of that name."""
 
     def __new__(cls, options: dict[str, str], *, run_id: str = "") -> DebeziumJson: ...
+    def register(self, version: int, half: str, id: int) -> None:
+        """The registry's id of a schema that `Unregistered` named: version and half as there."""
+
+class Unregistered(Exception):
+    """Keys or values have a schema of which the registry's id is not known yet: tell it (`DebeziumJson.register`), and
+    ask the same iterator for its next part again."""
+
+    schemas: list[tuple[int, Literal["key", "value"], str, str, Literal["AVRO"], str]]
+    """For each: table version, half, topic, the record's full name, the text's kind, the text."""
 
 @final
 class ArrowStream:
@@ -349,7 +359,8 @@ class Batch:
     def segments(self) -> Iterator[Batch]:
         """One batch a segment (I5: a segment holds one version of each table). Their positions are this batch's."""
     def json(self, profile: DebeziumJson) -> Iterator[Encoded]:
-        """Encode for `profile`, one `Encoded` a segment; `Reject` for values that it cannot carry."""
+        """Encode for `profile`, one `Encoded` a segment; `Reject` for values that it cannot carry, `Fatal` for names
+        that it cannot have, `Unregistered` when it needs ids first."""
     def arrow(self, table: Table) -> ArrowStream:
         """The changes of this table version as typed columns (the row after the change; before it for deletes) and
         `_op` utf8, `_position` utf8, `_committed_at` timestamp[us, UTC], `_index` uint64 (index in this batch),

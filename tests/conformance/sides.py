@@ -53,6 +53,14 @@ class Run:
 
 
 def run(start: Start, url: str, cases: Sequence[Case], format: Format, **options: str) -> Run:
+    """What both sides write of `watched` cases."""
+    batches, records = watched(start, url, cases, **options)
+    profile = format.profile(PREFIX)
+    ours = [event for batch in batches for event in encoded(batch, profile) if not event.topic.endswith(END)]
+    return Run(ours, [_event(record) for record in records])
+
+
+def watched(start: Start, url: str, cases: Sequence[Case], **options: str) -> tuple[Sequence[Batch], Sequence[Record]]:
     """Create the cases' tables, start both sides, run the statements, and collect until both have seen the end."""
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in (*(f"CREATE EXTENSION {name}" for name in EXTENSIONS), *TYPES):
@@ -70,9 +78,7 @@ def run(start: Start, url: str, cases: Sequence[Case], format: Format, **options
                     _execute(connection, step)
             streamed = recording.finish()
             batches += _until_end(stream)
-    profile = format.profile(PREFIX)
-    ours = [event for batch in batches for event in encoded(batch, profile) if not event.topic.endswith(END)]
-    return Run(ours, [_event(record) for record in (*recording.snapshot, *streamed)])
+    return batches, [*recording.snapshot, *streamed]
 
 
 def encoded(batch: Batch, profile: DebeziumJson) -> Iterator[Event]:

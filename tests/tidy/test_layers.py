@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "error": set[str](),
     "durable": {"error"},
     "model": {"_native"},
-    "format": {"_native", "error"},
+    "format": VALUES | {"registry"},
     "contract": VALUES,
     "comparison": VALUES | {"contract"},
     "pipeline": SEAM | {"checkpoint"},  # the default one; never a source or a sink

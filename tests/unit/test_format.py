@@ -15,7 +15,7 @@ from tailrace.format.option import Choice, Option
 def test_every_word_of_the_table_is_known_to_the_encoder_and_no_other(option: Option) -> None:
     assert isinstance(option.kind, Choice)
     for word in option.kind.words:
-        assert Format(**{option.name: word})[option.name] == word
+        assert Format(schema_registry_url="http://registry", **{option.name: word})[option.name] == word
     with pytest.raises(ConfigError, match=f"^{option.name}: this must be "):
         Format(**{option.name: "no-such-word"})
 
@@ -42,3 +42,21 @@ def test_an_impossible_value_is_an_error_that_names_the_option(name: str, value:
 
 def test_given_options_are_not_shown() -> None:
     assert repr(Format(topic_prefix="secret")) == "Format()"
+
+
+def test_options_of_a_converter_may_be_of_keys_or_values_alone() -> None:
+    own = {"key_converter_schema_registry_url": "http://a", "value_converter_schema_registry_url": "http://b"}
+    made = Format(key_converter="avro", value_converter="avro", **own)
+    assert made["value_converter_schema_registry_url"] == "http://b"
+    with pytest.raises(ConfigError, match="value_converter = 'avro' needs schema_registry_url"):
+        Format(key_converter="json", value_converter="avro", key_converter_schema_registry_url="http://a")
+    with pytest.raises(ConfigError, match="unknown key 'key_converter_tombstones_on_delete'"):
+        Format(key_converter_tombstones_on_delete=True)
+    with pytest.raises(ConfigError, match="value_converter_connect_meta_data: this must be true or false"):
+        Format(value_converter="avro", schema_registry_url="http://a", value_converter_connect_meta_data="x")
+
+
+def test_sinks_of_lines_refuse_what_is_no_json() -> None:
+    made = Format(value_converter="avro", schema_registry_url="http://a")
+    with pytest.raises(ConfigError, match="writes JSON, not avro"):
+        made.profile("p")

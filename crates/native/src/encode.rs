@@ -9,7 +9,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use tailrace_wire::encode as wire;
-use tailrace_wire::encode::debezium::{Encoder, Profile};
+use tailrace_wire::encode::debezium::{Encoder, Half, Profile};
 
 use crate::batch::Batch;
 use crate::error::raise;
@@ -53,6 +53,17 @@ impl DebeziumJson {
         let mut profile = Profile::parse(given).map_err(PyValueError::new_err)?;
         run_id.clone_into(&mut profile.run_id);
         Ok(Self { encoder: Mutex::new(Encoder::new(profile)), pool: Pool::default() })
+    }
+
+    /// Tell the id of a schema that encoding asked for.
+    fn register(&self, version: u64, half: &str, id: u32) -> PyResult<()> {
+        let half = match half {
+            "key" => Half::Key,
+            "value" => Half::Value,
+            _ => return Err(PyValueError::new_err("a half is key or value")),
+        };
+        self.encoder.lock().unwrap_or_else(PoisonError::into_inner).register(version, half, id);
+        Ok(())
     }
 }
 
@@ -151,6 +162,9 @@ impl Encoded {
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         if view.is_null() || flags & ffi::PyBUF_WRITABLE == ffi::PyBUF_WRITABLE {
             return Err(PyBufferError::new_err("an Encoded is read-only"));
+        }
+        if !slf.get().inner.has_lines() {
+            return Err(PyBufferError::new_err("keys or values that are no JSON make no lines"));
         }
         let bytes = &slf.get().inner.bytes;
         let data = bytes.as_ptr() as *mut c_void;

@@ -33,6 +33,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<encode::DebeziumJson>()?;
     module.add_class::<encode::Encoded>()?;
     module.add_class::<read::EventReader>()?;
+    module.add("Unregistered", py.get_type::<error::Unregistered>())?;
     module.add_class::<libpq::Chunk>()?;
     module.add_class::<libpq::CopyReader>()?;
     module.add_class::<row::Row>()?;

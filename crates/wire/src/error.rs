@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::encode::debezium::Unregistered;
+
 /// A failure of decoding, spilling or encoding.
 #[derive(Debug)]
 pub enum Error {
@@ -18,6 +20,10 @@ pub enum Error {
     Io(std::io::Error),
     /// Values that an encoding cannot carry: index of the change in what was encoded, and the reason.
     Reject(Vec<(usize, String)>),
+    /// Schemas that need the id of a registry before anything can be encoded.
+    Unregistered(Vec<Unregistered>),
+    /// A name that an encoding cannot carry: which, and why.
+    Named(String),
     /// The caller broke the contract of a function.
     Usage(String),
 }
@@ -36,8 +42,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed { what, offset } => write!(f, "{what} at byte {offset}"),
-            Self::Limit(what) | Self::Usage(what) => f.write_str(what),
+            Self::Limit(what) | Self::Usage(what) | Self::Named(what) => f.write_str(what),
             Self::Io(error) => write!(f, "spill file: {error}"),
+            Self::Unregistered(schemas) => write!(f, "{} schema(s) have no id yet", schemas.len()),
             Self::Reject(reasons) => write!(f, "{} change(s) cannot be encoded", reasons.len()),
         }
     }

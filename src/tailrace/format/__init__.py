@@ -1,6 +1,7 @@
 """How sinks that write events spell them: Debezium's options, in Debezium's words. Never encodes anything itself.
 
-`option` is the table of all options; Rust gives them their effect.
+`option` is the table of all options; Rust gives them their effect. `encoder` asks a schema registry for the ids that
+some formats need.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from dataclasses import dataclass, field
 
 from tailrace._native import DebeziumJson
 from tailrace.error import ConfigError
-from tailrace.format.option import OPTIONS, Option, Value, texts
+from tailrace.format.encoder import Encoder, Side
+from tailrace.format.option import OPTIONS, Option, Value, option_of, texts
+from tailrace.registry import Registry
 
-__all__ = ["OPTIONS", "Format", "Option"]
+__all__ = ["OPTIONS", "Encoder", "Format", "Option"]
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -28,7 +31,9 @@ class Format:
 
     def __init__(self, **options: Value) -> None:
         object.__setattr__(self, "given", tuple(texts(options).items()))
-        self.profile("p")
+        self._profile("p")
+        for side in ("key", "value"):
+            self._side(side)
 
     def __getitem__(self, name: str) -> str | None:
         """An option's text; its default when it was not given."""
@@ -36,9 +41,60 @@ class Format:
         return {**defaults, **dict(self.given)}[name]
 
     def profile(self, name: str) -> DebeziumJson:
-        """The encoder's profile for pipeline `name`: keep it as long as the writer, it holds a plan a table version."""
-        defaults = {option.name: option.default for option in OPTIONS if option.default is not None}
+        """The encoder's profile for pipeline `name`: keep it as long as the writer, it holds a plan a table version.
+
+        `ConfigError` when keys or values are no JSON, which lines and texts cannot hold: `encoder` is for those.
+        """
+        for side in ("key", "value"):
+            if self[f"{side}_converter"] != "json":
+                raise ConfigError(
+                    f"{side}_converter: this sink writes JSON, not {self[f'{side}_converter']}",
+                    hint=f"leave {side}_converter out, or write to Kafka",
+                )
+        return self._profile(name)
+
+    def encoder(self, name: str) -> Encoder:
+        """What encodes for pipeline `name` in any format: keep it as long as the writer, and close it.
+
+        `ConfigError` when a registry's client cannot be made; the registry itself is not asked yet.
+        """
+        return Encoder(self._profile(name), key=self._side("key"), value=self._side("value"))
+
+    def _profile(self, name: str) -> DebeziumJson:
+        options = {"topic_prefix": name}
+        options |= {option.name: option.default for option in OPTIONS if option.default is not None}
+        options |= dict(self.given)
+        known = {name: text for name, text in options.items() if not option_of(name).registry}
         try:
-            return DebeziumJson({"topic_prefix": name, **defaults, **dict(self.given)}, run_id=str(uuid.uuid4()))
+            return DebeziumJson(known, run_id=str(uuid.uuid4()))
         except ValueError as error:
             raise ConfigError(str(error)) from None
+
+    def _side(self, side: str) -> Side | None:
+        """The registry of keys or of values; None when they need none."""
+        if self[f"{side}_converter"] == "json":
+            return None
+        given, prefix = dict(self.given), f"{side}_converter_"
+
+        def told(name: str) -> str | None:
+            return given.get(prefix + name, self[name])
+
+        url = told("schema_registry_url")
+        if not url:
+            raise ConfigError(
+                f"{side}_converter = {self[f'{side}_converter']!r} needs schema_registry_url",
+                hint='schema_registry_url = "http://registry:8081"',
+            )
+        registry = Registry(
+            url,
+            basic_auth_user_info=told("basic_auth_user_info"),
+            bearer_auth_token=told("bearer_auth_token"),
+            ssl_ca_location=told("schema_registry_ssl_ca_location"),
+            ssl_certificate_location=told("schema_registry_ssl_certificate_location"),
+            ssl_key_location=told("schema_registry_ssl_key_location"),
+            ssl_key_password=told("schema_registry_ssl_key_password"),
+            auto_register_schemas=told("auto_register_schemas") == "true",
+            use_latest_version=told("use_latest_version") == "true",
+            normalize_schemas=told("normalize_schemas") == "true",
+        )
+        return Side(registry, told(f"{side}_subject_name_strategy") or "")

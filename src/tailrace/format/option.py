@@ -16,7 +16,7 @@ from typing import Protocol
 
 from tailrace.error import ConfigError
 
-__all__ = ["OPTIONS", "Option", "Value", "texts"]
+__all__ = ["OPTIONS", "Option", "Value", "option_of", "texts"]
 
 Value = str | int | bool | Sequence[str]
 """What a value may be in TOML and in Python."""
@@ -110,18 +110,65 @@ class Option:
     default: str | None
     meaning: str
     debezium: str | None = None
+    converter: bool = False
+    """Whether it is one of the converters': behind `key_converter_` or `value_converter_` it is that one's."""
+    registry: bool = False
+    """Whether it is about the registry, which the encoder does not know."""
 
     def matches(self, name: str) -> bool:
         """Whether `name` is this option's."""
         pattern = re.sub(r"<\w+>", "(.+)", re.escape(self.name))
-        return re.fullmatch(pattern, name, re.DOTALL) is not None
+        return re.fullmatch(pattern, self.bare(name), re.DOTALL) is not None
+
+    def bare(self, name: str) -> str:
+        """The name without what says whose it is."""
+        return re.sub("^(key|value)_converter_", "", name) if self.converter else name
 
 
+FORMS = ("json", "avro")
+STRATEGIES = ("TopicNameStrategy", "RecordNameStrategy", "TopicRecordNameStrategy")
 OPTIONS: tuple[Option, ...] = (
     Option(
         "topic_prefix", Text(), None, "first part of every topic, and `source.name`; the pipeline's name if not set"
     ),
     Option("schemas_enable", Flag(), "false", "whether every event holds its own schema"),
+    Option("key_converter", Choice(FORMS), "json", "how keys are written"),
+    Option("value_converter", Choice(FORMS), "json", "how values are written"),
+    *(
+        Option(name, kind, default, meaning, converter=True)
+        for name, kind, default, meaning in (
+            ("connect_meta_data", Flag(), "true", "`avro`: `connect.*` properties in schemas"),
+            (
+                "scrub_invalid_names",
+                Flag(),
+                "false",
+                "`avro`: names that Avro does not allow are made into some it does",
+            ),
+            ("enhanced_avro_schema_support", Flag(), "false", "taken and without effect: events are the same with it"),
+        )
+    ),
+    *(
+        Option(name, kind, default, meaning, converter=True, registry=True)
+        for name, kind, default, meaning in (
+            ("schema_registry_url", Items(), None, "where the schema registry is; several are tried in turn"),
+            ("basic_auth_user_info", Text(), None, "`user:password`, if the URL does not hold them"),
+            ("bearer_auth_token", Text(), None, "a token in place of user and password"),
+            ("schema_registry_ssl_ca_location", Text(), None, "PEM file of what signs the registry's certificate"),
+            ("schema_registry_ssl_certificate_location", Text(), None, "PEM file of our certificate"),
+            ("schema_registry_ssl_key_location", Text(), None, "PEM file of its key"),
+            ("schema_registry_ssl_key_password", Text(), None, "what that file is encrypted with"),
+            ("auto_register_schemas", Flag(), "true", "whether a schema that a subject lacks is registered"),
+            (
+                "use_latest_version",
+                Flag(),
+                "false",
+                "without `auto_register_schemas`: the subject's newest schema's id",
+            ),
+            ("normalize_schemas", Flag(), "false", "whether the registry normalizes schemas before it compares"),
+            ("key_subject_name_strategy", Choice(STRATEGIES), STRATEGIES[0], "what a key's subject is called"),
+            ("value_subject_name_strategy", Choice(STRATEGIES), STRATEGIES[0], "what a value's subject is called"),
+        )
+    ),
     Option(
         "decimal_handling_mode",
         Choice(("precise", "double", "string")),
@@ -149,10 +196,11 @@ OPTIONS: tuple[Option, ...] = (
 def texts(options: Mapping[str, Value]) -> dict[str, str]:
     """Options as texts; `ConfigError` for a name that is not in the table, with the nearest one, and for a value that
     is not possible."""
-    return {name: _text(_find(name), name, value) for name, value in options.items()}
+    return {name: _text(option_of(name), name, value) for name, value in options.items()}
 
 
-def _find(name: str) -> Option:
+def option_of(name: str) -> Option:
+    """The option that `name` belongs to; `ConfigError` with the nearest one when there is none."""
     found = next((option for option in OPTIONS if option.matches(name)), None)
     if found is None:
         near = difflib.get_close_matches(name, [option.name for option in OPTIONS], 1)

@@ -253,6 +253,12 @@ pub struct RowRef<'a> {
 }
 
 impl<'a> RowRef<'a> {
+    /// The segment that it lies in.
+    #[must_use]
+    pub fn segment(&self) -> &'a Segment {
+        self.segment
+    }
+
     /// The raw index entry.
     #[must_use]
     pub fn entry(&self) -> &'a Entry {

@@ -49,16 +49,29 @@ pub(super) struct Line {
     header: usize,
 }
 
-/// The records of one segment.
+/// The records of one segment: as JSON Lines, or, when keys or values are bytes, one after the other without any lines.
 #[derive(Clone, Debug, Default)]
 pub struct Encoded {
-    /// JSON Lines, complete.
+    /// JSON Lines, complete, if it [`Self::has_lines`].
     pub bytes: Vec<u8>,
     records: Vec<Record>,
     headers: Vec<Header>,
+    bare: bool,
 }
 
 impl Encoded {
+    /// Forget all records, keep the memory; then take records with or without `lines` of JSON.
+    pub fn restart(&mut self, lines: bool) {
+        self.clear();
+        self.bare = !lines;
+    }
+
+    /// Whether the buffer as a whole is JSON Lines.
+    #[must_use]
+    pub fn has_lines(&self) -> bool {
+        !self.bare
+    }
+
     /// Forget all records, keep the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();

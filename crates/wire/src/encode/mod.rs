@@ -1,6 +1,7 @@
 //! Encodings of segments: one folder each, all of the same shape. An encoder makes a plan for each table version once,
 //! then walks a segment's rows and appends to one buffer; it allocates nothing per row.
 
+pub mod avro;
 pub mod connect;
 pub mod copy_text;
 pub mod debezium;

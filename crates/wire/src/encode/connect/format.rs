@@ -15,6 +15,8 @@ pub struct Field {
     pub index: u16,
     /// Whether the value may be null.
     pub optional: bool,
+    /// Whether the member has a default.
+    pub defaulted: bool,
     /// `"name":` as JSON has it, behind a comma unless it is the first.
     pub(super) json: Cow<'static, [u8]>,
 }
@@ -27,12 +29,23 @@ impl Field {
         json.extend((index > 0).then_some(b','));
         crate::encode::json::text(name, &mut json);
         json.push(b':');
-        Self { index, optional, json: Cow::Owned(json) }
+        Self { index, optional, defaulted: false, json: Cow::Owned(json) }
+    }
+
+    /// The same member with a default.
+    #[must_use]
+    pub fn with_default(self) -> Self {
+        Self { defaulted: true, ..self }
     }
 
     /// A member that is always the same; `json` as [`Self::json`].
     pub(crate) const fn fixed(index: u16, json: &'static [u8], optional: bool) -> Self {
-        Self { index, optional, json: Cow::Borrowed(json) }
+        Self { index, optional, defaulted: false, json: Cow::Borrowed(json) }
+    }
+
+    /// As [`Self::fixed`], of a member that may be null and has a default.
+    pub(crate) const fn fixed_default(index: u16, json: &'static [u8]) -> Self {
+        Self { index, optional: true, defaulted: true, json: Cow::Borrowed(json) }
     }
 }
 

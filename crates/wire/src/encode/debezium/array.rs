@@ -2,37 +2,45 @@
 
 use super::codec::{Codec, Scratch};
 use crate::encode::connect::{Format, Written};
-use crate::value::array::{NotAList, elements};
+use crate::value::array::{self, NotAList};
 
 /// Dimensions that PostgreSQL allows.
 const DEPTH_MAX: u8 = 6;
+/// What an array's elements are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Elements {
+    pub(super) codec: Codec,
+    /// Whether their schema says that they may be null.
+    pub(super) optional: bool,
+}
+
 const MALFORMED: &str = "not an array as the server writes it";
 
 /// Write an array literal, each element by its codec. What has more dimensions is lists in lists where the format allows
-/// that, else one list of all elements.
-pub(super) fn list<F: Format>(text: &[u8], element: &Codec, scratch: &mut Scratch, out: &mut F) -> Written {
+/// that, else one list of them all.
+pub(super) fn list<F: Format>(text: &[u8], elements: &Elements, scratch: &mut Scratch, out: &mut F) -> Written {
     if out.nests() {
-        return nested(text, element, scratch, DEPTH_MAX, out);
+        return nested(text, elements, scratch, DEPTH_MAX, out);
     }
     out.begin_list();
     let mut count = 0;
-    flat(text, element, scratch, DEPTH_MAX, &mut count, out)?;
+    flat(text, elements, scratch, DEPTH_MAX, &mut count, out)?;
     out.end_list(count);
     Ok(())
 }
 
-fn nested<F: Format>(text: &[u8], element: &Codec, scratch: &mut Scratch, depth: u8, out: &mut F) -> Written {
+fn nested<F: Format>(text: &[u8], elements: &Elements, scratch: &mut Scratch, depth: u8, out: &mut F) -> Written {
     out.begin_list();
     let mut count = 0;
     if is_nested(text) {
         let depth = depth.checked_sub(1).ok_or(MALFORMED)?;
         each_row(text, |row| {
-            out.element(count == 0, true);
+            out.element(count == 0, elements.optional);
             count += 1;
-            nested(row, element, scratch, depth, out)
+            nested(row, elements, scratch, depth, out)
         })?;
     } else {
-        values(text, element, scratch, &mut count, out)?;
+        values(text, elements, scratch, &mut count, out)?;
     }
     out.end_list(count);
     Ok(())
@@ -40,28 +48,34 @@ fn nested<F: Format>(text: &[u8], element: &Codec, scratch: &mut Scratch, depth:
 
 fn flat<F: Format>(
     text: &[u8],
-    element: &Codec,
+    elements: &Elements,
     scratch: &mut Scratch,
     depth: u8,
     count: &mut usize,
     out: &mut F,
 ) -> Written {
     if !is_nested(text) {
-        return values(text, element, scratch, count, out);
+        return values(text, elements, scratch, count, out);
     }
     let depth = depth.checked_sub(1).ok_or(MALFORMED)?;
-    each_row(text, |row| flat(row, element, scratch, depth, count, out))
+    each_row(text, |row| flat(row, elements, scratch, depth, count, out))
 }
 
 /// Write the elements of an array without further dimensions.
-fn values<F: Format>(text: &[u8], element: &Codec, scratch: &mut Scratch, count: &mut usize, out: &mut F) -> Written {
+fn values<F: Format>(
+    text: &[u8],
+    elements: &Elements,
+    scratch: &mut Scratch,
+    count: &mut usize,
+    out: &mut F,
+) -> Written {
     let mut unquoted = std::mem::take(&mut scratch.element);
     let mut result = Ok(());
-    let walked = elements(text, &mut unquoted, |cell| {
-        out.element(*count == 0, true);
+    let walked = array::elements(text, &mut unquoted, |cell| {
+        out.element(*count == 0, elements.optional);
         *count += 1;
         result = result.and_then(|()| match cell {
-            Some(cell) => element.write(cell, scratch, out),
+            Some(cell) => elements.codec.write(cell, scratch, out),
             None => {
                 out.null();
                 Ok(())
@@ -125,13 +139,18 @@ mod tests {
     use super::*;
     use crate::encode::connect::Json;
 
-    fn of(text: &str, element: &Codec) -> String {
+    fn of(text: &str, element: Codec) -> String {
         spelled(text, element, true)
     }
 
-    fn spelled(text: &str, element: &Codec, bare: bool) -> String {
+    fn spelled(text: &str, element: Codec, bare: bool) -> String {
         let mut out = Vec::new();
-        match list(text.as_bytes(), element, &mut Scratch::default(), &mut Json::new(&mut out, bare)) {
+        match list(
+            text.as_bytes(),
+            &Elements { codec: element, optional: true },
+            &mut Scratch::default(),
+            &mut Json::new(&mut out, bare),
+        ) {
             Ok(()) => String::from_utf8(out).unwrap(),
             Err(reason) => reason.into(),
         }
@@ -139,27 +158,27 @@ mod tests {
 
     #[test]
     fn arrays_are_lists() {
-        assert_eq!(of("{}", &Codec::Integer), "[]");
-        assert_eq!(of("{1,NULL,-2}", &Codec::Integer), "[1,null,-2]");
-        assert_eq!(of("[2:3]={5,6}", &Codec::Integer), "[5,6]");
-        assert_eq!(of(r#"{a,"b \"c",NULL,"NULL"}"#, &Codec::Text), r#"["a","b \"c",null,"NULL"]"#);
+        assert_eq!(of("{}", Codec::Integer), "[]");
+        assert_eq!(of("{1,NULL,-2}", Codec::Integer), "[1,null,-2]");
+        assert_eq!(of("[2:3]={5,6}", Codec::Integer), "[5,6]");
+        assert_eq!(of(r#"{a,"b \"c",NULL,"NULL"}"#, Codec::Text), r#"["a","b \"c",null,"NULL"]"#);
     }
 
     #[test]
     fn dimensions_are_lost_where_a_schema_knows_but_one() {
-        assert_eq!(spelled("{{1,2},{3,NULL}}", &Codec::Integer, false), "[1,2,3,null]");
-        assert_eq!(spelled("[1:1][0:0][3:4]={{{5,6}}}", &Codec::Integer, false), "[5,6]");
-        assert_eq!(spelled("{}", &Codec::Integer, false), "[]");
-        assert!(spelled("{{1},2}", &Codec::Integer, false).starts_with("not a"));
+        assert_eq!(spelled("{{1,2},{3,NULL}}", Codec::Integer, false), "[1,2,3,null]");
+        assert_eq!(spelled("[1:1][0:0][3:4]={{{5,6}}}", Codec::Integer, false), "[5,6]");
+        assert_eq!(spelled("{}", Codec::Integer, false), "[]");
+        assert!(spelled("{{1},2}", Codec::Integer, false).starts_with("not a"));
     }
 
     #[test]
     fn dimensions_are_kept() {
-        assert_eq!(of("{{1,2},{3,4}}", &Codec::Integer), "[[1,2],[3,4]]");
-        assert_eq!(of("[1:1][0:0][3:4]={{{5,6}}}", &Codec::Integer), "[[[5,6]]]");
-        assert_eq!(of(r#"{{"}{","\""},{a,b}}"#, &Codec::Text), r#"[["}{","\""],["a","b"]]"#);
+        assert_eq!(of("{{1,2},{3,4}}", Codec::Integer), "[[1,2],[3,4]]");
+        assert_eq!(of("[1:1][0:0][3:4]={{{5,6}}}", Codec::Integer), "[[[5,6]]]");
+        assert_eq!(of(r#"{{"}{","\""},{a,b}}"#, Codec::Text), r#"[["}{","\""],["a","b"]]"#);
         for text in ["{{1}", "{{1},2}", "{{{{{{{{{1}}}}}}}}}", "{{1}}x", "{1,x}"] {
-            assert!(of(text, &Codec::Integer).starts_with("not a"), "{text}");
+            assert!(of(text, Codec::Integer).starts_with("not a"), "{text}");
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What a column's cells become: chosen once for a table version, by the portable type and the profile.
 
+use super::array::Elements;
 use super::profile::{DecimalMode, Profile};
 use super::temporal::{self, Unit};
-use super::{array, binary, number, text};
+use super::{array, binary, number, schema, text};
 use crate::encode::connect::{Format, Recorder, Value, Written};
 use crate::encode::java::Float;
 use crate::table::{Column, Type};
@@ -40,14 +41,17 @@ pub(super) enum Codec {
     TimestampTz(u8),
     Interval,
     Hstore,
-    Array(Box<Codec>),
+    Array(Box<Elements>),
 }
 
 impl Codec {
     /// The codec of a column; None for types that Debezium leaves out of its events.
     pub(super) fn of(column: &Column, profile: &Profile) -> Option<Self> {
         match &column.kind {
-            Type::Array(element) => Some(Self::Array(Box::new(Self::element(element, profile)?))),
+            Type::Array(element) => {
+                let optional = schema::may_be_null(element);
+                Some(Self::Array(Box::new(Elements { codec: Self::element(element, profile)?, optional })))
+            }
             // An extension's type may lie in any schema.
             Type::Other if column.native != "\"char\"" && !matches!(column.native.rsplit('.').next(), Some("isbn")) => {
                 None
@@ -122,7 +126,7 @@ impl Codec {
             Self::TimestampTz(digits) => temporal::timestamptz(cell, *digits, out),
             Self::Interval => temporal::interval(cell, out),
             Self::Hstore => text::hstore(cell, scratch, out),
-            Self::Array(element) => array::list(cell, element, scratch, out),
+            Self::Array(elements) => array::list(cell, elements, scratch, out),
         }
     }
 
@@ -176,13 +180,13 @@ impl Codec {
                 let object = [b"{", &quoted[..], b":", &quoted[..], b"}"].concat();
                 Value::String(String::from_utf8_lossy(&object).into_owned())
             }
-            Self::Array(element) => element.unavailable_list(placeholder),
+            Self::Array(elements) => elements.codec.unavailable_list(placeholder, elements.optional),
             _ => Value::Null,
         }
     }
 
-    fn unavailable_list(&self, placeholder: &str) -> Value {
-        let each = |value: fn(u8) -> Value| placeholder.bytes().map(|byte| (true, value(byte))).collect();
+    fn unavailable_list(&self, placeholder: &str, optional: bool) -> Value {
+        let each = |value: fn(u8) -> Value| placeholder.bytes().map(|byte| (optional, value(byte))).collect();
         match self {
             Self::Integer | Self::Date { .. } | Self::Time(_) | Self::Timestamp(_) => {
                 Value::List(each(|byte| Value::Integer(i64::from(byte))))
@@ -192,7 +196,7 @@ impl Codec {
                 Value::List(each(|byte| Value::Double(f64::from(byte))))
             }
             Self::Bool | Self::Bit => Value::Null,
-            element => Value::List(vec![(true, element.unavailable(placeholder))]),
+            element => Value::List(vec![(optional, element.unavailable(placeholder))]),
         }
     }
 }

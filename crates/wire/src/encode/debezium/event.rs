@@ -4,8 +4,8 @@
 use super::codec::Scratch;
 use super::envelope::{VERSION, snapshot};
 use super::plan::{Fault, Plan};
-use crate::batch::{OldImage, Op, RowRef, Segment, Tuple};
-use crate::encode::connect::{Field, Format};
+use crate::batch::{FLAG_TRANSACTIONAL, OldImage, Op, RowRef, Segment, Tuple};
+use crate::encode::connect::{Field, Format, Written};
 use crate::position::Phase;
 
 static BEFORE: Field = Field::fixed(0, b"\"before\":", true);
@@ -74,6 +74,31 @@ impl Event<'_> {
         Ok(())
     }
 
+    /// Write the event of a message: its prefix and content.
+    ///
+    /// # Errors
+    /// When the prefix is not UTF-8.
+    pub fn write_message<F: Format>(&self, message: (&[u8], &[u8]), segment: &Segment, out: &mut F) -> Written {
+        let (prefix, content) = message;
+        out.begin_struct();
+        out.field(&MESSAGE_OP);
+        text(b"m", out);
+        number(&MESSAGE_MS, self.now_ns.div_euclid(1_000_000), out);
+        out.field(&SOURCE);
+        self.write_source(segment, self.row.entry().flags & FLAG_TRANSACTIONAL != 0, out);
+        out.field(&TRANSACTION);
+        out.null();
+        out.field(&MESSAGE);
+        out.begin_struct();
+        out.field(&PREFIX);
+        out.string(prefix)?;
+        out.field(&CONTENT);
+        out.bytes(content);
+        out.end_struct();
+        out.end_struct();
+        Ok(())
+    }
+
     /// Write the source block. A message may come without a transaction.
     pub fn write_source<F: Format>(&self, segment: &Segment, transactional: bool, out: &mut F) {
         let (txn, entry, origin) = (self.row.txn(), self.row.entry(), segment.origin());
@@ -124,11 +149,29 @@ impl Event<'_> {
     }
 }
 
+static MESSAGE_OP: Field = Field::fixed(0, b"\"op\":", false);
+static MESSAGE_MS: Field = Field::fixed(1, b",\"ts_ms\":", true);
+static MESSAGE: Field = Field::fixed(4, b",\"message\":", false);
+static PREFIX: Field = Field::fixed(0, b"\"prefix\":", true);
+static CONTENT: Field = Field::fixed(1, b",\"content\":", true);
+
+/// Write the key of a message.
+///
+/// # Errors
+/// When the prefix is not UTF-8.
+pub fn write_message_key<F: Format>(prefix: &[u8], out: &mut F) -> Written {
+    out.begin_struct();
+    out.field(&PREFIX);
+    out.string(prefix)?;
+    out.end_struct();
+    Ok(())
+}
+
 static VERSION_: Field = Field::fixed(0, b"\"version\":", false);
 static CONNECTOR: Field = Field::fixed(1, b",\"connector\":", false);
 static NAME: Field = Field::fixed(2, b",\"name\":", false);
 static SOURCE_MS: Field = Field::fixed(3, b",\"ts_ms\":", false);
-static SNAPSHOT: Field = Field::fixed(4, b",\"snapshot\":", true);
+static SNAPSHOT: Field = Field::fixed_default(4, b",\"snapshot\":");
 static DB: Field = Field::fixed(5, b",\"db\":", false);
 static SEQUENCE: Field = Field::fixed(6, b",\"sequence\":", true);
 static SOURCE_US: Field = Field::fixed(7, b",\"ts_us\":", true);

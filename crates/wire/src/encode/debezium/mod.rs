@@ -2,13 +2,15 @@
 //! byte: `tests/conformance` compares. Never reads a clock: the caller says what time it is.
 //!
 //! `plan` knows a table version, `schema` what it says of itself, `codec` a column; `number`, `text`, `temporal`, `binary`
-//! and `array` each write a family of types, in any format; `envelope` is what stands around the rows in JSON.
+//! and `array` each write a family of types, in any format; `envelope` is what stands around the rows in JSON, `event` in
+//! any format, and `form` which that is.
 
 mod array;
 mod binary;
 mod codec;
 mod envelope;
 mod event;
+mod form;
 mod number;
 mod option;
 mod plan;
@@ -26,11 +28,13 @@ use rustc_hash::FxHashMap;
 
 pub use codec::Scratch;
 pub use event::Event;
+pub use form::{Form, Half, Unregistered};
 pub use plan::{Fault, Plan};
 pub use profile::{DecimalMode, OpSet, Profile};
 pub(crate) use uuid::name_based;
 
 use self::envelope::Frame;
+use self::form::{Forms, Spelling};
 use crate::batch::{FLAG_TRANSACTIONAL, OldImage, Op, RowRef, Segment, Tuple};
 use crate::encode::Encoded;
 use crate::encode::connect::Json;
@@ -47,6 +51,10 @@ const PLANS_MAX: usize = 4096;
 pub struct Encoder {
     profile: Profile,
     messages: Vec<u8>,
+    forms: Forms,
+    /// Those of the change at hand.
+    spellings: [Spelling; 2],
+    now_ns: i64,
     message_heads: [Vec<u8>; 2],
     context: Vec<(&'static str, Vec<u8>)>,
     plans: FxHashMap<u64, Arc<Plan>>,
@@ -77,6 +85,9 @@ impl Encoder {
         let message_heads = heads.map(|schema| if profile.schemas { plan::head(&schema) } else { Vec::new() });
         Self {
             context: context(&profile),
+            forms: Forms::new([profile.key_form, profile.value_form]),
+            spellings: [Spelling::default(); 2],
+            now_ns: 0,
             message_heads,
             profile,
             messages,
@@ -94,15 +105,23 @@ impl Encoder {
         &self.profile
     }
 
+    /// The registry's id of a schema that [`Self::encode`] asked for.
+    pub fn register(&mut self, version: u64, half: Half, id: u32) {
+        self.forms.register(version, half, id);
+    }
+
     /// Replace what `out` holds by the records of `segment`. `base_index` is the index of its first change in the batch;
     /// `now_ns` is the time of processing, nanoseconds since the Unix epoch.
     ///
     /// # Errors
-    /// [`Error::Reject`] with every change that the format cannot carry (index in the batch); `out` is empty then.
+    /// [`Error::Reject`] with every change that the format cannot carry (index in the batch), [`Error::Unregistered`] with
+    /// the schemas that need an id first; `out` is empty then.
     pub fn encode(&mut self, segment: &Segment, base_index: usize, now_ns: i64, out: &mut Encoded) -> Result<()> {
-        out.clear();
+        out.restart(self.forms.are_json());
+        self.now_ns = now_ns;
         self.frame.begin(&self.profile.topic_prefix, segment.origin(), now_ns);
         let plans: Vec<Arc<Plan>> = segment.tables().iter().map(|table| self.plan(table)).collect();
+        self.forms.check(segment, &plans, &plan::topic(&[&self.profile.topic_prefix, "message"]))?;
         let mut rejected = Vec::new();
         for (index, row) in segment.rows().enumerate() {
             if self.profile.skipped.contains(row.op()) {
@@ -110,6 +129,9 @@ impl Encoder {
             }
             let (mark, change) = (out.mark(), base_index + index);
             let plan = plans.get(usize::from(row.entry().table));
+            if !self.forms.are_json() {
+                self.spellings = self.forms.spellings(row.table().map(|table| table.version));
+            }
             if let Err(refusal) = self.change(&row, plan, change, out) {
                 out.rewind(mark);
                 rejected.push((change, refusal.words(&row)));
@@ -143,7 +165,7 @@ impl Encoder {
         match (row.op(), row.before(), row.after()) {
             (Op::Create | Op::Read, _, Some(after)) => {
                 let mut line = out.open(&plan.opening);
-                write_key(plan, after, false, None, &mut self.scratch, &mut out.bytes)?;
+                write_key(self.spellings[0], plan, after, false, None, &mut self.scratch, &mut out.bytes)?;
                 out.end_key(&mut line);
                 self.event(row, plan, row.op(), [None, Some(after)], &mut out.bytes)?;
                 self.close(line, change, &[], out)
@@ -151,7 +173,7 @@ impl Encoder {
             (Op::Update, before, Some(after)) => self.update(row, plan, before, after, change, out),
             (Op::Delete, Some(before), _) => {
                 self.old_key.clear();
-                write_key(plan, before, key_only(row), None, &mut self.scratch, &mut self.old_key)?;
+                write_key(self.spellings[0], plan, before, key_only(row), None, &mut self.scratch, &mut self.old_key)?;
                 self.delete(row, plan, before, change, &[], out)
             }
             (Op::Truncate, ..) => {
@@ -176,20 +198,29 @@ impl Encoder {
         out: &mut Encoded,
     ) -> std::result::Result<(), Refusal> {
         self.key.clear();
-        write_key(plan, after, false, before, &mut self.scratch, &mut self.key)?;
+        write_key(self.spellings[0], plan, after, false, before, &mut self.scratch, &mut self.key)?;
         if let Some(before) = before.filter(|_| plan.has_key()) {
             self.old_key.clear();
-            write_key(plan, before, key_only(row), Some(after), &mut self.scratch, &mut self.old_key)?;
+            write_key(
+                self.spellings[0],
+                plan,
+                before,
+                key_only(row),
+                Some(after),
+                &mut self.scratch,
+                &mut self.old_key,
+            )?;
             if self.old_key != self.key {
+                let [named_old, named_new] = self.named_keys(row, plan, [before, after])?;
                 let new_key = std::mem::take(&mut self.key);
-                let deleted = self.delete(row, plan, before, change, &[("__debezium.newkey", &new_key)], out);
+                let deleted = self.delete(row, plan, before, change, &[("__debezium.newkey", &named_new)], out);
                 self.key = new_key;
                 deleted?;
                 let mut line = out.open(&plan.opening);
                 out.bytes.extend_from_slice(&self.key);
                 out.end_key(&mut line);
                 self.event(row, plan, Op::Create, [None, Some(after)], &mut out.bytes)?;
-                return self.close(line, change, &[("__debezium.oldkey", &self.old_key)], out);
+                return self.close(line, change, &[("__debezium.oldkey", &named_old)], out);
             }
         }
         let mut line = out.open(&plan.opening);
@@ -197,6 +228,22 @@ impl Encoder {
         out.end_key(&mut line);
         self.event(row, plan, Op::Update, [before, Some(after)], &mut out.bytes)?;
         self.close(line, change, &[], out)
+    }
+
+    /// Keys as headers hold them, which are always JSON: the old one and the new one.
+    fn named_keys(
+        &mut self,
+        row: &RowRef<'_>,
+        plan: &Plan,
+        [before, after]: [Tuple<'_>; 2],
+    ) -> std::result::Result<[Vec<u8>; 2], Fault> {
+        if self.spellings[0].is_json() {
+            return Ok([self.old_key.clone(), self.key.clone()]);
+        }
+        let (mut old, mut new, json) = (Vec::new(), Vec::new(), Spelling::default());
+        write_key(json, plan, before, key_only(row), Some(after), &mut self.scratch, &mut old)?;
+        write_key(json, plan, after, false, Some(before), &mut self.scratch, &mut new)?;
+        Ok([old, new])
     }
 
     /// A delete under `self.old_key`, and its tombstone.
@@ -236,6 +283,11 @@ impl Encoder {
         [before, after]: [Option<Tuple<'_>>; 2],
         out: &mut Vec<u8>,
     ) -> std::result::Result<(), Fault> {
+        if !self.spellings[1].is_json() {
+            let event =
+                Event { row, op, images: [before, after], name: &self.profile.topic_prefix, now_ns: self.now_ns };
+            return self.spellings[1].write_event(&event, plan, row.segment(), &mut self.scratch, out);
+        }
         let [_, head] = &plan.heads;
         let bare = head.is_empty();
         out.extend_from_slice(head);
@@ -263,27 +315,38 @@ impl Encoder {
 
     /// A logical decoding message: its own envelope, in a topic of its own, without context headers.
     fn message(&mut self, row: &RowRef<'_>, change: usize, out: &mut Encoded) -> std::result::Result<(), Refusal> {
+        const NOT_UTF8: Refusal = Refusal::Row("a message whose prefix is not UTF-8");
         let (prefix, content) = row.message().ok_or(Refusal::Row("a change without a table"))?;
         let mut line = out.open(&self.messages);
-        let [key_head, head] = &self.message_heads;
-        out.bytes.extend_from_slice(key_head);
-        out.bytes.extend_from_slice(b"{\"prefix\":");
-        json::string(prefix, &mut out.bytes).ok_or(Refusal::Row("a message whose prefix is not UTF-8"))?;
-        out.bytes.push(b'}');
-        close_payload(key_head, &mut out.bytes);
+        let ([key, value], [key_head, head]) = (self.spellings, &self.message_heads);
+        if key.is_json() {
+            out.bytes.extend_from_slice(key_head);
+            out.bytes.extend_from_slice(b"{\"prefix\":");
+            json::string(prefix, &mut out.bytes).ok_or(NOT_UTF8)?;
+            out.bytes.push(b'}');
+            close_payload(key_head, &mut out.bytes);
+        } else {
+            key.write_message_key(prefix, &mut out.bytes).map_err(Refusal::Row)?;
+        }
         out.end_key(&mut line);
-        out.bytes.extend_from_slice(head);
-        out.bytes.extend_from_slice(b"{\"op\":\"m\"");
-        out.bytes.extend_from_slice(self.frame.message_time());
-        out.bytes.push(b',');
-        let transactional = row.entry().flags & FLAG_TRANSACTIONAL != 0;
-        self.frame.write_source(row, b",\"schema\":\"\",\"table\":\"\"", transactional, &mut out.bytes);
-        out.bytes.extend_from_slice(b",\"message\":{\"prefix\":");
-        json::string(prefix, &mut out.bytes).ok_or(Refusal::Row("a message whose prefix is not UTF-8"))?;
-        out.bytes.extend_from_slice(b",\"content\":\"");
-        json::base64(content, &mut out.bytes);
-        out.bytes.extend_from_slice(b"\"}}");
-        close_payload(head, &mut out.bytes);
+        if value.is_json() {
+            out.bytes.extend_from_slice(head);
+            out.bytes.extend_from_slice(b"{\"op\":\"m\"");
+            out.bytes.extend_from_slice(self.frame.message_time());
+            out.bytes.push(b',');
+            let transactional = row.entry().flags & FLAG_TRANSACTIONAL != 0;
+            self.frame.write_source(row, b",\"schema\":\"\",\"table\":\"\"", transactional, &mut out.bytes);
+            out.bytes.extend_from_slice(b",\"message\":{\"prefix\":");
+            json::string(prefix, &mut out.bytes).ok_or(NOT_UTF8)?;
+            out.bytes.extend_from_slice(b",\"content\":\"");
+            json::base64(content, &mut out.bytes);
+            out.bytes.extend_from_slice(b"\"}}");
+            close_payload(head, &mut out.bytes);
+        } else {
+            let (name, now_ns) = (self.profile.topic_prefix.as_str(), self.now_ns);
+            let event = Event { row, op: Op::Message, images: [None, None], name, now_ns };
+            value.write_message(&event, (prefix, content), row.segment(), &mut out.bytes).map_err(Refusal::Row)?;
+        }
         out.end_value(&mut line);
         if out.close(&line, change) { Ok(()) } else { Err(TOO_LONG) }
     }
@@ -311,6 +374,7 @@ impl Encoder {
 /// Append a row's key with its schema, if the profile wants that.
 #[inline]
 fn write_key(
+    spelling: Spelling,
     plan: &Plan,
     row: Tuple<'_>,
     key_only: bool,
@@ -318,6 +382,9 @@ fn write_key(
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> std::result::Result<(), Fault> {
+    if !spelling.is_json() {
+        return spelling.write_key(plan, row, key_only, other, scratch, out);
+    }
     let [head, _] = &plan.heads;
     out.extend_from_slice(head);
     plan.write_key(row, key_only, other, scratch, &mut Json::new(out, head.is_empty()))?;

@@ -1,7 +1,11 @@
 //! Options as texts: the one place where their values are read. Their table, with defaults and meanings, is Python's
 //! (`src/tailrace/format/option.py`). Messages name the option and what it takes.
 
+use std::ops::Range;
+
+use super::form::Form;
 use super::profile::{DecimalMode, OpSet, Profile};
+use crate::encode::avro;
 
 type Set = Result<(), String>;
 
@@ -12,8 +16,22 @@ impl Profile {
     /// Which option is not known, or has a value that it does not take.
     pub fn parse<'a>(options: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
         let mut profile = Self::new("");
+        let mut avro = [avro::Options::default(); 2];
         for (name, text) in options {
-            profile.set(name, text)?;
+            let (sides, option) = sides(name);
+            match option {
+                "connect_meta_data" => avro[sides].iter_mut().try_for_each(|side| set(&mut side.meta, name, text))?,
+                "enhanced_avro_schema_support" => drop(choice(name, text, FLAG)?),
+                "scrub_invalid_names" => {
+                    avro[sides].iter_mut().try_for_each(|side| set(&mut side.scrub, name, text))?
+                }
+                _ => profile.set(name, text)?,
+            }
+        }
+        for (form, options) in [&mut profile.key_form, &mut profile.value_form].into_iter().zip(avro) {
+            if let Form::Avro(own) = form {
+                *own = options;
+            }
         }
         if profile.topic_prefix.is_empty() {
             return Err("topic_prefix is empty".into());
@@ -29,6 +47,8 @@ impl Profile {
             "tombstones_on_delete" => self.tombstones_on_delete = choice(name, text, FLAG)?,
             "unavailable_value_placeholder" => self.unavailable = text.into(),
             "skipped_operations" => self.skipped = OpSet::parse(text).ok_or_else(|| wrong(name, text, "c, u, d, t"))?,
+            "key_converter" => self.key_form = choice(name, text, FORM)?,
+            "value_converter" => self.value_form = choice(name, text, FORM)?,
             "extended_headers_enabled" => self.extended_headers = choice(name, text, FLAG)?,
             _ => return Err(format!("{name:?} is not an option")),
         }
@@ -36,6 +56,22 @@ impl Profile {
     }
 }
 
+/// Whose an option of converters is, the key's, the value's or both's, and its name without saying that.
+fn sides(name: &str) -> (Range<usize>, &str) {
+    let own = |side| name.strip_prefix(side).and_then(|rest| rest.strip_prefix("_converter_"));
+    match (own("key"), own("value")) {
+        (Some(option), _) => (0..1, option),
+        (_, Some(option)) => (1..2, option),
+        _ => (0..2, name),
+    }
+}
+
+fn set(flag: &mut bool, name: &str, text: &str) -> Set {
+    *flag = choice(name, text, FLAG)?;
+    Ok(())
+}
+
+const FORM: &[(&str, Form)] = &[("json", Form::Json), ("avro", Form::Avro(avro::Options::DEFAULT))];
 const FLAG: &[(&str, bool)] = &[("true", true), ("false", false)];
 const DECIMAL: &[(&str, DecimalMode)] =
     &[("precise", DecimalMode::Precise), ("double", DecimalMode::Double), ("string", DecimalMode::String)];

@@ -62,7 +62,7 @@ impl Plan {
         let (mut parts, mut key) = (Vec::new(), Vec::new());
         for index in table.key.iter().map(|index| usize::from(*index)) {
             let Some(column) = table.columns.get(index).filter(|_| slots[index].is_some()) else { continue };
-            parts.push(Part { index, field: field(key.len(), column) });
+            parts.push(Part { index, field: field(key.len(), &described(column, profile)) });
             key.push(described(column, profile));
         }
         let name = |part: &str| format!("{topic}.{part}");
@@ -177,12 +177,13 @@ impl Slot {
         let codec = Codec::of(column, profile)?;
         let not_sent = if column.nullable { Value::Null } else { codec.not_sent() };
         let unavailable = codec.unavailable(&profile.unavailable);
-        Some(Self { codec, field: field(index, column), not_sent, unavailable })
+        Some(Self { codec, field: field(index, &described(column, profile)), not_sent, unavailable })
     }
 }
 
-fn field(index: usize, column: &Column) -> Field {
-    Field::new(u16::try_from(index).unwrap_or(u16::MAX), &column.name, column.nullable)
+fn field(index: usize, member: &Member) -> Field {
+    let field = Field::new(u16::try_from(index).unwrap_or(u16::MAX), &member.name, member.schema.optional);
+    if member.schema.default.is_some() { field.with_default() } else { field }
 }
 
 fn described(column: &Column, profile: &Profile) -> Member {

@@ -1,5 +1,6 @@
 //! What a user can choose about the events: Debezium's options and defaults.
 
+use super::form::Form;
 use crate::batch::Op;
 
 /// `decimal.handling.mode`: how `numeric` and `money` are written.
@@ -64,6 +65,10 @@ pub struct Profile {
     pub skipped: OpSet,
     /// `schemas.enable` of Kafka's JsonConverter: each key and value with its schema before it.
     pub schemas: bool,
+    /// `key.converter`
+    pub key_form: Form,
+    /// `value.converter`
+    pub value_form: Form,
     /// `extended.headers.enabled`: four `__debezium.context.…` headers on every record of a table.
     pub extended_headers: bool,
     /// The id of this run, one of those headers.
@@ -81,6 +86,8 @@ impl Profile {
             unavailable: "__debezium_unavailable_value".into(),
             skipped: OpSet(OpSet::bit(Op::Truncate)),
             schemas: false,
+            key_form: Form::Json,
+            value_form: Form::Json,
             extended_headers: false,
             run_id: String::new(),
         }

@@ -51,13 +51,18 @@ fn value(kind: &Type, column: &Column, profile: &Profile) -> Schema {
         Type::Point => point(),
         Type::Array(element) => {
             let items = value(element, column, profile);
-            // Debezium forgets to say so of the elements of these; enums may be null in truth, and are written so.
-            Schema::array(Schema { optional: !matches!(**element, Type::Tsvector), ..items })
+            Schema::array(Schema { optional: may_be_null(element), ..items })
         }
         Type::Text | Type::Varchar(_) | Type::Bpchar(_) | Type::Name | Type::Citext => Schema::new(Kind::String),
         Type::Inet | Type::Cidr | Type::Macaddr | Type::Macaddr8 | Type::Range(_) => Schema::new(Kind::String),
         Type::Multirange | Type::Other => Schema::new(Kind::String),
     }
+}
+
+/// Whether an array's elements of this type may be null by their schema. Debezium forgets to say so of two; JSON holds
+/// their nulls all the same.
+pub(super) fn may_be_null(element: &Type) -> bool {
+    !matches!(element, Type::Tsvector | Type::Enum)
 }
 
 fn numeric(size: Option<(u16, i16)>, profile: &Profile) -> Schema {

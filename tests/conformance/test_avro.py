@@ -1,0 +1,108 @@
+"""Avro equals what Confluent's AvroConverter makes of the real Debezium's records: schemas and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import psycopg
+import pytest
+
+from servers import postgres
+from servers import registry as servers_registry
+from servers.debezium import Record
+from tailrace._native import Batch
+from tailrace.error import Fatal
+from tailrace.format import Format
+from tailrace.registry import Registry
+from tests.conformance import binary, generated, sides
+from tests.conformance.cases import Case, Statements
+from tests.conformance.shapes import SHAPES
+from tests.conformance.values import VALUES
+from tests.conftest import _fresh
+
+_ODD = '"We ird$.Näme"'
+"""A table with column names that Avro does not allow."""
+_SERIALS = "serials"
+"""Debezium takes defaults of columns into its schemas, and 0 for what a sequence gives."""
+CASES: list[Case] = [
+    *(case for case in (*VALUES, *SHAPES) if case.name not in (_ODD, _SERIALS)),
+    *generated.cases(seed=20261128),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """What both sides wrote of all cases."""
+
+    tailrace: Sequence[binary.Event]
+    debezium: Sequence[binary.Event]
+
+
+def avro(registry: servers_registry.Server, **options: str) -> Format:
+    """The format of the tests here."""
+    return Format(key_converter="avro", value_converter="avro", schema_registry_url=registry.url, **options)
+
+
+def both(batches: Sequence[Batch], records: Sequence[Record], format: Format) -> Both:
+    client = Registry(format["schema_registry_url"] or "").open()
+    found = Both(
+        list(binary.ours(batches, format, lambda schema_id: client.schema(schema_id).text)),
+        list(binary.theirs(records, "avro")),
+    )
+    client.close()
+    return found
+
+
+@pytest.fixture(scope="module")
+def compared(postgres18: postgres.Server, registry: servers_registry.Server, start_debezium: sides.Start) -> Both:
+    """Both sides at their defaults, over all cases at once: one start of the engine is enough."""
+    start = partial(start_debezium, forms=("avro",))
+    (found,) = (
+        both(*sides.watched(start, url, CASES, extended_headers_enabled="false"), avro(registry))
+        for url in _fresh(postgres18)
+    )
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.strip('"'))
+def test_schemas_and_bytes_equal_debeziums(case: Case, compared: Both) -> None:
+    expected = [event for event in compared.debezium if event.table == case.name.strip('"')]
+    found = [event for event in compared.tailrace if event.table == case.name.strip('"')]
+    assert expected
+    assert [event.key for event in found] == [event.key for event in expected]
+    assert found == expected
+
+
+def test_options_of_the_converter_do_what_confluents_do(
+    database: str, registry: servers_registry.Server, start_debezium: sides.Start
+) -> None:
+    create = 'CREATE TABLE options (id int PRIMARY KEY, "1 a-ü" numeric(5, 2), e mood, s smallint NOT NULL)'
+    case = Statements("options", (create,), ("INSERT INTO options VALUES (1, 2, 'ok', 3)", "DELETE FROM options"))
+    options = {"avro.scrub.invalid.names": "true", "avro.connect.meta.data": "false"}
+    options["avro.enhanced.avro.schema.support"] = "true"
+    start = partial(start_debezium, forms=("avro",))
+    batches, records = sides.watched(start, database, [case], extended_headers_enabled="false", **options)
+    found = both(
+        batches,
+        records,
+        avro(registry, scrub_invalid_names="true", connect_meta_data="false", enhanced_avro_schema_support="true"),
+    )
+    assert len(found.debezium) == 3
+    assert found.tailrace == found.debezium
+
+
+def test_a_name_that_avro_does_not_allow_is_an_error_that_names_it(
+    database: str, registry: servers_registry.Server, start_debezium: sides.Start
+) -> None:
+    create = 'CREATE TABLE odd (id int PRIMARY KEY, "a b" int)'
+    case = Statements("odd", (create,), ("INSERT INTO odd VALUES (1, 2)",))
+    start = partial(start_debezium, forms=("avro",))
+    batches, records = sides.watched(start, database, [case], extended_headers_enabled="false")
+    value = records[-1].forms["avro"].value
+    assert value is not None and "Illegal character in: a b" in value.refused
+    with pytest.raises(Fatal, match=r'shop\.public\.odd.*"a b"'):
+        both(batches, [], avro(registry))
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DROP TABLE odd")

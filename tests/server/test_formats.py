@@ -1,0 +1,167 @@
+"""Formats whose schemas a real registry keeps: what is registered, under which subject, what a refusal becomes."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import fastavro
+import pytest
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+
+from servers import registry as servers_registry
+from servers.process import free_port
+from tailrace._native import Batch, Column, Table
+from tailrace.error import Fatal, Retryable
+from tailrace.format import Format
+from tests.unit.native.made import made
+
+ID = Column("id", "int8", nullable=False)
+ORDERS = Table("public", "orders", [ID, Column("note", "text")], key=["id"])
+WIDER = Table("public", "orders", [ID, Column("note", "text"), Column("amount", "numeric(12,2)")], key=["id"])
+OTHER = Table("public", "orders", [ID, Column("note", "bool", nullable=False)], key=["id"])
+made_of = partial(made, database="shop")
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The shared registry, and a prefix of the test's own."""
+
+    url: str
+    prefix: str
+
+    def format(self, **options: str) -> Format:
+        both = {"key_converter": "avro", "value_converter": "avro", "schema_registry_url": self.url}
+        return Format(**{**both, "topic_prefix": self.prefix, **options})
+
+    @property
+    def client(self) -> SchemaRegistryClient:
+        return SchemaRegistryClient({"url": self.url})
+
+    def subjects(self) -> set[str]:
+        return {name.removeprefix(self.prefix) for name in self.client.get_subjects() if self.prefix in name}
+
+    def read(self, framed: bytes | None) -> Any:
+        assert framed is not None and framed[0] == 0
+        text = self.client.get_schema(int.from_bytes(framed[1:5])).schema_str
+        assert text is not None
+        return fastavro.schemaless_reader(io.BytesIO(framed[5:]), json.loads(text), None)
+
+
+@pytest.fixture
+def mine(registry: servers_registry.Server) -> Registry:
+    return Registry(registry.url, f"p{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def records() -> Iterator[Callable[[Format, Batch], list[tuple[bytes | None, bytes | None]]]]:
+    open_encoders = []
+
+    def encode(format: Format, *batches: Batch) -> list[tuple[bytes | None, bytes | None]]:
+        encoder = format.encoder("orders")
+        open_encoders.append(encoder)
+        parts = [part for batch in batches for part in encoder.encode(batch)]
+        return [(part.key(index), part.value(index)) for part in parts for index in range(len(part))]
+
+    yield encode
+    for encoder in open_encoders:
+        encoder.close()
+
+
+Encode = Callable[..., list[tuple[bytes | None, bytes | None]]]
+
+
+def test_keys_and_values_are_framed_with_the_ids_of_their_subjects(mine: Registry, records: Encode) -> None:
+    row = {"id": "7", "note": "é"}
+    batch = made_of(("c", None, row), ("d", {"id": "7"}, None), table=ORDERS)
+    created, deleted, tombstone = records(mine.format(), batch)
+    assert mine.subjects() == {".public.orders-key", ".public.orders-value"}
+    assert mine.read(created[0]) == {"id": 7}
+    value = mine.read(created[1])
+    assert (value["op"], value["before"], value["after"]) == ("c", None, {"id": 7, "note": "é"})
+    assert mine.read(deleted[1])["before"] == {"id": 7, "note": None}
+    assert tombstone == (created[0], None)
+    latest = mine.client.get_latest_version(f"{mine.prefix}.public.orders-value")
+    assert created[1] is not None and int.from_bytes(created[1][1:5]) == latest.schema_id
+
+
+def test_key_and_value_have_formats_of_their_own(mine: Registry, records: Encode) -> None:
+    batch = made_of(("c", None, {"id": "7", "note": None}), table=ORDERS)
+    ((key, value),) = records(mine.format(key_converter="json"), batch)
+    assert key == b'{"id":7}' and mine.read(value)["after"] == {"id": 7, "note": None}
+    assert mine.subjects() == {".public.orders-value"}
+    ((key, value),) = records(mine.format(value_converter="json"), batch)
+    assert mine.read(key) == {"id": 7} and value is not None and json.loads(value)["after"] == {"id": 7, "note": None}
+
+
+def test_a_changed_table_registers_a_new_version_before_its_first_row(mine: Registry, records: Encode) -> None:
+    first = made_of(("c", None, {"id": "1", "note": "a"}), table=ORDERS)
+    second = made_of(("c", None, {"id": "2", "note": "b", "amount": "1.10"}), table=WIDER)
+    (_, old), (_, new), (_, again) = records(mine.format(), first, second, first)
+    assert mine.read(new)["after"] == {"id": 2, "note": "b", "amount": Decimal("1.10")}
+    assert old is not None and new is not None and again is not None
+    assert old[:5] == again[:5] != new[:5]
+    assert mine.client.get_versions(f"{mine.prefix}.public.orders-value") == [1, 2]
+    assert mine.client.get_versions(f"{mine.prefix}.public.orders-key") == [1]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        ("RecordNameStrategy", {".public.orders.Key", ".public.orders.Envelope"}),
+        (
+            "TopicRecordNameStrategy",
+            {".public.orders-{}.public.orders.Key", ".public.orders-{}.public.orders.Envelope"},
+        ),
+    ],
+)
+def test_subjects_are_named_by_the_strategy(mine: Registry, records: Encode, strategy: str, expected: set[str]) -> None:
+    options = {"key_subject_name_strategy": strategy, "value_converter_value_subject_name_strategy": strategy}
+    records(mine.format(**options), made_of(("c", None, {"id": "1", "note": "a"}), table=ORDERS))
+    assert mine.subjects() == {name.format(mine.prefix) for name in expected}
+
+
+def test_an_incompatible_change_of_a_table_is_fatal_with_subject_and_reason(mine: Registry, records: Encode) -> None:
+    format, subject = mine.format(), f"{mine.prefix}.public.orders-value"
+    records(format, made_of(("c", None, {"id": "1", "note": "a"}), table=ORDERS))
+    mine.client.set_compatibility(subject, "BACKWARD")
+    with pytest.raises(Fatal, match=rf"{subject}.*(?s:.*)ncompatible"):
+        records(format, made_of(("c", None, {"id": "2", "note": "t"}), table=OTHER))
+
+
+def test_a_registry_that_is_down_is_retried_and_nothing_is_encoded(records: Encode) -> None:
+    format = Format(value_converter="avro", schema_registry_url=f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(Retryable, match="does not answer"):
+        records(format, made_of(("c", None, {"id": "1", "note": "a"}), table=ORDERS))
+
+
+def test_without_auto_registration_only_known_schemas_are_written(mine: Registry, records: Encode) -> None:
+    batch = made_of(("c", None, {"id": "1", "note": "a"}), table=ORDERS)
+    with pytest.raises(Fatal, match="orders-key"):
+        records(mine.format(auto_register_schemas="false"), batch)
+    assert mine.subjects() == set()
+    ((_, value),) = records(mine.format(), batch)
+    assert records(mine.format(auto_register_schemas="false"), batch)[0][1] is not None
+    subject = f"{mine.prefix}.public.orders-value"
+    latest = mine.client.register_schema(subject, Schema('"string"', "AVRO"))
+    ((_, newer),) = records(mine.format(auto_register_schemas="false", use_latest_version="true"), batch)
+    assert newer is not None and value is not None
+    assert int.from_bytes(newer[1:5]) == latest and newer[:5] != value[:5]
+
+
+def test_headers_hold_the_keys_of_a_changed_key_as_json(mine: Registry) -> None:
+    batch = made_of(("u", {"id": "1", "note": "a"}, {"id": "2", "note": "a"}), table=ORDERS)
+    encoder = mine.format(tombstones_on_delete="false").encoder("orders")
+    (part,) = encoder.encode(batch)
+    assert part.headers(0) == [("__debezium.newkey", b'{"id":2}')]
+    assert part.headers(1) == [("__debezium.oldkey", b'{"id":1}')]
+    assert [mine.read(part.key(index)) for index in range(2)] == [{"id": 1}, {"id": 2}]
+    with pytest.raises(BufferError):
+        memoryview(part)
+    encoder.close()
