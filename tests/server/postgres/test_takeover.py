@@ -121,6 +121,7 @@ def test_a_slot_that_its_reader_moved_on_since_is_refused(left: str, sql: Sql, r
     with pytest.raises(HistoryLost, match="where takeover says that its former reader was"):
         it.open()
     assert not it.positions.known()
+    assert "and not be taken over" in " ".join(finding.message for finding in it.source.check())
     sql(left, "INSERT INTO orders VALUES (2)")
     assert ids(it.open(takeover=Takeover(committed_lsn=then, trust_slot=True)).count(1)) == ["2"]
 
@@ -136,3 +137,8 @@ def test_offsets_of_another_transaction_than_the_first_are_refused_or_change_not
     takeover = Takeover(committed_lsn=then, xid=second, row_lsn=[lsn for lsn, kind, _ in stream if kind == "I"][1])
     it = reading(left, slot=slot(left), publication=PUBLICATION, takeover=takeover).open()
     assert ids(it.count(2)) == ["1", "2"]
+
+
+def test_a_slot_that_is_not_there_is_told_by_check(left: str, reading: Make) -> None:
+    it = reading(left, slot="gone", publication=PUBLICATION, takeover=Takeover(committed_lsn="0/1"))
+    assert "it cannot be taken over" in " ".join(finding.message for finding in it.source.check())

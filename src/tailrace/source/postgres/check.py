@@ -21,6 +21,7 @@ from tailrace.source.postgres.finding import ok as _ok
 from tailrace.source.postgres.finding import warning as _warning
 from tailrace.source.postgres.host import STANDBYS
 from tailrace.source.postgres.pattern import Relation
+from tailrace.source.postgres.place import format_lsn
 from tailrace.source.postgres.publication import Wanted
 
 if TYPE_CHECKING:
@@ -175,6 +176,8 @@ def _retention(facts: _Facts) -> Iterator[Finding]:
 def _slot(source: Postgres, connection: Connection, facts: _Facts) -> Iterator[Finding]:
     found = slot.load(connection, source.slot) if source.slot is not None else None
     if found is None:
+        if source.takeover is not None:
+            yield _error(f"slot {source.slot}", "it does not exist, so it cannot be taken over: remove takeover")
         return
     subject = f"slot {found.name}"
     try:
@@ -182,6 +185,12 @@ def _slot(source: Postgres, connection: Connection, facts: _Facts) -> Iterator[F
     except ConfigError as error:
         yield _error(subject, str(error.args[0]))
         return
+    takeover = source.takeover
+    if takeover is not None and not takeover.trust_slot and (found.confirmed or 0) > takeover.delivered:
+        beyond = (
+            f"confirmed up to {format_lsn(found.confirmed or 0)}, beyond {format_lsn(takeover.delivered)} of takeover"
+        )
+        yield _warning(subject, f"{beyond}: it can only be gone on with, if a position is saved, and not be taken over")
     retained = f"{(found.retained or 0) / 2**20:.0f} MiB of log are kept for it"
     if found.invalidation is not None:
         fix = f"SELECT pg_drop_replication_slot('{found.name}')"
