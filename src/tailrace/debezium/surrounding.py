@@ -16,7 +16,7 @@ _PROCESS = "it is about the process of Debezium"
 _TOPIC = "topics are made by the broker, or before"
 _RETRY = "a fault that passes is retried forever, with growing pauses"
 _HISTORY = "PostgreSQL's connector has no schema history"
-_CONVERTER = "`[format]`, for JSON; other converters are refused"
+_CONVERTER = "what `[format]` says of converters; others are refused"
 
 _CONNECT = (
     taken("name", "the pipeline's name, unless --name gives one"),
@@ -49,7 +49,7 @@ _CONNECT = (
     dropped("transaction.boundary", "a batch ends where a transaction ends"),
     dropped("transaction.boundary.interval.ms", "a batch ends where a transaction ends"),
     dropped("offsets.storage.topic", _POSITION),
-    taken("producer.override.bootstrap.servers", "`[sink]` `bootstrap_servers`"),
+    taken("producer.override.bootstrap.servers", "`[sink]` `url`"),
     refused("producer.override.<name>", "it is one of the Java producer", "say it in `[sink]`, as librdkafka has it"),
     refused("consumer.override.<name>", "nothing is read from Kafka", "remove it"),
     refused("admin.override.<name>", "it is one of the Java client", "say it in `[sink]`, as librdkafka has it"),
@@ -75,7 +75,7 @@ _ENGINE = (
 
 _SERVER = (
     taken("debezium.sink.type", "`[sink]` `kind`: kafka; others are refused unless --sink gives one"),
-    taken("debezium.sink.kafka.producer.bootstrap.servers", "`[sink]` `bootstrap_servers`"),
+    taken("debezium.sink.kafka.producer.bootstrap.servers", "`[sink]` `url`"),
     dropped("debezium.sink.kafka.producer.key.serializer", "keys are written as bytes"),
     dropped("debezium.sink.kafka.producer.value.serializer", "values are written as bytes"),
     refused(

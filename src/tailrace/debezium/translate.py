@@ -69,6 +69,7 @@ def translate(connector: Connector, choices: Choices) -> Translated:
     source.fill(document, values, taking_over=choices.offsets is not None or choices.from_slot)
     _fill_format(document, values)
     converter.fill(document, values, form=connector.form, worker=choices.worker)
+    _check_format(document, values)
     _fill_sink(document, values, form=connector.form, choices=choices)
     _refuse_transforms(values)
     if choices.from_slot:
@@ -123,8 +124,11 @@ def _fill_format(document: Document, values: Values) -> None:
         if found is not None and rule is not None and rule.to.startswith("`[format]`"):
             document.format[ours] = _typed(found.kind, values.text(name))
     document.format.setdefault("topic_prefix", document.name)
+
+
+def _check_format(document: Document, values: Values) -> None:
     try:
-        Format(**{key: value for key, value in document.format.items() if key != "schemas_enable"})
+        Format(**document.format)
     except ConfigError as error:
         values.refuse("[format]", str(error.args[0]), error.hint or "")
 
@@ -156,7 +160,7 @@ def _fill_sink(document: Document, values: Values, *, form: Form, choices: Choic
         values.notes.append(
             f"bootstrap.servers is the worker's: set the environment variable {_BOOTSTRAP} to it, or --worker"
         )
-    document.sink.update({"kind": "kafka", "bootstrap_servers": servers or f"${{{_BOOTSTRAP}}}"})
+    document.sink.update({"kind": "kafka", "url": f"kafka://{servers or f'${{{_BOOTSTRAP}}}'}"})
 
 
 def _refuse_transforms(values: Values) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -231,13 +232,13 @@ def test_from_slot_means_where_the_slot_stands(tmp_path: Path) -> None:
 
 def test_events_go_where_they_went() -> None:
     worker = {"bootstrap.servers": "k:9092", "value.converter": "JsonConverter"}
-    assert 'bootstrap_servers = "k:9092"' in made(Choices(worker=worker)).toml
+    assert 'url = "kafka://k:9092"' in made(Choices(worker=worker)).toml
     bare = made(Choices())
-    assert 'kind = "kafka"' in bare.toml and "${KAFKA_BOOTSTRAP_SERVERS}" in bare.toml
+    assert 'kind = "kafka"' in bare.toml and "kafka://${KAFKA_BOOTSTRAP_SERVERS}" in bare.toml
     server = {"debezium.sink.type": "kafka", "debezium.sink.kafka.producer.bootstrap.servers": "s:9092"}
     given = {**OPTIONS, **server, "debezium.format.schemas.enable": "false"}
     plain = {name: value for name, value in given.items() if "converter" not in name}
-    assert 'bootstrap_servers = "s:9092"' in translate(Connector(Form.SERVER, plain), Choices()).toml
+    assert 'url = "kafka://s:9092"' in translate(Connector(Form.SERVER, plain), Choices()).toml
     with pytest.raises(ConfigError, match="there is no sink redis"):
         translate(Connector(Form.SERVER, {**plain, "debezium.sink.type": "redis"}), Choices())
     assert 'sink = "stdout:"' in made(Choices(), form=Form.ENGINE).toml
@@ -248,6 +249,59 @@ def test_converters_of_the_worker_count_when_the_connector_has_none() -> None:
     worker = {"bootstrap.servers": "k:9092", "key.converter": "JsonConverter", "value.converter": "JsonConverter"}
     off = {"key.converter.schemas.enable": "false", "value.converter.schemas.enable": "false"}
     assert "schemas_enable = false" in translate(Connector(Form.CONNECT, bare), Choices(worker={**worker, **off})).toml
+
+
+AVRO = {
+    "value_converter": "io.confluent.connect.avro.AvroConverter",
+    "key_converter": "io.confluent.connect.avro.AvroConverter",
+    "key_converter_schemas_enable": "true",
+    "value_converter_schema_registry_url": "http://registry:8081",
+    "key_converter_schema_registry_url": "http://registry:8081",
+}
+
+
+def test_avro_goes_on_under_the_same_subjects(tmp_path: Path) -> None:
+    options = {
+        "value_converter_basic_auth_credentials_source": "USER_INFO", "value_converter_basic_auth_user_info": "u:hush",
+        "value_converter_value_subject_name_strategy": "io.confluent.kafka.serializers.subject.RecordNameStrategy",
+        "value_converter_auto_register_schemas": "false",
+    }  # fmt: skip
+    found = made(**AVRO, **options)
+    assert tomllib.loads(found.toml)["pipeline"]["shop"]["format"] == {
+        "extended_headers_enabled": True,
+        "topic_prefix": "store",
+        "key_converter": "avro",
+        "value_converter": "avro",
+        "schema_registry_url": "http://registry:8081",
+        "value_converter_basic_auth_user_info": "${SHOP_VALUE_BASIC_AUTH_USER_INFO}",
+        "value_converter_value_subject_name_strategy": "RecordNameStrategy",
+        "value_converter_auto_register_schemas": False,
+    }
+    assert "hush" not in found.toml + str(found.notes)
+    pipeline(found, tmp_path, SHOP_VALUE_BASIC_AUTH_USER_INFO="u:p")
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"value_converter_schema_registry_ssl_truststore_location": "x"}, "are PEM files"),
+        ({"value_converter_schema_registry_ulr": "x"}, "is schema_registry_url meant?"),
+        ({"value_converter_basic_auth_credentials_source": "SASL_INHERIT"}, "as if it were 'user_info' here"),
+        ({"value_converter": "io.apicurio.registry.utils.converter.AvroConverter"}, "choose Confluent's converter"),
+    ],
+)
+def test_what_a_registry_cannot_be_told_is_named(options: dict[str, str], reason: str) -> None:
+    assert reason in refusal(**{**AVRO, **options})
+
+
+def test_keys_may_be_json_and_values_avro() -> None:
+    options = {**AVRO, "key_converter": "org.apache.kafka.connect.json.JsonConverter"}
+    del options["key_converter_schema_registry_url"]
+    found = tomllib.loads(made(**{**options, "key_converter_schemas_enable": "false"}).toml)["pipeline"]["shop"][
+        "format"
+    ]
+    assert (found["schemas_enable"], found["value_converter"], "key_converter" in found) == (False, "avro", False)
+    assert found["value_converter_schema_registry_url"] == "http://registry:8081"
 
 
 def test_every_line_of_the_table_is_met_by_its_own_name() -> None:
