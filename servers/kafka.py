@@ -23,7 +23,9 @@ from pathlib import Path
 
 from confluent_kafka.admin import (
     AdminClient,
+    ConfigResource,
     NewTopic,
+    ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
     UserScramCredentialUpsertion,
@@ -121,9 +123,23 @@ class Broker:
             for future in admin.delete_topics(names).values():
                 future.result(_START_S)
 
+    def topic_config(self, name: str) -> dict[str, str]:
+        """Every option of topic `name`."""
+        admin, resource = self.admin(), ConfigResource(ResourceType.TOPIC, name)
+        found = admin.describe_configs([resource])[resource].result(_START_S)
+        return {option: str(entry.value) for option, entry in found.items()}
+
     def log(self) -> str:
         """Everything that the broker has logged so far."""
         return (self.folder / "server.log").read_text(errors="replace")
+
+    def wait_log(self, words: str, *, timeout_s: float = 60.0) -> None:
+        """Until the broker has logged `words`; TimeoutError when it does not in time."""
+        deadline = time.monotonic() + timeout_s
+        while words not in self.log():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"Kafka has not logged {words!r} within {timeout_s:g} s")
+            time.sleep(0.05)
 
     def start(self) -> None:
         """Start the broker on its ports and wait until it is ready; `Unavailable` with its last words if it dies."""

@@ -299,6 +299,12 @@ class Encoded:
     def headers(self, index: int) -> list[tuple[str, bytes]]: ...
     def change(self, index: int) -> int:
         """Index in the batch of the change that this record belongs to."""
+    @property
+    def largest(self) -> int:
+        """Bytes of key, value and headers of the largest record."""
+    def messages(self) -> list[tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]] | None]]:
+        """Every record as (topic, value, key, headers or None), for a message broker's client, in one call. Headers are
+        as Kafka Connect writes them: a text stands without quotes."""
 
 @final
 class DebeziumJson:

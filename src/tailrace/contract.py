@@ -147,12 +147,18 @@ class Sink(Protocol):
     """A frozen dataclass whose fields are its whole configuration."""
 
     kind: ClassVar[str]
-    transactional: ClassVar[bool]
-    """Its Writer is a `Positions` too: position and rows are stored atomically (exactly-once)."""
     table_like: ClassVar[bool]
     """It holds the current rows, not the events."""
     truncate: ClassVar[bool]
     """It can apply op t."""
+
+    @property
+    def transactional(self) -> bool:
+        """Its Writer is a `Positions` too: position and rows are stored atomically (exactly-once).
+
+        A variable of the class where it is always so; a property where the configuration decides.
+        """
+        ...
 
     def check(self) -> list[Finding]:
         """What the target lacks, each with the statement that mends it. Read-only."""

@@ -9,13 +9,17 @@ import duckdb
 import psycopg
 import pytest
 
+from servers import kafka as server
 from tailrace import testing
 from tailrace.app import App
+from tailrace.format import Format
 from tailrace.model import Change
 from tailrace.sink.duckdb import DuckDB
 from tailrace.sink.file import File
+from tailrace.sink.kafka import Kafka
 from tailrace.sink.postgres import Postgres
 from tailrace.testing.fake import AtomicSink, ListSink, Target
+from tests.server.sink.kafka import topics
 
 Rows = list[dict[str, str | None]]
 
@@ -82,6 +86,25 @@ def test_a_file_keeps_the_contract(tmp_path: Path) -> None:
         return rows
 
     assert testing.check_sink(lambda: File(path), read)
+
+
+@pytest.mark.parametrize("transactions", [False, True])
+def test_kafka_keeps_the_contract(kafka: server.Broker, topic: str, transactions: bool) -> None:
+    sink = Kafka(
+        f"kafka://{kafka.address}",
+        format=Format(topic_prefix=topic, tombstones_on_delete=False),
+        create_topics=True,
+        transactions=transactions,
+        positions_topic=f"{topic}.positions",
+        transactional_id=topic,
+    )
+
+    def read() -> Rows:
+        rows = (record.row for record in topics.read(kafka, f"{topic}.public.orders"))
+        return [{name: None if cell is None else str(cell) for name, cell in row.items()} for row in rows]
+
+    shown = testing.check_sink(lambda: sink, read)
+    assert any(line.startswith("I16") for line in shown) == transactions
 
 
 def test_a_sink_that_loses_a_row_is_found_out() -> None:

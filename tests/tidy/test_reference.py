@@ -10,15 +10,16 @@ import pytest
 from tailrace import checkpoint, dead_letters, sink, source, transform
 from tailrace.config import Http
 from tailrace.model import Limits
+from tailrace.sink.kafka import Security, Topic
 from tailrace.source.postgres.takeover import Takeover
 from tests.tidy import debezium_page, format_page, tree
 
 REFERENCE = (tree.ROOT / "docs" / "reference" / "configuration.md").read_text()
 NAMED = set(re.findall(r"`([a-z_]+)`", REFERENCE))
 CONFIGURED = [
-    source.Postgres, sink.DuckDB, sink.File, sink.Postgres, sink.Stdout, Http, Limits, checkpoint.File,
+    source.Postgres, sink.DuckDB, sink.File, sink.Kafka, sink.Postgres, sink.Stdout, Http, Limits, checkpoint.File,
     checkpoint.SQLite, dead_letters.File, transform.Select, transform.Mask, transform.Rename, transform.MapChanges,
-    transform.MapArrow, Takeover,
+    transform.MapArrow, Security, Takeover, Topic,
 ]  # fmt: skip
 
 

@@ -122,6 +122,23 @@ impl Encoded {
     }
 }
 
+impl Encoded {
+    /// Headers as Connect's `SimpleHeaderConverter` writes them: a text stands as it is, all else as JSON.
+    fn raw_headers<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyList>> {
+        let pair = |(name, value): (&[u8], &[u8])| {
+            let value = match value.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")) {
+                Some(text) if text.contains(&b'\\') => {
+                    let text = py.import("json")?.call_method1("loads", (PyBytes::new(py, value),))?;
+                    text.call_method0("encode")?.cast_into::<PyBytes>()?
+                }
+                text => PyBytes::new(py, text.unwrap_or(value)),
+            };
+            Ok((PyString::from_bytes(py, name)?, value))
+        };
+        PyList::new(py, self.inner.headers(self.record(index)?).map(pair).collect::<PyResult<Vec<_>>>()?)
+    }
+}
+
 #[pymethods]
 impl Encoded {
     fn __len__(&self) -> usize {
@@ -153,6 +170,33 @@ impl Encoded {
 
     fn change(&self, index: usize) -> PyResult<usize> {
         Ok(self.record(index)?.change)
+    }
+
+    #[getter]
+    fn largest(&self) -> usize {
+        let records = self.inner.records().iter();
+        let headers =
+            |record| -> usize { self.inner.headers(record).map(|(name, value)| name.len() + value.len()).sum() };
+        records.map(|record| record.key_len as usize + record.value_len as usize + headers(record)).max().unwrap_or(0)
+    }
+
+    /// Every record as (topic, value, key, headers); neighbours of one topic share its text.
+    fn messages<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let out = PyList::empty(py);
+        let mut topic: Option<(&[u8], Bound<'py, PyString>)> = None;
+        for (index, record) in self.inner.records().iter().enumerate() {
+            let name = self.inner.topic(record);
+            let shared = match topic.take() {
+                Some(last) if last.0 == name => last,
+                _ => (name, PyString::from_bytes(py, name)?),
+            };
+            let value = self.inner.value(record).map(|bytes| PyBytes::new(py, bytes));
+            let key = self.inner.key(record).map(|bytes| PyBytes::new(py, bytes));
+            let headers = if record.headers > 0 { Some(self.raw_headers(py, index)?) } else { None };
+            out.append((&shared.1, value, key, headers))?;
+            topic = Some(shared);
+        }
+        Ok(out)
     }
 
     /// The whole buffer, read-only, as unsigned bytes.

@@ -55,8 +55,9 @@ class _Trial:
     def declares(self) -> str:
         sink = self._make()
         expect(isinstance(sink, Sink), "kind, transactional, table_like, truncate, check and open are there")
-        for name in ("transactional", "table_like", "truncate"):
+        for name in ("table_like", "truncate"):
             expect(isinstance(getattr(type(sink), name, None), bool), f"{name} is a bool of the class")
+        expect(isinstance(sink.transactional, bool), "transactional is a bool")
         errors = [finding for finding in sink.check() if finding.severity is Severity.ERROR]
         expect(not errors, f"check() finds nothing amiss with a good target: {errors}")
         return "declares what it is and finds a good target good"

@@ -1,0 +1,1 @@
+"""What everything that speaks with Kafka shares: addresses, security, clients, the meaning of its errors."""

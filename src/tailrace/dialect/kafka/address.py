@@ -1,0 +1,77 @@
+"""Where a Kafka cluster is and how to log in, as librdkafka wants to hear it. Never connects, imports no client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from tailrace.error import ConfigError
+
+__all__ = ["Address", "Mechanism", "Security", "parse"]
+
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
+_EXAMPLE = "kafka://broker:9092,other:9092"
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """How to reach the brokers: TLS with `ca` (default: the system's) and a client's `certificate` and `key`; SASL.
+
+    OAUTHBEARER takes its parameters from the client's own options (`sasl.oauthbearer.…`).
+    """
+
+    tls: bool = False
+    ca: str | Path | None = None
+    certificate: str | Path | None = None
+    key: str | Path | None = None
+    mechanism: Mechanism | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    def settings(self) -> dict[str, str]:
+        """The same in librdkafka's words."""
+        protocol = ("SASL_SSL" if self.tls else "SASL_PLAINTEXT") if self.mechanism else "SSL" if self.tls else None
+        named = {
+            "security.protocol": protocol,
+            "ssl.ca.location": self.ca,
+            "ssl.certificate.location": self.certificate,
+            "ssl.key.location": self.key,
+            "sasl.mechanism": self.mechanism,
+            "sasl.username": self.username,
+            "sasl.password": self.password,
+        }
+        return {name: str(value) for name, value in named.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """What a `kafka://` URL says: the brokers to ask first, what follows them, and the query."""
+
+    servers: str
+    path: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+def parse(url: str) -> Address:
+    """Read `kafka://[user:password@]host:port[,host:port…][/path][?name=value]`; `ConfigError` when it is not one."""
+    parts = urlsplit(url)
+    login, _, servers = parts.netloc.rpartition("@")
+    if parts.scheme != "kafka" or not servers:
+        raise ConfigError("this is not a Kafka URL", hint=f"for example {_EXAMPLE}")
+    for server in servers.split(","):
+        host, colon, port = server.rpartition(":")
+        if not (host and colon and port.isdecimal()):
+            raise ConfigError(f"the broker {server!r} has no port", hint=f"for example {_EXAMPLE}")
+    user, _, password = login.partition(":")
+    return Address(
+        servers,
+        unquote(parts.path.removeprefix("/")),
+        dict(parse_qsl(parts.query, keep_blank_values=True)),
+        unquote(user) or None,
+        unquote(password) or None,
+    )

@@ -1,0 +1,86 @@
+"""Makes librdkafka's clients and hears what they say beside the results. Never sends or reads a message."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from tailrace.dialect.kafka.fault import error_of, explain
+from tailrace.error import ConfigError, Retryable, TailraceError
+
+__all__ = ["Told", "admin", "consumer", "producer", "reach"]
+
+_log = logging.getLogger("tailrace.kafka")
+_REACH_S, _STEP_S = 15.0, 1.0
+_GRAVE = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
+ClientT = TypeVar("ClientT", Producer, AdminClient, Consumer)
+
+
+class Told:
+    """What a client has said of its connections: the last fault, and the last one that only a human can mend."""
+
+    def __init__(self) -> None:
+        self.last: KafkaError | None = None
+        self.grave: KafkaError | None = None
+
+    def __call__(self, error: KafkaError) -> None:
+        """The client's `error_cb`."""
+        # "All brokers are down" is only the sum of what was said before, and says less.
+        if error.code() != KafkaError._ALL_BROKERS_DOWN or self.last is None:
+            self.last = error
+        if error.code() in _GRAVE:
+            self.grave = error
+        _log.debug("%s", error.str())
+
+    def fault(self, otherwise: str) -> TailraceError:
+        """The error to raise when nothing has come in time."""
+        if self.grave is not None:
+            return explain(self.grave, "connecting to Kafka")
+        if self.last is not None:
+            return Retryable(f"{otherwise}: {self.last.str()}", hint="see whether the brokers run and can be reached")
+        return Retryable(otherwise, hint="see whether the brokers run and can be reached")
+
+
+def producer(settings: Mapping[str, object], told: Told) -> Producer:
+    """A producer; `ConfigError` when librdkafka does not like a setting."""
+    return _made(Producer, settings, told)
+
+
+def admin(settings: Mapping[str, object], told: Told) -> AdminClient:
+    """An admin client; `ConfigError` when librdkafka does not like a setting."""
+    return _made(AdminClient, settings, told)
+
+
+def consumer(settings: Mapping[str, object], told: Told) -> Consumer:
+    """A consumer; `ConfigError` when librdkafka does not like a setting."""
+    return _made(Consumer, settings, told)
+
+
+def _made(kind: Callable[..., ClientT], settings: Mapping[str, object], told: Told) -> ClientT:
+    try:
+        return kind({**settings, "error_cb": told}, logger=_log)
+    except KafkaException as error:
+        # librdkafka quotes the value that it does not like: a password must not come into a message.
+        words = error_of(error).str()
+        secret = any("password" in name or "secret" in name for name in settings if f'"{name}"' in words)
+        raise ConfigError(f"Kafka's client refuses its settings{'' if secret else f': {words}'}") from None
+
+
+def reach(client: Producer | AdminClient | Consumer, told: Told, *, timeout_s: float = _REACH_S) -> int:
+    """How many brokers answer; `Retryable` when none does in time, `Fatal` when they refuse us."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return len(client.list_topics(timeout=_STEP_S).brokers)
+        except KafkaException as error:
+            client.poll(0)  # brings what was said of the connections
+            silent = error_of(error).code() in {KafkaError._TRANSPORT, KafkaError._TIMED_OUT}
+            if told.grave is not None or (silent and time.monotonic() > deadline):
+                raise told.fault("no Kafka broker answered") from None
+            if not silent:
+                raise explain(error_of(error), "asking Kafka for its brokers") from None

@@ -1,0 +1,109 @@
+"""What Kafka's errors mean for a pipeline, and the words for them. Never shows a key or a value."""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError, KafkaException
+
+from tailrace.error import Fatal, Retryable, TailraceError
+
+__all__ = ["error_of", "explain", "is_fenced", "is_refusal"]
+
+_REFUSED = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_MSG_SIZE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError._BAD_MSG,
+    }
+)
+"""The broker will never take this very message."""
+_RIGHTS = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    }
+)
+_LOGIN = frozenset(
+    {
+        KafkaError._AUTHENTICATION,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.UNSUPPORTED_SASL_MECHANISM,
+        KafkaError._SSL,
+    }
+)
+_UNKNOWN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
+_FENCED = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError.PRODUCER_FENCED,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.TRANSACTION_COORDINATOR_FENCED,
+    }
+)
+_SETTINGS = frozenset(
+    {
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.INVALID_CONFIG,
+        KafkaError.INVALID_PARTITIONS,
+        KafkaError.INVALID_REPLICATION_FACTOR,
+        KafkaError.INVALID_TRANSACTION_TIMEOUT,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
+        KafkaError.UNSUPPORTED_FOR_MESSAGE_FORMAT,
+        KafkaError.UNSUPPORTED_VERSION,
+        KafkaError._INVALID_ARG,
+        KafkaError._UNSUPPORTED_FEATURE,
+    }
+)
+"""A human has to change something."""
+
+
+def error_of(exception: KafkaException) -> KafkaError:
+    """The error inside an exception of the client."""
+    error: KafkaError = exception.args[0]
+    return error
+
+
+def is_refusal(error: KafkaError) -> bool:
+    """The message itself can never succeed: it belongs into the dead letters."""
+    return error.code() in _REFUSED
+
+
+def is_fenced(error: KafkaError) -> bool:
+    """Another producer has taken the transactional id over, or the coordinator has given the transaction up."""
+    return error.code() in _FENCED
+
+
+def explain(error: KafkaError, where: str) -> TailraceError:
+    """The pipeline's error for `error`, which happened at `where` (a topic, a broker): `Retryable` unless a human is
+    needed."""
+    code, reason = error.code(), f"{where}: {_words(error)}"
+    if code in _RIGHTS:
+        return Fatal(reason, hint=f"an ACL must allow it: {_needed(code)}")
+    if code in _LOGIN:
+        return Fatal(reason, hint="check user, password, mechanism and certificates of the connection")
+    if code in _UNKNOWN:
+        return Fatal(reason, hint="create the topic, or let the sink do it (create_topics = true)")
+    if code in _SETTINGS:
+        return Fatal(reason, hint="change the setting that it names")
+    return Retryable(reason)
+
+
+def _needed(code: int) -> str:
+    if code == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+        return "WRITE and DESCRIBE on the transactional id"
+    if code == KafkaError.CLUSTER_AUTHORIZATION_FAILED:
+        return "IDEMPOTENT_WRITE (and CREATE, to create topics) on the cluster"
+    if code == KafkaError.GROUP_AUTHORIZATION_FAILED:
+        return "READ on the group"
+    return "WRITE, READ or CREATE on the topic"
+
+
+def _words(error: KafkaError) -> str:
+    """The client's words, without its prefix for who said so."""
+    return error.str().removeprefix("Broker: ").removeprefix("Local: ")

@@ -1,0 +1,107 @@
+"""What a Kafka cluster lacks for a sink, each with what mends it. Changes nothing, makes no topic."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tailrace.error import TailraceError
+from tailrace.model import Finding, Severity, Table
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient
+
+    from tailrace.sink.kafka import Kafka
+
+__all__ = ["check", "check_tables"]
+
+_ASK_S = 30.0
+_ILLEGAL = re.compile(r"[^a-zA-Z0-9._-]")
+
+
+def check(sink: Kafka) -> list[Finding]:
+    """Whether the package is there, the brokers answer, and they let us create topics if we are to."""
+    if importlib.util.find_spec("confluent_kafka") is None:
+        return [Finding(Severity.ERROR, "confluent_kafka", "it is not installed", "pip install 'tailrace[kafka]'")]
+    try:
+        return _check_cluster(sink)
+    except TailraceError as error:
+        return [Finding(Severity.ERROR, sink.address.servers, str(error.args[0]), error.hint)]
+
+
+def check_tables(sink: Kafka, name: str, tables: Sequence[Table]) -> list[Finding]:
+    """Whether the topic of each table is there or may be made, has the partitions asked for, and may be written to."""
+    try:
+        client = _reached(sink)[0]
+        prefix = sink.format["topic_prefix"] or name
+        topics = [_ILLEGAL.sub("_", f"{prefix}.{table.schema}.{table.name}") for table in tables]
+        findings = [finding for topic in topics for finding in _check_topic(sink, client, topic)]
+    except TailraceError as error:
+        return [Finding(Severity.ERROR, sink.address.servers, str(error.args[0]), error.hint)]
+    return findings
+
+
+def _reached(sink: Kafka) -> tuple[AdminClient, int]:
+    from tailrace.dialect.kafka import client
+    from tailrace.dialect.kafka.client import Told
+
+    told = Told()
+    admin = client.admin(sink.settings(), told)
+    return admin, client.reach(admin, told)
+
+
+def _check_cluster(sink: Kafka) -> list[Finding]:
+    from confluent_kafka.admin import AclOperation
+
+    client, brokers = _reached(sink)
+    findings = [Finding(Severity.OK, sink.address.servers, f"{brokers} broker(s) answer")]
+    about = client.describe_cluster(include_authorized_operations=True, request_timeout=_ASK_S).result(_ASK_S)
+    allowed = set(about.authorized_operations or ())
+    if sink.create_topics and allowed and not allowed & {AclOperation.CREATE, AclOperation.ALL}:
+        findings.append(
+            Finding(
+                Severity.WARNING,
+                "topics",
+                "create_topics is set, and this user may not create topics in the cluster",
+                _acl("Create", "--cluster"),
+            )
+        )
+    wanted = max((rule.replication or 0 for rule in sink.rules()), default=0)
+    if wanted > brokers:
+        findings.append(
+            Finding(Severity.ERROR, "replication", f"{wanted} replicas are wanted, and there are {brokers} broker(s)")
+        )
+    return findings
+
+
+def _check_topic(sink: Kafka, client: AdminClient, topic: str) -> list[Finding]:
+    from confluent_kafka.admin import AclOperation
+
+    from tailrace.sink.kafka.topic import Topics, describe
+
+    rule = Topics(client, sink.rules(), create=False).rule(topic)
+    name = rule.called(topic)
+    found = describe(client, name)
+    if found is None:
+        made = "it is made at the first record" if sink.create_topics else "it is made if the brokers make topics"
+        severity = Severity.OK if sink.create_topics else Severity.WARNING
+        return [Finding(severity, f"topic {name}", f"it is not there; {made}", None if sink.create_topics else _SET)]
+    allowed = set(found.authorized_operations or ())
+    if allowed and not allowed & {AclOperation.WRITE, AclOperation.ALL}:
+        return [
+            Finding(Severity.ERROR, f"topic {name}", "this user may not write to it", _acl("Write", f"--topic {name}"))
+        ]
+    count = len(found.partitions)
+    if rule.partitions is not None and rule.partitions != count:
+        said = f"it has {count} partitions, and {rule.partitions} are configured; a topic that is there stays as it is"
+        return [Finding(Severity.WARNING, f"topic {name}", said)]
+    return [Finding(Severity.OK, f"topic {name}", f"it can be written, {count} partition(s)")]
+
+
+_SET = "create_topics = true in the sink"
+
+
+def _acl(operation: str, resource: str) -> str:
+    return f"kafka-acls.sh --add --allow-principal User:… --operation {operation} {resource}"

@@ -1,0 +1,173 @@
+"""Positions of one pipeline in a compacted topic of its own, read back as committed. Never writes: transactions do.
+
+The topic is the pipeline's alone because `read_committed` stops at the oldest open transaction in a partition: another
+pipeline's would hide our last position from us, and we would go on from an older one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
+
+from tailrace.dialect.kafka import client
+from tailrace.dialect.kafka.client import Told
+from tailrace.dialect.kafka.fault import error_of, explain
+from tailrace.error import Fatal, Retryable
+from tailrace.model import Position
+
+__all__ = ["Held", "Key", "key_of", "read", "replayed_key", "value_of"]
+
+_PATIENCE_S = 60.0
+_POLL_S = 0.05  # the client waits as long for more than there is
+_MANY = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One lineage: the epoch of its owner, and the text of the position that was committed last."""
+
+    epoch: int
+    position: str | None = None
+
+
+class Key(msgspec.Struct, omit_defaults=True):
+    """The key of a record: a lineage, or a dead letter that was replayed and may still be parked."""
+
+    pipeline: str
+    lineage: str
+    replayed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What the topic says."""
+
+    held: Mapping[str, Held]
+    replayed: frozenset[Position]
+
+    def positions(self) -> dict[str, Position | None]:
+        """Every lineage that was claimed, with its committed position."""
+        return {
+            lineage: None if held.position is None else Position(lineage, held.position)
+            for lineage, held in self.held.items()
+        }
+
+
+def key_of(pipeline: str, lineage: str) -> bytes:
+    """The key of a lineage's record."""
+    return msgspec.json.encode(Key(pipeline, lineage))
+
+
+def replayed_key(pipeline: str, position: Position) -> bytes:
+    """The key of the record that says that the dead letter at `position` was written."""
+    return msgspec.json.encode(Key(pipeline, position.lineage, position.text))
+
+
+def value_of(held: Held) -> bytes:
+    """The value of a lineage's record."""
+    return msgspec.json.encode(held)
+
+
+def read(settings: Mapping[str, Any], topic: str, pipeline: str) -> Ledger:
+    """Everything that is committed in `topic`; nothing when there is no such topic.
+
+    `Retryable` when a transaction in it stays open, `Fatal` when what lies there is not ours.
+    """
+    told = Told()
+    reader = client.consumer(
+        {
+            **settings,
+            "group.id": f"tailrace.{pipeline}",  # asked for, and never joined
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "allow.auto.create.topics": False,
+        },
+        told,
+    )
+    try:
+        return _replay(_Reading(reader, told, topic).messages(), topic, pipeline)
+    finally:
+        reader.close()
+
+
+class _Reading:
+    def __init__(self, reader: Any, told: Told, topic: str) -> None:
+        self._reader = reader
+        self._told = told
+        self._topic = topic
+        self._deadline = time.monotonic() + _PATIENCE_S
+
+    def messages(self) -> list[tuple[bytes, bytes | None]]:
+        """Key and value of every committed record, up to the end that the topic has now."""
+        try:
+            found = self._reader.list_topics(self._topic, timeout=_PATIENCE_S).topics[self._topic]
+            if found.error is not None:
+                return self._absent(found.error)
+            if len(found.partitions) != 1:
+                raise Fatal(
+                    f"topic {self._topic} has {len(found.partitions)} partitions, and positions need one order",
+                    hint="name another one (positions_topic)",
+                )
+            return self._consume()
+        except KafkaException as error:
+            if error_of(error).code() in {KafkaError._TRANSPORT, KafkaError._TIMED_OUT}:
+                raise self._told.fault(f"topic {self._topic} cannot be read") from None
+            raise explain(error_of(error), f"reading topic {self._topic}") from None
+
+    def _absent(self, error: KafkaError) -> list[tuple[bytes, bytes | None]]:
+        if error.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}:
+            return []
+        raise explain(error, f"reading topic {self._topic}")
+
+    def _consume(self) -> list[tuple[bytes, bytes | None]]:
+        """Read until the client says that it is at the end, and the end is what uncommitted readers see too."""
+        _, high = self._reader.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_PATIENCE_S)
+        self._reader.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
+        read: list[tuple[bytes, bytes | None]] = []
+        while True:
+            if time.monotonic() > self._deadline:
+                raise Retryable(
+                    f"topic {self._topic} has a transaction that is still open",
+                    hint="it ends when its process does, or with the transaction's timeout",
+                )
+            for message in self._reader.consume(_MANY, _POLL_S):
+                error = message.error()
+                if error is None:
+                    read.append((message.key() or b"", message.value()))
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    if message.offset() >= high:
+                        return read
+                elif not error.retriable() and error.code() != KafkaError._ALL_BROKERS_DOWN:
+                    raise explain(error, f"reading topic {self._topic}")
+
+
+def _replay(messages: list[tuple[bytes, bytes | None]], topic: str, pipeline: str) -> Ledger:
+    held: dict[str, Held] = {}
+    replayed: set[Position] = set()
+    for name, value in messages:
+        try:
+            key = msgspec.json.decode(name, type=Key)
+            new = None if value is None or key.replayed is not None else msgspec.json.decode(value, type=Held)
+        except msgspec.DecodeError:
+            raise Fatal(
+                f"topic {topic} holds something else than positions of Tailrace",
+                hint="name another one (positions_topic)",
+            ) from None
+        if key.pipeline != pipeline:
+            raise Fatal(
+                f"topic {topic} belongs to the pipeline {key.pipeline!r}, not to {pipeline!r}",
+                hint="give each pipeline a positions_topic of its own",
+            )
+        if key.replayed is not None:
+            (replayed.discard if value is None else replayed.add)(Position(key.lineage, key.replayed))
+        elif new is None:
+            held.pop(key.lineage, None)
+        else:
+            held[key.lineage] = new
+    return Ledger(held, frozenset(replayed))

@@ -1,0 +1,56 @@
+"""From the configuration of a Kafka sink to its open writer. Never writes a change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tailrace.dialect.kafka import client
+from tailrace.dialect.kafka.client import Told
+from tailrace.model import Limits
+from tailrace.sink.kafka.claim import ClaimCheck
+from tailrace.sink.kafka.sender import Sender
+from tailrace.sink.kafka.topic import Topic, Topics, make
+from tailrace.sink.kafka.transaction import Plan, TransactionalWriter
+from tailrace.sink.kafka.wire import DebeziumJsonWire
+from tailrace.sink.kafka.writer import KafkaWriter
+
+if TYPE_CHECKING:
+    from tailrace.sink.kafka import Kafka
+
+__all__ = ["open_writer"]
+
+_SMALL = {"segment.bytes": str(16 << 20), "min.cleanable.dirty.ratio": "0.1"}
+"""Compaction leaves a topic's last segment alone: it must not hold the positions of weeks."""
+
+
+def open_writer(sink: Kafka, name: str, limits: Limits) -> KafkaWriter | TransactionalWriter:
+    """Connect as pipeline `name`. See `Kafka.open`."""
+    told = Told()
+    admin = client.admin(sink.settings(), told)
+    sender = Sender(
+        sink.producing(name),
+        told,
+        wire=DebeziumJsonWire(sink.format.profile(name)),
+        topics=Topics(admin, sink.rules(), create=sink.create_topics),
+        claim_check=None if sink.claim_check is None else ClaimCheck(Path(sink.claim_check)),
+        timestamps=sink.timestamp == "commit",
+        patience_s=sink.delivery_timeout_s,
+    )
+    try:
+        client.reach(admin, told)
+        if not sink.transactions:
+            return KafkaWriter(sender, stop_timeout_s=limits.stop_timeout_s)
+        make(admin, sink.positions(name), Topic("*", partitions=1, cleanup_policy="compact", config=_SMALL))
+        plan = Plan(
+            name,
+            sink.positions(name),
+            reading=sink.settings(),
+            nbytes_max=sink.transaction_bytes_max,
+            split=sink.split_transactions,
+            stop_timeout_s=limits.stop_timeout_s,
+        )
+        return TransactionalWriter(sender, plan)
+    except BaseException:
+        sender.close()
+        raise

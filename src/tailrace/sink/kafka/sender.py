@@ -1,0 +1,277 @@
+"""Gives records to librdkafka and knows when all of them are acknowledged. Never keeps a position.
+
+Accounts cost nothing a record: the client counts what it holds, and calls back only for what failed. Its queue is
+bounded, so a slow broker makes `send` wait. No message ever times out by itself: a later one of its key would overtake
+it; when nothing is acknowledged for too long, all that is left is dropped together, and comes again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from tailrace.dialect.kafka import client
+from tailrace.dialect.kafka.client import Told
+from tailrace.dialect.kafka.fault import error_of, explain, is_fenced, is_refusal
+from tailrace.error import Fatal, Reject, Retryable, TailraceError
+from tailrace.model import Batch
+from tailrace.sink.kafka.claim import ClaimCheck
+from tailrace.sink.kafka.topic import Topics
+from tailrace.sink.kafka.wire import Record, Records, Wire
+
+__all__ = ["Refit", "Sender"]
+
+_PAUSE_S = 0.2
+_OVERHEAD = 100
+"""Bytes of a record batch around its only record, generously."""
+_PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
+_BESIDE = KafkaError._INVALID_DIFFERENT_RECORD
+"""Refused only because another record of its batch was."""
+Failed = Callable[[KafkaError | None, Message], None]
+
+
+class Refit(Exception):
+    """A topic takes less than the batches that the client makes: in a transaction all begins again, with `remake`."""
+
+
+class Sender:
+    """A producer, used by the writer thread; `interrupt` may come from any."""
+
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        told: Told,
+        *,
+        wire: Wire,
+        topics: Topics,
+        claim_check: ClaimCheck | None,
+        timestamps: bool,
+        patience_s: float,
+    ) -> None:
+        self._failed: list[tuple[str, KafkaError]] = []
+        self._settings = {**settings, "on_delivery": self._note, "delivery.report.only.error": True}
+        self._told = told
+        self._wire = wire
+        self._topics = topics
+        self._claim_check = claim_check
+        self._timestamps = timestamps
+        self._patience_s = patience_s
+        self._batch_nbytes = int(settings.get("batch.size", 1_000_000))
+        self._stop_at: float | None = None
+        self.fenced = False
+        self.producer = client.producer(self._settings, told)
+
+    def give_up_at(self, instant: float) -> None:
+        """Whatever waits ends with `Retryable` at this instant of the monotonic clock; from any thread."""
+        self._stop_at = instant
+
+    def send(self, batch: Batch, *, told: Callable[[int], Failed] | None = None) -> None:
+        """Hand every record of `batch` over; `Reject` for what is too large, once the rest is settled.
+
+        `told` makes a callback for the failure of each change, by its index: that is exact, and slow.
+        """
+        refused: dict[int, str] = {}
+        for records in self._wire.encode(batch):
+            messages = records.messages()
+            smallest = min((self._topics.find(topic)[1] for topic in {message[0] for message in messages}), default=0)
+            self._fit(smallest)
+            if records.largest + _OVERHEAD > smallest:
+                messages = [
+                    self._fitting(message, records.change(index), refused) for index, message in enumerate(messages)
+                ]
+            if not refused:
+                self._hand_over(messages, records, batch=batch, told=told)
+        if refused:
+            self._drain()
+            self._failed.clear()  # all of it comes again
+            raise Reject(refused)
+
+    def put(self, topic: str, key: bytes, value: bytes | None) -> None:
+        """Hand over one record of our own."""
+        try:
+            self._retry(topic, value, key, headers=None)
+        except KafkaException as error:
+            raise self.fault(f"topic {topic}", error_of(error)) from None
+
+    @property
+    def refused(self) -> bool:
+        """The brokers have refused a record since the last `settle`."""
+        return any(_of_the_record(error) for _, error in self._failed)
+
+    def forget(self) -> None:
+        """What has failed is of a transaction that was aborted."""
+        self._failed.clear()
+
+    def fault(self, doing: str, error: KafkaError) -> TailraceError:
+        """The pipeline's error for one of the client's; remembers in `fenced` when it may be another's claim."""
+        if is_fenced(error) or error.fatal() or error.code() == KafkaError._FATAL:
+            self.fenced = True
+        return explain(error, doing)
+
+    def settle(self) -> bool:
+        """Wait until nothing is outstanding; True when all was acknowledged, False when the brokers refused records.
+
+        Raises what is behind any other failure, `Retryable` when the brokers have said nothing for too long.
+        """
+        self._drain()
+        failed, self._failed = self._failed, []
+        faults = [self.fault(f"topic {topic}", error) for topic, error in failed if not _of_the_record(error)]
+        if faults:
+            raise next((fault for fault in faults if isinstance(fault, Fatal)), faults[0])
+        return not failed
+
+    def remake(self) -> None:
+        """Go on with a new producer, which nothing is asked of the old one for; call it when nothing is outstanding."""
+        self.producer.close()
+        self.producer = client.producer({**self._settings, "batch.size": self._batch_nbytes}, self._told)
+
+    def refusals(self, batch: Batch) -> Reject:
+        """Send `batch` again to learn which of its changes the brokers refuse; what they take is doubled."""
+        refused: dict[int, str] = {}
+
+        def noting(change: int) -> Failed:
+            def failed(error: KafkaError | None, message: Message) -> None:
+                self._note(error, message)
+                if error is not None and is_refusal(error):
+                    refused[change] = f"topic {message.topic()}: {error.str()}"
+
+            return failed
+
+        try:
+            self.send(batch, told=noting)
+            self.settle()
+        except Retryable:
+            if not refused:  # a transaction takes nothing more once a record was refused
+                raise
+        self._failed.clear()
+        if not refused:
+            raise Retryable("the brokers refused records, and took the same ones when they came again")
+        return Reject(refused)
+
+    def check_patience(self, moved_at: float) -> None:
+        """Drop what is left and raise `Retryable` when nothing has moved for too long, or a stop is overdue."""
+        now = time.monotonic()
+        if self._stop_at is not None and now > self._stop_at:
+            self.drop()
+            raise Retryable("stopped before Kafka acknowledged all records; they come again at the next start")
+        if now - moved_at > self._patience_s:
+            fault = self._told.fault(f"Kafka has acknowledged nothing for {self._patience_s:g} s")
+            self.drop()
+            raise fault
+
+    def drop(self) -> None:
+        """Forget what is not acknowledged, together: what a broker has got of it is the beginning of each partition."""
+        with contextlib.suppress(KafkaException):  # of a producer that is beyond help
+            self.producer.purge()
+            self.producer.flush(_PAUSE_S)
+        self._failed.clear()
+
+    def close(self) -> None:
+        """Drop what is left and end the connections; closing twice is harmless (I12)."""
+        if len(self.producer):
+            self.drop()
+        with warnings.catch_warnings():  # that a fenced producer cannot abort is no news
+            warnings.simplefilter("ignore", RuntimeWarning)
+            self.producer.close()
+
+    def _drain(self) -> None:
+        moved_at, before = time.monotonic(), -1
+        try:
+            while (left := self.producer.flush(_PAUSE_S)) > 0:
+                if left != before:
+                    moved_at, before = time.monotonic(), left
+                self.check_patience(moved_at)
+        except KafkaException as error:
+            raise self.fault("sending", error_of(error)) from None
+
+    def _hand_over(
+        self, messages: Any, records: Records, *, batch: Batch, told: Callable[[int], Failed] | None
+    ) -> None:
+        if told is not None or self._timestamps:
+            self._hand_over_each(messages, records, batch=batch, told=told)
+            return
+        produce, find = self.producer.produce, self._topics.find
+        seen, topic = "", ""
+        for name, value, key, headers in messages:
+            if name is not seen:  # neighbours share the very object
+                seen, topic = name, find(name)[0]
+            try:
+                produce(topic, value, key, -1, None, None, 0, headers)
+            except BufferError:
+                self._retry(topic, value, key, headers=headers)
+            except KafkaException as error:
+                raise self.fault(f"topic {topic}", error_of(error)) from None
+
+    def _hand_over_each(
+        self, messages: Any, records: Records, *, batch: Batch, told: Callable[[int], Failed] | None
+    ) -> None:
+        """As above, with a callback or a time for each record."""
+        for index, (name, value, key, headers) in enumerate(messages):
+            change, topic = records.change(index), self._topics.find(name)[0]
+            at_ms = int(batch[change].committed_at.timestamp() * 1000) if self._timestamps else 0
+            failed = None if told is None else told(change)
+            try:
+                self._retry(topic, value, key, headers=headers, at_ms=at_ms, failed=failed)
+            except KafkaException as error:
+                raise self.fault(f"topic {topic}", error_of(error)) from None
+
+    def _retry(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        *,
+        headers: list[tuple[str, bytes]] | None,
+        at_ms: int = 0,
+        failed: Failed | None = None,
+    ) -> None:
+        """Produce as soon as the client's queue has room."""
+        moved_at, before = time.monotonic(), -1
+        while True:
+            try:
+                self.producer.produce(topic, value, key, -1, failed, None, at_ms, headers)  # type: ignore[arg-type]
+            except BufferError:
+                self.producer.poll(_PAUSE_S)
+                if (left := len(self.producer)) != before:
+                    moved_at, before = time.monotonic(), left
+                self.check_patience(moved_at)
+            else:
+                return
+
+    def _fit(self, limit: int) -> None:
+        """Let the client make no batch of records that is larger than the smallest topic takes: it would be refused."""
+        if not limit or limit - _OVERHEAD >= self._batch_nbytes:
+            return
+        self._batch_nbytes = max(limit - _OVERHEAD, 1)
+        if "transactional.id" in self._settings:
+            raise Refit
+        self._drain()
+        self.remake()
+
+    def _fitting(self, message: Record, change: int, refused: dict[int, str]) -> Record:
+        """The record, or its claim check when it is too large for its topic; without one it is refused."""
+        topic, value, key, headers = message
+        name, limit = self._topics.find(topic)
+        beside = len(key or b"") + sum(len(head) + len(cell) for head, cell in headers or ())
+        nbytes = beside + len(value or b"") + _OVERHEAD
+        if nbytes <= limit:
+            return message
+        if self._claim_check is not None and value is not None and beside < limit // 2:
+            value, headers = self._claim_check.store(value, headers)
+            return topic, value, key, headers
+        refused[change] = f"a message of {nbytes} bytes, and topic {name} takes {limit}"
+        return message
+
+    def _note(self, error: KafkaError | None, message: Message) -> None:
+        """The client's callback for a record that failed."""
+        if error is not None and error.code() not in _PURGED:
+            self._failed.append((message.topic() or "?", error))
+
+
+def _of_the_record(error: KafkaError) -> bool:
+    return is_refusal(error) or error.code() == _BESIDE

@@ -1,0 +1,157 @@
+"""Which topic a record goes to, how topics are made, and how large a message each takes. Never sends a record."""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tailrace.error import ConfigError
+
+if TYPE_CHECKING:
+    from confluent_kafka.admin import AdminClient, TopicDescription
+
+__all__ = ["Topic", "Topics", "describe", "make", "rules"]
+
+_log = logging.getLogger("tailrace.sink.kafka")
+_LIMIT = 1_048_588
+"""What a broker takes unless it was told otherwise (`message.max.bytes`)."""
+_ASK_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What topics are called and how they are made whose name, as Debezium would give it, matches the glob `match`.
+
+    `name` may hold `{topic}` (that name), `{schema}` and `{table}` (its last two parts). What is not given here is as
+    the sink says, and what that does not say is the broker's default.
+    """
+
+    match: str
+    name: str = "{topic}"
+    partitions: int | None = None
+    replication: int | None = None
+    cleanup_policy: str | None = None
+    config: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            self.called("a.b.c")
+        except (KeyError, IndexError, ValueError):
+            raise ConfigError(
+                f"the topic name {self.name!r} cannot be filled in", hint="it may hold {topic}, {schema} and {table}"
+            ) from None
+        if (self.partitions is not None and self.partitions < 1) or (
+            self.replication is not None and self.replication < 1
+        ):
+            raise ConfigError("a topic needs 1 or more partitions and replicas")
+
+    def called(self, topic: str) -> str:
+        """The name in the cluster of what Debezium would call `topic`."""
+        schema, _, table = topic.rpartition(".")
+        return self.name.format(topic=topic, schema=schema.rpartition(".")[2], table=table)
+
+    def options(self) -> dict[str, str]:
+        """The options of a new topic."""
+        policy = {} if self.cleanup_policy is None else {"cleanup.policy": self.cleanup_policy}
+        return {**policy, **self.config}
+
+
+class Topics:
+    """The topics that records have gone to: known once, asked for never again."""
+
+    def __init__(self, client: AdminClient, rules: Sequence[Topic], *, create: bool) -> None:
+        self._client = client
+        self._rules = rules
+        self._create = create
+        self._names: dict[str, tuple[str, int]] = {}
+
+    def find(self, topic: str) -> tuple[str, int]:
+        """The name in the cluster for Debezium's name `topic`, and the largest message that it takes, in bytes.
+
+        The topic is made when it is missing and the sink makes topics.
+        """
+        found = self._names.get(topic)
+        if found is None:
+            rule = self.rule(topic)
+            name = rule.called(topic)
+            if self._create:
+                make(self._client, name, rule)
+            found = self._names[topic] = name, _limit(self._client, name)
+        return found
+
+    def rule(self, topic: str) -> Topic:
+        """The first rule for `topic`; the last one matches all."""
+        return next(rule for rule in self._rules if fnmatch.fnmatchcase(topic, rule.match))
+
+
+def make(client: AdminClient, name: str, rule: Topic) -> None:
+    """Create topic `name` unless it is there; one that is there stays as it is."""
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import NewTopic
+
+    from tailrace.dialect.kafka.fault import error_of, explain
+
+    if describe(client, name) is not None:
+        return  # who may not create topics may still use one that is there
+    wanted = NewTopic(
+        name,
+        num_partitions=rule.partitions or -1,
+        replication_factor=rule.replication or -1,
+        config=dict(rule.options()),
+    )
+    try:
+        client.create_topics([wanted], request_timeout=_ASK_S)[name].result(_ASK_S)
+        _log.info("made the topic %s", name)
+    except KafkaException as error:
+        if error_of(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise explain(error_of(error), f"creating the topic {name}") from None
+
+
+def describe(client: AdminClient, name: str) -> TopicDescription | None:
+    """What the brokers say of topic `name`, with what we may do there; None when there is no such topic."""
+    from confluent_kafka import KafkaError, KafkaException, TopicCollection
+
+    from tailrace.dialect.kafka.fault import error_of, explain
+
+    asked = client.describe_topics(TopicCollection([name]), include_authorized_operations=True, request_timeout=_ASK_S)
+    try:
+        found: TopicDescription = asked[name].result(_ASK_S)
+    except KafkaException as error:
+        if error_of(error).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        raise explain(error_of(error), f"topic {name}") from None
+    return found
+
+
+def rules(given: Iterable[Topic], otherwise: Topic) -> list[Topic]:
+    """The rules in order, filled up with what the sink says for all topics."""
+    filled = [
+        Topic(
+            rule.match,
+            rule.name,
+            partitions=rule.partitions or otherwise.partitions,
+            replication=rule.replication or otherwise.replication,
+            cleanup_policy=rule.cleanup_policy or otherwise.cleanup_policy,
+            config={**otherwise.config, **rule.config},
+        )
+        for rule in given
+    ]
+    return [*filled, otherwise]
+
+
+def _limit(client: AdminClient, name: str) -> int:
+    """The topic's `max.message.bytes`; the broker's usual one when nobody may ask, or the topic is not there yet."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import ConfigResource, ResourceType
+
+    resource = ConfigResource(ResourceType.TOPIC, name)
+    try:
+        found = client.describe_configs([resource], request_timeout=_ASK_S)[resource].result(_ASK_S)
+    except KafkaException as error:
+        _log.debug("the largest message of %s is not known: %s", name, error.args[0].str())
+        return _LIMIT
+    entry = found.get("max.message.bytes")
+    return _LIMIT if entry is None or entry.value is None else int(entry.value)

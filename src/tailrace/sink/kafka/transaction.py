@@ -1,0 +1,261 @@
+"""Writes batches in Kafka's transactions, our position in the same one: exactly once for `read_committed` readers.
+
+Fenced twice. Kafka lets only the newest holder of the transactional id commit. That says only that somebody came later,
+or that the coordinator gave us up for being slow; so each claim also counts an epoch up in the topic of positions, and
+that tells the two apart. Never commits a part of a source's transaction, unless it was told to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from confluent_kafka import KafkaException
+
+from tailrace.dialect.kafka.fault import error_of
+from tailrace.error import Fatal, Fenced, Reject, TailraceError
+from tailrace.model import Batch, Position
+from tailrace.sink.kafka import ledger
+from tailrace.sink.kafka.ledger import Held
+from tailrace.sink.kafka.sender import Refit, Sender
+
+__all__ = ["Plan", "TransactionalWriter"]
+
+_PAUSE_S = 1.0
+_ABORT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a transactional writer is told: `reading` are the settings of a client that reads `topic`.
+
+    A source's transaction above `nbytes_max` is an error, or, with `split`, several of Kafka's.
+    """
+
+    pipeline: str
+    topic: str
+    reading: Mapping[str, Any]
+    nbytes_max: int
+    split: bool
+    stop_timeout_s: float
+
+
+class _Refused(Exception):
+    """The brokers refuse records of the transaction: it is aborted."""
+
+
+class TransactionalWriter:
+    """An open Kafka sink with transactions, and its `Positions`. See `contract.Writer`, `Replaying` and `Movable`."""
+
+    def __init__(self, sender: Sender, plan: Plan) -> None:
+        self._sender = sender
+        self._plan = plan
+        self._claimed: dict[str, Held] = {}
+        self._ready = False
+        self._open = False
+        found = self._read()
+        self._held: dict[str, Held] = dict(found.held)
+        self._replayed: set[Position] = set(found.replayed)
+
+    def known(self) -> Mapping[str, Position | None]:
+        """Every lineage in the topic of positions, with the position that was committed last."""
+        return {
+            lineage: None if held.position is None else Position(lineage, held.position)
+            for lineage, held in self._held.items()
+        }
+
+    def claim(self, lineage: str) -> Position | None:
+        """Fence off whoever wrote for this pipeline before, record a new epoch; return the committed position."""
+        if not self._ready:
+            self._take_over()
+        held = self._held.get(lineage, Held(0))
+        new = replace(held, epoch=held.epoch + 1)
+        with self._transaction():
+            self._put(lineage, new)
+        self._held[lineage] = self._claimed[lineage] = new
+        return self.known()[lineage]
+
+    def save(self, positions: Sequence[Position]) -> None:
+        """Does nothing: `write` committed them with the records."""
+
+    def move(self, lineage: str, position: Position) -> None:
+        """Carry the committed position over to another lineage, which is claimed with it."""
+        new = Held(self._claimed[lineage].epoch, position.text)
+        with self._transaction():
+            self._put(lineage, None)
+            self._put(position.lineage, new)
+        del self._held[lineage], self._claimed[lineage]
+        self._held[position.lineage] = self._claimed[position.lineage] = new
+
+    def forget(self) -> None:
+        """Remove every claim and position."""
+        if not self._ready:
+            self._take_over()
+        with self._transaction():
+            for lineage in self._held:
+                self._put(lineage, None)
+            self._put_replayed(self._replayed, written=False)
+        self._held.clear()
+        self._claimed.clear()
+        self._replayed.clear()
+
+    def forget_replayed(self, positions: Sequence[Position]) -> None:
+        """See `Replaying.forget_replayed`."""
+        with self._transaction():
+            self._put_replayed(positions, written=False)
+        self._replayed.difference_update(positions)
+
+    def write(self, batch: Batch) -> None:
+        """Commit the records of `batch` and its positions together."""
+        if not self._ready:
+            self._take_over()  # nobody claimed: dead letters are written without their source
+        moves = any(self.known().get(position.lineage) != position for position in batch.positions)
+        if batch.snapshot is None and not moves and len(batch):
+            self._replay(batch)
+        elif batch.nbytes <= self._plan.nbytes_max:
+            self._commit(batch, batch.positions)
+        elif self._plan.split:
+            self._commit_parts(batch)
+        else:
+            raise Fatal(
+                f"a transaction of {batch.nbytes} bytes, and one of Kafka's may hold {self._plan.nbytes_max}",
+                hint="raise transaction_bytes_max, or set split_transactions = true: that one is at-least-once then",
+            )
+
+    def interrupt(self) -> None:
+        """See `Interruptible.interrupt`."""
+        self._sender.give_up_at(time.monotonic() + self._plan.stop_timeout_s)
+
+    def close(self) -> None:
+        """Abort what is open; closing twice is harmless (I12)."""
+        self._abort()
+        self._sender.close()
+
+    def _replay(self, batch: Batch) -> None:
+        """Dead letters, save those that were written before a crash; that these are is remembered in turn."""
+        kept = [index for index, change in enumerate(batch) if change.position not in self._replayed]
+        fresh = batch.only(kept)
+        written = [change.position for change in fresh]
+        try:
+            self._commit(fresh, (), replayed=written)
+        except Reject as reject:
+            raise Reject({kept[index]: reason for index, reason in reject.reasons.items()}) from None
+        self._replayed.update(written)
+
+    def _commit_parts(self, batch: Batch) -> None:
+        """Segment by segment, and the position with the last: a crash in between makes the first ones come again."""
+        segments, begun = list(batch.segments()), 0
+        for segment in segments:
+            last = segment is segments[-1]
+            try:
+                self._commit(segment, batch.positions if last else ())
+            except Reject as reject:
+                raise Reject({begun + index: reason for index, reason in reject.reasons.items()}) from None
+            begun += len(segment)
+
+    def _commit(self, batch: Batch, positions: Sequence[Position], *, replayed: Sequence[Position] = ()) -> None:
+        new = {at.lineage: Held(self._epoch(at.lineage), at.text) for at in positions}
+        while True:
+            try:
+                with self._transaction():
+                    self._sender.send(batch)
+                    for lineage, held in new.items():
+                        self._put(lineage, held)
+                    self._put_replayed(replayed, written=True)
+                break
+            except Refit:
+                self._sender.remake()
+                self._take_over()
+            except _Refused:
+                raise self._refusals(batch) from None
+        self._held.update(new)
+
+    def _refusals(self, batch: Batch) -> Reject:
+        """Learn in a transaction that is aborted which changes the brokers refuse: at least the first of them."""
+        self._begin()
+        try:
+            return self._sender.refusals(batch)
+        finally:
+            self._abort()
+
+    def _epoch(self, lineage: str) -> int:
+        """The epoch of our claim; that of the last one when nobody claims (dead letters without their source)."""
+        return self._claimed.get(lineage, self._held.get(lineage, Held(0))).epoch
+
+    def _put(self, lineage: str, held: Held | None) -> None:
+        key = ledger.key_of(self._plan.pipeline, lineage)
+        self._sender.put(self._plan.topic, key, None if held is None else ledger.value_of(held))
+
+    def _put_replayed(self, positions: Iterable[Position], *, written: bool) -> None:
+        for position in positions:
+            key = ledger.replayed_key(self._plan.pipeline, position)
+            self._sender.put(self._plan.topic, key, b"{}" if written else None)
+
+    def _read(self) -> ledger.Ledger:
+        return ledger.read(self._plan.reading, self._plan.topic, self._plan.pipeline)
+
+    def _take_over(self) -> None:
+        """Fence off older holders of the transactional id, end what they left open, and read what they committed."""
+        self._patiently(self._sender.producer.init_transactions, "taking over the transactional id")
+        found = self._read()
+        self._check_claims(found)
+        self._held, self._replayed = dict(found.held), set(found.replayed)
+        self._ready = True
+
+    def _check_claims(self, found: ledger.Ledger) -> None:
+        for lineage, ours in self._claimed.items():
+            if found.held.get(lineage, Held(0)).epoch != ours.epoch:
+                raise Fenced(
+                    f"another process has claimed {lineage} of the pipeline {self._plan.pipeline!r} since",
+                    hint="let that one go on; this one stops",
+                )
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Begin; commit at the end of the block, when all is acknowledged; abort on any failure."""
+        self._begin()
+        try:
+            yield
+            if not self._sender.settle():
+                raise _Refused
+            self._patiently(self._sender.producer.commit_transaction, "committing")
+            self._open = False
+        except BaseException as error:
+            refused = self._sender.refused and not isinstance(error, Reject | Refit | Fatal)
+            self._abort()
+            if refused:
+                raise _Refused from None
+            if self._sender.fenced and isinstance(error, TailraceError):
+                self._check_claims(self._read())
+            raise
+
+    def _begin(self) -> None:
+        try:
+            self._sender.producer.begin_transaction()
+        except KafkaException as error:
+            raise self._sender.fault("beginning a transaction", error_of(error)) from None
+        self._open = True
+
+    def _abort(self) -> None:
+        """Leave nothing open, if the brokers can still be told; otherwise the next holder, or time, ends it."""
+        if self._open:
+            self._open = False
+            with contextlib.suppress(KafkaException):
+                self._sender.producer.abort_transaction(_ABORT_S)
+            self._sender.forget()
+
+    def _patiently(self, call: Callable[[float], None], doing: str) -> None:
+        """Repeat a call that may take several times, as the client asks for."""
+        since = time.monotonic()
+        while True:
+            try:
+                call(_PAUSE_S)
+            except KafkaException as error:
+                if not error_of(error).retriable():
+                    raise self._sender.fault(doing, error_of(error)) from None
+                self._sender.check_patience(since)
+            else:
+                return

@@ -1,0 +1,50 @@
+"""The seam to formats: what a batch becomes on the wire. Never sends anything, never names topics of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from tailrace._native import DebeziumJson
+from tailrace.model import Batch
+
+__all__ = ["DebeziumJsonWire", "Record", "Records", "Wire"]
+
+Record = tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]] | None]
+"""Topic as Debezium would call it, value (None: a tombstone), key, headers."""
+
+
+class Records(Protocol):
+    """The records of one segment, in order; `_native.Encoded` is one."""
+
+    @property
+    def largest(self) -> int:
+        """Bytes of key, value and headers of the largest record."""
+        ...
+
+    def messages(self) -> Sequence[Record]:
+        """Every record."""
+        ...
+
+    def change(self, index: int) -> int:
+        """Index in the batch of the change that record `index` belongs to."""
+        ...
+
+
+class Wire(Protocol):
+    """Encodes batches; kept as long as the writer, since it may hold plans and schema ids."""
+
+    def encode(self, batch: Batch) -> Iterator[Records]:
+        """One `Records` a segment; `Reject` for changes that cannot be encoded, `Retryable` when a registry is down."""
+        ...
+
+
+class DebeziumJsonWire:
+    """Debezium's JSON, byte for byte as JsonConverter writes it."""
+
+    def __init__(self, profile: DebeziumJson) -> None:
+        self._profile = profile
+
+    def encode(self, batch: Batch) -> Iterator[Records]:
+        """See `Wire.encode`."""
+        return batch.json(self._profile)

@@ -1,0 +1,212 @@
+"""Changes and position in one Kafka transaction: whoever reads what is committed sees each change once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from servers import kafka as server
+from tailrace.config import load
+from tailrace.error import ConfigError, Fatal, Fenced, Reject, Retryable
+from tailrace.format import Format
+from tailrace.model import Batch, Limits, Position
+from tailrace.sink.kafka import Kafka
+from tailrace.sink.kafka.transaction import TransactionalWriter
+from tests.server.sink.kafka.topics import read
+from tests.unit.sink.feed import LINEAGE, Feed
+
+
+@pytest.fixture
+def transactional(kafka: server.Broker, topic: str) -> Callable[..., Kafka]:
+    """The sink of a pipeline that is named after the test's topics."""
+
+    def make(**options: object) -> Kafka:
+        return Kafka(
+            f"kafka://{kafka.address}",
+            format=Format(topic_prefix=topic),
+            create_topics=True,
+            transactions=True,
+            positions_topic=f"{topic}.positions",
+            transactional_id=topic,
+            **options,  # type: ignore[arg-type]
+        )
+
+    return make
+
+
+def opened(sink: Kafka, *, claim: bool = True) -> TransactionalWriter:
+    writer = sink.open("p", Limits())
+    assert isinstance(writer, TransactionalWriter)
+    if claim:
+        writer.claim(LINEAGE)
+    return writer
+
+
+def keys(broker: server.Broker, topic: str, isolation: str = "read_committed") -> list[int]:
+    return [record.row["id"] for record in read(broker, f"{topic}.public.orders", isolation=isolation)]
+
+
+def test_the_position_is_committed_with_the_rows_and_found_again(
+    kafka: server.Broker, topic: str, transactional: Callable[..., Kafka]
+) -> None:
+    feed, sink = Feed(), transactional()
+    first, second = feed.insert(1), feed.insert(2)
+    writer = opened(sink)
+    assert writer.known() == {LINEAGE: None}
+    writer.write(first)
+    writer.write(second)
+    writer.close()
+    assert sink.saved("p") == {LINEAGE: second.positions[0]}
+    again = opened(sink, claim=False)
+    assert again.claim(LINEAGE) == second.positions[0]
+    again.close()
+    assert keys(kafka, topic) == [1, 2]
+
+
+def test_i16_of_two_writers_only_the_one_that_claimed_last_commits(
+    kafka: server.Broker, topic: str, transactional: Callable[..., Kafka]
+) -> None:
+    feed, sink = Feed(), transactional()
+    paused = opened(sink)
+    paused.write(feed.insert(1))
+    other = opened(sink)
+    other.write(feed.insert(2))
+    with pytest.raises(Fenced):
+        paused.write(feed.insert(99))
+    other.write(feed.insert(3))
+    paused.close()
+    other.close()
+    assert keys(kafka, topic) == [1, 2, 3]
+
+
+def test_a_transaction_that_its_process_left_open_is_ended_by_the_next_one(
+    kafka: server.Broker, topic: str, transactional: Callable[..., Kafka]
+) -> None:
+    feed, sink = Feed(), transactional()
+    writer = opened(sink)
+    writer.write(feed.insert(1))
+    writer._begin()  # what a kill leaves: rows of a transaction that nobody will commit
+    writer._sender.send(feed.insert(2))
+    writer._sender.settle()
+    assert keys(kafka, topic, "read_uncommitted") == [1, 2]
+    again = opened(sink)
+    again.write(feed.insert(3))
+    again.close()
+    writer.close()
+    assert keys(kafka, topic) == [1, 3]
+
+
+def test_a_writer_that_was_only_slow_goes_on(
+    kafka: server.Broker, topic: str, transactional: Callable[..., Kafka], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The coordinator gives up a transaction that takes too long, in the very words with which it fences a zombie."""
+    feed, sink = Feed(), transactional(transaction_timeout_s=1.0)
+    writer = opened(sink)
+    writer.write(feed.insert(1))
+    writer._begin()
+    writer._sender.send(feed.insert(2))
+    writer._sender.settle()
+    kafka.wait_log("Completed rollback of ongoing transaction for transactionalId " + topic)
+    monkeypatch.setattr(writer, "_begin", lambda: setattr(writer, "_open", True))
+    with pytest.raises(Retryable):
+        writer.write(feed.insert(3))
+    writer.close()
+    again = opened(sink)
+    again.write(feed.insert(4))
+    again.close()
+    assert keys(kafka, topic) == [1, 4]
+
+
+def test_a_refused_change_leaves_nothing_of_its_batch(
+    kafka: server.Broker, topic: str, transactional: Callable[..., Kafka]
+) -> None:
+    kafka.create_topic(f"{topic}.public.orders", max_message_bytes="4000")
+    feed, sink = Feed(), transactional()
+    writer = opened(sink)
+    batches = [feed.insert(1), feed.insert(2, note="x" * 5000), feed.insert(3)]
+    (merged,) = Batch.merge(batches)
+    with pytest.raises(Reject) as refused:
+        writer.write(merged)
+    assert list(refused.value.reasons) == [1]
+    assert keys(kafka, topic) == []
+    writer.write(merged.without([1]))
+    assert writer.known() == {LINEAGE: merged.positions[0]}
+    writer.close()
+    assert keys(kafka, topic) == [1, 3]
+
+
+def test_a_transaction_above_the_limit_is_an_error_unless_it_may_be_split(
+    kafka: server.Broker, topic: str, transactional: Callable[..., Kafka]
+) -> None:
+    feed = Feed()
+    (large,) = Batch.merge([feed.insert(key, note="x" * 1000) for key in range(10)])
+    writer = opened(transactional(transaction_bytes_max=5000))
+    with pytest.raises(Fatal, match="split_transactions") as refused:
+        writer.write(large)
+    assert "5000" in str(refused.value)
+    writer.close()
+    assert keys(kafka, topic) == []
+    split = opened(transactional(transaction_bytes_max=5000, split_transactions=True))
+    split.write(large)
+    assert split.known() == {LINEAGE: large.positions[0]}
+    split.close()
+    assert keys(kafka, topic) == list(range(10))
+
+
+def test_a_dead_letter_that_is_offered_again_after_a_crash_is_written_once(
+    kafka: server.Broker, topic: str, transactional: Callable[..., Kafka]
+) -> None:
+    feed, sink = Feed(), transactional()
+    letter, last = feed.insert(1), feed.insert(2)
+    writer = opened(sink)
+    writer.write(last)
+    replayed = Batch.progress(last.positions[0]).with_changes(list(letter))
+    writer.write(replayed)
+    writer.close()
+    again = opened(sink)
+    again.write(replayed)
+    assert keys(kafka, topic) == [2, 1]
+    again.forget_replayed([letter[0].position])
+    again.close()
+    third = opened(sink)
+    third.write(replayed)
+    third.close()
+    assert keys(kafka, topic) == [2, 1, 1]
+
+
+def test_another_pipelines_positions_are_refused(topic: str, transactional: Callable[..., Kafka]) -> None:
+    sink = transactional()
+    opened(sink).close()
+    with pytest.raises(Fatal, match="belongs to the pipeline 'p', not to 'q'"):
+        sink.open("q", Limits())
+
+
+def test_a_move_is_found_by_the_next_life(transactional: Callable[..., Kafka]) -> None:
+    feed, sink = Feed(), transactional()
+    writer, batch = opened(sink), feed.insert(1)
+    writer.write(batch)
+    there = Position("postgres/1/other/slot", batch.positions[0].text)
+    writer.move(LINEAGE, there)
+    writer.close()
+    assert sink.saved("p") == {there.lineage: there}
+
+
+def test_transactions_and_a_checkpoint_exclude_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "t.toml"
+    path.write_text(
+        '[pipeline.p]\nsource = "postgresql://localhost/shop"\n'
+        '[pipeline.p.sink]\nkind = "kafka"\nurl = "kafka://broker:9092"\ntransactions = true\n'
+        'topics = [{match = "p.public.*", name = "{table}", partitions = 3}]\n'
+        'security = {tls = true, mechanism = "PLAIN", username = "u", password = "s"}\n'
+        '[pipeline.p.checkpoint]\nkind = "file"\npath = "x"\n'
+    )
+    with pytest.raises(ConfigError, match="sink kafka keeps the position itself"):
+        load(path)
+    path.write_text(path.read_text().partition("[pipeline.p.checkpoint]")[0])
+    sink = load(path).pipelines["p"].sink
+    assert isinstance(sink, Kafka)
+    assert (sink.topics[0].partitions, sink.transactional) == (3, True)
+    assert "sasl.password" in sink.settings()
+    assert "'s'" not in repr(sink)

@@ -1,0 +1,214 @@
+"""What arrives in topics: names, numbers, headers, times; and what cannot arrive, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from servers import kafka as server
+from tailrace._native import BatchBuilder
+from tailrace.error import ConfigError, Fatal, Reject, Retryable
+from tailrace.format import Format
+from tailrace.model import Batch, Column, Limits, Severity, Table
+from tailrace.sink.kafka import Kafka, Security, Topic
+from tests.server.sink.kafka.topics import read
+
+ORDERS = Table("public", "orders", [Column("id", "int8", nullable=False), Column("note", "text")], key=["id"])
+LOG = Table("public", "log", [Column("note", "text")])
+AT_US = 1_767_225_600_123_456
+
+
+def batch(*rows: tuple[str, str], table: Table = ORDERS) -> Batch:
+    """One transaction of inserts, or of deletes of what has no note."""
+    builder = BatchBuilder("postgres/0/test/kafka")
+    builder.begin(xid=1, lsn=1 << 24, committed_at_us=AT_US)
+    for key, note in rows:
+        cells = {"id": key, "note": note} if table.key else {"note": note}
+        if note:
+            builder.add("c", table, after=cells)
+        else:
+            builder.add("d", table, before={"id": key})
+    builder.commit()
+    return builder.take()
+
+
+def write(sink: Kafka, *batches: Batch) -> None:
+    writer = sink.open("p", Limits())
+    try:
+        for each in batches:
+            writer.write(each)
+    finally:
+        writer.close()
+
+
+def kafka_sink(broker: server.Broker, topic: str, **options: object) -> Kafka:
+    return Kafka(f"kafka://{broker.address}", format=Format(topic_prefix=topic), create_topics=True, **options)  # type: ignore[arg-type]
+
+
+def test_topics_are_named_and_made_as_they_are_configured(kafka: server.Broker, topic: str) -> None:
+    rules = [
+        Topic(f"{topic}.public.ord*", f"{topic}-{{schema}}-{{table}}", partitions=5, config={"retention.ms": "99"})
+    ]
+    write(kafka_sink(kafka, topic, topics=rules, partitions=2, cleanup_policy="compact"), batch(("1", "a")))
+    write(kafka_sink(kafka, topic, topics=rules, partitions=2), batch(("1", "a"), table=LOG))
+    described = {name: len(found.partitions) for name, found in kafka.admin().list_topics(timeout=30).topics.items()}
+    assert described[f"{topic}-public-orders"] == 5
+    assert described[f"{topic}.public.log"] == 2
+    options = kafka.topic_config(f"{topic}-public-orders")
+    assert (options["cleanup.policy"], options["retention.ms"]) == ("compact", "99")
+
+
+def test_a_delete_is_followed_by_a_tombstone(kafka: server.Broker, topic: str) -> None:
+    write(kafka_sink(kafka, topic), batch(("1", "a"), ("1", "")))
+    created, deleted, tombstone = read(kafka, f"{topic}.public.orders")
+    assert json.loads(created.value or b"")["op"] == "c"
+    assert json.loads(deleted.value or b"")["op"] == "d"
+    assert (tombstone.key, tombstone.value) == (b'{"id":1}', None)
+
+
+def test_records_bear_the_time_of_sending_or_of_the_commit(kafka: server.Broker, topic: str) -> None:
+    write(kafka_sink(kafka, topic), batch(("1", "a")))
+    write(kafka_sink(kafka, topic, timestamp="commit"), batch(("2", "a")))
+    sent, committed = read(kafka, f"{topic}.public.orders")
+    assert committed.timestamp_ms == AT_US // 1000
+    assert sent.timestamp_ms > committed.timestamp_ms
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd", "snappy", "gzip", "none"])
+def test_every_compression_is_read_back(kafka: server.Broker, topic: str, compression: str) -> None:
+    write(kafka_sink(kafka, topic, compression=compression), batch(*((str(key), "x" * 100) for key in range(500))))
+    assert [record.row["id"] for record in read(kafka, f"{topic}.public.orders")] == list(range(500))
+
+
+def test_what_is_larger_than_its_topic_takes_is_refused_and_nothing_else(kafka: server.Broker, topic: str) -> None:
+    kafka.create_topic(f"{topic}.public.orders", max_message_bytes="4000")
+    large = batch(("1", "a"), ("2", "x" * 5000), ("3", "c"))
+    with pytest.raises(Reject) as refused:
+        write(kafka_sink(kafka, topic), large)
+    assert list(refused.value.reasons) == [1]
+    assert f"topic {topic}.public.orders takes 4000" in refused.value.reasons[1]
+    write(kafka_sink(kafka, topic), large.without([1]))
+    assert [record.row["id"] for record in read(kafka, f"{topic}.public.orders")][-2:] == [1, 3]
+
+
+def test_small_messages_are_never_sent_in_batches_that_their_topic_refuses(kafka: server.Broker, topic: str) -> None:
+    kafka.create_topic(f"{topic}.public.orders", max_message_bytes="2000")
+    rows = [(str(key), f"{key:0900}") for key in range(300)]
+    write(kafka_sink(kafka, topic, compression="none"), batch(*rows), batch(("300", "last")))
+    assert [record.row["id"] for record in read(kafka, f"{topic}.public.orders")] == list(range(301))
+
+
+def test_a_claim_check_stands_for_what_is_too_large(kafka: server.Broker, topic: str, tmp_path: Path) -> None:
+    kafka.create_topic(f"{topic}.public.orders", max_message_bytes="4000")
+    write(kafka_sink(kafka, topic, claim_check=tmp_path / "claims"), batch(("1", "a"), ("2", "x" * 5000)))
+    _, claimed = read(kafka, f"{topic}.public.orders")
+    check = json.loads(claimed.value or b"")
+    content = Path(check["claim_check"].removeprefix("file://")).read_bytes()
+    assert (claimed.key, len(content)) == (b'{"id":2}', check["bytes"])
+    assert json.loads(content)["after"] == {"id": 2, "note": "x" * 5000}
+    assert claimed.headers == [("tailrace.claim_check", check["claim_check"].encode())]
+
+
+@pytest.mark.parametrize("transactions", [False, True])
+def test_records_that_the_broker_itself_refuses_are_named_one_by_one(
+    kafka: server.Broker, topic: str, transactions: bool
+) -> None:
+    # A compacted topic takes no record without a key.
+    sink = kafka_sink(kafka, topic, cleanup_policy="compact", transactions=transactions, positions_topic=f"{topic}.at")
+    with pytest.raises(Reject) as refused:
+        write(sink, batch(("", "a"), table=LOG))
+    assert list(refused.value.reasons) == [0]
+    assert f"{topic}.public.log" in refused.value.reasons[0]
+    assert read(kafka, f"{topic}.public.log") == []
+
+
+def test_a_topic_that_is_not_there_and_not_made_stops_the_pipeline(start_kafka: Callable[..., server.Broker]) -> None:
+    broker = start_kafka(settings={"auto.create.topics.enable": "false"})
+    sink = Kafka(f"kafka://{broker.address}?topic.metadata.propagation.max.ms=500", format=Format(topic_prefix="t"))
+    with pytest.raises(Fatal, match=r"topic t\.public\.orders: .*nknown topic") as unknown:
+        write(sink, batch(("1", "a")))
+    assert "create_topics" in str(unknown.value)
+    (missing,) = [found for found in sink.check_tables("p", [ORDERS]) if found.subject == "topic t.public.orders"]
+    assert (missing.severity, missing.fix) == (Severity.WARNING, "create_topics = true in the sink")
+
+
+def _allow(admin: AdminClient, *operations: AclOperation, kind: ResourceType, name: str) -> None:
+    bindings = [
+        AclBinding(kind, name, ResourcePatternType.LITERAL, "User:guest", "*", operation, AclPermissionType.ALLOW)
+        for operation in operations
+    ]
+    for future in admin.create_acls(bindings).values():
+        future.result(30)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"])
+def test_a_user_writes_over_tls_and_sasl_where_an_acl_allows_it(secure_kafka: server.Broker, mechanism: str) -> None:
+    assert secure_kafka.secure is not None
+    prefix = f"acl{mechanism.lower()}"
+    admin = secure_kafka.admin()
+    security = Security(
+        tls=True,
+        ca=secure_kafka.secure.authority,
+        mechanism=mechanism,
+        username="guest",
+        password=server.PASSWORD,  # type: ignore[arg-type]
+    )
+    token = {"enable.sasl.oauthbearer.unsecure.jwt": "true", "sasl.oauthbearer.config": "principal=guest"}
+    sink = Kafka(
+        f"kafka://{secure_kafka.secure.sasl_tls}",
+        format=Format(topic_prefix=prefix),
+        security=security,
+        options=token if mechanism == "OAUTHBEARER" else {},
+    )
+    name = secure_kafka.create_topic(f"{prefix}.public.orders")
+    # Whoever may write somewhere gets a producer's id.
+    _allow(admin, AclOperation.WRITE, kind=ResourceType.TOPIC, name="elsewhere")
+    with pytest.raises(Fatal, match=rf"topic {prefix}\.public\.orders: Topic authorization failed") as denied:
+        write(sink, batch(("1", "a")))
+    assert "ACL" in str(denied.value)
+    _allow(admin, AclOperation.DESCRIBE, kind=ResourceType.TOPIC, name=name)
+    (finding,) = sink.check_tables("p", [ORDERS])
+    assert (finding.severity, finding.message) == (Severity.ERROR, "this user may not write to it")
+    _allow(admin, AclOperation.WRITE, kind=ResourceType.TOPIC, name=name)
+    assert [found.severity for found in sink.check_tables("p", [ORDERS])] == [Severity.OK]
+    write(sink, batch(("1", "a")))
+    assert [record.row["id"] for record in read(secure_kafka, name)] == [1]
+
+
+def test_a_wrong_password_stops_the_pipeline_and_is_not_shown(secure_kafka: server.Broker) -> None:
+    assert secure_kafka.secure is not None
+    sink = Kafka(f"kafka://guest:wr0ng@{secure_kafka.secure.sasl}", security=Security(mechanism="SCRAM-SHA-512"))
+    with pytest.raises(Fatal, match="connecting to Kafka") as refused:
+        sink.open("p", Limits())
+    assert "wr0ng" not in str(refused.value) + repr(sink)
+    (finding,) = sink.check()
+    assert finding.severity is Severity.ERROR
+
+
+def test_a_broker_that_is_not_there_may_come_back() -> None:
+    with pytest.raises(Retryable, match="no Kafka broker answered"):
+        Kafka("kafka://127.0.0.1:1").open("p", Limits())
+
+
+@pytest.mark.parametrize("url", ["kafka://", "kafka://broker", "http://broker:9092", "kafka://broker:9092/orders"])
+def test_a_url_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError):
+        Kafka(url)
+
+
+def test_an_option_that_a_promise_hangs_on_is_refused_and_an_unknown_one_named() -> None:
+    with pytest.raises(ConfigError, match="acks"):
+        Kafka("kafka://broker:9092?acks=1")
+    with pytest.raises(ConfigError, match=r"linger\.mss"):
+        Kafka("kafka://broker:9092", options={"linger.mss": "1"}).open("p", Limits())
