@@ -141,19 +141,22 @@ def tailrace(folder: Path, *arguments: str, **environ: str) -> subprocess.Comple
     )  # fmt: skip
 
 
-def taken_over(folder: Path, file: str, *position: str) -> None:
+def taken_over(folder: Path, file: str, *options: str) -> None:
     """Import the connector with its position."""
-    made = tailrace(folder, "import-debezium", file, "--sink", "file:out.jsonl", *position)
+    made = tailrace(folder, "import-debezium", file, *options)
     assert made.returncode == 0, made.stderr
     (folder / "shop.toml").write_text(made.stdout)
 
 
-def follow(folder: Path, settings: Mapping[str, str]) -> list[Event]:
-    """Run until all that was committed by now is in the file; returns what is in it."""
-    ran = tailrace(
-        folder, "run", "shop.toml", "--until-current", SHOP_DATABASE_PASSWORD=settings.get("database.password", "")
-    )
+def run(folder: Path, settings: Mapping[str, str]) -> None:
+    """Run until all that was committed by now is in the sink."""
+    password = settings.get("database.password", "")
+    ran = tailrace(folder, "run", "shop.toml", "--until-current", SHOP_DATABASE_PASSWORD=password)
     assert ran.returncode == 0, ran.stderr
+
+
+def written(folder: Path) -> list[Event]:
+    """The changes in the file."""
     lines = (json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines())
     events = (event_of(line["key"], line["value"]) for line in lines)
     return [event for event in events if event is not None]
@@ -224,11 +227,12 @@ def test_i6_nothing_is_lost_on_the_way_over(
             else:
                 engine.close()
             records += engine.rest(timeout_s=TIMEOUT_S)
-        taken_over(tmp_path, "engine.properties", *position)
+        taken_over(tmp_path, "engine.properties", "--sink", "file:out.jsonl", *position)
         since = len(writer.committed)
         until(lambda: len(writer.committed) > since + 2 * ROWS)
-        follow(tmp_path, settings)  # while the writer goes on
-    ours = follow(tmp_path, settings)
+        run(tmp_path, settings)  # while the writer goes on
+    run(tmp_path, settings)
+    ours = written(tmp_path)
     all_theirs = delivered((record.key, record.value) for record in records)
     snapshot = [each.event for each in all_theirs if each.event[0] == "r"]
     theirs = [each for each in all_theirs if each.event[0] != "r"]
@@ -271,32 +275,36 @@ class Topic:
         self._consumer.close()
 
 
-def test_i6_a_connector_that_was_stopped_is_taken_over_by_what_its_rest_interface_tells(
+def test_i6_a_connector_of_kafka_connect_is_taken_over_in_the_middle_of_its_topic(
     kafka: servers_kafka.Broker, connect: servers_connect.Worker, shop: str, topic: str, tmp_path: Path
 ) -> None:
     kafka.create_topic(f"{topic}.public.orders")
     settings = servers_connect.debezium(shop, topic, table_include_list="public.orders")
-    with writing(shop) as writer, closing(Topic(kafka, f"{topic}.public.orders")) as theirs:
-        connect.create(topic, settings)
-        until(lambda: theirs.take() > 5 * ROWS, timeout_s=TIMEOUT_S)
-        connect.stop(topic)
-        until(lambda: connect.stopped(topic), "for the connector to stop")
-        (tmp_path / "shop.json").write_text(connect.connector(topic))
-        (tmp_path / "offsets.json").write_text(connect.offsets(topic))
-        connect.remove(topic)
-        until(theirs.at_end)
-        (tmp_path / "worker.properties").write_text(
-            f"bootstrap.servers={kafka.address}\nkey.converter=JsonConverter\nvalue.converter=JsonConverter\n"
-            "key.converter.schemas.enable=false\nvalue.converter.schemas.enable=false\n"
-        )
-        position = ("--offsets", "offsets.json", "--name", "shop", "--worker", "worker.properties")
-        taken_over(tmp_path, "shop.json", *position)
-        since = len(writer.committed)
-        until(lambda: len(writer.committed) > since + 2 * ROWS)
-    ours = follow(tmp_path, settings)
-    stream = [change for change in theirs.changes if change.event[0] != "r"]
+    (tmp_path / "worker.properties").write_text(
+        f"bootstrap.servers={kafka.address}\nkey.converter=JsonConverter\nvalue.converter=JsonConverter\n"
+        "key.converter.schemas.enable=false\nvalue.converter.schemas.enable=false\n"
+    )
+    with closing(Topic(kafka, f"{topic}.public.orders")) as orders:
+        with writing(shop) as writer:
+            connect.create(topic, settings)
+            until(lambda: orders.take() > 5 * ROWS, timeout_s=TIMEOUT_S)
+            connect.stop(topic)
+            until(lambda: connect.stopped(topic), "for the connector to stop")
+            (tmp_path / "shop.json").write_text(connect.connector(topic))
+            (tmp_path / "offsets.json").write_text(connect.offsets(topic))
+            connect.remove(topic)
+            until(orders.at_end)
+            theirs = orders.take()
+            names = ("--name", "shop", "--worker", "worker.properties")
+            taken_over(tmp_path, "shop.json", "--offsets", "offsets.json", *names)
+            since = len(writer.committed)
+            until(lambda: len(writer.committed) > since + 2 * ROWS)
+            run(tmp_path, settings)  # while the writer goes on
+        run(tmp_path, settings)
+        until(orders.at_end)
+    stream = [change for change in orders.changes if change.event[0] != "r"]
     (stored_offset,) = json.loads((tmp_path / "offsets.json").read_text())["offsets"]
-    certain = behind(stream, stored_offset["offset"])
+    certain = behind(stream[:theirs], stored_offset["offset"])
     begin = writer.committed.index(stream[0].event)
-    assert [change.event for change in stream] == writer.committed[begin : begin + len(stream)]
-    assert ours == writer.committed[begin + certain :]
+    assert [change.event for change in stream[:theirs]] == writer.committed[begin : begin + theirs]
+    assert [change.event for change in stream[theirs:]] == writer.committed[begin + certain :]
