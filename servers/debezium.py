@@ -71,6 +71,7 @@ class _Line(msgspec.Struct):
     value: msgspec.Raw
     headers: list[tuple[str, msgspec.Raw]] = []
     forms: dict[str, Forms] = {}
+    partition: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class Record:
     """When its line arrived here, in seconds since the epoch."""
     forms: Mapping[str, Forms]
     """The same record by each of Confluent's converters that was asked for (`run`)."""
+    partition: int | None = None
+    """The partition that a transform chose."""
 
 
 class Engine:
@@ -263,7 +266,8 @@ def _compile(root: Path) -> None:
 def _record(line: bytes, received_at: float) -> Record:
     parsed = msgspec.json.decode(line, type=_Line)
     headers = tuple((name, bytes(value)) for name, value in parsed.headers)
-    return Record(parsed.topic, _or_none(parsed.key), _or_none(parsed.value), headers, received_at, parsed.forms)
+    key, value = _or_none(parsed.key), _or_none(parsed.value)
+    return Record(parsed.topic, key, value, headers, received_at, parsed.forms, parsed.partition)
 
 
 def _or_none(raw: msgspec.Raw) -> bytes | None:

@@ -1,6 +1,7 @@
 import io.debezium.engine.ChangeEvent;
 import io.debezium.engine.DebeziumEngine;
 import io.debezium.engine.Header;
+import io.debezium.engine.format.CloudEvents;
 import io.debezium.engine.format.JsonByteArray;
 import java.io.BufferedOutputStream;
 import java.io.FileDescriptor;
@@ -18,7 +19,8 @@ import java.util.concurrent.atomic.AtomicBoolean;
 /**
  * Runs the real Debezium engine and prints each record as one line, {"topic":…,"key":KEY,"value":VALUE,"headers":[…]}.
  *
- * <p>KEY and VALUE are the bytes of Kafka's JsonConverter, spliced in unread. With "discard" as second argument they are
+ * <p>KEY and VALUE are the bytes of Kafka's JsonConverter, spliced in unread; a partition follows when a transform chose one.
+ * With the property "lines.value=cloudevents" VALUE is what Debezium's CloudEventsConverter made. With "discard" as second argument they are
  * counted instead, and the count is printed after each batch: that is how benchmarks measure the engine and not a pipe.
  * The engine stops when standard input ends, so that it never outlives who started it. Logs go to standard error.
  */
@@ -35,8 +37,21 @@ public final class DebeziumLines {
         }
         boolean discard = arguments.length > 1 && arguments[1].equals("discard");
         AtomicBoolean failed = new AtomicBoolean();
-        DebeziumEngine<ChangeEvent<byte[], byte[]>> engine = DebeziumEngine
-                .create(JsonByteArray.class, JsonByteArray.class, JsonByteArray.class) // key, value, headers
+        DebeziumEngine.Builder<? extends ChangeEvent<byte[], ?>> builder = "cloudevents".equals(properties.getProperty("lines.value"))
+                ? DebeziumEngine.create(JsonByteArray.class, CloudEvents.class, JsonByteArray.class)
+                : DebeziumEngine.create(JsonByteArray.class, JsonByteArray.class, JsonByteArray.class); // key, value, headers
+        DebeziumEngine<?> engine = build(builder, properties, discard, failed);
+        Thread closer = new Thread(() -> closeWhenInputEnds(engine), "closer");
+        closer.setDaemon(true);
+        closer.start();
+        engine.run();
+        OUT.flush();
+        System.exit(failed.get() ? 1 : 0);
+    }
+
+    private static <R extends ChangeEvent<byte[], ?>> DebeziumEngine<R> build(
+            DebeziumEngine.Builder<R> builder, Properties properties, boolean discard, AtomicBoolean failed) {
+        return builder
                 .using(properties)
                 .using((success, message, error) -> {
                     if (!success) {
@@ -46,18 +61,12 @@ public final class DebeziumLines {
                 })
                 .notifying((records, committer) -> {
                     handle(records, discard);
-                    for (ChangeEvent<byte[], byte[]> record : records) {
+                    for (R record : records) {
                         committer.markProcessed(record);
                     }
                     committer.markBatchFinished();
                 })
                 .build();
-        Thread closer = new Thread(() -> closeWhenInputEnds(engine), "closer");
-        closer.setDaemon(true);
-        closer.start();
-        engine.run();
-        OUT.flush();
-        System.exit(failed.get() ? 1 : 0);
     }
 
     private static void closeWhenInputEnds(DebeziumEngine<?> engine) {
@@ -69,13 +78,13 @@ public final class DebeziumLines {
         }
     }
 
-    private static void handle(List<ChangeEvent<byte[], byte[]>> records, boolean discard) {
+    private static void handle(List<? extends ChangeEvent<byte[], ?>> records, boolean discard) {
         try {
             if (discard) {
                 count += records.size();
                 OUT.write((count + "\n").getBytes(StandardCharsets.US_ASCII));
             } else {
-                for (ChangeEvent<byte[], byte[]> record : records) {
+                for (ChangeEvent<byte[], ?> record : records) {
                     print(record);
                 }
             }
@@ -85,11 +94,12 @@ public final class DebeziumLines {
         }
     }
 
-    private static void print(ChangeEvent<byte[], byte[]> record) throws IOException {
+    private static void print(ChangeEvent<byte[], ?> record) throws IOException {
         text("{\"topic\":\"" + record.destination() + "\",\"key\":");
         OUT.write(record.key() == null ? NULL : record.key());
         text(",\"value\":");
-        OUT.write(record.value() == null ? NULL : record.value());
+        Object value = record.value();
+        OUT.write(value == null ? NULL : value instanceof String json ? json.getBytes(StandardCharsets.UTF_8) : (byte[]) value);
         List<Header<byte[]>> headers = record.<byte[]>headers();
         if (headers != null && !headers.isEmpty()) {
             String separator = ",\"headers\":[";
@@ -100,6 +110,9 @@ public final class DebeziumLines {
                 separator = ",";
             }
             text("]");
+        }
+        if (record.partition() != null) {
+            text(",\"partition\":" + record.partition());
         }
         text("}\n");
     }

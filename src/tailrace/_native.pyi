@@ -305,15 +305,31 @@ class Encoded:
     def messages(self) -> list[tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]] | None]]:
         """Every record as (topic, value, key, headers or None), for a message broker's client, in one call. Headers are
         as Kafka Connect writes them: a text stands without quotes."""
+    @property
+    def routed(self) -> bool:
+        """A transform chose the partition of some record."""
+    def partition(self, index: int) -> int | None:
+        """The partition that a transform chose for it; None leaves that to Kafka's partitioner."""
 
 @final
 class DebeziumJson:
     """A Debezium JSON profile; holds one encoding plan a table version, made once.
 
     `options` are those of `tailrace.format.OPTIONS` as texts, `topic_prefix` among them; `ValueError` names the one
-    that is not known or has another value than it takes. `run_id` is for the header of that name."""
+    that is not known or has another value than it takes. `run_id` is for the header of that name. `transforms` are
+    kinds of `tailrace.format.TRANSFORMS` with their options as texts, and for those in Python a function of a change,
+    a part (`event`, `old_key`, `new_key`, `tombstone`, `old_tombstone`) and `topic` and `headers` by these names: what
+    it returns keeps the record (True, None), drops it (False) or sends it to another topic (a text)."""
 
-    def __new__(cls, options: dict[str, str], *, run_id: str = "") -> DebeziumJson: ...
+    def __new__(
+        cls,
+        options: dict[str, str],
+        *,
+        run_id: str = "",
+        transforms: Sequence[
+            tuple[str, dict[str, str], Callable[[Change, str, dict[str, Any]], bool | str | None] | None]
+        ] = ...,
+    ) -> DebeziumJson: ...
     def register(self, version: int, half: str, id: int) -> None:
         """The registry's id of a schema that `Unregistered` named: version and half as there."""
 

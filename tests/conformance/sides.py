@@ -33,6 +33,7 @@ class Event:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+    partition: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,13 @@ class Run:
         return Run(
             [event for event in self.tailrace if event.topic in topics],
             [event for event in self.debezium if event.topic in topics],
+        )
+
+    def under(self, prefix: str) -> Run:
+        """The events of the topics that begin so."""
+        return Run(
+            [event for event in self.tailrace if event.topic.startswith(prefix)],
+            [event for event in self.debezium if event.topic.startswith(prefix)],
         )
 
 
@@ -86,11 +94,18 @@ def encoded(batch: Batch, profile: DebeziumJson) -> Iterator[Event]:
     for part in batch.json(profile):
         for index in range(len(part)):
             value = part.value(index)
-            yield Event(part.topic(index), part.key(index), value and oracle.masked(value), tuple(part.headers(index)))
+            yield Event(
+                part.topic(index),
+                part.key(index),
+                value and oracle.masked(value),
+                tuple(part.headers(index)),
+                part.partition(index),
+            )
 
 
 def _event(record: Record) -> Event:
-    return Event(record.topic, record.key, record.value and oracle.masked(record.value), record.headers)
+    value = record.value and oracle.masked(record.value)
+    return Event(record.topic, record.key, value, record.headers, record.partition)
 
 
 def _open(url: str) -> Stream:

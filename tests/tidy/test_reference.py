@@ -12,7 +12,7 @@ from tailrace.config import Http
 from tailrace.model import Limits
 from tailrace.sink.kafka import Security, Topic
 from tailrace.source.postgres.takeover import Takeover
-from tests.tidy import debezium_page, format_page, tree
+from tests.tidy import debezium_page, format_page, transforms_page, tree
 
 REFERENCE = (tree.ROOT / "docs" / "reference" / "configuration.md").read_text()
 NAMED = set(re.findall(r"`([a-z_]+)`", REFERENCE))
@@ -31,6 +31,7 @@ def test_every_key_is_in_the_reference(kind: type) -> None:
 
 def test_the_page_of_format_is_that_of_the_table() -> None:
     assert format_page.PAGE.read_text() == format_page.page(), "run python -m tests.tidy.format_page"
+    assert transforms_page.PAGE.read_text() == transforms_page.page(), "run python -m tests.tidy.transforms_page"
 
 
 def test_the_page_of_debeziums_options_is_that_of_the_table() -> None:

@@ -54,7 +54,8 @@ pub fn tables(py: Python<'_>, segment: &Segment) -> PyResult<Vec<Py<Table>>> {
     segment.tables().iter().map(|table| Table::of(py, table)).collect()
 }
 
-fn change(py: Python<'_>, segment: &Arc<Segment>, index: usize, tables: &[Py<Table>]) -> Change {
+/// A view of one change of a segment.
+pub fn change(py: Python<'_>, segment: &Arc<Segment>, index: usize, tables: &[Py<Table>]) -> Change {
     let table = tables.get(usize::from(segment.row(index).entry().table)).map(|table| table.clone_ref(py));
     Change::new(Arc::clone(segment), index, table)
 }

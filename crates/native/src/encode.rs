@@ -10,9 +10,11 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 use tailrace_wire::encode as wire;
 use tailrace_wire::encode::debezium::{Encoder, Half, Profile};
+use tailrace_wire::encode::smt::Guarded;
 
 use crate::batch::Batch;
 use crate::error::raise;
+use crate::script::{Court, Scripts};
 
 /// Buffers that were filled once and can be filled again: fresh ones would cost a page fault every 4 kB.
 type Pool = Arc<Mutex<Vec<wire::Encoded>>>;
@@ -22,6 +24,7 @@ const POOL_MAX: usize = 2;
 #[pyclass(frozen, module = "tailrace._native")]
 pub struct DebeziumJson {
     encoder: Mutex<Encoder>,
+    scripts: Scripts,
     pool: Pool,
 }
 
@@ -37,7 +40,7 @@ impl DebeziumJson {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now_ns = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
         let mut encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner);
-        encoder.encode(&segment, base, now_ns, &mut out)?;
+        encoder.encode_judged(&segment, base, now_ns, &mut Court::new(&self.scripts, &segment, base), &mut out)?;
         Ok(out)
     }
 }
@@ -45,14 +48,23 @@ impl DebeziumJson {
 #[pymethods]
 impl DebeziumJson {
     #[new]
-    #[pyo3(signature = (options, *, run_id=""))]
-    fn new(options: &Bound<'_, PyDict>, run_id: &str) -> PyResult<Self> {
-        let options: Vec<(String, String)> =
-            options.iter().map(|(name, text)| Ok((name.extract()?, text.extract()?))).collect::<PyResult<_>>()?;
+    #[pyo3(signature = (options, *, run_id="", transforms=vec![]))]
+    fn new(
+        options: &Bound<'_, PyDict>,
+        run_id: &str,
+        transforms: Vec<(String, Bound<'_, PyDict>, Option<Py<PyAny>>)>,
+    ) -> PyResult<Self> {
+        let options = texts(options)?;
         let given = options.iter().map(|(name, text)| (name.as_str(), text.as_str()));
         let mut profile = Profile::parse(given).map_err(PyValueError::new_err)?;
         run_id.clone_into(&mut profile.run_id);
-        Ok(Self { encoder: Mutex::new(Encoder::new(profile)), pool: Pool::default() })
+        let (mut steps, mut scripts) = (Vec::new(), Vec::new());
+        for (kind, options, script) in transforms {
+            steps.push(Guarded::parse(&kind, &texts(&options)?).map_err(PyValueError::new_err)?);
+            scripts.push(script);
+        }
+        let encoder = Mutex::new(Encoder::new(profile).transforming(steps));
+        Ok(Self { encoder, scripts, pool: Pool::default() })
     }
 
     /// Tell the id of a schema that encoding asked for.
@@ -65,6 +77,10 @@ impl DebeziumJson {
         self.encoder.lock().unwrap_or_else(PoisonError::into_inner).register(version, half, id);
         Ok(())
     }
+}
+
+fn texts(options: &Bound<'_, PyDict>) -> PyResult<Vec<(String, String)>> {
+    options.iter().map(|(name, text)| Ok((name.extract()?, text.extract()?))).collect()
 }
 
 /// One `Encoded` for each segment of a batch.
@@ -197,6 +213,15 @@ impl Encoded {
             topic = Some(shared);
         }
         Ok(out)
+    }
+
+    #[getter]
+    fn routed(&self) -> bool {
+        self.inner.records().iter().any(|record| record.partition.is_some())
+    }
+
+    fn partition(&self, index: usize) -> PyResult<Option<u32>> {
+        Ok(self.record(index)?.partition)
     }
 
     /// The whole buffer, read-only, as unsigned bytes.

@@ -11,6 +11,7 @@ mod error;
 mod libpq;
 mod read;
 mod row;
+mod script;
 mod table;
 mod transform;
 mod value;

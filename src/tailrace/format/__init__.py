@@ -1,21 +1,23 @@
 """How sinks that write events spell them: Debezium's options, in Debezium's words. Never encodes anything itself.
 
-`option` is the table of all options; Rust gives them their effect. `encoder` asks a schema registry for the ids that
-some formats need.
+`option` is the table of all options, `transform` that of transforms and theirs; Rust gives them their effect. `encoder`
+asks a schema registry for the ids that some formats need.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tailrace._native import DebeziumJson
 from tailrace.error import ConfigError
 from tailrace.format.encoder import Encoder, Side
 from tailrace.format.option import OPTIONS, Option, Value, option_of, texts
+from tailrace.format.transform import TRANSFORMS, Transform
 from tailrace.registry import Registry
 
-__all__ = ["OPTIONS", "Encoder", "Format", "Option"]
+__all__ = ["OPTIONS", "TRANSFORMS", "Encoder", "Format", "Option", "Transform"]
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -23,17 +25,25 @@ class Format:
     """`[pipeline.<name>.format]`: the options of `OPTIONS`, as keywords. `ConfigError` for one that is not there, and
     for a value that is not possible.
 
-    `topic_prefix` defaults to the pipeline's name.
+    `topic_prefix` defaults to the pipeline's name. `transform` is what becomes of every record, in order.
     """
 
     given: tuple[tuple[str, str], ...] = field(repr=False)
     """The options that were given, as texts: some of their names hold a secret."""
 
-    def __init__(self, **options: Value) -> None:
+    transform: tuple[Transform, ...] = field(repr=False)
+    """What becomes of every record, in order."""
+
+    def __init__(self, *, transform: object = (), **options: Value) -> None:
         object.__setattr__(self, "given", tuple(texts(options).items()))
+        object.__setattr__(self, "transform", tuple(_transforms(transform)))
         self._profile("p")
         for side in ("key", "value"):
-            self._side(side)
+            if self._side(side) is not None and self.transform:
+                raise ConfigError(
+                    f"{side}_converter: transforms write JSON, not {self[f'{side}_converter']}",
+                    hint="leave out the converter or the transforms",
+                )
 
     def __getitem__(self, name: str) -> str | None:
         """An option's text; its default when it was not given."""
@@ -66,7 +76,8 @@ class Format:
         options |= dict(self.given)
         known = {name: text for name, text in options.items() if not option_of(name).registry}
         try:
-            return DebeziumJson(known, run_id=str(uuid.uuid4()))
+            transforms = [transform.native() for transform in self.transform]
+            return DebeziumJson(known, run_id=str(uuid.uuid4()), transforms=transforms)
         except ValueError as error:
             raise ConfigError(str(error)) from None
 
@@ -98,3 +109,15 @@ class Format:
             normalize_schemas=told("normalize_schemas") == "true",
         )
         return Side(registry, told(f"{side}_subject_name_strategy") or "")
+
+
+def _transforms(given: object) -> Iterator[Transform]:
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        raise ConfigError("transform: this must be a list", hint="write [[pipeline.<name>.format.transform]]")
+    for item in given:
+        if isinstance(item, Transform):
+            yield item
+        elif isinstance(item, Mapping) and isinstance(item.get("kind"), str):
+            yield Transform(item["kind"], **{name: value for name, value in item.items() if name != "kind"})
+        else:
+            raise ConfigError("transform: there is no kind", hint=f"known are {', '.join(TRANSFORMS)}")

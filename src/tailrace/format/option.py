@@ -193,17 +193,17 @@ OPTIONS: tuple[Option, ...] = (
 )
 
 
-def texts(options: Mapping[str, Value]) -> dict[str, str]:
+def texts(options: Mapping[str, Value], table: Sequence[Option] = OPTIONS) -> dict[str, str]:
     """Options as texts; `ConfigError` for a name that is not in the table, with the nearest one, and for a value that
     is not possible."""
-    return {name: _text(option_of(name), name, value) for name, value in options.items()}
+    return {name: _text(option_of(name, table), name, value) for name, value in options.items()}
 
 
-def option_of(name: str) -> Option:
+def option_of(name: str, table: Sequence[Option] = OPTIONS) -> Option:
     """The option that `name` belongs to; `ConfigError` with the nearest one when there is none."""
-    found = next((option for option in OPTIONS if option.matches(name)), None)
+    found = next((option for option in table if option.matches(name)), None)
     if found is None:
-        near = difflib.get_close_matches(name, [option.name for option in OPTIONS], 1)
+        near = difflib.get_close_matches(name, [option.name for option in table], 1)
         meant = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigError(f"unknown key {name!r}{meant}", hint="docs/reference/format.md lists all options of [format]")
     return found

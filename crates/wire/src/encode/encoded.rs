@@ -1,7 +1,10 @@
 //! The buffer that a JSON encoder fills: JSON Lines, and where in it the parts of each record lie.
 
+use super::json;
+
 /// Where one record lies in [`Encoded::bytes`]. A line is
-/// `{"topic":"TOPIC","key":KEY,"value":VALUE,"headers":[["NAME",VALUE],…]}`; without headers there is no such member.
+/// `{"topic":"TOPIC","key":KEY,"value":VALUE,"headers":[["NAME",VALUE],…],"partition":N}`; without headers, and without a
+/// partition, there is no such member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     /// Start of the line.
@@ -18,6 +21,8 @@ pub struct Record {
     pub headers: u32,
     /// Index of the change that it belongs to, in the batch.
     pub change: usize,
+    /// The partition that it must go to; None leaves that to Kafka's partitioner.
+    pub partition: Option<u32>,
 }
 
 /// Where a header's name and value lie, relative to the start of the record's line.
@@ -47,6 +52,7 @@ pub(super) struct Line {
     value: usize,
     end: usize,
     header: usize,
+    partition: Option<u32>,
 }
 
 /// The records of one segment: as JSON Lines, or, when keys or values are bytes, one after the other without any lines.
@@ -133,7 +139,7 @@ impl Encoded {
     pub(super) fn open(&mut self, opening: &[u8]) -> Line {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(opening);
-        Line { start, key: self.bytes.len(), value: 0, end: 0, header: self.headers.len() }
+        Line { start, key: self.bytes.len(), value: 0, end: 0, header: self.headers.len(), partition: None }
     }
 
     /// The key was appended; the value comes next.
@@ -164,11 +170,23 @@ impl Encoded {
         self.headers.push(Header { name: offset(name_start), name_len, value: offset(value_start), value_len });
     }
 
+    /// Say which partition the record must go to; after its headers.
+    pub(super) fn partition(&mut self, line: &mut Line, partition: Option<u32>) {
+        line.partition = partition;
+    }
+
     /// End the line and record where its parts lie; false, and no record, when it is longer than 4 GB.
     #[inline]
     pub(super) fn close(&mut self, line: &Line, change: usize) -> bool {
         let headers = self.headers.len() - line.header;
-        self.bytes.extend_from_slice(if headers > 0 { b"]}\n" } else { b"}\n" });
+        if headers > 0 {
+            self.bytes.push(b']');
+        }
+        if let Some(partition) = line.partition {
+            self.bytes.extend_from_slice(b",\"partition\":");
+            json::integer(partition, &mut self.bytes);
+        }
+        self.bytes.extend_from_slice(b"}\n");
         if u32::try_from(self.bytes.len() - line.start).is_err() {
             return false;
         }
@@ -180,6 +198,7 @@ impl Encoded {
             header: line.header as u32,
             headers: headers as u32,
             change,
+            partition: line.partition,
         });
         true
     }

@@ -8,5 +8,6 @@ pub mod debezium;
 mod encoded;
 mod java;
 pub(crate) mod json;
+pub mod smt;
 
 pub use encoded::{Encoded, Record};

@@ -192,7 +192,7 @@ class Sender:
     def _hand_over(
         self, messages: Any, records: Records, *, batch: Batch, told: Callable[[int], Failed] | None
     ) -> None:
-        if told is not None or self._timestamps:
+        if told is not None or self._timestamps or records.routed:
             self._hand_over_each(messages, records, batch=batch, told=told)
             return
         produce, find = self.producer.produce, self._topics.find
@@ -210,13 +210,14 @@ class Sender:
     def _hand_over_each(
         self, messages: Any, records: Records, *, batch: Batch, told: Callable[[int], Failed] | None
     ) -> None:
-        """As above, with a callback or a time for each record."""
+        """As above, with a callback, a time or a partition for each record."""
         for index, (name, value, key, headers) in enumerate(messages):
             change, topic = records.change(index), self._topics.find(name)[0]
             at_ms = int(batch[change].committed_at.timestamp() * 1000) if self._timestamps else 0
-            failed = None if told is None else told(change)
+            failed, partition = None if told is None else told(change), records.partition(index)
+            chosen = -1 if partition is None else partition
             try:
-                self._retry(topic, value, key, headers=headers, at_ms=at_ms, failed=failed)
+                self._retry(topic, value, key, headers=headers, at_ms=at_ms, failed=failed, partition=chosen)
             except KafkaException as error:
                 raise self.fault(f"topic {topic}", error_of(error)) from None
 
@@ -229,12 +230,13 @@ class Sender:
         headers: list[tuple[str, bytes]] | None,
         at_ms: int = 0,
         failed: Failed | None = None,
+        partition: int = -1,
     ) -> None:
         """Produce as soon as the client's queue has room."""
         moved_at, before = time.monotonic(), -1
         while True:
             try:
-                self.producer.produce(topic, value, key, -1, failed, None, at_ms, headers)  # type: ignore[arg-type]
+                self.producer.produce(topic, value, key, partition, failed, None, at_ms, headers)  # type: ignore[arg-type]
             except BufferError:
                 self.producer.poll(_PAUSE_S)
                 if (left := len(self.producer)) != before:

@@ -30,6 +30,15 @@ class Records(Protocol):
         """Index in the batch of the change that record `index` belongs to."""
         ...
 
+    @property
+    def routed(self) -> bool:
+        """The partition of some record was chosen already."""
+        ...
+
+    def partition(self, index: int) -> int | None:
+        """The partition that was chosen for a record; None leaves it to the partitioner."""
+        ...
+
 
 class Wire(Protocol):
     """Encodes batches; kept as long as the writer, since it may hold plans and schema ids."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from confluent_kafka.admin import (
 from servers import kafka as server
 from tailrace._native import BatchBuilder
 from tailrace.error import ConfigError, Fatal, Reject, Retryable
-from tailrace.format import Format
+from tailrace.format import Format, Transform
 from tailrace.model import Batch, Column, Limits, Severity, Table
 from tailrace.sink.kafka import Kafka, Security, Topic
 from tests.server.sink.kafka.topics import read
@@ -75,6 +76,18 @@ def test_a_delete_is_followed_by_a_tombstone(kafka: server.Broker, topic: str) -
     assert json.loads(created.value or b"")["op"] == "c"
     assert json.loads(deleted.value or b"")["op"] == "d"
     assert (tombstone.key, tombstone.value) == (b'{"id":1}', None)
+
+
+def test_a_record_goes_to_the_partition_that_a_transform_chose(kafka: server.Broker, topic: str) -> None:
+    routed = Transform("partition_routing", partition_payload_fields="change.id", partition_topic_num=3)
+    sink = replace(
+        kafka_sink(kafka, topic, partitions=3),
+        format=Format(topic_prefix=topic, transform=[routed], schemas_enable=True),
+    )
+    write(sink, batch(*((str(key), "a") for key in range(9))))
+    records = read(kafka, f"{topic}.public.orders")
+    assert len(records) == 9
+    assert all(json.loads(record.key or b"")["payload"]["id"] % 3 == record.partition for record in records)
 
 
 def test_records_bear_the_time_of_sending_or_of_the_commit(kafka: server.Broker, topic: str) -> None:

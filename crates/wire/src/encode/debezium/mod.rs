@@ -20,6 +20,7 @@ mod temporal;
 #[cfg(test)]
 mod tests;
 mod text;
+mod transformed;
 mod uuid;
 
 use std::sync::Arc;
@@ -35,11 +36,13 @@ pub(crate) use uuid::name_based;
 
 use self::envelope::Frame;
 use self::form::{Forms, Spelling};
+use self::transformed::{Job, Transformed};
 use crate::batch::{FLAG_TRANSACTIONAL, OldImage, Op, RowRef, Segment, Tuple};
 use crate::encode::Encoded;
 use crate::encode::connect::Json;
 use crate::encode::encoded::{Line, opening};
 use crate::encode::json;
+use crate::encode::smt::{self, Answer, Guarded, Judge, Question};
 use crate::error::{Error, Result};
 use crate::table::Table;
 
@@ -58,6 +61,7 @@ pub struct Encoder {
     message_heads: [Vec<u8>; 2],
     context: Vec<(&'static str, Vec<u8>)>,
     plans: FxHashMap<u64, Arc<Plan>>,
+    transformed: Option<Transformed>,
     frame: Frame,
     scratch: Scratch,
     key: Vec<u8>,
@@ -68,6 +72,7 @@ pub struct Encoder {
 enum Refusal {
     Cell(Fault),
     Row(&'static str),
+    Record(smt::Fault),
 }
 
 impl From<Fault> for Refusal {
@@ -92,11 +97,19 @@ impl Encoder {
             profile,
             messages,
             plans: FxHashMap::default(),
+            transformed: None,
             frame: Frame::default(),
             scratch: Scratch::default(),
             key: Vec::new(),
             old_key: Vec::new(),
         }
+    }
+
+    /// The same, with these transforms of every record, in order; none costs nothing.
+    #[must_use]
+    pub fn transforming(mut self, steps: Vec<Guarded>) -> Self {
+        self.transformed = (!steps.is_empty()).then(|| Transformed::new(steps, &self.profile));
+        self
     }
 
     /// The options.
@@ -117,6 +130,21 @@ impl Encoder {
     /// [`Error::Reject`] with every change that the format cannot carry (index in the batch), [`Error::Unregistered`] with
     /// the schemas that need an id first; `out` is empty then.
     pub fn encode(&mut self, segment: &Segment, base_index: usize, now_ns: i64, out: &mut Encoded) -> Result<()> {
+        self.encode_judged(segment, base_index, now_ns, &mut NoScripts, out)
+    }
+
+    /// As [`Self::encode`]; `judge` answers for transforms in another language.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_judged(
+        &mut self,
+        segment: &Segment,
+        base_index: usize,
+        now_ns: i64,
+        judge: &mut dyn Judge,
+        out: &mut Encoded,
+    ) -> Result<()> {
         out.restart(self.forms.are_json());
         self.now_ns = now_ns;
         self.frame.begin(&self.profile.topic_prefix, segment.origin(), now_ns);
@@ -132,7 +160,19 @@ impl Encoder {
             if !self.forms.are_json() {
                 self.spellings = self.forms.spellings(row.table().map(|table| table.version));
             }
-            if let Err(refusal) = self.change(&row, plan, change, out) {
+            let written = match &mut self.transformed {
+                None => self.change(&row, plan, change, out),
+                Some(transformed) => {
+                    let (profile, scratch) = (&self.profile, &mut self.scratch);
+                    let judge = &mut *judge;
+                    let mut job = Job { row: &row, segment, profile, now_ns, change, scratch, judge, out };
+                    match plan {
+                        Some(plan) => transformed.change(plan, &mut job),
+                        None => transformed.message(&mut job),
+                    }
+                }
+            };
+            if let Err(refusal) = written {
                 out.rewind(mark);
                 rejected.push((change, refusal.words(&row)));
             }
@@ -405,34 +445,47 @@ fn key_only(row: &RowRef<'_>) -> bool {
 
 const TOO_LONG: Refusal = Refusal::Row("a record of more than 4 GB");
 
+/// For encoders without transforms in another language.
+struct NoScripts;
+
+impl Judge for NoScripts {
+    fn judge(&mut self, _: &Question<'_>) -> std::result::Result<Answer, String> {
+        Err("a transform in another language, which nobody here speaks".into())
+    }
+}
+
 /// What `extended.headers.enabled` adds to every record of a table.
 fn context(profile: &Profile) -> Vec<(&'static str, Vec<u8>)> {
-    if !profile.extended_headers {
-        return Vec::new();
-    }
-    let quoted = |text: &str| {
+    let quoted = |(name, text): (&'static str, &str)| {
         let mut json = Vec::new();
         plan::member("", text, &mut json);
-        json
+        (name, json)
     };
-    vec![
-        ("__debezium.context.connectorLogicalName", quoted(&profile.topic_prefix)),
-        ("__debezium.context.taskId", quoted("0")),
-        ("__debezium.context.connectorName", quoted("postgresql")),
-        ("__debezium.context.runId", quoted(&profile.run_id)),
-    ]
+    context_values(profile).map(quoted).collect()
+}
+
+fn context_values(profile: &Profile) -> impl Iterator<Item = (&'static str, &str)> {
+    let values = [
+        ("__debezium.context.connectorLogicalName", profile.topic_prefix.as_str()),
+        ("__debezium.context.taskId", "0"),
+        ("__debezium.context.connectorName", "postgresql"),
+        ("__debezium.context.runId", &profile.run_id),
+    ];
+    values.into_iter().take(if profile.extended_headers { 4 } else { 0 })
 }
 
 impl Refusal {
     /// Names the table and column, never a value (I9).
     fn words(&self, row: &RowRef<'_>) -> String {
-        match (self, row.table()) {
-            (Self::Cell((index, reason)), Some(table)) => match table.columns.get(*index) {
-                Some(column) => format!("{table}, column {:?} ({}): {reason}", column.name, column.kind),
-                None => format!("{table}: {reason}"),
-            },
-            (Self::Row(reason), Some(table)) => format!("{table}: {reason}"),
-            (Self::Cell((_, reason)) | Self::Row(reason), None) => (*reason).to_owned(),
+        let (column, reason) = match self {
+            Self::Cell((column, reason)) => (Some(*column), *reason),
+            Self::Row(reason) => (None, *reason),
+            Self::Record(fault) => (fault.column, &*fault.reason),
+        };
+        let Some(table) = row.table() else { return reason.to_owned() };
+        match column.and_then(|index| table.columns.get(index)) {
+            Some(column) => format!("{table}, column {:?} ({}): {reason}", column.name, column.kind),
+            None => format!("{table}: {reason}"),
         }
     }
 }

@@ -123,19 +123,34 @@ impl Plan {
             return Ok(());
         }
         out.begin_struct();
-        for Part { index, field } in &self.parts {
+        for (at, Part { field, .. }) in self.parts.iter().enumerate() {
             out.field(field);
-            let sent = |cell: &Cell<'_>| *cell != Cell::Unchanged && (*cell != Cell::Null || !key_only);
-            match row.cell(*index).filter(sent).or_else(|| other.and_then(|other| other.cell(*index))) {
-                Some(Cell::Text(text)) => {
-                    let Some(Some(slot)) = self.slots.get(*index) else { continue };
-                    slot.codec.write(text, scratch, out).map_err(|reason| (*index, reason))?;
-                }
-                Some(Cell::Null) if !key_only => out.null(),
-                _ => return Err((*index, "a key column that was not sent: the replica identity lacks it")),
-            }
+            self.write_part(at, row, (key_only, other), scratch, out)?;
         }
         out.end_struct();
+        Ok(())
+    }
+
+    /// Write one member of a row's key; the images as for [`Self::write_key`].
+    #[inline]
+    pub(super) fn write_part<F: Format>(
+        &self,
+        at: usize,
+        row: Tuple<'_>,
+        (key_only, other): (bool, Option<Tuple<'_>>),
+        scratch: &mut Scratch,
+        out: &mut F,
+    ) -> Result<(), Fault> {
+        let Some(Part { index, .. }) = self.parts.get(at) else { return Ok(()) };
+        let sent = |cell: &Cell<'_>| *cell != Cell::Unchanged && (*cell != Cell::Null || !key_only);
+        match row.cell(*index).filter(sent).or_else(|| other.and_then(|other| other.cell(*index))) {
+            Some(Cell::Text(text)) => {
+                let Some(Some(slot)) = self.slots.get(*index) else { return Ok(()) };
+                slot.codec.write(text, scratch, out).map_err(|reason| (*index, reason))?;
+            }
+            Some(Cell::Null) if !key_only => out.null(),
+            _ => return Err((*index, "a key column that was not sent: the replica identity lacks it")),
+        }
         Ok(())
     }
 
@@ -160,15 +175,31 @@ impl Plan {
                 _ => cell,
             };
             out.field(&slot.field);
-            match cell {
-                Cell::Text(text) => slot.codec.write(text, scratch, out).map_err(|reason| (index, reason))?,
-                Cell::Null if key_only => slot.not_sent.write(out),
-                Cell::Null => out.null(),
-                Cell::Unchanged => slot.unavailable.write(out),
-            }
+            slot.write(cell, key_only, scratch, out).map_err(|reason| (index, reason))?;
         }
         out.end_struct();
         Ok(())
+    }
+
+    /// Write one cell of a row; what it is as for [`Self::write_row`].
+    #[inline]
+    pub(super) fn write_cell<F: Format>(
+        &self,
+        index: usize,
+        cell: Cell<'_>,
+        key_only: bool,
+        scratch: &mut Scratch,
+        out: &mut F,
+    ) -> Result<(), Fault> {
+        match self.slots.get(index) {
+            Some(Some(slot)) => slot.write(cell, key_only, scratch, out).map_err(|reason| (index, reason)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The columns that rows show, in order.
+    pub(super) fn shown(&self) -> impl Iterator<Item = usize> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| slot.is_some().then_some(index))
     }
 }
 
@@ -178,6 +209,23 @@ impl Slot {
         let not_sent = if column.nullable { Value::Null } else { codec.not_sent() };
         let unavailable = codec.unavailable(&profile.unavailable);
         Some(Self { codec, field: field(index, &described(column, profile)), not_sent, unavailable })
+    }
+
+    #[inline]
+    fn write<F: Format>(
+        &self,
+        cell: Cell<'_>,
+        key_only: bool,
+        scratch: &mut Scratch,
+        out: &mut F,
+    ) -> Result<(), &'static str> {
+        match cell {
+            Cell::Text(text) => return self.codec.write(text, scratch, out),
+            Cell::Null if key_only => self.not_sent.write(out),
+            Cell::Null => out.null(),
+            Cell::Unchanged => self.unavailable.write(out),
+        }
+        Ok(())
     }
 }
 

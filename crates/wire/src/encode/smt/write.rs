@@ -1,0 +1,386 @@
+//! From what transforms left of a record to bytes: a tree of plans, grown as answers come, and the rows that fill them.
+
+use std::borrow::Cow;
+
+use rustc_hash::FxHashMap;
+
+use super::record::{Content, Node, Partition, Record, Slot, Source};
+use super::{Ask, Flow, Guarded, Step, hash};
+use crate::encode::connect::{Field, Format, Json, Member, Recorder, Schema, Value, write_schema};
+use crate::encode::encoded::{Encoded, opening};
+
+/// Answers that are remembered at one place; more in one process are made again.
+const ANSWERS_MAX: usize = 1024;
+/// What Kafka allows.
+const TOPIC_MAX: usize = 249;
+
+/// Why a record cannot be written; never holds a value (I9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The column that it is about.
+    pub column: Option<usize>,
+    /// In words.
+    pub reason: Cow<'static, str>,
+}
+
+impl From<&'static str> for Fault {
+    fn from(reason: &'static str) -> Self {
+        Self { column: None, reason: Cow::Borrowed(reason) }
+    }
+}
+
+/// A row, as an encoder fills slots from it.
+pub trait Cells {
+    /// Write the value of a slot.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn cell<F: Format>(&mut self, slot: Slot, out: &mut F) -> Result<(), Fault>;
+
+    /// Whether two slots are known to hold the same without converting them.
+    fn same(&mut self, slots: [Slot; 2]) -> bool;
+
+    /// The time of processing, nanoseconds since the Unix epoch.
+    fn now_ns(&self) -> i64;
+}
+
+/// What a record is before a script sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Index of the transform that asks.
+    pub step: usize,
+    /// Index of the change in the batch.
+    pub change: usize,
+    /// The record as it is there.
+    pub record: &'a Record,
+    /// What its headers hold.
+    pub headers: &'a [(&'a str, Value)],
+}
+
+/// Who answers for conditions in another language.
+pub trait Judge {
+    /// What becomes of a record.
+    ///
+    /// # Errors
+    /// In words without values, when the script fails: the change is refused.
+    fn judge(&mut self, question: &Question<'_>) -> Result<Answer, String>;
+}
+
+/// What was found out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// It stays as it is.
+    Keep,
+    /// It is dropped.
+    Drop,
+    /// It goes to this topic.
+    Topic(String),
+    /// Which fields changed.
+    Changed(Vec<bool>),
+}
+
+/// What stands around a value in JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wrap {
+    /// Nothing.
+    #[default]
+    Bare,
+    /// `{"schema":…,"payload":…}`
+    Schema,
+    /// `{"payload":…}`
+    Payload,
+}
+
+/// What is known of records of one shape.
+#[derive(Debug)]
+pub enum Plan {
+    /// They are dropped.
+    Drop,
+    /// They cannot be written.
+    Refuse(&'static str),
+    /// They are written so.
+    Write(Box<Written>),
+    /// It depends.
+    Ask(Box<Pending>),
+}
+
+/// A record that waits for an answer before its next transform.
+#[derive(Debug)]
+pub struct Pending {
+    ask: Ask,
+    record: Record,
+    step: usize,
+    answers: FxHashMap<Answer, Plan>,
+}
+
+/// The fixed bytes of a record, and the slots between them.
+#[derive(Debug)]
+pub struct Written {
+    opening: Vec<u8>,
+    key: Option<Spelled>,
+    value: Option<Spelled>,
+    headers: Vec<(String, Spelled)>,
+    partition: Option<Partition>,
+}
+
+/// A key, a value or a header.
+#[derive(Debug)]
+struct Spelled {
+    before: Vec<u8>,
+    pieces: Vec<Piece>,
+    bare: bool,
+    after: &'static [u8],
+}
+
+/// A step of writing a value.
+#[derive(Debug)]
+enum Piece {
+    Begin,
+    Field(Field),
+    Slot(Source),
+    Fixed(Value),
+    End,
+}
+
+impl Plan {
+    /// What the transforms from `step` on make of a record.
+    #[must_use]
+    pub fn new(steps: &[Guarded], step: usize, mut record: Record, wrap: Wrap) -> Self {
+        for (index, guarded) in steps.iter().enumerate().skip(step) {
+            record = match guarded.apply(record) {
+                Flow::Next(record) => record,
+                Flow::Drop => return Self::Drop,
+                Flow::Refuse(reason) => return Self::Refuse(reason),
+                Flow::Ask(ask, record) => {
+                    return Self::Ask(Box::new(Pending { ask, record, step: index, answers: FxHashMap::default() }));
+                }
+            };
+        }
+        if !is_topic(&record.topic) {
+            return Self::Refuse("a topic whose name Kafka does not allow: [a-zA-Z0-9._-], up to 249 of them");
+        }
+        Self::Write(Box::new(Written::new(record, wrap)))
+    }
+
+    /// Append the record of a row, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be written; `out` must be rewound then.
+    pub fn write<C: Cells>(
+        &mut self,
+        (steps, wrap): (&[Guarded], Wrap),
+        cells: &mut C,
+        judge: &mut dyn Judge,
+        change: usize,
+        out: &mut Encoded,
+    ) -> Result<(), Fault> {
+        let mut plan = self;
+        loop {
+            match plan {
+                Self::Drop => return Ok(()),
+                Self::Refuse(reason) => return Err(Fault::from(*reason)),
+                Self::Write(written) => return written.write(cells, change, out),
+                Self::Ask(pending) => {
+                    let answer = pending.answer(cells, judge, change)?;
+                    if pending.answers.len() >= ANSWERS_MAX {
+                        pending.answers.clear();
+                    }
+                    if !pending.answers.contains_key(&answer) {
+                        let next = pending.resume(&answer, steps, wrap);
+                        pending.answers.insert(answer.clone(), next);
+                    }
+                    let Some(next) = pending.answers.get_mut(&answer) else { return Ok(()) };
+                    plan = next;
+                }
+            }
+        }
+    }
+}
+
+fn is_topic(name: &str) -> bool {
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=TOPIC_MAX).contains(&name.len()) && name.bytes().all(sound) && !matches!(name, "." | "..")
+}
+
+impl Pending {
+    fn answer<C: Cells>(&self, cells: &mut C, judge: &mut dyn Judge, change: usize) -> Result<Answer, Fault> {
+        match &self.ask {
+            Ask::Topic(node) => Ok(match recorded(&node.content, cells)? {
+                Value::String(topic) if !topic.trim().is_empty() => Answer::Topic(topic),
+                _ => Answer::Keep,
+            }),
+            Ask::Changed(pairs) => {
+                let differs = |pair: &super::Pair| -> Result<bool, Fault> {
+                    if let [Content::Slot(old), Content::Slot(new)] = &pair.contents
+                        && cells.same([old.slot, new.slot])
+                    {
+                        return Ok(false);
+                    }
+                    Ok(recorded(&pair.contents[0], cells)? != recorded(&pair.contents[1], cells)?)
+                };
+                pairs.iter().map(differs).collect::<Result<_, _>>().map(Answer::Changed)
+            }
+            Ask::Script => {
+                let headers = self.record.headers.iter();
+                let headers = headers.map(|(name, node)| Ok((name.as_str(), recorded(&node.content, cells)?)));
+                let headers = headers.collect::<Result<Vec<_>, Fault>>()?;
+                judge
+                    .judge(&Question { step: self.step, change, record: &self.record, headers: &headers })
+                    .map_err(|reason| Fault { column: None, reason: Cow::Owned(reason) })
+            }
+        }
+    }
+
+    fn resume(&self, answer: &Answer, steps: &[Guarded], wrap: Wrap) -> Plan {
+        let mut record = self.record.clone();
+        match answer {
+            Answer::Keep => {}
+            Answer::Drop => return Plan::Drop,
+            Answer::Topic(topic) => record.topic.clone_from(topic),
+            Answer::Changed(changed) => {
+                if let (Ask::Changed(pairs), Some(Step::Changed(step))) =
+                    (&self.ask, steps.get(self.step).map(|guarded| &guarded.step))
+                {
+                    record = step.answer(record, pairs, changed);
+                }
+            }
+        }
+        Plan::new(steps, self.step + 1, record, wrap)
+    }
+}
+
+/// The value at a place, on its own; of a struct the list of its members' values.
+fn recorded<C: Cells>(content: &Content, cells: &mut C) -> Result<Value, Fault> {
+    Ok(match content {
+        Content::Null => Value::Null,
+        Content::Struct(contents) => {
+            let values = contents.iter().map(|content| Ok((true, recorded(content, cells)?)));
+            Value::List(values.collect::<Result<_, Fault>>()?)
+        }
+        Content::Fixed(value) => value.clone(),
+        Content::Slot(source) => {
+            let mut recorder = Recorder::default();
+            cells.cell(source.slot, &mut recorder)?;
+            let value = recorder.finish().unwrap_or(Value::Null);
+            match (value, &source.zone, &source.default) {
+                (Value::Null, _, Some(default)) => default.clone(),
+                (Value::Integer(value), Some(zone), _) => Value::Integer(zone.integer(value)),
+                (Value::String(text), Some(zone), _) => {
+                    let moved = zone.text(text.as_bytes(), cells.now_ns());
+                    Value::String(moved.and_then(|moved| String::from_utf8(moved).ok()).unwrap_or(text))
+                }
+                (value, ..) => value,
+            }
+        }
+    })
+}
+
+impl Written {
+    fn new(record: Record, wrap: Wrap) -> Self {
+        Self {
+            opening: opening(&record.topic),
+            key: record.key.map(|key| Spelled::new(&key, wrap)),
+            value: record.value.map(|value| Spelled::new(&value, wrap)),
+            headers: record.headers.iter().map(|(name, node)| (name.clone(), Spelled::new(node, wrap))).collect(),
+            partition: record.partition,
+        }
+    }
+
+    fn write<C: Cells>(&self, cells: &mut C, change: usize, out: &mut Encoded) -> Result<(), Fault> {
+        let mut line = out.open(&self.opening);
+        spell(self.key.as_ref(), cells, &mut out.bytes)?;
+        out.end_key(&mut line);
+        spell(self.value.as_ref(), cells, &mut out.bytes)?;
+        out.end_value(&mut line);
+        for (name, spelled) in &self.headers {
+            let mut value = Vec::new();
+            spell(Some(spelled), cells, &mut value)?;
+            out.header(&line, name, &value);
+        }
+        if let Some(partition) = &self.partition {
+            out.partition(&mut line, place(partition, cells)?);
+        }
+        if out.close(&line, change) { Ok(()) } else { Err(Fault::from("a record of more than 4 GB")) }
+    }
+}
+
+/// The partition for a row; None when all that it goes by is null.
+fn place<C: Cells>(partition: &Partition, cells: &mut C) -> Result<Option<u32>, Fault> {
+    let mut hashes = Vec::with_capacity(partition.nodes.len());
+    for node in &partition.nodes {
+        let value = recorded(&node.content, cells)?;
+        if value != Value::Null {
+            let hashed = partition.function.hash(&node.schema, &value);
+            hashes.push(hashed.ok_or(Fault::from("partition_payload_fields names a struct or a map"))?);
+        }
+    }
+    Ok((!hashes.is_empty()).then(|| hash::partition(hashes, partition.count)))
+}
+
+fn spell<C: Cells>(spelled: Option<&Spelled>, cells: &mut C, out: &mut Vec<u8>) -> Result<(), Fault> {
+    match spelled {
+        Some(spelled) => spelled.write(cells, out),
+        None => {
+            out.extend_from_slice(b"null");
+            Ok(())
+        }
+    }
+}
+
+impl Spelled {
+    fn new(node: &Node, wrap: Wrap) -> Self {
+        let mut before = Vec::new();
+        match wrap {
+            Wrap::Bare => {}
+            Wrap::Schema => {
+                before.extend_from_slice(b"{\"schema\":");
+                write_schema(&node.schema, &mut before);
+                before.extend_from_slice(b",\"payload\":");
+            }
+            Wrap::Payload => before.extend_from_slice(b"{\"payload\":"),
+        }
+        let mut pieces = Vec::new();
+        compile(&node.schema, &node.content, &mut pieces);
+        let after: &[u8] = if wrap == Wrap::Bare { b"" } else { b"}" };
+        Self { before, pieces, bare: wrap != Wrap::Schema, after }
+    }
+
+    fn write<C: Cells>(&self, cells: &mut C, out: &mut Vec<u8>) -> Result<(), Fault> {
+        out.extend_from_slice(&self.before);
+        write_pieces(&self.pieces, cells, &mut Json::new(out, self.bare))?;
+        out.extend_from_slice(self.after);
+        Ok(())
+    }
+}
+
+/// Write pieces in a format.
+#[inline]
+fn write_pieces<C: Cells, F: Format>(pieces: &[Piece], cells: &mut C, out: &mut F) -> Result<(), Fault> {
+    for piece in pieces {
+        match piece {
+            Piece::Field(field) => out.field(field),
+            Piece::Slot(Source { slot, zone: None, default: None }) => cells.cell(*slot, out)?,
+            Piece::Slot(source) => recorded(&Content::Slot(source.clone()), cells)?.write(out),
+            Piece::Fixed(value) => value.write(out),
+            Piece::Begin => out.begin_struct(),
+            Piece::End => out.end_struct(),
+        }
+    }
+    Ok(())
+}
+
+fn compile(schema: &Schema, content: &Content, pieces: &mut Vec<Piece>) {
+    match content {
+        Content::Null => pieces.push(Piece::Fixed(Value::Null)),
+        Content::Fixed(value) => pieces.push(Piece::Fixed(value.clone())),
+        Content::Slot(source) => pieces.push(Piece::Slot(source.clone())),
+        Content::Struct(contents) => {
+            pieces.push(Piece::Begin);
+            for (index, (Member { name, schema }, content)) in schema.members().iter().zip(contents).enumerate() {
+                pieces.push(Piece::Field(Field::new(index as u16, name, schema.optional)));
+                compile(schema, content, pieces);
+            }
+            pieces.push(Piece::End);
+        }
+    }
+}

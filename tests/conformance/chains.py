@@ -1,0 +1,254 @@
+"""Chains of transforms, each over tables of its own, so that one start of the real engine runs them all. As data.
+
+A chain is named by a prefix; its transforms apply to topics `shop.public.<prefix>_…` only (`topic_name_matches`, which
+is `TopicNameMatches` there), so a transform that renames a topic keeps the prefix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tests.conformance.cases import Statements
+
+_CLASSES = {
+    "extract_new_record_state": "io.debezium.transforms.ExtractNewRecordState",
+    "by_logical_table_router": "io.debezium.transforms.ByLogicalTableRouter",
+    "extract_changed_record_state": "io.debezium.transforms.ExtractChangedRecordState",
+    "header_to_value": "io.debezium.transforms.HeaderToValue",
+    "partition_routing": "io.debezium.transforms.partitions.PartitionRouting",
+    "timezone_converter": "io.debezium.transforms.TimezoneConverter",
+}
+Step = Mapping[str, str]
+"""A transform: its `kind`, and its options."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Transforms in order, and tables that they see."""
+
+    prefix: str
+    steps: tuple[Step, ...]
+    tables: tuple[Statements, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Its transforms and their options, in short."""
+        return "; ".join(
+            ", ".join([step["kind"], *(f"{name}={text}" for name, text in step.items() if name != "kind")])
+            for step in self.steps
+        )
+
+    def cases(self) -> tuple[Statements, ...]:
+        """Its tables; by default two, of which one sends whole old rows."""
+        return self.tables or (_rows(f"{self.prefix}_a"), _rows(f"{self.prefix}_b", full=True))
+
+    def ours(self) -> Iterator[dict[str, str]]:
+        """Each transform as Tailrace takes it."""
+        for step in self.steps:
+            guarded = "topic_name_matches" in step or "record_is_tombstone" in step or "has_header_key" in step
+            yield {**step} if guarded else {**step, "topic_name_matches": self._topics}
+
+    def properties(self) -> Iterator[tuple[str, str, str]]:
+        """Each transform as the real engine takes it: its name, a property, its value; names are a chain's own."""
+        for index, step in enumerate(self.ours()):
+            name = f"{self.prefix}{index}"
+            predicate = {
+                "topic_name_matches": ("TopicNameMatches", "pattern"),
+                "has_header_key": ("HasHeaderKey", "name"),
+                "record_is_tombstone": ("RecordIsTombstone", ""),
+            }
+            for option, value in step.items():
+                if option == "kind":
+                    yield name, f"transforms.{name}.type", _CLASSES[value]
+                elif option in predicate:
+                    kind, key = predicate[option]
+                    yield name, f"transforms.{name}.predicate", f"is{name}"
+                    yield name, f"predicates.is{name}.type", f"org.apache.kafka.connect.transforms.predicates.{kind}"
+                    if key:
+                        yield name, f"predicates.is{name}.{key}", value.replace("\\", "\\\\")
+                else:
+                    yield name, f"transforms.{name}.{option.replace('_', '.')}", value.replace("\\", "\\\\")
+
+    @property
+    def _topics(self) -> str:
+        return rf"shop\.public\.{self.prefix}_.*"
+
+
+def options(chains: tuple[Chain, ...]) -> dict[str, str]:
+    """The properties of all chains together."""
+    properties = [row for chain in chains for row in chain.properties()]
+    names = list(dict.fromkeys(name for name, _, _ in properties))
+    predicates = [key.split(".")[1] for _, key, _ in properties if key.startswith("predicates.") and ".type" in key]
+    lists = {"transforms": ",".join(names), "predicates": ",".join(predicates)}
+    return lists | {key: value for _, key, value in properties}
+
+
+def _rows(name: str, *, full: bool = False) -> Statements:
+    identity = (f"ALTER TABLE {name} REPLICA IDENTITY FULL",) if full else ()
+    return Statements(
+        name,
+        (
+            f"CREATE TABLE {name} (id int PRIMARY KEY, t text, n numeric(10, 2) NOT NULL, f float8,"
+            " at timestamp(3), us timestamp, z timestamptz, tz timetz, b bytea, a int[], big bigint, day date)",
+            *identity,
+            f"INSERT INTO {name} VALUES (1, 'snapshot', 1.5)",
+        ),
+        (
+            f"INSERT INTO {name} VALUES (2, 'é \"q\"', -7.25, 1.5, '2024-07-01 12:00:00.123',"
+            " '2024-01-15 23:30:00.123456', '2024-03-31 02:30:00.12+00', '12:34:56.5+02', '\\x0102', '{1,NULL}',"
+            " 4294967296, '2024-02-29')",
+            f"UPDATE {name} SET t = 'new', f = NULL WHERE id = 2",
+            f"UPDATE {name} SET t = 'new' WHERE id = 2",
+            f"UPDATE {name} SET id = 3, n = 0 WHERE id = 2",
+            f"DELETE FROM {name} WHERE id = 3",
+            f"TRUNCATE {name}",
+        ),
+    )
+
+
+def _unwrap(prefix: str, **given: str) -> Chain:
+    return Chain(prefix, ({"kind": "extract_new_record_state", **given},))
+
+
+_FIELDS = "op,table,lsn,source.ts_ms,source.snapshot:kind,schema,id,total_order,transaction.id,absent,db"
+CHAINS = (
+    _unwrap("a01"),
+    *(
+        _unwrap(f"a{index:02}", delete_tombstone_handling_mode=mode)
+        for index, mode in enumerate(
+            ("drop", "tombstone", "rewrite", "rewrite-with-tombstone", "delete-to-tombstone"), 2
+        )
+    ),
+    _unwrap("a07", add_fields=_FIELDS, delete_tombstone_handling_mode="rewrite"),
+    _unwrap("a08", add_headers=_FIELDS, delete_tombstone_handling_mode="rewrite-with-tombstone"),
+    _unwrap("a09", add_fields="op,ts_ms:seen", add_fields_prefix="", add_headers="op", add_headers_prefix="h."),
+    _unwrap("a10", add_headers="op,lsn", delete_tombstone_handling_mode="drop"),
+    Chain(
+        "b01",
+        ({"kind": "by_logical_table_router", "topic_regex": r"(.*)b01_(.*)", "topic_replacement": "$1b01_all"},),
+    ),
+    Chain(
+        "b02",
+        (
+            {
+                "kind": "by_logical_table_router",
+                "topic_regex": r"(.*)b02_([ab])",
+                "topic_replacement": "${1}b02_x$2",
+                "key_field_name": "shard",
+                "key_field_regex": r".*_(.)",
+                "key_field_replacement": "s-$1",
+            }
+            | {"topic_replacement": "$1b02_x"},
+        ),
+    ),
+    Chain(
+        "b03",
+        (
+            {
+                "kind": "by_logical_table_router",
+                "topic_regex": r".*\.b03_a",
+                "topic_replacement": "shop.public.b03_one",
+                "key_enforce_uniqueness": "false",
+            },
+            {"kind": "extract_new_record_state", "add_fields": "table"},
+        ),
+    ),
+    Chain("c01", ({"kind": "extract_changed_record_state", "header_changed_name": "Changed"},)),
+    Chain(
+        "c02",
+        (
+            {
+                "kind": "extract_changed_record_state",
+                "header_changed_name": "Changed",
+                "header_unchanged_name": "Unchanged",
+            },
+            {
+                "kind": "header_to_value",
+                "headers": "Changed,Unchanged",
+                "fields": "changed,source.same",
+                "operation": "move",
+            },
+        ),
+    ),
+    Chain(
+        "c03",
+        (
+            {"kind": "extract_changed_record_state", "header_unchanged_name": "Unchanged"},
+            {
+                "kind": "extract_new_record_state",
+                "drop_fields_header_name": "Unchanged",
+                "delete_tombstone_handling_mode": "rewrite",
+            },
+        ),
+    ),
+    Chain(
+        "c04",
+        (
+            {"kind": "extract_changed_record_state", "header_unchanged_name": "Unchanged"},
+            {
+                "kind": "extract_new_record_state",
+                "drop_fields_header_name": "Unchanged",
+                "drop_fields_keep_schema_compatible": "false",
+                "drop_fields_from_key": "true",
+                "add_fields": "op",
+            },
+        ),
+    ),
+    Chain(
+        "c05",
+        (
+            {"kind": "extract_new_record_state", "add_headers": "op,lsn,source.db:db"},
+            {
+                "kind": "header_to_value",
+                "headers": "__op,__db",
+                "fields": "op,info.db",
+                "operation": "copy",
+            },
+        ),
+    ),
+    *(
+        Chain(
+            f"d{index:02}",
+            (
+                {
+                    "kind": "partition_routing",
+                    "partition_payload_fields": fields,
+                    "partition_topic_num": "7",
+                    "partition_hash_function": function,
+                },
+            ),
+        )
+        for index, (fields, function) in enumerate(
+            (fields, function)
+            for fields in ("change.id", "change.t,change.n", "source.table,change.f,change.big", "change.a,change.b,op")
+            for function in ("java", "murmur")
+        )
+    ),
+    *(
+        Chain(f"e{index:02}", ({"kind": "timezone_converter", **given},))
+        for index, given in enumerate(
+            (
+                {"converted_timezone": "Europe/Berlin"},
+                {"converted_timezone": "+05:45"},
+                {"converted_timezone": "America/New_York", "include_list": "source:e02_a:us,e02_a:z"},
+                {"converted_timezone": "America/New_York", "include_list": "topic:shop.public.e03_a"},
+                {"converted_timezone": "Asia/Tokyo", "exclude_list": "source:e04_a:at,e04_b"},
+                {"converted_timezone": "Asia/Tokyo", "include_list": "source:e05_a:source.ts_ms,e05_b:after.z"},
+            )
+        )
+    ),
+    Chain(
+        "f01",
+        (
+            {"kind": "timezone_converter", "converted_timezone": "Asia/Kolkata"},
+            {"kind": "extract_changed_record_state", "header_changed_name": "Changed"},
+            {
+                "kind": "extract_new_record_state",
+                "delete_tombstone_handling_mode": "rewrite-with-tombstone",
+                "add_fields": "op",
+            },
+            {"kind": "header_to_value", "headers": "Changed", "fields": "changed", "operation": "copy"},
+        ),
+    ),
+)

@@ -1,0 +1,171 @@
+"""Transforms of records: conditions in Python, what is refused, and what TOML says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tailrace._native import Batch, Column, Encoded, Table
+from tailrace.config import load
+from tailrace.error import ConfigError, Reject
+from tailrace.format import Format, Transform
+from tests.unit.native.made import made
+
+ORDERS = Table(
+    "public",
+    "orders",
+    [Column("id", "int8", nullable=False), Column("note", "text"), Column("amount", "numeric(12,2)", nullable=False)],
+    key=["id"],
+)
+ROW = {"id": "1", "note": "secret", "amount": "1.10"}
+batch_of = partial(made, table=ORDERS, database="shop")
+
+
+def encoded(batch: Batch, *steps: Transform, **options: str | bool) -> Encoded:
+    (part,) = batch.json(Format(topic_prefix="shop", transform=steps, **options).profile("shop"))
+    return part
+
+
+def topics(part: Encoded) -> list[str]:
+    return [part.topic(index) for index in range(len(part))]
+
+
+def ops(part: Encoded) -> list[str | None]:
+    values = [part.value(index) for index in range(len(part))]
+    return [None if value is None else json.loads(value)["op"] for value in values]
+
+
+CHANGES = (
+    ("c", None, ROW),
+    ("u", ROW, {**ROW, "amount": "20.00"}),
+    ("u", ROW, {**ROW, "id": "2"}),
+    ("d", {**ROW, "id": "2"}, None),
+)
+
+
+@pytest.mark.parametrize(
+    ("condition", "kept"),
+    [
+        ("value.op == 'u'", ["u", None, None]),
+        ("value.after is not None and value.after.amount > 10", ["u", None, None]),
+        ("value.op == 'd' and value.before['id'] == 1 and value.after is None", [None, "d", None]),
+        ("key.id == 2", [None, "c", "d", None]),
+        ("value.source.table == 'orders' and topic.endswith('.orders')", ["c", "u", "d", None, "c", "d", None]),
+        ("any(name == '__debezium.newkey' for name in headers)", ["d", None, None]),
+        ("isinstance(value.after or value.before, dict)", [None, None]),
+    ],
+)
+def test_a_filter_keeps_what_its_condition_says(condition: str, kept: list[str | None]) -> None:
+    part = encoded(batch_of(*CHANGES), Transform("filter", condition=condition))
+    assert sorted(ops(part), key=str) == sorted(kept, key=str)
+
+
+def test_tombstones_pass_a_filter_unless_it_says_otherwise() -> None:
+    deleted = batch_of(("d", ROW, None))
+    assert ops(encoded(deleted, Transform("filter", condition="False"))) == [None]
+    assert ops(encoded(deleted, Transform("filter", condition="True", null_handling_mode="drop"))) == ["d"]
+    judged = Transform("filter", condition="value is None and key.id == 1", null_handling_mode="evaluate")
+    assert ops(encoded(deleted, judged)) == [None]
+
+
+def test_a_router_sends_records_to_the_topic_that_its_expression_names() -> None:
+    step = Transform("content_based_router", topic_expression="'large' if value.after.amount > 10 else None")
+    after = [change for change in CHANGES if change[0] != "d"][:2]
+    assert topics(encoded(batch_of(*after), step)) == ["shop.public.orders", "large"]
+    elsewhere = Transform("content_based_router", topic_expression="'x'", topic_regex=r"shop\.other\..*")
+    assert topics(encoded(batch_of(*after), elsewhere)) == ["shop.public.orders"] * 2
+
+
+def test_what_comes_behind_a_router_sees_its_topic() -> None:
+    steps = (
+        Transform("content_based_router", topic_expression="f'to.{value.after.id}'"),
+        Transform("extract_new_record_state", topic_name_matches=r"to\.1"),
+        Transform("by_logical_table_router", topic_regex=r"to\.(\d)", topic_replacement="n$1", key_field_name="of"),
+    )
+    part = encoded(batch_of(("c", None, ROW), ("c", None, {**ROW, "id": "2"})), *steps)
+    assert topics(part) == ["n1", "n2"]
+    assert part.value(0) == b'{"id":1,"note":"secret","amount":"bg=="}'
+    assert part.key(1) == b'{"id":2,"of":"to.2"}'
+    assert (part.value(1) or b"").startswith(b'{"before":null')
+
+
+def test_a_row_names_its_topic() -> None:
+    step = Transform("extract_new_record_state", route_by_field="note")
+    rows = [{**ROW, "note": note} for note in ("there", "", None)]
+    part = encoded(batch_of(*(("c", None, row) for row in rows), ("d", {**ROW, "note": "gone"}, None)), step)
+    assert topics(part) == ["there", "shop.public.orders", "shop.public.orders", "gone"]
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        (Transform("filter", condition="value.after.nothing == 1"), "raised AttributeError"),
+        (Transform("filter", condition="value.after.note"), "raised TypeError"),
+        (Transform("content_based_router", topic_expression="1 / 0"), "raised ZeroDivisionError"),
+        (Transform("content_based_router", topic_expression="value.after.note + ' '"), "Kafka does not allow"),
+        (Transform("extract_new_record_state", route_by_field="amount"), "no column of text"),
+        (Transform("extract_new_record_state", route_by_field="nothing"), "no column of text"),
+        (Transform("extract_new_record_state", add_fields="op:note", add_fields_prefix=""), "has already"),
+    ],
+)
+def test_a_change_that_a_transform_cannot_take_is_refused_without_its_values(step: Transform, reason: str) -> None:
+    with pytest.raises(Reject) as refused:
+        encoded(batch_of(("c", None, ROW), ("c", None, ROW)), step)
+    assert set(refused.value.reasons) == {0, 1}
+    assert all("public.orders" in text and reason in text for text in refused.value.reasons.values())
+    assert "secret" not in str(refused.value.reasons)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Transform("filtr", condition="True"), "did you mean 'filter'"),
+        (lambda: Transform("filter"), "filter needs condition"),
+        (lambda: Transform("filter", condition="value.op =="), "no Python expression"),
+        (lambda: Transform("filter", condition="open('x')"), "'open', which is nothing there"),
+        (lambda: Transform("filter", condition="value.__class__"), "'__class__'"),
+        (lambda: Transform("filter", condition="True", conditoin="x"), "did you mean 'condition'"),
+        (lambda: Transform("filter", condition="True", language="groovy"), "language"),
+        (lambda: Format(transform=[Transform("by_logical_table_router", topic_regex="a")]), "topic_replacement"),
+        (lambda: Format(transform=[Transform("timezone_converter", converted_timezone="x")]), "no time zone"),
+        (lambda: Format(transform={"kind": "filter"}), "must be a list"),
+        (lambda: Format(transform=[{"condition": "True"}]), "no kind"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_runs(make: Callable[[], Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+def test_transforms_stand_in_toml_in_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_text("""
+        [pipeline.shop]
+        source = "postgresql://localhost/shop"
+        sink = "stdout:"
+        [[pipeline.shop.format.transform]]
+        kind = "extract_changed_record_state"
+        header_changed_name = "changed"
+        [[pipeline.shop.format.transform]]
+        kind = "extract_new_record_state"
+        add_fields = ["op", "source.ts_ms"]
+        topic_name_matches = 'shop\\.public\\..*'
+    """)
+    sink: Any = load(path).pipelines["shop"].sink
+    assert [step.kind for step in sink.format.transform] == ["extract_changed_record_state", "extract_new_record_state"]
+    assert dict(sink.format.transform[1].given)["add_fields"] == "op,source.ts_ms"
+    path.write_text(path.read_text().replace("header_changed_name", "header_changed"))
+    with pytest.raises(ConfigError, match=r"pipeline.shop.format.*did you mean 'header_changed_name'"):
+        load(path)
+
+
+def test_a_partition_stands_in_the_line_and_on_the_record() -> None:
+    step = Transform("partition_routing", partition_payload_fields="change.id", partition_topic_num=5)
+    part = encoded(batch_of(("c", None, {**ROW, "id": "8"}), ("d", ROW, None)), step)
+    assert [part.partition(index) for index in range(len(part))] == [3, 1, None]
+    assert bytes(memoryview(part)).splitlines()[0].endswith(b',"partition":3}')
