@@ -19,6 +19,11 @@ from tailrace.registry import Registry
 
 __all__ = ["OPTIONS", "TRANSFORMS", "Encoder", "Format", "Option", "Transform"]
 
+_FLAT_OPTIONS: Mapping[str, Value] = {"decimal_handling_mode": "string"}
+_FLAT = Transform(
+    "extract_new_record_state", delete_tombstone_handling_mode="rewrite", add_fields="op,lsn,source.ts_ms:ts_ms"
+)
+
 
 @dataclass(frozen=True, slots=True, init=False)
 class Format:
@@ -35,14 +40,16 @@ class Format:
     """What becomes of every record, in order."""
 
     def __init__(self, *, transform: object = (), **options: Value) -> None:
+        flat = options.get("profile") == "flat"
+        options = {**(_FLAT_OPTIONS if flat else {}), **options}
         object.__setattr__(self, "given", tuple(texts(options).items()))
-        object.__setattr__(self, "transform", tuple(_transforms(transform)))
+        object.__setattr__(self, "transform", (*_transforms(transform), *((_FLAT,) if flat else ())))
         self._profile("p")
         for side in ("key", "value"):
-            if self._side(side) is not None and self.transform:
+            if self._side(side) is not None and (self.transform or self["profile"] != "debezium"):
                 raise ConfigError(
-                    f"{side}_converter: transforms write JSON, not {self[f'{side}_converter']}",
-                    hint="leave out the converter or the transforms",
+                    f"{side}_converter: transforms and profiles write JSON, not {self[f'{side}_converter']}",
+                    hint="leave out the converter, or the transforms and the profile",
                 )
 
     def __getitem__(self, name: str) -> str | None:

@@ -131,6 +131,13 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "topic_prefix", Text(), None, "first part of every topic, and `source.name`; the pipeline's name if not set"
     ),
+    Option(
+        "profile",
+        Choice(("debezium", "payload", "flat")),
+        "debezium",
+        '`payload`: every key and value in `{"payload":…}`, as some readers want it, without a schema. `flat`: rows'
+        " instead of events, with `__op`, `__deleted`, `__lsn` and `__ts_ms`, and decimals as text",
+    ),
     Option("schemas_enable", Flag(), "false", "whether every event holds its own schema"),
     Option("key_converter", Choice(FORMS), "json", "how keys are written"),
     Option("value_converter", Choice(FORMS), "json", "how values are written"),

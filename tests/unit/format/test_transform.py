@@ -169,3 +169,27 @@ def test_a_partition_stands_in_the_line_and_on_the_record() -> None:
     part = encoded(batch_of(("c", None, {**ROW, "id": "8"}), ("d", ROW, None)), step)
     assert [part.partition(index) for index in range(len(part))] == [3, 1, None]
     assert bytes(memoryview(part)).splitlines()[0].endswith(b',"partition":3}')
+
+
+def test_the_profile_payload_wraps_keys_and_values() -> None:
+    part = encoded(batch_of(("c", None, ROW), ("d", ROW, None)), profile="payload")
+    assert part.key(0) == b'{"payload":{"id":1}}'
+    assert (part.value(0) or b"").startswith(b'{"payload":{"before":null,"after":{"id":1,')
+    assert part.value(2) is None
+    plain = json.loads(encoded(batch_of(("c", None, ROW))).value(0) or b"")
+    wrapped = json.loads(part.value(0) or b"")["payload"]
+    assert {**wrapped, "ts_ms": 0, "ts_us": 0, "ts_ns": 0} == {**plain, "ts_ms": 0, "ts_us": 0, "ts_ns": 0}
+    with pytest.raises(ConfigError, match="without its schema"):
+        Format(profile="payload", schemas_enable=True)
+
+
+def test_the_profile_flat_is_rows_that_say_what_happened() -> None:
+    part = encoded(batch_of(("c", None, ROW), ("d", ROW, None)), profile="flat")
+    created, deleted = (json.loads(part.value(index) or b"") for index in range(len(part)))
+    assert list(created) == ["id", "note", "amount", "__deleted", "__op", "__lsn", "__ts_ms"]
+    assert (created["amount"], created["__deleted"], deleted["__deleted"], deleted["__op"]) == (
+        "1.10",
+        "false",
+        "true",
+        "d",
+    )

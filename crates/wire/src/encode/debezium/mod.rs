@@ -108,7 +108,7 @@ impl Encoder {
     /// The same, with these transforms of every record, in order; none costs nothing.
     #[must_use]
     pub fn transforming(mut self, steps: Vec<Guarded>) -> Self {
-        self.transformed = (!steps.is_empty()).then(|| Transformed::new(steps, &self.profile));
+        self.transformed = (!steps.is_empty() || self.profile.payload).then(|| Transformed::new(steps, &self.profile));
         self
     }
 

@@ -36,12 +36,18 @@ impl Profile {
         if profile.topic_prefix.is_empty() {
             return Err("topic_prefix is empty".into());
         }
+        if profile.payload && profile.schemas {
+            return Err(
+                "profile = \"payload\" is a payload without its schema: leave out schemas_enable or the profile".into(),
+            );
+        }
         Ok(profile)
     }
 
     fn set(&mut self, name: &str, text: &str) -> Set {
         match name {
             "topic_prefix" => self.topic_prefix = text.into(),
+            "profile" => self.payload = choice(name, text, PROFILE)?,
             "schemas_enable" => self.schemas = choice(name, text, FLAG)?,
             "decimal_handling_mode" => self.decimal = choice(name, text, DECIMAL)?,
             "tombstones_on_delete" => self.tombstones_on_delete = choice(name, text, FLAG)?,
@@ -72,6 +78,8 @@ fn set(flag: &mut bool, name: &str, text: &str) -> Set {
 }
 
 const FORM: &[(&str, Form)] = &[("json", Form::Json), ("avro", Form::Avro(avro::Options::DEFAULT))];
+/// What of a profile is not a matter of other options: whether keys and values stand in a payload.
+const PROFILE: &[(&str, bool)] = &[("debezium", false), ("payload", true), ("flat", false)];
 const FLAG: &[(&str, bool)] = &[("true", true), ("false", false)];
 const DECIMAL: &[(&str, DecimalMode)] =
     &[("precise", DecimalMode::Precise), ("double", DecimalMode::Double), ("string", DecimalMode::String)];

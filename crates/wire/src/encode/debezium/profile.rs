@@ -65,6 +65,8 @@ pub struct Profile {
     pub skipped: OpSet,
     /// `schemas.enable` of Kafka's JsonConverter: each key and value with its schema before it.
     pub schemas: bool,
+    /// Every key, value and header in `{"payload":…}`, as with a schema but without one.
+    pub payload: bool,
     /// `key.converter`
     pub key_form: Form,
     /// `value.converter`
@@ -86,6 +88,7 @@ impl Profile {
             unavailable: "__debezium_unavailable_value".into(),
             skipped: OpSet(OpSet::bit(Op::Truncate)),
             schemas: false,
+            payload: false,
             key_form: Form::Json,
             value_form: Form::Json,
             extended_headers: false,

@@ -69,7 +69,11 @@ struct Spec<'a> {
 
 impl Transformed {
     pub(super) fn new(steps: Vec<Guarded>, profile: &Profile) -> Self {
-        let wrap = if profile.schemas { Wrap::Schema } else { Wrap::Bare };
+        let wrap = match (profile.schemas, profile.payload) {
+            (true, _) => Wrap::Schema,
+            (false, true) => Wrap::Payload,
+            (false, false) => Wrap::Bare,
+        };
         Self { steps, wrap, plans: FxHashMap::default() }
     }
 
