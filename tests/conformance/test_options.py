@@ -9,6 +9,9 @@ import pytest
 from servers import debezium
 from tailrace.debezium.converter import HARMLESS
 from tailrace.debezium.option import CONNECTOR, find
+from tailrace.debezium.rule import format_name
+from tailrace.debezium.transform import TYPES
+from tailrace.format import TRANSFORMS
 from tests.wanting import or_skip
 
 # Options of something else than a connector or what runs it: transforms and converters have tables of their own.
@@ -41,6 +44,15 @@ def test_no_option_of_debezium_is_forgotten(known: list[tuple[str, str]]) -> Non
 
 def test_every_option_of_the_json_converter_is_taken_or_refused(known: list[tuple[str, str]]) -> None:
     assert {name for owner, name in known if owner == "json"} == set(HARMLESS)
+
+
+def test_every_transform_of_debezium_and_its_options_are_known(known: list[tuple[str, str]]) -> None:
+    asked = [(owner.removesuffix("ConfigDefinition"), name) for owner, name in known if ".transforms." in owner]
+    assert {owner for owner, _ in asked} <= set(TYPES)
+    honoured = [(kind, format_name(name)) for owner, name in asked if (kind := TYPES[owner].kind) is not None]
+    assert [
+        f"{kind}: {name}" for kind, name in honoured if name not in {option.name for option in TRANSFORMS[kind]}
+    ] == []
 
 
 def test_the_table_of_the_connector_has_no_option_that_debezium_does_not_have(known: list[tuple[str, str]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tailrace.debezium.option import CONNECTOR
 from tailrace.debezium.rule import Fate, Rule
 from tailrace.debezium.surrounding import SURROUNDING
+from tailrace.debezium.transform import TYPES, Type
 from tests.tidy import tree
 
 PAGE = tree.ROOT / "docs" / "reference" / "debezium-options.md"
@@ -21,12 +22,28 @@ Made from the code by `python -m tests.tidy.debezium_page`: do not edit. `tests/
 Debezium's own JARs whether an option is missing.
 """
 _TABLE = "\n## {}\n\n| option | becomes | where it goes, or why not and what to do |\n|---|---|---|\n"
+_TRANSFORMS = """
+## Transforms
+
+By their `transforms.<name>.type`. Options keep their names, with underscores for dots; the predicates of Kafka Connect
+become `topic_name_matches`, `has_header_key`, `record_is_tombstone` and `negate`. Another class is refused.
+
+| class | becomes | where it goes, or why not and what to do |
+|---|---|---|
+"""
 
 
 def page() -> str:
     """The whole page."""
     connector = _TABLE.format("Of the connector") + "".join(map(_row, CONNECTOR))
-    return _HEAD + connector + _TABLE.format("Around it") + "".join(map(_row, SURROUNDING))
+    surrounding = _TABLE.format("Around it") + "".join(map(_row, SURROUNDING))
+    return _HEAD + connector + surrounding + _TRANSFORMS + "".join(map(_type, TYPES.items()))
+
+
+def _type(item: tuple[str, Type]) -> str:
+    name, made = item
+    becomes = f"honoured | `[[format.transform]]` `{made.kind}`" if made.kind else f"refused | {made.why}; {made.hint}"
+    return f"| `{name}` | {becomes} |\n"
 
 
 def _row(rule: Rule) -> str:

@@ -22,6 +22,7 @@ class Document:
     takeover: dict[str, Value] = field(default_factory=dict)
     transforms: list[dict[str, Value]] = field(default_factory=list)
     format: dict[str, Value] = field(default_factory=dict)
+    format_transforms: list[dict[str, Value]] = field(default_factory=list)
     sink: dict[str, Value] = field(default_factory=dict)
     sink_url: str | None = None
     """What `--sink` said; then there is no table `sink`."""
@@ -38,6 +39,8 @@ def written(document: Document, head: Sequence[str]) -> str:
     for transform in document.transforms:
         lines += ["", f"[[{pipeline}.transform]]", *_pairs(transform)]
     lines += _table(f"{pipeline}.format", document.format)
+    for transform in document.format_transforms:
+        lines += ["", f"[[{pipeline}.format.transform]]", *_pairs(transform)]
     lines += _table(f"{pipeline}.sink", document.sink)
     return "\n".join(lines) + "\n"
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tailrace.debezium import converter, offset, source
+from tailrace.debezium import converter, offset, source, transform
 from tailrace.debezium.connector import Connector, Form
 from tailrace.debezium.document import Document, literal, written
 from tailrace.debezium.option import find, nearest
@@ -71,7 +71,7 @@ def translate(connector: Connector, choices: Choices) -> Translated:
     converter.fill(document, values, form=connector.form, worker=choices.worker)
     _check_format(document, values)
     _fill_sink(document, values, form=connector.form, choices=choices)
-    _refuse_transforms(values)
+    transform.fill(document, values)
     if choices.from_slot:
         document.takeover.update(_ANYWHERE)
         values.notes.append(
@@ -161,12 +161,6 @@ def _fill_sink(document: Document, values: Values, *, form: Form, choices: Choic
             f"bootstrap.servers is the worker's: set the environment variable {_BOOTSTRAP} to it, or --worker"
         )
     document.sink.update({"kind": "kafka", "url": f"kafka://{servers or f'${{{_BOOTSTRAP}}}'}"})
-
-
-def _refuse_transforms(values: Values) -> None:
-    for alias in (part.strip() for part in values.options.get("transforms", "").split(",") if part.strip()):
-        kind = values.options.get(f"transforms.{alias}.type", "")
-        values.refuse(f"transforms.{alias}", f"{kind or 'it'} is not known", "do it in a `map_changes` transform")
 
 
 def _takeover(path: Path, values: Values, *, form: Form) -> Mapping[str, str | int | bool]:

@@ -177,7 +177,7 @@ def test_what_has_no_meaning_here_is_listed_with_the_reason() -> None:
         ({"key_converter_schemas_enable": "true"}, "keys and values have schemas, or both have none"),
         ({"value_converter": "org.example.Mine"}, "value.converter: org.example.Mine is not known"),
         ({"value_converter_decimal_format": "NUMERIC"}, "it is as if it were 'base64' here"),
-        ({"transforms": "a", "transforms_a_type": "org.example.Mine"}, "org.example.Mine is not known"),
+        ({"transforms": "a", "transforms_a_type": "org.example.Mine"}, "org.example.Mine is no transform"),
         ({"decimal_handling_mode": "exact"}, "decimal_handling_mode: this must be precise"),
     ],
 )
