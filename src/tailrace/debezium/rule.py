@@ -41,8 +41,9 @@ class Rule:
 
 
 def format_name(name: str) -> str:
-    """The name in `[format]` of an option that shapes events."""
-    return name.replace(".", "_")
+    """The name in `[format]` of an option that shapes events. A salt stays as it is."""
+    fixed, salted, salt = name.partition(".with.salt.")
+    return (fixed + salted).replace(".", "_") + salt
 
 
 def taken(name: str, to: str) -> Rule:

@@ -13,7 +13,7 @@ _POSITION = "the sink or the checkpoint keeps the position"
 _ONE = "a pipeline is one task"
 _THREADS = "events keep their order"
 _PROCESS = "it is about the process of Debezium"
-_TOPIC = "topics are made by the broker, or before"
+_RULES = "say them in `[[sink.topics]]`"
 _RETRY = "a fault that passes is retried forever, with growing pauses"
 _HISTORY = "PostgreSQL's connector has no schema history"
 _CONVERTER = "what `[format]` says of converters; others are refused"
@@ -42,9 +42,12 @@ _CONNECT = (
     ),
     dropped("errors.log.enable", "an error that ends a pipeline is always logged"),
     dropped("errors.log.include.messages", "no row value is ever logged"),
-    dropped("topic.creation.groups", _TOPIC),
-    dropped("topic.creation.<name>", _TOPIC),
-    dropped("topic.creation.enable", _TOPIC),
+    taken("topic.creation.default.partitions", "`[sink]` `partitions`, with `create_topics`"),
+    taken("topic.creation.default.replication.factor", "`[sink]` `replication`, with `create_topics`"),
+    taken("topic.creation.default.cleanup.policy", "`[sink]` `cleanup_policy`, with `create_topics`"),
+    refused("topic.creation.groups", "rules for some topics are not imported", _RULES),
+    dropped("topic.creation.enable", "it is the worker's"),
+    refused("topic.creation.<name>", "rules for some topics are not imported", _RULES),
     dropped("exactly.once.support", "it depends on the sink, and needs no setting"),
     dropped("transaction.boundary", "a batch ends where a transaction ends"),
     dropped("transaction.boundary.interval.ms", "a batch ends where a transaction ends"),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tailrace.debezium import converter, offset, source, transform
 from tailrace.debezium.connector import Connector, Form
-from tailrace.debezium.document import Document, literal, written
+from tailrace.debezium.document import Document, Value, literal, written
 from tailrace.debezium.option import find, nearest
 from tailrace.debezium.rule import Fate, format_name
 from tailrace.debezium.values import Values
@@ -24,6 +24,7 @@ __all__ = ["Choices", "Translated", "translate"]
 
 _CLASS = "io.debezium.connector.postgresql.PostgresConnector"
 _ALIASES = (_CLASS, "PostgresConnector", "Postgres")
+_OF_THE_SINK = ("debezium.sink.", "topic.creation.", "producer.override.")
 _ANYWHERE: Mapping[str, str | bool] = {"committed_lsn": "0/0", "trust_slot": True}
 _BOOTSTRAP = "KAFKA_BOOTSTRAP_SERVERS"
 
@@ -104,7 +105,7 @@ def _sift(values: Values, *, sink_chosen: bool) -> list[tuple[str, str]]:
             values.refuse(name, "no option of Debezium has this name", meant)
         elif rule.fate is Fate.DROPPED:
             dropped.append((name, rule.why))
-        elif name.startswith("debezium.sink.") and sink_chosen:
+        elif name.startswith(_OF_THE_SINK) and sink_chosen:
             dropped.append((name, "--sink says where events go"))
         elif rule.fate is Fate.REFUSED and value.strip() in rule.harmless:
             dropped.append((name, "it is as it is here anyway"))
@@ -123,6 +124,8 @@ def _fill_format(document: Document, values: Values) -> None:
         found = next((option for option in OPTIONS if option.matches(ours)), None)
         if found is not None and rule is not None and rule.to.startswith("`[format]`"):
             document.format[ours] = _typed(found.kind, values.text(name))
+            if ".with.salt." in name:
+                values.notes.append("column.mask.hash: its salt stands in the configuration, as it does in Debezium's")
     document.format.setdefault("topic_prefix", document.name)
 
 
@@ -138,7 +141,8 @@ def _typed(kind: object, text: str) -> str | int | bool:
         return text.lower() == "true" if text.lower() in ("true", "false") else text
     if isinstance(kind, Count):
         return int(text) if text.isascii() and text.isdigit() else text
-    return text.lower() if isinstance(kind, Choice) else literal(text)
+    words = kind.words if isinstance(kind, Choice) else ()
+    return next((word for word in words if word.lower() == text.lower()), literal(text))
 
 
 def _fill_sink(document: Document, values: Values, *, form: Form, choices: Choices) -> None:
@@ -161,6 +165,19 @@ def _fill_sink(document: Document, values: Values, *, form: Form, choices: Choic
             f"bootstrap.servers is the worker's: set the environment variable {_BOOTSTRAP} to it, or --worker"
         )
     document.sink.update({"kind": "kafka", "url": f"kafka://{servers or f'${{{_BOOTSTRAP}}}'}"})
+    document.sink.update(_topics(values))
+
+
+def _topics(values: Values) -> dict[str, Value]:
+    """How missing topics are made; -1 is the broker's own default."""
+    prefix, made = "topic.creation.default.", dict[str, Value]()
+    for name, ours in (("partitions", "partitions"), ("replication.factor", "replication")):
+        text = values.text(prefix + name)
+        if text not in ("", "-1"):
+            made[ours] = int(text) if text.isascii() and text.isdigit() else text
+    if policy := values.text(prefix + "cleanup.policy"):
+        made["cleanup_policy"] = policy
+    return {"create_topics": True, **made} if any(name.startswith(prefix) for name in values.options) else {}
 
 
 def _takeover(path: Path, values: Values, *, form: Form) -> Mapping[str, str | int | bool]:

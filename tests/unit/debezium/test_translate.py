@@ -244,6 +244,15 @@ def test_events_go_where_they_went() -> None:
     assert 'sink = "stdout:"' in made(Choices(), form=Form.ENGINE).toml
 
 
+def test_topics_are_made_as_they_were() -> None:
+    options = {"topic_creation_default_partitions": "4", "topic_creation_default_replication_factor": "-1"}
+    sink = tomllib.loads(made(Choices(), **options).toml)["pipeline"]["shop"]["sink"]
+    assert (sink["create_topics"], sink["partitions"], "replication" in sink) == (True, 4, False)
+    assert "create_topics" not in made(Choices()).toml + made(**options).toml
+    with pytest.raises(ConfigError, match=r"say them in `\[\[sink\.topics\]\]`"):
+        made(Choices(), topic_creation_groups="a")
+
+
 def test_converters_of_the_worker_count_when_the_connector_has_none() -> None:
     bare = {name: value for name, value in OPTIONS.items() if "converter" not in name}
     worker = {"bootstrap.servers": "k:9092", "key.converter": "JsonConverter", "value.converter": "JsonConverter"}
