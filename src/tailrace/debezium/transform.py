@@ -27,6 +27,15 @@ _PREDICATES = {
 }
 """A predicate's class: our option, and the predicate's own that has its value."""
 _SURROUNDING = ("type", "predicate", "negate")
+_DELETES = {
+    ("true", "drop"): "drop",
+    ("false", "drop"): "tombstone",
+    ("true", "none"): "delete-to-tombstone",
+    ("false", "none"): "tombstone",
+    ("true", "rewrite"): "rewrite",
+    ("false", "rewrite"): "rewrite-with-tombstone",
+}
+"""What `drop.tombstones` and `delete.handling.mode` meant, before Debezium made one option of the two."""
 _PYTHON = "write the expression in Python, and language=python; docs/howto/transforms.md says what it sees"
 _FUNCTION = "do it in a `map_changes` transform, or in the readers"
 
@@ -78,7 +87,7 @@ def fill(document: Document, values: Values) -> None:
         given = {name.removeprefix(inner): value for name, value in values.options.items() if name.startswith(inner)}
         made = _type(values, inner, given.get("type", ""))
         if made is not None:
-            table = dict(_options(values, inner, kind=made, given=given))
+            table = dict(_options(values, inner, kind=made, given=_of_today(given)))
             table |= _guard(values, inner, given)
             _check(values, inner, {"kind": made, **table})
             document.format_transforms.append({"kind": made, **table})
@@ -119,6 +128,16 @@ def _options(values: Values, inner: str, *, kind: str, given: Mapping[str, str])
             values.refuse(inner + name, f"{value} is not run here", _PYTHON)
         else:
             yield ours, _typed(option, value.strip())
+
+
+def _of_today(given: Mapping[str, str]) -> Mapping[str, str]:
+    """The options with the pair that older releases had translated; what is no value of theirs stays, to be refused."""
+    rest = dict(given)
+    pair = rest.pop("drop.tombstones", "").strip().lower(), rest.pop("delete.handling.mode", "").strip().lower()
+    mode = _DELETES.get((pair[0] or "true", pair[1] or "drop")) if any(pair) else None
+    if mode is None or "delete.tombstone.handling.mode" in rest:
+        return given
+    return {**rest, "delete.tombstone.handling.mode": mode}
 
 
 def _typed(option: Option, text: str) -> Value:

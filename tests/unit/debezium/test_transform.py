@@ -20,6 +20,27 @@ def transforms(**options: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("tombstones", "deletes", "mode"),
+    [
+        ("true", "drop", "drop"),
+        ("false", "drop", "tombstone"),
+        ("TRUE", "none", "delete-to-tombstone"),
+        ("false", "", "tombstone"),
+        ("", "rewrite", "rewrite"),
+        ("false", "rewrite", "rewrite-with-tombstone"),
+    ],
+)
+def test_the_options_of_older_releases_are_read(tombstones: str, deletes: str, mode: str) -> None:
+    options = {
+        "transforms": "unwrap", "transforms_unwrap_type": f"{DEBEZIUM}ExtractNewRecordState",
+        "transforms_unwrap_drop_tombstones": tombstones, "transforms_unwrap_delete_handling_mode": deletes,
+    }  # fmt: skip
+    assert transforms(**options) == [{"kind": "extract_new_record_state", "delete_tombstone_handling_mode": mode}]
+    both = {**options, "transforms_unwrap_delete_tombstone_handling_mode": "drop"}
+    assert "transforms.unwrap.drop.tombstones" in refusal(**both)
+
+
 def test_a_chain_keeps_its_order_its_options_and_its_predicates() -> None:
     options = {
         "transforms": "unwrap, route", "transforms_unwrap_type": f"{DEBEZIUM}ExtractNewRecordState",
