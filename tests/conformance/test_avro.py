@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,10 +13,11 @@ import pytest
 from servers import postgres
 from servers import registry as servers_registry
 from servers.debezium import Record
-from tailrace._native import Batch
+from tailrace._native import Batch, Encoded, EventReader, Row
 from tailrace.error import Fatal
 from tailrace.format import Format
-from tailrace.registry import Registry
+from tailrace.registry import Client, Registry
+from tailrace.registry.framed import tell
 from tests.conformance import binary, generated, sides
 from tests.conformance.cases import Case, Statements
 from tests.conformance.shapes import SHAPES
@@ -38,6 +40,8 @@ class Both:
 
     tailrace: Sequence[binary.Event]
     debezium: Sequence[binary.Event]
+    batches: Sequence[Batch]
+    records: Sequence[Record]
 
 
 def avro(registry: servers_registry.Server, **options: str) -> Format:
@@ -50,6 +54,8 @@ def both(batches: Sequence[Batch], records: Sequence[Record], format: Format) ->
     found = Both(
         list(binary.ours(batches, format, lambda schema_id: client.schema(schema_id).text)),
         list(binary.theirs(records, "avro")),
+        batches,
+        records,
     )
     client.close()
     return found
@@ -73,6 +79,84 @@ def test_schemas_and_bytes_equal_debeziums(case: Case, compared: Both) -> None:
     assert expected
     assert [event.key for event in found] == [event.key for event in expected]
     assert found == expected
+
+
+Pair = tuple[bytes | None, bytes | None]
+Read = tuple[str, object, object, object, object]
+
+
+def read(topic: str, records: Sequence[Pair], client: Client | None = None) -> list[Read]:
+    """What the changes of one topic's records say."""
+    reader = EventReader("kafka/cluster/topic/0", topic=topic)
+    given = [(key, value, 0, offset) for offset, (key, value) in enumerate(records)]
+    tell(reader, given, client=client)
+    reader.feed(given)
+    return said(reader)
+
+
+def said(reader: EventReader) -> list[Read]:
+    """What the changes that a reader has read say."""
+    return [
+        (
+            change.op,
+            None if change.op == "m" else (change.table.columns, change.table.key),
+            shown(change.before),
+            shown(change.after),
+            change.message and (change.message.prefix, change.message.content),
+        )
+        for change in reader.take() or ()
+    ]
+
+
+def shown(row: Row | None) -> object:
+    """A row's cells as texts, since NaN is not equal to itself."""
+    return row and {name: row.text(name) for name in row}
+
+
+def by_table(parts: Iterable[Encoded]) -> dict[str, list[Pair]]:
+    """Keys and values of each table's records, or those of messages."""
+    found: dict[str, list[Pair]] = defaultdict(list)
+    for part in parts:
+        for index in range(len(part)):
+            found[part.topic(index).rpartition(".")[2]].append((part.key(index), part.value(index)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What Tailrace made of the batches: JSON with schemas, and Avro."""
+
+    json: dict[str, list[Pair]]
+    avro: dict[str, list[Pair]]
+
+
+@pytest.fixture(scope="module")
+def written(compared: Both, registry: servers_registry.Server) -> Written:
+    profile = Format(schemas_enable=True).profile("shop")
+    encoder = avro(registry).encoder("shop")
+    made = Written(
+        by_table(part for batch in compared.batches for part in batch.json(profile)),
+        by_table(part for batch in compared.batches for part in encoder.encode(batch)),
+    )
+    encoder.close()
+    return made
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.strip('"'))
+def test_what_confluents_converter_and_tailrace_wrote_is_read_as_json_is(
+    case: Case, compared: Both, written: Written, registry: servers_registry.Server
+) -> None:
+    topic, client = f"shop.public.{case.name}", Registry(registry.url).open()
+    expected = read(topic, written.json[case.name])
+    assert expected
+    assert read(topic, written.avro[case.name], client) == expected
+    client.close()
+    theirs = [record.forms["avro"] for record in compared.records if record.topic.endswith(f".{case.name}")]
+    reader = EventReader("kafka/cluster/topic/0", topic=topic)
+    for form in (form for both in theirs for form in (both.key, both.value) if form is not None):
+        reader.add_schema(form.id, "AVRO", form.schema, references=[])
+    reader.feed([(*(form and form.bytes for form in (both.key, both.value)), 0, at) for at, both in enumerate(theirs)])
+    assert said(reader) == expected
 
 
 def test_options_of_the_converter_do_what_confluents_do(

@@ -3,7 +3,7 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use tailrace_wire::read::{Plain, Reader, Record, Settings};
+use tailrace_wire::read::{Plain, Reader, Record, SchemaKind, Settings};
 
 use crate::batch::Batch;
 use crate::error::raise;
@@ -16,6 +16,15 @@ pub struct EventReader {
 
 /// Key, value, time in milliseconds, offset.
 type Given<'py> = (Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>, i64, i64);
+
+fn given<'a>((key, value, timestamp_ms, offset): &'a Given<'_>) -> Record<'a> {
+    Record {
+        key: key.as_ref().map(|key| key.as_bytes()),
+        value: value.as_ref().map(|value| value.as_bytes()),
+        timestamp_ms: *timestamp_ms,
+        offset: *offset,
+    }
+}
 
 #[pymethods]
 impl EventReader {
@@ -44,18 +53,39 @@ impl EventReader {
 
     /// Read records; what comes before one that is not understood is not lost.
     fn feed(&mut self, py: Python<'_>, records: Vec<Given<'_>>) -> PyResult<()> {
-        let records: Vec<Record<'_>> = records
-            .iter()
-            .map(|(key, value, timestamp_ms, offset)| Record {
-                key: key.as_ref().map(|key| key.as_bytes()),
-                value: value.as_ref().map(|value| value.as_bytes()),
-                timestamp_ms: *timestamp_ms,
-                offset: *offset,
-            })
-            .collect();
+        let records: Vec<Record<'_>> = records.iter().map(given).collect();
         let reader = &mut self.reader;
         let read = py.detach(|| records.into_iter().try_for_each(|record| reader.feed(record)));
         read.map_err(|error| raise(py, error))
+    }
+
+    /// Ids of schemas that keys and values are framed with and nobody told yet, each once.
+    fn unknown(&self, records: Vec<Given<'_>>) -> Vec<u32> {
+        let mut ids: Vec<u32> = Vec::new();
+        for record in &records {
+            ids.extend(self.reader.unknown(&given(record)));
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Tell the schema of an id.
+    #[pyo3(signature = (id, kind, text, *, references))]
+    fn add_schema(
+        &mut self,
+        py: Python<'_>,
+        id: u32,
+        kind: &str,
+        text: &str,
+        references: Vec<(String, String)>,
+    ) -> PyResult<()> {
+        let kind = match kind {
+            "AVRO" => SchemaKind::Avro,
+            "JSON" => SchemaKind::Json,
+            _ => return Err(PyValueError::new_err("a schema's kind is AVRO or JSON")),
+        };
+        self.reader.add_schema(id, kind, text, &references).map_err(|error| raise(py, error))
     }
 
     fn take(&mut self) -> Option<Batch> {

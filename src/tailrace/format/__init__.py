@@ -7,7 +7,7 @@ asks a schema registry for the ids that some formats need.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tailrace._native import DebeziumJson
@@ -70,12 +70,13 @@ class Format:
                 )
         return self._profile(name)
 
-    def encoder(self, name: str) -> Encoder:
+    def encoder(self, name: str, *, called: Callable[[str], str] = str) -> Encoder:
         """What encodes for pipeline `name` in any format: keep it as long as the writer, and close it.
 
+        `called` gives the name of a topic where the sink gives it another: subjects are named by that.
         `ConfigError` when a registry's client cannot be made; the registry itself is not asked yet.
         """
-        return Encoder(self._profile(name), key=self._side("key"), value=self._side("value"))
+        return Encoder(self._profile(name), key=self._side("key"), value=self._side("value"), called=called)
 
     def _profile(self, name: str) -> DebeziumJson:
         options = {"topic_prefix": name}

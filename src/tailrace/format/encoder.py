@@ -6,7 +6,7 @@ way registers its new schema before the first row that has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -36,8 +36,11 @@ class Side:
 class Encoder:
     """A format's encoder with its connections to registries. Not safe for use by several threads."""
 
-    def __init__(self, profile: DebeziumJson, *, key: Side | None, value: Side | None) -> None:
+    def __init__(
+        self, profile: DebeziumJson, *, key: Side | None, value: Side | None, called: Callable[[str], str] = str
+    ) -> None:
         self._profile = profile
+        self._called = called
         self._sides = {half: side for half, side in (("key", key), ("value", value)) if side is not None}
         self._clients: dict[Registry, Client] = {}
         with ExitStack() as undo:
@@ -70,6 +73,6 @@ class Encoder:
     def _register(self, wanted: Unregistered) -> None:
         for version, half, topic, name, kind, text in wanted.schemas:
             side = self._sides[half]
-            subject = side.subject(topic, half, name)
+            subject = side.subject(self._called(topic), half, name)
             schema_id = self._clients[side.registry].register(subject, SchemaKind(kind), text)
             self._profile.register(version, half, schema_id)

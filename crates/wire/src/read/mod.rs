@@ -1,14 +1,19 @@
 //! Reads change events back: the records of one Kafka partition become the changes that they were made of. Debezium's
 //! JSON (with schemas, without, or wrapped), whoever wrote it, and plain JSON.
 //!
+//! What is framed for a schema registry is Avro or JSON and becomes JSON first (`frame`, `avro`, `avro_schema`).
+//!
 //! `scan` is the cursor over JSON, `source` the envelope, `schema` Connect's schemas, `decode` a value (`number`,
 //! `temporal` and `base64` each a family of them), `key` a record's key, `shape` a table version, `assemble` what every
 //! format shares. A JSON scanner of our own: a value's bytes go straight into a cell, a schema that was seen is passed
 //! over with one comparison, and what is not looked at is not built (docs/design/0015-reading-events.md).
 
 mod assemble;
+mod avro;
+mod avro_schema;
 mod base64;
 mod decode;
+mod frame;
 mod key;
 mod number;
 mod placeholder;
@@ -22,6 +27,8 @@ use std::sync::Arc;
 
 use self::assemble::{Assembler, Fact, NOTHING};
 use self::decode::Scratch;
+pub use self::frame::SchemaKind;
+use self::frame::{Frames, Unframed};
 use self::key::{Key, Keys};
 use self::placeholder::Placeholders;
 use self::scan::Scanner;
@@ -90,6 +97,8 @@ pub struct Reader {
     /// The key of the record before, when that was a delete: a tombstone may follow.
     deleted: Option<Option<Vec<u8>>>,
     scratch: Scratch,
+    frames: Frames,
+    unframed: Unframed,
 }
 
 impl Reader {
@@ -105,17 +114,38 @@ impl Reader {
             shapes: Vec::new(),
             deleted: None,
             scratch: Scratch::default(),
+            frames: Frames::default(),
+            unframed: Unframed::default(),
             settings,
         }
     }
 
-    /// Read the next record.
+    /// Ids of schemas in Confluent's frames of a record that nobody told yet ([`Self::add_schema`]).
+    pub fn unknown(&self, record: &Record<'_>) -> impl Iterator<Item = u32> {
+        self.frames.unknown(record)
+    }
+
+    /// The schema of an id, and the texts of those that it refers to by name, each behind what it refers to itself.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for a schema that cannot be read, in words.
+    pub fn add_schema(&mut self, id: u32, kind: SchemaKind, text: &str, references: &[(String, String)]) -> Result<()> {
+        self.frames.add(id, kind, text, references).map_err(|error| match error {
+            Error::Malformed { what, offset } => Error::Malformed { what: format!("schema {id}: {what}"), offset },
+            other => other,
+        })
+    }
+
+    /// Read the next record; every schema that it is framed with must be known.
     ///
     /// # Errors
     /// [`Error::Malformed`] naming topic, partition and offset; what came before is not lost: [`Reader::take`] has it.
     pub fn feed(&mut self, record: Record<'_>) -> Result<()> {
         let start = self.assembler.arena().len();
-        match self.record(record) {
+        let (frames, mut unframed) = (std::mem::take(&mut self.frames), std::mem::take(&mut self.unframed));
+        let read = frames.open(record, &mut unframed).and_then(|record| self.record(record));
+        (self.frames, self.unframed) = (frames, unframed);
+        match read {
             Ok(()) => {
                 self.assembler.reach(record.offset);
                 Ok(())

@@ -12,7 +12,6 @@ from tailrace.sink.kafka.claim import ClaimCheck
 from tailrace.sink.kafka.sender import Sender
 from tailrace.sink.kafka.topic import Topic, Topics, make
 from tailrace.sink.kafka.transaction import Plan, TransactionalWriter
-from tailrace.sink.kafka.wire import DebeziumJsonWire
 from tailrace.sink.kafka.writer import KafkaWriter
 
 if TYPE_CHECKING:
@@ -28,11 +27,12 @@ def open_writer(sink: Kafka, name: str, limits: Limits) -> KafkaWriter | Transac
     """Connect as pipeline `name`. See `Kafka.open`."""
     told = Told()
     admin = client.admin(sink.settings(), told)
+    topics = Topics(admin, sink.rules(), create=sink.create_topics)
     sender = Sender(
         sink.producing(name),
         told,
-        wire=DebeziumJsonWire(sink.format.profile(name)),
-        topics=Topics(admin, sink.rules(), create=sink.create_topics),
+        wire=sink.format.encoder(name, called=lambda topic: topics.rule(topic).called(topic)),
+        topics=topics,
         claim_check=None if sink.claim_check is None else ClaimCheck(Path(sink.claim_check)),
         timestamps=sink.timestamp == "commit",
         patience_s=sink.delivery_timeout_s,

@@ -173,6 +173,7 @@ class Sender:
 
     def close(self) -> None:
         """Drop what is left and end the connections; closing twice is harmless (I12)."""
+        self._wire.close()
         if len(self.producer):
             self.drop()
         with warnings.catch_warnings():  # that a fenced producer cannot abort is no news

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from tailrace._native import DebeziumJson
 from tailrace.model import Batch
 
-__all__ = ["DebeziumJsonWire", "Record", "Records", "Wire"]
+__all__ = ["Record", "Records", "Wire"]
 
 Record = tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]] | None]
 """Topic as Debezium would call it, value (None: a tombstone), key, headers."""
@@ -41,19 +40,12 @@ class Records(Protocol):
 
 
 class Wire(Protocol):
-    """Encodes batches; kept as long as the writer, since it may hold plans and schema ids."""
+    """Encodes batches; kept as long as the writer, for its plans and schema ids. `tailrace.format.Encoder` is one."""
 
     def encode(self, batch: Batch) -> Iterator[Records]:
         """One `Records` a segment; `Reject` for changes that cannot be encoded, `Retryable` when a registry is down."""
         ...
 
-
-class DebeziumJsonWire:
-    """Debezium's JSON, byte for byte as JsonConverter writes it."""
-
-    def __init__(self, profile: DebeziumJson) -> None:
-        self._profile = profile
-
-    def encode(self, batch: Batch) -> Iterator[Records]:
-        """See `Wire.encode`."""
-        return batch.json(self._profile)
+    def close(self) -> None:
+        """Close connections to registries. Idempotent."""
+        ...
