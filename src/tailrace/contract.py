@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Protocol, runtime_checkable
 
-from tailrace.model import Batch, Carried, Counter, Finding, Limits, Position, Rest, Revoked, Table
+from tailrace.model import Assigned, Batch, Carried, Counter, Finding, Limits, Position, Rest, Revoked, Table
 
 CONTRACT_VERSION = 1
 
@@ -21,7 +21,8 @@ Transform = Callable[[Batch], Batch]
 
 class Positions(Protocol):
     """What is saved for one pipeline, opened. All methods run on the writer thread, save `known` and `claim`, which the
-    source calls from `Source.open` before any batch exists."""
+    source calls from `Source.open` before any batch exists. Lineages that come later (`Shared`) are claimed on the
+    writer thread."""
 
     def known(self) -> Mapping[str, Position | None]:
         """Every lineage that this pipeline ever claimed, with its saved position (None: claimed, nothing saved yet).
@@ -62,7 +63,7 @@ class Checkpoint(Protocol):
 class Stream(Protocol):
     """An open source. All methods run on the reader thread, save `confirm`, which may come from any."""
 
-    def read(self, timeout_s: float) -> Batch | Revoked | None:
+    def read(self, timeout_s: float) -> Batch | Assigned | Revoked | None:
         """The next batch, or None after `timeout_s` without one. A batch ends where a transaction ends.
 
         Raises `EndOfStream` when the stream is bounded and done, `Retryable` when the connection broke, `HistoryLost`
@@ -85,6 +86,39 @@ class Stream(Protocol):
 
     def close(self) -> None:
         """Send a last status, end the stream and release connections; closing twice is harmless (I12)."""
+        ...
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """What a Stream is too whose lineages come and go, because other processes read the same (a consumer group).
+
+    `Source.open` claims none of them. `read` returns `Assigned` for lineages that have come; the pipeline claims them
+    on the writer thread and has the reader thread call `begin`. Their claims, not the group, keep a process that was
+    given up from writing (I16): its `Fenced` makes the pipeline open again, since it may well own other lineages.
+    """
+
+    def attach(self, settle: Callable[[Revoked, float], bool]) -> None:
+        """Called once, before the first `read`.
+
+        When lineages are taken away, within `read` or `tend`, the stream calls `settle` with them and a timeout before
+        it lets them go: True once all that it returned of them is written, saved and confirmed; False when that took
+        too long.
+        """
+        ...
+
+    def begin(self, claimed: Mapping[str, Position | None]) -> None:
+        """These lineages are claimed: read each right after its position. Some may have been taken away since."""
+        ...
+
+
+@runtime_checkable
+class Yielding(Protocol):
+    """A `Positions` that others may claim from while it lives, lineage by lineage, also wants to know of each that it
+    has given up."""
+
+    def yield_up(self, lineages: Sequence[str]) -> None:
+        """These are finished here: whoever claims them next has nothing to end first."""
         ...
 
 

@@ -27,6 +27,7 @@ from tailrace._native import (
 
 __all__ = [
     "UNCHANGED",
+    "Assigned",
     "Batch",
     "Carried",
     "Change",
@@ -58,6 +59,13 @@ class Op(StrEnum):
     READ = "r"
     TRUNCATE = "t"
     MESSAGE = "m"
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """Lineages that this process may read from now on: claim them, then call `Shared.begin` with what is saved."""
+
+    lineages: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from tests.tidy import debezium_page, format_page, transforms_page, tree
 REFERENCE = (tree.ROOT / "docs" / "reference" / "configuration.md").read_text()
 NAMED = set(re.findall(r"`([a-z_]+)`", REFERENCE))
 CONFIGURED = [
-    source.Postgres, sink.DuckDB, sink.File, sink.Kafka, sink.Postgres, sink.Stdout, Http, Limits, checkpoint.File,
-    checkpoint.SQLite, dead_letters.File, transform.Select, transform.Mask, transform.Rename, transform.MapChanges,
-    transform.MapArrow, Security, Takeover, Topic,
+    source.Kafka, source.Postgres, sink.DuckDB, sink.File, sink.Kafka, sink.Postgres, sink.Stdout, Http, Limits,
+    checkpoint.File, checkpoint.SQLite, dead_letters.File, transform.Select, transform.Mask, transform.Rename,
+    transform.MapChanges, transform.MapArrow, Security, Takeover, Topic,
 ]  # fmt: skip
 
 

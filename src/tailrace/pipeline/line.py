@@ -27,9 +27,10 @@ from tailrace.contract import (
     Stream,
     Transform,
     Writer,
+    Yielding,
 )
-from tailrace.error import ConfigError, EndOfStream, Fatal, Refused, Reject, Retryable
-from tailrace.model import Batch, Limits, Position, Revoked
+from tailrace.error import ConfigError, EndOfStream, Fatal, Fenced, Refused, Reject, Retryable
+from tailrace.model import Assigned, Batch, Limits, Position, Revoked
 from tailrace.pipeline.failpoint import Place, reach
 from tailrace.pipeline.gauge import Gauge, Look
 from tailrace.pipeline.reader import SILENT_S, Reader
@@ -202,6 +203,11 @@ class Line:
             stack.callback(self._finish, reader)
             try:
                 self._work(writer, positions, reader)
+            except Fenced as error:
+                if not reader.shared:
+                    raise
+                # We may be one of many: another member has what we were given up for, and we may have the rest.
+                raise Retryable(str(error.args[0]), hint="what was not written is the other member's now") from error
             except EndOfStream:  # of the sink: whoever read what it writes has left
                 self._settle(positions, reader)
             except BaseException:  # a KeyboardInterrupt too
@@ -233,9 +239,10 @@ class Line:
                     self._deliver(batch, writer)
                     if time.monotonic() >= self._save_at:
                         self._settle(positions, reader)
+            elif isinstance(taken, Assigned):
+                self._claim(taken, positions, reader)
             elif isinstance(taken, Revoked):
-                self._settle(positions, reader)
-                reader.release(taken.lineages)
+                self._give_up(taken, positions, reader)
             elif isinstance(taken, End):
                 self._settle(positions, reader)
                 self._raise(taken)
@@ -282,9 +289,36 @@ class Line:
             return True
         return False
 
+    def _claim(self, assigned: Assigned, positions: Positions, reader: Reader) -> None:
+        """Own what has come to us, and learn where it begins; no other process writes it from here on (I16)."""
+        self._start_from(positions)
+        self._settle(positions, reader)
+        assert self._last is not None
+        claimed: dict[str, Position | None] = {}
+        for lineage in assigned.lineages:
+            with named(f"claiming {lineage}"):
+                claimed[lineage] = at = positions.claim(lineage)
+            if at is None:
+                self._last.pop(lineage, None)
+            else:
+                self._last[lineage] = at
+                self._gauge.saved[lineage] = at.text
+        reader.begin(claimed)
+
+    def _give_up(self, revoked: Revoked, positions: Positions, reader: Reader) -> None:
+        """All that was read of these lineages is written, since the mark stands behind it: save, and let them go."""
+        self._settle(positions, reader)
+        if isinstance(positions, Yielding):
+            positions.yield_up(revoked.lineages)
+        for lineage in revoked.lineages:
+            self._gauge.saved.pop(lineage, None)
+        reader.release(revoked.lineages)
+
     def _start_from(self, positions: Positions) -> None:
         """Learn where this life began, once the source is open: by then it has claimed its lineages."""
-        if self._last is None:
+        if self._last is None and self._reader is not None and self._reader.shared:
+            self._last = {}  # what is known is everybody's: ours comes with its claims
+        elif self._last is None:
             self._last = {lineage: at for lineage, at in positions.known().items() if at is not None}
             self._gauge.saved.update({lineage: at.text for lineage, at in self._last.items()})
 

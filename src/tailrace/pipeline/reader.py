@@ -10,11 +10,11 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from tailrace.contract import Measured, Stream
+from tailrace.contract import Measured, Shared, Stream
 from tailrace.error import EndOfStream, TailraceError, trace
-from tailrace.model import Position
+from tailrace.model import Position, Revoked
 from tailrace.pipeline.failpoint import Place, reach
 from tailrace.pipeline.shelf import End, Shelf
 
@@ -38,6 +38,8 @@ class Reader:
         self._quiet = threading.Event()
         self._done = threading.Event()
         self._released: deque[tuple[str, ...]] = deque()
+        self._claimed: deque[Mapping[str, Position | None]] = deque()
+        self._answered = threading.Condition()
         # In the context of who makes it, for the log. A daemon: a driver that hangs must not keep a process alive.
         run = contextvars.copy_context().run
         self._thread = threading.Thread(target=run, args=(self._run,), name=f"tailrace-{name}-reader", daemon=True)
@@ -52,6 +54,11 @@ class Reader:
     def opened(self) -> bool:
         """The stream is open: something may have been read."""
         return self._stream is not None
+
+    @property
+    def shared(self) -> bool:
+        """Other processes read the same: its lineages come and go."""
+        return isinstance(self._stream, Shared)
 
     def start(self) -> None:
         """Open the source and begin to read."""
@@ -69,7 +76,13 @@ class Reader:
 
     def release(self, lineages: tuple[str, ...]) -> None:
         """What was revoked is finished; the reader thread tells the stream."""
-        self._released.append(lineages)
+        with self._answered:
+            self._released.append(lineages)
+            self._answered.notify_all()
+
+    def begin(self, claimed: Mapping[str, Position | None]) -> None:
+        """What was assigned is claimed; the reader thread tells the stream."""
+        self._claimed.append(claimed)
 
     def lag_bytes(self) -> int | None:
         """What the stream measured at its last call; None when it does not measure, or is silent since."""
@@ -78,7 +91,9 @@ class Reader:
     def finish(self, timeout_s: float) -> bool:
         """Close the stream and end the thread; False when it does not come back within `timeout_s`."""
         self._quiet.set()
-        self._done.set()
+        with self._answered:
+            self._done.set()
+            self._answered.notify_all()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -90,15 +105,17 @@ class Reader:
             return
         self._measured = stream if isinstance(stream, Measured) else None
         self._note(moved=True)
+        if isinstance(stream, Shared):
+            stream.attach(self._settle)
         self._stream = stream
         try:
             alive = self._pump(stream)
             while alive and not self._done.wait(_TEND_S):
-                self._release(stream)
+                self._answer(stream)
                 stream.tend()
                 self._note(moved=True)
             self._done.wait()
-            self._release(stream)
+            self._answer(stream)
         except Exception as error:  # noqa: BLE001 - all that was read is on the shelf; only the last status is lost
             log.info("the source broke while the last changes were written: %s", type(error).__name__)
         finally:
@@ -108,7 +125,7 @@ class Reader:
         """Read until told to be quiet; False when the stream broke, and must not be tended."""
         try:
             while not self._quiet.is_set():
-                self._release(stream)
+                self._answer(stream)
                 if self._shelf.full:
                     if not self._shelf.wait_room(_TEND_S):
                         stream.tend()
@@ -139,9 +156,23 @@ class Reader:
             self.caught_at = now
         self._lag = lag
 
-    def _release(self, stream: Stream) -> None:
+    def _answer(self, stream: Stream) -> None:
+        """Tell the stream what the writer thread has done for it."""
         while self._released:
             stream.release(self._released.popleft())
+        while self._claimed and isinstance(stream, Shared):
+            stream.begin(self._claimed.popleft())
+
+    def _settle(self, revoked: Revoked, timeout_s: float) -> bool:
+        """Wait, inside a call of the stream, until the writer thread is done with what was revoked. Whoever finishes
+        has settled everything before."""
+        self._shelf.put(revoked)
+
+        def answered() -> bool:
+            return revoked.lineages in self._released or self._done.is_set()
+
+        with self._answered:
+            return self._answered.wait_for(answered, timeout_s)
 
     def _close(self, stream: Stream) -> None:
         try:

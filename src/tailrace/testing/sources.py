@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tailrace.contract import Source, Stream
 from tailrace.error import EndOfStream
-from tailrace.model import Batch, Change, Limits, Position, Revoked, Severity
+from tailrace.model import Batch, Change, Limits, Position, Severity
 from tailrace.testing.expect import expect
 
 _NAME = "check_source"
@@ -176,7 +176,7 @@ def _take(stream: Stream, rows: int) -> list[Batch]:
     deadline = time.monotonic() + _TIMEOUT_S
     while sum(map(len, batches)) < rows:
         expect(time.monotonic() < deadline, f"{rows} changes that were committed come within {_TIMEOUT_S:.0f} s")
-        taken: Batch | Revoked | None = stream.read(0.5)
+        taken = stream.read(0.5)
         if isinstance(taken, Batch):
             batches.append(taken)
     return batches

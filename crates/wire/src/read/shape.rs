@@ -354,7 +354,8 @@ impl Field {
 
     fn column(&self) -> Column {
         let kind = decode::kind(&self.decoder);
-        let native = native(&kind);
+        // PostgreSQL's own word for it: a sink gives a column of nulls no type that it did not have.
+        let native = if self.known { native(&kind) } else { "unknown".to_owned() };
         let nullable = self.key.is_none();
         Column { name: self.name.clone(), kind, native, nullable, labels: Vec::new(), note: Note::default() }
     }

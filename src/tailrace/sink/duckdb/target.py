@@ -157,12 +157,13 @@ class Targets:
     def _evolve(self, table: Table, record: Record, present: Mapping[str, tuple[str, str]]) -> Target:
         """Add and widen columns until the target holds every value of `table`."""
         wanted = [(column.name, self._canonical(column.duckdb)) for column in table.columns]
+        untyped = {column.name for column in table.columns if column.native == "unknown"}  # nothing but nulls so far
         columns = []
         for name, type in wanted if record.key else [*wanted, *sql.LOG]:
             held = present.get(name.lower())
             if held is None:
                 self._connection.execute(sql.add_column(record.target, name, type))
-            elif fits(type, held[1]):
+            elif name in untyped or fits(type, held[1]):
                 type = held[1]
             elif fits(held[1], type):
                 self._connection.execute(sql.widen_column(record.target, name, type))

@@ -88,7 +88,7 @@ class Columns:
                         " anew and does not tell their value; `tailrace verify --repair` brings it",
                         *(column.name, present),
                     )
-            elif not held.generated:
+            elif not held.generated and column.native != "unknown":  # of which nothing but nulls came so far
                 known = record.columns.get(column.name)
                 if known != column.native:
                     # What was there before us takes anything as text; what followed a type before must follow it on.

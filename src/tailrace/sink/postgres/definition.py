@@ -37,7 +37,9 @@ class Spelled:
     names: Mapping[TypeDefinition, str]
 
     def of(self, native: str) -> str:
-        """The target's spelling of a type that the source writes as `native`."""
+        """The target's spelling of a type that the source writes as `native`; of one that is not known yet, text."""
+        if native == "unknown":
+            return "text"
         for definition, name in self.names.items():
             rest = _rest(native, definition)
             if rest is not None:

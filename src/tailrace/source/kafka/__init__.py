@@ -1,0 +1,180 @@
+"""Reads topics that Tailrace or a real Debezium wrote, or plain JSON, as a member of a consumer group. Never imports
+its client before it is opened.
+
+At least once with the group's own offsets; exactly once into a sink that keeps the position with its rows.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from tailrace.contract import Positions
+from tailrace.dialect.kafka.address import Address, Security, parse
+from tailrace.error import ConfigError
+from tailrace.model import Finding, Limits
+
+if TYPE_CHECKING:
+    from tailrace.source.kafka.stream import KafkaStream
+
+__all__ = ["Kafka", "Security"]
+
+tailrace_contract = 1
+_OURS = (
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "group.id",
+    "group.instance.id",
+    "group.protocol",
+    "partition.assignment.strategy",
+)
+"""Settings that promises hang on: their values are ours."""
+_FIELDS = ("group",)
+"""What the query of a URL may say beside librdkafka's settings."""
+_QUEUE_KB = 16 << 10
+_PARTITION_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """Topics of a cluster at `kafka://[user:password@]host:port[,host:port…][/topic[,topic…]][?group=…]`.
+
+    `topics` are names, or globs (`shop.public.*`) that also take topics that are made later. All processes of one
+    `group` (default `tailrace.<pipeline>`) share their partitions; `group_protocol="consumer"` is KIP-848's, and
+    `member` a static member's name, which keeps its partitions over a restart. Values are events in Debezium's JSON,
+    with or without schemas, or plain JSON: rows that are appended (op c), or with `plain="upsert"` what keys hold.
+
+    `positions` says where reading goes on: `group` after the offsets that the group committed (at least once), `sink`
+    after the position that the sink has stored with its rows (exactly once), `auto` chooses by whether it has.
+    `auto_offset_reset` is for partitions that were never read; of what was read and is no longer there `out_of_range`
+    decides: `stop`, or go on at the `earliest` or `latest` record that is.
+
+    `options`, and the query of the URL, are librdkafka's own settings, by their names.
+    """
+
+    kind: ClassVar[str] = "kafka"
+
+    url: str = field(repr=False)
+    topics: Sequence[str] = ()
+    group: str | None = None
+    group_protocol: Literal["classic", "consumer"] = "classic"
+    member: str | None = None
+    positions: Literal["auto", "group", "sink"] = "auto"
+    auto_offset_reset: Literal["earliest", "latest"] = "earliest"
+    out_of_range: Literal["stop", "earliest", "latest"] = "stop"
+    plain: Literal["append", "upsert"] = "append"
+    unavailable_value_placeholder: str = "__debezium_unavailable_value"
+    security: Security = field(default_factory=Security)
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.topics, str):
+            raise ConfigError("topics is one text", hint=f"write it as a list: [{self.topics!r}]")
+        address = self.address
+        named = tuple(topic for topic in address.path.split(",") if topic)
+        if named and self.topics:
+            raise ConfigError("topics stand in the URL and in topics", hint="leave one of the two out")
+        object.__setattr__(self, "topics", named or tuple(self.topics))
+        if not self.topics or not all(self.topics):
+            raise ConfigError("no topic is named", hint='for example topics = ["shop.public.*"]')
+        for name in {**address.query, **self.options}:
+            if name in _OURS:
+                raise ConfigError(f"the option {name!r} is Tailrace's own", hint="leave it out")
+        if address.username is not None and self.security.mechanism is None:
+            raise ConfigError(
+                "the URL has a user, and no mechanism is given", hint='say mechanism = "SCRAM-SHA-512" in security'
+            )
+
+    @property
+    def address(self) -> Address:
+        """The URL, taken apart."""
+        return parse(self.url)
+
+    def check(self) -> list[Finding]:
+        """Whether the brokers answer and let us in, the topics are there, and the group is ours to join."""
+        _require_client()
+        from tailrace.source.kafka.check import check
+
+        return check(self)
+
+    def open(
+        self,
+        name: str,
+        positions: Positions,
+        limits: Limits,
+        *,
+        until_current: bool = False,
+        stop: threading.Event | None = None,
+    ) -> KafkaStream:
+        """Join the group; see `Source.open`. Lineages come with the partitions (`Shared`)."""
+        _require_client()
+        from tailrace.source.kafka.opening import open_stream
+
+        return open_stream(self, name, positions, until_current=until_current)
+
+    def drop(self, name: str) -> list[str]:
+        """Delete the consumer group with its offsets; `Retryable` while members are in it."""
+        _require_client()
+        from tailrace.source.kafka.opening import drop_group
+
+        return drop_group(self, name)
+
+    def group_of(self, name: str) -> str:
+        """The group that pipeline `name` joins."""
+        return self.group or self.address.query.get("group") or f"tailrace.{name}"
+
+    def settings(self) -> dict[str, Any]:
+        """librdkafka's settings of every client of this source."""
+        address = self.address
+        login = {"sasl.username": address.username, "sasl.password": address.password}
+        return {
+            "bootstrap.servers": address.servers,
+            "client.id": "tailrace",
+            **{name: value for name, value in login.items() if value is not None},
+            **self.security.settings(),
+            **{name: value for name, value in self._given().items() if _is_common(name)},
+        }
+
+    def consuming(self, name: str) -> dict[str, Any]:
+        """librdkafka's settings of the consumer of pipeline `name`; what it holds is bounded."""
+        classic = {"partition.assignment.strategy": "cooperative-sticky"} if self.group_protocol == "classic" else {}
+        static = {"group.instance.id": self.member} if self.member else {}
+        return {
+            "queued.max.messages.kbytes": _QUEUE_KB,
+            "fetch.message.max.bytes": _PARTITION_BYTES,
+            "fetch.queue.backoff.ms": 10,
+            "isolation.level": "read_committed",
+            **self.settings(),
+            **self._given(),
+            "group.id": self.group_of(name),
+            "group.protocol": self.group_protocol,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            **classic,
+            **static,
+        }
+
+    def _given(self) -> dict[str, str]:
+        query = {name: value for name, value in self.address.query.items() if name not in _FIELDS}
+        return {**query, **self.options}
+
+
+def _is_common(name: str) -> bool:
+    """Whether a setting is of connections: an admin client takes no other."""
+    return name.startswith(("ssl.", "sasl.", "security.", "socket.", "broker.", "client.", "reconnect.", "metadata."))
+
+
+def _require_client() -> None:
+    try:
+        import confluent_kafka  # noqa: F401 - only whether it is there
+    except ImportError:
+        raise ConfigError(
+            "the kafka source needs confluent-kafka, which is not installed", hint="pip install 'tailrace[kafka]'"
+        ) from None

@@ -1,0 +1,83 @@
+"""Joins the consumer group, after a look at what was read before. Never reads a record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from confluent_kafka import KafkaError, KafkaException
+
+from tailrace.contract import Positions
+from tailrace.dialect.kafka import client
+from tailrace.dialect.kafka.fault import error_of, explain
+from tailrace.error import HistoryLost, Retryable
+from tailrace.model import Position
+from tailrace.source.kafka.part import Place
+from tailrace.source.kafka.stream import KafkaStream
+from tailrace.source.kafka.topic import Topics, is_glob, subscription
+
+if TYPE_CHECKING:
+    from tailrace.source.kafka import Kafka
+
+__all__ = ["drop_group", "open_stream"]
+
+_ASK_S = 15.0
+
+
+def open_stream(source: Kafka, name: str, positions: Positions, *, until_current: bool) -> KafkaStream:
+    """A stream that has subscribed; its partitions come with its first reads."""
+    told = client.Told()
+    admin = client.admin(source.settings(), told)
+    client.reach(admin, told)
+    topics = Topics(admin, source.topics)
+    ids = topics.ids(topics.matching())
+    _refuse_recreated(source, topics, ids, known=positions.known())
+    consumer = client.consumer(source.consuming(name), told)
+    place = Place(
+        kept="sink" if _in_sink(source, positions) else "group",
+        first=source.auto_offset_reset,
+        out_of_range=source.out_of_range,
+        until_current=until_current,
+    )
+    stream = KafkaStream(source, consumer, topics, place=place, told=told)
+    stream.subscribe(subscription(source.topics), ids)
+    return stream
+
+
+def _in_sink(source: Kafka, positions: Positions) -> bool:
+    """Whether the position lies in the sink, with the rows: then the sink's Writer is what keeps it."""
+    return source.positions == "sink" or (source.positions == "auto" and hasattr(positions, "write"))
+
+
+def _refuse_recreated(
+    source: Kafka, topics: Topics, ids: Mapping[str, str], *, known: Mapping[str, Position | None]
+) -> None:
+    """A named topic that is new while one that was read is gone was deleted and made anew: its old offsets mean nothing
+    now. With globs topics may come and go."""
+    read = {parts[2] for parts in (lineage.split("/") for lineage in known) if parts[:2] == ["kafka", topics.cluster]}
+    if not read or any(is_glob(topic) for topic in source.topics) or read <= set(ids.values()):
+        return
+    for topic, topic_id in ids.items():
+        if topic_id not in read:
+            raise HistoryLost(
+                f"the topic {topic} was deleted and made anew since it was read",
+                hint="`tailrace reset` reads it from its beginning; what the old one held beyond our position is gone",
+            )
+
+
+def drop_group(source: Kafka, name: str) -> list[str]:
+    """Delete the group of pipeline `name`; returns what was removed, in words."""
+    told = client.Told()
+    admin = client.admin(source.settings(), told)
+    client.reach(admin, told)
+    group = source.group_of(name)
+    try:
+        admin.delete_consumer_groups([group], request_timeout=_ASK_S)[group].result()
+    except KafkaException as error:
+        code = error_of(error).code()
+        if code == KafkaError.GROUP_ID_NOT_FOUND:
+            return []
+        if code == KafkaError.NON_EMPTY_GROUP:
+            raise Retryable(f"the group {group} has members", hint="stop every process that reads with it") from None
+        raise explain(error_of(error), f"group {group}") from error
+    return [f"the consumer group {group} with its offsets"]

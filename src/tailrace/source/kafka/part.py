@@ -1,0 +1,90 @@
+"""One partition that is ours: how far it is read, and where reading it begins. Never talks to a server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from tailrace._native import EventReader
+from tailrace.error import HistoryLost
+from tailrace.model import Position
+
+__all__ = ["HOLE", "Part", "Place", "State", "start"]
+
+HOLE = '`tailrace reset` begins anew; out_of_range = "earliest" goes on with what is there, over the hole'
+"""What to do about records that are gone."""
+
+Record = tuple[bytes | None, bytes | None, int, int]
+
+
+class State(Enum):
+    """How far a partition is on its way to us."""
+
+    NEW = 1
+    """The group gave it to us; the pipeline does not know yet."""
+    OFFERED = 2
+    """The pipeline was told, and is to claim it."""
+    SEEKING = 3
+    """It is claimed, and reading is to begin."""
+    READING = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What decides where reading begins."""
+
+    kept: Literal["group", "sink"]
+    first: Literal["earliest", "latest"]
+    out_of_range: Literal["stop", "earliest", "latest"]
+    until_current: bool
+
+
+@dataclass(eq=False, slots=True)
+class Part:
+    """One partition that is ours."""
+
+    topic: str
+    partition: int
+    lineage: str
+    state: State = State.NEW
+    reader: EventReader | None = None
+    next: int = 0
+    """Offset of the next record to be read."""
+    until: int | None = None
+    """Where a bounded stream ends in it."""
+    ended: bool = False
+    nbytes: int = 0
+    count: int = 0
+
+    def feed(self, records: Sequence[Record]) -> None:
+        """Read records; `ValueError` as `EventReader.feed`."""
+        assert self.reader is not None
+        self.next = records[-1][3] + 1
+        self.count += len(records)
+        self.nbytes += sum(len(key or b"") + len(value or b"") for key, value, _, _ in records)
+        if self.until is not None and self.next >= self.until:
+            self.ended = True
+        self.reader.feed(records)
+
+    def lag(self, high: int) -> int:
+        """Records that the broker has and we have not read."""
+        return max(0, high - self.next)
+
+
+def start(part: Part, place: Place, *, saved: Position | None, committed: int | None, low: int, high: int) -> int:
+    """The offset to begin at. `HistoryLost` when it is not, or no longer, in the log: `low` to `high` is."""
+    after = None if saved is None else int(saved.text) + 1
+    wanted = after if place.kept == "sink" else max((at for at in (after, committed) if at is not None), default=None)
+    if wanted is None:
+        return low if place.first == "earliest" else high
+    if low <= wanted <= high:
+        return wanted
+    if place.out_of_range == "stop":
+        lost = f"begins at {low}" if wanted < low else f"ends at {high}"
+        raise HistoryLost(
+            f"topic {part.topic}, partition {part.partition}: offset {wanted} comes next, and the log {lost}",
+            hint=HOLE,
+        )
+    return low if place.out_of_range == "earliest" else high

@@ -1,0 +1,382 @@
+"""An open membership in a consumer group: records in, batches out. All of it runs on the reader thread, save `confirm`.
+
+A partition is ours step by step: the group gives it (`NEW`); `read` returns `Assigned` (`OFFERED`); the pipeline claims
+it, and it is sought where it ended in the sink (`SEEKING`) and read from there (`READING`). When the group takes it
+back, what was read of it is written before it goes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from tailrace._native import EventReader
+from tailrace.dialect.kafka.client import Told
+from tailrace.dialect.kafka.fault import error_of, explain
+from tailrace.error import EndOfStream, Fatal, HistoryLost, TailraceError
+from tailrace.model import Assigned, Batch, Position, Revoked
+from tailrace.source.kafka.part import HOLE, Part, Place, Record, State, start
+from tailrace.source.kafka.topic import Topics, lineage
+from tailrace.source.kafka.watch import Watch
+
+if TYPE_CHECKING:
+    from tailrace.source.kafka import Kafka
+
+__all__ = ["KafkaStream"]
+
+_RECORDS = 5_000
+_ASK_S = 15.0
+_COMMIT_S = 1.0
+_PAUSE_S = 0.5
+_LAG_S = 0.25
+_GONE = frozenset(
+    (
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_ID,
+    )
+)
+_SOON = frozenset((KafkaError._STATE, KafkaError._PREV_IN_PROGRESS))
+_RANGE = frozenset((KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE))
+Key = tuple[str, int]
+
+log = logging.getLogger("tailrace.source.kafka")
+
+
+class KafkaStream:
+    """A member of a consumer group. A `Stream`, `Shared` and `Measured`."""
+
+    def __init__(self, source: Kafka, consumer: Consumer, topics: Topics, *, place: Place, told: Told) -> None:
+        self._source = source
+        self._consumer = consumer
+        self._topics = topics
+        self._place = place
+        self._told = told
+        self._ids: dict[str, str] = {}
+        self._parts: dict[Key, Part] = {}
+        self._ready: deque[Assigned] = deque()
+        self._held: list[Message] = []
+        """What came while the shelf was full."""
+        self._fault: BaseException | None = None
+        self._settle: Callable[[Revoked, float], bool] | None = None
+        self._confirmed: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._joined = self._paused = self._closing = False
+        self._full_since: float | None = None
+        self._commit_at = 0.0
+        self._lags: dict[str, int] = {}
+        self._lag_at = 0.0
+        self._watch = Watch(topics)
+        interval_ms = int(source.consuming("").get("max.poll.interval.ms", 300_000))
+        self._settle_s = interval_ms / 1000 / 2
+
+    def subscribe(self, topics: list[str], ids: Mapping[str, str]) -> None:
+        """Ask the group for partitions."""
+        self._ids.update(ids)
+        self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+
+    def attach(self, settle: Callable[[Revoked, float], bool]) -> None:
+        """See `Shared.attach`."""
+        self._settle = settle
+
+    def begin(self, claimed: Mapping[str, Position | None]) -> None:
+        """See `Shared.begin`."""
+        parts = [part for part in self._parts.values() if part.lineage in claimed and part.state is State.OFFERED]
+        if not parts:
+            return
+        places = [TopicPartition(part.topic, part.partition) for part in parts]
+        try:
+            committed = self._committed(places)
+            for part, place in zip(parts, places, strict=True):
+                low, high = self._consumer.get_watermark_offsets(place, timeout=_ASK_S)
+                saved, known = claimed[part.lineage], committed.get((part.topic, part.partition))
+                part.next = start(part, self._place, saved=saved, committed=known, low=low, high=high)
+                part.until = high if self._place.until_current else None
+                part.ended = part.until is not None and part.next >= high
+        except KafkaException as error:
+            raise explain(error_of(error), f"beginning to read {parts[0].topic}") from error
+        for part in parts:
+            part.state = State.SEEKING
+        self._seek()
+
+    def read(self, timeout_s: float) -> Batch | Assigned | None:
+        """See `Stream.read`."""
+        self._look()
+        if self._paused:
+            self._consumer.resume(self._places(State.READING))
+            self._paused = False
+        self._full_since = None
+        messages, self._held = self._held, []
+        batch = self._decoded(messages or self._fetch(timeout_s))
+        if batch is not None:
+            return batch
+        if self._fault is not None:
+            raise self._fault
+        if self._ready:
+            return self._offer(self._ready.popleft())
+        if self._place.until_current and self._done():
+            raise EndOfStream
+        return None
+
+    def tend(self) -> None:
+        """See `Stream.tend`: the group wants to hear from us, and the broker must not send more. To wait a moment is
+        cheaper than to pause, which throws away what was fetched ahead."""
+        self._look()
+        now = time.monotonic()
+        if self._full_since is None:
+            self._full_since = now
+        if not self._paused and now - self._full_since > _PAUSE_S:
+            self._consumer.pause(self._places(State.READING))
+            self._paused = True
+        if self._paused:
+            self._held += self._consume(1)
+
+    def confirm(self, positions: Sequence[Position]) -> None:
+        """See `Stream.confirm`: the group's offsets follow, within a second and before partitions are let go."""
+        with self._lock:
+            self._confirmed.update((position.lineage, int(position.text) + 1) for position in positions)
+
+    def release(self, lineages: Sequence[str]) -> None:
+        """See `Stream.release`; `attach` has its answer already."""
+
+    def lag_bytes(self) -> int | None:
+        """See `Measured`: records that are not read yet, as large as those that were."""
+        self._measure()
+        if not self._joined:
+            return None
+        known = {part.lineage: part for part in self._parts.values()}
+        behind = [(known[lineage], lag) for lineage, lag in self._lags.items() if lineage in known]
+        return sum(lag * (part.nbytes // part.count if part.count else 1) for part, lag in behind)
+
+    def lags(self) -> Mapping[str, int]:
+        """Records behind, of each partition that is ours."""
+        return dict(self._lags)
+
+    def close(self) -> None:
+        """See `Stream.close`: commits what was confirmed, and leaves the group (a static member stays in it)."""
+        if self._closing:
+            return
+        self._closing = True
+        self._commit(list(self._parts.values()), wait=True)
+        try:
+            self._consumer.close()
+        except KafkaException as error:
+            raise explain(error_of(error), "leaving the group") from error
+
+    def _seek(self) -> None:
+        """Begin to read what is claimed; librdkafka takes a moment until it can be told where."""
+        for key, part in self._parts.items():
+            if part.state is not State.SEEKING:
+                continue
+            try:
+                self._consumer.seek(TopicPartition(*key, part.next))
+            except KafkaException as error:
+                if error_of(error).code() in _SOON:
+                    continue
+                raise explain(error_of(error), f"topic {part.topic}, partition {part.partition}") from error
+            part.reader = self._reader(part)
+            part.state = State.READING
+            if self._paused:
+                self._consumer.pause([TopicPartition(*key)])
+
+    def _reader(self, part: Part) -> EventReader:
+        """What turns the records of a partition into batches."""
+        return EventReader(
+            part.lineage,
+            topic=part.topic,
+            partition=part.partition,
+            plain=self._source.plain,
+            unavailable_value_placeholder=self._source.unavailable_value_placeholder,
+        )
+
+    def _offer(self, assigned: Assigned) -> Assigned:
+        for part in self._parts.values():
+            if part.lineage in assigned.lineages and part.state is State.NEW:
+                part.state = State.OFFERED
+        return assigned
+
+    def _fetch(self, timeout_s: float) -> list[Message]:
+        """All that has come, or what comes first: `consume` waits until it has as many as it was asked for."""
+        if messages := self._consume(_RECORDS):
+            return messages
+        first = self._poll(timeout_s)
+        return [] if first is None else [first, *self._consume(_RECORDS - 1)]
+
+    def _consume(self, count: int) -> list[Message]:
+        try:
+            return self._consumer.consume(count, 0)
+        except KafkaException as error:
+            raise self._explained(error_of(error), "reading") from error
+
+    def _poll(self, timeout_s: float) -> Message | None:
+        try:
+            return self._consumer.poll(timeout_s)
+        except KafkaException as error:
+            raise self._explained(error_of(error), "reading") from error
+
+    def _decoded(self, messages: list[Message]) -> Batch | None:
+        """What the records of our partitions say; others are read by whoever owns their partition now."""
+        runs: dict[Key, list[Record]] = {}
+        for message in messages:
+            key = message.topic(), message.partition()
+            if (error := message.error()) is not None:
+                self._heard(error, key, message.offset())
+                continue
+            part = self._parts.get(key)  # type: ignore[arg-type]
+            if part is None or part.reader is None or message.offset() < part.next:  # type: ignore[operator]
+                continue
+            record = message.key(), message.value(), message.timestamp()[1], message.offset()
+            runs.setdefault(key, []).append(record)  # type: ignore[arg-type]
+        batches = []
+        for key, records in runs.items():
+            if (batch := self._read_part(self._parts[key], records)) is not None:
+                batches.append(batch)
+        merged = Batch.merge(batches)
+        return merged[0] if merged else None
+
+    def _read_part(self, part: Part, records: list[Record]) -> Batch | None:
+        assert part.reader is not None
+        try:
+            part.feed(records)
+        except ValueError as error:
+            self._fault = self._fault or Fatal(
+                f"a record is not understood: {error}",
+                hint="mend whoever writes such records; to go on behind it, set the group's offset there and forget"
+                " the pipeline's position (tailrace reset)",
+            )
+        return part.reader.take()
+
+    def _heard(self, error: KafkaError, key: tuple[str | None, int | None], offset: int | None) -> None:
+        """An error, or news, of one partition or of the client."""
+        part = self._parts.get(key)  # type: ignore[arg-type]
+        if error.code() == KafkaError._PARTITION_EOF:
+            if part is not None and part.until is not None and offset is not None and offset >= part.until:
+                part.ended = True
+            return
+        if part is not None and part.reader is None:
+            return  # not read yet: where it begins is asked when it is claimed
+        if error.code() == KafkaError._MAX_POLL_EXCEEDED:
+            log.warning("the group has given this member up: it was silent for longer than max.poll.interval.ms")
+            return
+        self._fault = self._fault or self._explained(error, f"topic {key[0]}, partition {key[1]}")
+
+    def _explained(self, error: KafkaError, where: str) -> TailraceError:
+        if error.code() in _GONE:
+            return Fatal(
+                f"{where}: the topic does not exist any more", hint="make it anew and `tailrace reset`, or leave it out"
+            )
+        if error.code() in _RANGE:
+            return HistoryLost(
+                f"{where}: the records that come next are no longer there",
+                hint=HOLE,
+            )
+        return explain(error, where)
+
+    def _look(self) -> None:
+        """What has happened beside the records: refused logins, topics that were made anew, offsets to be committed."""
+        if self._told.grave is not None:
+            raise self._told.fault("no Kafka broker answered")
+        self._watch.look(self._ids)
+        self._seek()
+        if time.monotonic() >= self._commit_at:
+            self._commit_at = time.monotonic() + _COMMIT_S
+            self._commit(list(self._parts.values()), wait=False)
+
+    def _commit(self, parts: Sequence[Part], *, wait: bool) -> None:
+        """Commit what was confirmed of `parts`: advice (I2), so that a group that has moved on is no fault."""
+        with self._lock:
+            found = [(part, self._confirmed.pop(part.lineage, None)) for part in parts]
+        offsets = [TopicPartition(part.topic, part.partition, at) for part, at in found if at is not None]
+        if not offsets:
+            return
+        try:
+            if wait:
+                self._consumer.commit(offsets=offsets, asynchronous=False)
+            else:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            log.info("the group's offsets were not committed: %s", error_of(error).str())
+
+    def _committed(self, places: list[TopicPartition]) -> dict[Key, int]:
+        if self._place.kept == "sink":
+            return {}
+        found = self._consumer.committed(places, timeout=_ASK_S)
+        return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+
+    def _places(self, *states: State) -> list[TopicPartition]:
+        return [TopicPartition(*key) for key, part in self._parts.items() if part.state in states]
+
+    def _done(self) -> bool:
+        """A bounded stream has all that it wanted of every partition that is ours."""
+        return self._joined and all(part.ended for part in self._parts.values())
+
+    def _measure(self) -> None:
+        """Ask the client what it last heard of the ends of our partitions."""
+        if time.monotonic() < self._lag_at or self._closing:
+            return
+        self._lag_at = time.monotonic() + _LAG_S
+        lags = {}
+        for key, part in self._parts.items():
+            if part.state is State.READING:
+                _, high = self._consumer.get_watermark_offsets(TopicPartition(*key), cached=True)
+                lags[part.lineage] = part.lag(high)
+        self._lags = lags
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """The group gives us partitions: nothing of them is read until the pipeline has claimed them."""
+        for place in partitions:
+            place.offset = OFFSET_END
+        consumer.incremental_assign(partitions)
+        try:
+            new = {place.topic for place in partitions} - self._ids.keys()
+            self._ids.update(self._topics.ids(sorted(new)))
+        except TailraceError as error:
+            self._fault = error
+            return
+        lineages = []
+        for place in partitions:
+            name = lineage(self._topics.cluster, self._ids.get(place.topic, ""), place.partition)
+            self._parts[place.topic, place.partition] = Part(place.topic, place.partition, name)
+            lineages.append(name)
+        if lineages:
+            self._ready.append(Assigned(tuple(lineages)))
+        self._joined = True
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """The group takes partitions back: what was read of them is written before another member has them."""
+        parts = self._forget_new(partitions)
+        if parts and self._settle is not None and not self._closing:
+            lineages = tuple(part.lineage for part in parts)
+            if not self._settle(Revoked(lineages), self._settle_s):
+                log.warning("not finished with %d partition(s) in %g s: giving them up", len(parts), self._settle_s)
+        self._commit(parts, wait=True)
+        self._let_go(consumer, partitions)
+
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """The group has given us up: others may read these partitions already, and our claims keep order (I16)."""
+        log.warning("the group has taken %d partition(s) away without asking", len(partitions))
+        self._forget_new(partitions)
+        self._let_go(consumer, partitions)
+
+    def _forget_new(self, partitions: list[TopicPartition]) -> list[Part]:
+        """Those of the partitions that the pipeline knows of; it never hears of the others."""
+        parts = [part for place in partitions if (part := self._parts.get((place.topic, place.partition))) is not None]
+        new = {part.lineage for part in parts if part.state is State.NEW}
+        kept = (tuple(name for name in mark.lineages if name not in new) for mark in self._ready)
+        self._ready = deque(Assigned(lineages) for lineages in kept if lineages)
+        return [part for part in parts if part.state is not State.NEW]
+
+    def _let_go(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for place in partitions:
+            part = self._parts.pop((place.topic, place.partition), None)
+            if part is not None:
+                with self._lock:
+                    self._confirmed.pop(part.lineage, None)
+        consumer.incremental_unassign(partitions)

@@ -1,0 +1,97 @@
+"""Which topics are wanted, and their ids: a topic that is deleted and made anew has another. Never reads a record."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, TopicDescription
+
+from tailrace.dialect.kafka.fault import error_of, explain
+from tailrace.error import Fatal
+
+__all__ = ["Topics", "id_of", "is_glob", "is_missing", "lineage", "subscription"]
+
+_ASK_S = 15.0
+_GLOB = re.compile(r"[*?\[]")
+
+
+def is_glob(topic: str) -> bool:
+    """Whether `topic` stands for all that match it."""
+    return _GLOB.search(topic) is not None
+
+
+def subscription(topics: Sequence[str]) -> list[str]:
+    """What librdkafka subscribes to: names, and regular expressions that begin with `^`."""
+    return [_regex(topic) if is_glob(topic) else topic for topic in topics]
+
+
+def _regex(glob: str) -> str:
+    parts = {"*": ".*", "?": "."}
+    return (
+        "^" + "".join(parts.get(char, char if char in "[]-" or char.isalnum() else f"\\{char}") for char in glob) + "$"
+    )
+
+
+def lineage(cluster: str, topic_id: str, partition: int) -> str:
+    """The name of one partition's stream."""
+    return f"kafka/{cluster}/{topic_id}/{partition}"
+
+
+def id_of(topic: TopicDescription) -> str:
+    """A topic's id, as Kafka prints it: its base64 has neither / nor +."""
+    return str(topic.topic_id).replace("/", "_").replace("+", "-")
+
+
+def is_missing(error: KafkaError) -> bool:
+    """Whether the broker says that there is no such topic."""
+    return error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+
+
+class Topics:
+    """The topics of one cluster. Used on the reader thread."""
+
+    def __init__(self, admin: AdminClient, wanted: Sequence[str]) -> None:
+        self._admin = admin
+        self._wanted = wanted
+        found = admin.list_topics(timeout=_ASK_S)
+        self.cluster = str(found.cluster_id)
+        """The cluster's id."""
+        self.existing: Mapping[str, int] = {name: len(topic.partitions) for name, topic in found.topics.items()}
+        """Names of all topics that we may see, with their number of partitions."""
+
+    def matching(self) -> list[str]:
+        """Those that are wanted; `Fatal` for a name that is missing."""
+        names = [topic for topic in self._wanted if not is_glob(topic)]
+        for name in names:
+            if name not in self.existing:
+                raise Fatal(
+                    f"the topic {name} does not exist in the cluster, or may not be seen",
+                    hint="create it, mend its name in topics, or allow DESCRIBE and READ on it",
+                )
+        globs = [topic for topic in self._wanted if is_glob(topic)]
+        found = (name for name in self.existing if any(fnmatch.fnmatchcase(name, glob) for glob in globs))
+        return sorted({*names, *(name for name in found if not name.startswith("__"))})
+
+    def ids(self, names: Sequence[str]) -> dict[str, str]:
+        """The id of each topic; one that is gone is left out."""
+        ids: dict[str, str] = {}
+        if not names:
+            return ids
+        for name, future in self.ask(names).items():
+            try:
+                ids[name] = id_of(future.result())
+            except KafkaException as error:
+                if not is_missing(error_of(error)):
+                    raise explain(error_of(error), f"topic {name}") from error
+        return ids
+
+    def ask(self, names: Sequence[str]) -> dict[str, Future[TopicDescription]]:
+        """Ask what the cluster knows of these topics now."""
+        found: dict[str, Future[TopicDescription]] = self._admin.describe_topics(
+            TopicCollection(list(names)), request_timeout=_ASK_S
+        )
+        return found

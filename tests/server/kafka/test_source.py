@@ -1,0 +1,215 @@
+"""The Kafka source on a real broker: where it begins, how it goes on, and what stops it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from servers.kafka import Broker
+from tailrace import Pipeline
+from tailrace.error import ConfigError, Fatal, HistoryLost
+from tailrace.model import Severity
+from tailrace.sink.duckdb import DuckDB
+from tailrace.source.kafka import Kafka
+from tailrace.testing.fake import ListSink, Target
+from tests.server.kafka.filling import Member, event, fill, produce, running
+from tests.waiting import until
+
+
+def source(broker: Broker, topic: str, **options: object) -> Kafka:
+    return Kafka(f"kafka://{broker.address}/{topic}?group={topic}", **options)  # type: ignore[arg-type]
+
+
+def run(made: Kafka, target: Target, folder: Path, *, name: str = "p") -> None:
+    Pipeline(made, ListSink(target), name=name, state_dir=folder).run(until_current=True, retry=False)
+
+
+def rows(path: Path, table: str = "orders") -> list[tuple[int, int]]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return connection.execute(f"SELECT id, n FROM public.{table} ORDER BY id").fetchall()
+
+
+def test_a_topic_fills_a_table_and_goes_on_where_it_ended(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    kafka.create_topic(topic, 3)
+    fill(kafka, topic, range(300))
+
+    def pipeline() -> Pipeline:
+        made = Pipeline(source(kafka, topic), DuckDB(tmp_path / "shop.duckdb"), name="p", state_dir=tmp_path)
+        made.run(until_current=True, retry=False)
+        return made
+
+    pipeline()
+    assert rows(tmp_path / "shop.duckdb") == [(at, at) for at in range(300)]
+    key = json.dumps({"id": 7}).encode()
+    changed = event("u", after={"id": 7, "n": 70})
+    produce(kafka, topic, [(key, changed), (json.dumps({"id": 8}).encode(), event("d", before={"id": 8, "n": None}))])
+    produce(kafka, topic, [(json.dumps({"id": 8}).encode(), None), (json.dumps({"id": 9}).encode(), None)])
+    status = pipeline().status()
+    expected = {at: at for at in range(300) if at not in {8, 9}} | {7: 70}
+    assert dict(rows(tmp_path / "shop.duckdb")) == expected
+    assert status.changes == 3
+
+
+def test_the_groups_offsets_say_where_to_go_on(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    kafka.create_topic(topic, 2)
+    fill(kafka, topic, range(10))
+    first, second = Target(), Target()
+    run(source(kafka, topic), first, tmp_path / "a")
+    assert len(first.keys) == 10
+    fill(kafka, topic, range(10, 13))
+    run(source(kafka, topic), second, tmp_path / "b")  # another machine: nothing but the group knows
+    assert len(second.keys) == 3
+
+
+def test_what_was_never_read_begins_where_it_is_told(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(5))
+    target = Target()
+    run(source(kafka, topic, auto_offset_reset="latest"), target, tmp_path)
+    assert target.keys == []
+
+
+def test_topics_that_are_made_later_are_found_by_their_pattern(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    kafka.create_topic(f"{topic}.one")
+    fill(kafka, f"{topic}.one", [1])
+    url = f"kafka://{kafka.address}?group={topic}"
+    made = Kafka(url, topics=[f"{topic}.*"], options={"topic.metadata.refresh.interval.ms": "500"})
+    target = Target()
+    with running(Member(made, ListSink(target), "p", tmp_path)):
+        target.wait(1)
+        kafka.create_topic(f"{topic}.two")
+        fill(kafka, f"{topic}.two", [2])
+        target.wait(2, 30)
+
+
+def test_a_record_that_is_not_understood_stops_behind_what_was_before(
+    kafka: Broker, topic: str, tmp_path: Path
+) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(3))
+    produce(kafka, topic, [(b"k", b"\x00\x01secret")])
+    fill(kafka, topic, range(3, 5))
+    target = Target()
+    with pytest.raises(Fatal, match=f"topic {topic}, partition 0, offset 3") as caught:
+        run(source(kafka, topic), target, tmp_path)
+    assert len(target.keys) == 3
+    assert "secret" not in str(caught.value)
+
+
+def test_a_missing_topic_is_named(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    with pytest.raises(Fatal, match=f"the topic {topic} does not exist"):
+        run(source(kafka, topic), Target(), tmp_path)
+
+
+def test_offsets_out_of_range_are_a_hole_unless_told(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(4))
+    run(source(kafka, topic), Target(), tmp_path)
+    fill(kafka, topic, range(4, 10))
+    _delete_records(kafka, topic, 7)
+    with pytest.raises(HistoryLost, match="offset 4 comes next, and the log begins at 7"):
+        run(source(kafka, topic), Target(), tmp_path)
+    target = Target()
+    run(source(kafka, topic, out_of_range="earliest"), target, tmp_path)
+    assert len(target.keys) == 3
+
+
+def test_a_topic_that_was_made_anew_is_not_the_same(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(4))
+    run(source(kafka, topic), Target(), tmp_path)
+    kafka.drop_topics(topic)
+    until(lambda: topic not in kafka.admin().list_topics().topics, "for the topic to go")
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(4))
+    with pytest.raises(HistoryLost, match="was deleted and made anew since it was read"):
+        run(source(kafka, topic), Target(), tmp_path)
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["deleted", "made anew"])
+def test_a_topic_that_is_deleted_while_it_is_read_is_a_loud_end(
+    kafka: Broker, topic: str, tmp_path: Path, anew: bool
+) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(4))
+    target = Target()
+    member = Member(source(kafka, topic), ListSink(target), "p", tmp_path)
+    with running(member):
+        target.wait(4)
+        kafka.drop_topics(topic)
+        if anew:
+            until(lambda: topic not in kafka.admin().list_topics().topics, "for the topic to go")
+            kafka.create_topic(topic)
+            fill(kafka, topic, range(9))
+        until(lambda: not member.alive, "for the end")
+    assert isinstance(member.error, Fatal)
+    assert topic in str(member.error)
+
+
+def test_records_of_a_transaction_that_was_given_up_are_not_read(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    from confluent_kafka import Producer
+
+    kafka.create_topic(topic)
+    producer = Producer({"bootstrap.servers": kafka.address, "transactional.id": topic})
+    producer.init_transactions(30)
+    for keep in (True, False, True):
+        producer.begin_transaction()
+        producer.produce(topic, value=json.dumps({"kept": keep}).encode())
+        if keep:
+            producer.commit_transaction(30)
+        else:
+            producer.flush(30)
+            producer.abort_transaction(30)
+    target = Target()
+    run(source(kafka, topic), target, tmp_path)
+    assert len(target.keys) == 2
+
+
+def test_drop_removes_the_group(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(2))
+    made = source(kafka, topic)
+    run(made, Target(), tmp_path)
+    assert made.drop("p") == [f"the consumer group {topic} with its offsets"]
+    assert made.drop("p") == []
+
+
+def test_check_says_what_is_there(kafka: Broker, topic: str) -> None:
+    [missing] = source(kafka, topic).check()
+    assert missing.severity is Severity.ERROR
+    assert topic in missing.message
+    kafka.create_topic(topic, 4)
+    findings = source(kafka, topic).check()
+    assert {finding.severity for finding in findings} == {Severity.OK}
+    assert [finding.message for finding in findings] == [
+        "1 broker(s) answer",
+        "4 partition(s)",
+        "nobody is in it",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "message"),
+    [
+        ("kafka://b:9092", {}, "no topic is named"),
+        ("kafka://b:9092/a", {"topics": ["b"]}, "topics stand in the URL and in topics"),
+        ("kafka://b/a", {}, "the broker 'b' has no port"),
+        ("kafka://b:9092/a", {"options": {"auto.offset.reset": "latest"}}, "is Tailrace's own"),
+        ("kafka://u:secret@b:9092/a", {}, "no mechanism is given"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(url: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        Kafka(url, **options)  # type: ignore[arg-type]
+    assert "secret" not in str(caught.value)
+
+
+def _delete_records(broker: Broker, topic: str, before: int) -> None:
+    from confluent_kafka import TopicPartition
+
+    admin = broker.admin()
+    for future in admin.delete_records([TopicPartition(topic, 0, before)]).values():
+        future.result(30)
