@@ -195,6 +195,13 @@ def verify(*, url: str, target: str) -> Numbers:
     return meter.numbers(table.rows)
 
 
+def run_pipeline(sink: Sink, *, url: str, slot: str, events: Callable[[], int]) -> Numbers:
+    """Stream into `sink` until what the source had at its start is written; `events` is asked afterwards."""
+    if sink.transactional:
+        _pretend_to_own_there(sink, slot, url)
+    return _run(sink, url=url, slot=slot, snapshot=False, events=events)
+
+
 def _run(sink: Sink, *, url: str, slot: str, snapshot: bool, events: Callable[[], int]) -> Numbers:
     """Run a pipeline until what the source had at its start is written; `events` is asked afterwards."""
     source = _source(url, slot, snapshot=snapshot, create=snapshot)
@@ -258,6 +265,10 @@ SIDES: dict[str, Callable[..., Numbers]] = {
 def _side(name: str) -> Callable[..., Numbers]:
     if name in SIDES:
         return SIDES[name]
+    if name.startswith("kafka"):
+        from benchmarks import topics
+
+        return topics.SIDES[name]
     from benchmarks import inner  # imports pyarrow, which must not count as memory of the others
 
     return inner.SIDES[name]

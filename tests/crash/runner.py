@@ -3,7 +3,7 @@
     python -m tests.crash.runner SINK URL TARGET [--until-current]
 
 Prints a line to stderr when the sink is open, and one after each write. What `stdout` and `app` deliver goes to stdout;
-TARGET is then the folder of their position.
+TARGET is then the folder of their position; of `kafka`, see `topics`.
 """
 
 import json
@@ -14,9 +14,11 @@ from typing import ClassVar
 
 from tailrace.app import App
 from tailrace.contract import Sink, Writer
+from tailrace.format import Format
 from tailrace.model import UNCHANGED, Batch, Change, Finding, Limits, Row
 from tailrace.pipeline import Pipeline
 from tailrace.sink import DuckDB, File, Stdout
+from tailrace.sink.kafka import Kafka
 from tailrace.sink.postgres import Postgres as Replica
 from tailrace.source import Postgres
 
@@ -43,7 +45,22 @@ def sink(kind: str, target: str) -> Sink:
         return Stdout()
     if kind == "app":
         return printing()
+    if kind.startswith("kafka"):
+        return topics(target, transactions=kind == "kafka-transactions")
     return File(target, rotate_bytes=1 << 20, compression="zstd" if target.endswith(".zst") else "none")  # type: ignore[arg-type]
+
+
+def topics(target: str, *, transactions: bool) -> Kafka:
+    """TARGET is `host:port/prefix/folder`: a broker, what topics begin with, and the folder of the position."""
+    address, prefix, _ = target.split("/", 2)
+    return Kafka(
+        f"kafka://{address}",
+        format=Format(topic_prefix=prefix),
+        create_topics=True,
+        transactions=transactions,
+        positions_topic=f"{prefix}.positions",
+        transactional_id=prefix,
+    )
 
 
 def printing() -> App:
@@ -90,7 +107,7 @@ class Told:
 def main(kind: str, url: str, target: str, *options: str) -> None:
     source = Postgres(url=url, tables=["public.*"])
     under_test = sink(kind, target)
-    state_dir = None if under_test.transactional else Path(target)
+    state_dir = None if under_test.transactional else Path(target.split("/", 2)[2] if kind == "kafka" else target)
     told = Told(under_test, under_test.transactional)
     pipeline = Pipeline(source, told, name=NAME, state_dir=state_dir, limits=LIMITS)  # type: ignore[arg-type]
     pipeline.run(until_current="--until-current" in options)

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from servers import kafka
 from servers.postgres import Server
 from tests.crash.ledger import Duck, Held, Lines, Repeated, Replica, settle
 from tests.crash.load import PAUSE_S, Load, fill, shrink
+from tests.crash.topics import Topics
 from tests.crash.victim import Victim
 from tests.fault.row import fault, goes_on
 
@@ -24,7 +26,10 @@ ROOMS = [
 ]  # fmt: skip
 SNAPSHOT_KILLS = 8
 STREAM_KILLS = 20
-REPEATING = ("stdout", "app")
+REPEATING = ("stdout", "app", "kafka")
+LOGS = (*REPEATING, "kafka-transactions")
+"""What an interrupted snapshot has written stays in them."""
+KAFKA = ("kafka", "kafka-transactions")
 ONCE = goes_on("every change once, whole transactions in order")
 AGAIN = goes_on("nothing lost; up to a second of changes comes again")
 FILES = {
@@ -34,27 +39,29 @@ FILES = {
     "stdout": "",
     "app": "",
     "postgres": "",
+    "kafka": "",
+    "kafka-transactions": "",
 }
 
 
 class Scene:
     """A source under load, a pipeline that is killed, and what it holds."""
 
-    def __init__(self, kind: str, url: str, target: str, folder: Path) -> None:
+    def __init__(self, kind: str, url: str, target: str, folder: Path, *, broker: kafka.Broker | None) -> None:
         path = folder / FILES[kind]
         self.url = url
-        self.victim = Victim(
-            "file" if kind == "zstd" else kind, url, target if kind == "postgres" else str(path), folder=folder, seed=7
-        )
+        self.victim = Victim("file" if kind == "zstd" else kind, url, target or str(path), folder=folder, seed=7)
         self.held: Held
         if kind == "duckdb":
             self.held = Duck(path)
         elif kind == "postgres":
             self.held = Replica(target)
+        elif broker is not None:
+            self.held = Topics(broker, target.split("/")[1], once=kind == "kafka-transactions")
         else:
             self.held = Lines(path) if FILES[kind] else Repeated(self.victim.printed)
         # Each life prints all of a snapshot again, and what it prints is read back by Python.
-        pause_s = 0.1 if kind in REPEATING else PAUSE_S
+        pause_s = 0.1 if kind in LOGS else PAUSE_S
         self.loads = [Load(url, writer, pause_s=pause_s) for writer in (1, 2)]
 
     def stop(self) -> None:
@@ -82,19 +89,26 @@ def kinds(what: str, where: str, *names: str) -> pytest.MarkDecorator:
 
 @pytest.fixture
 def scene(
-    database: str, postgres18: Server, tmp_path: Path, record_property: Callable[[str, object], None]
+    database: str,
+    postgres18: Server,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    record_property: Callable[[str, object], None],
 ) -> Iterator[Callable[[str], Scene]]:
     """Begins the load on a fresh source."""
     with ExitStack() as stack:
 
         def begin(kind: str) -> Scene:
-            fill(database, 4_000 if kind in REPEATING else 20_000)
-            target = ""
+            fill(database, 4_000 if kind in LOGS else 20_000)
+            target, broker = "", None
+            if kind.startswith("kafka"):
+                broker = request.getfixturevalue("kafka")
+                target = f"{broker.address}/{request.getfixturevalue('topic')}/{tmp_path}"
             if kind == "postgres":
                 name = f"{conninfo_to_dict(database)['dbname']}_target"
                 target = postgres18.create_database(name)
                 stack.callback(postgres18.execute, f'DROP DATABASE "{name}" WITH (FORCE)')
-            scene = Scene(kind, database, target, tmp_path)
+            scene = Scene(kind, database, target, tmp_path, broker=broker)
             for load in scene.loads:
                 load.start()
             stack.callback(scene.stop)
@@ -103,7 +117,16 @@ def scene(
         yield begin
 
 
-@kinds("kill -9, ten times", "snapshot, at random and around a write", "file", "duckdb", "postgres", "stdout", "app")
+@kinds(
+    "kill -9, ten times",
+    "snapshot, at random and around a write",
+    "file",
+    "duckdb",
+    "postgres",
+    "stdout",
+    "app",
+    *KAFKA,
+)
 def test_i4_i15_kills_during_the_snapshot_leave_one_attempt_and_no_ghost(
     scene: Callable[[str], Scene], kind: str
 ) -> None:
@@ -114,7 +137,7 @@ def test_i4_i15_kills_during_the_snapshot_leave_one_attempt_and_no_ghost(
     killed.victim.live(failpoint="write.before:9")
     killed.victim.live(failpoint="write.after:5")
     assert sum(life == {"snapshot"} for life in killed.victim.lives) > SNAPSHOT_KILLS // 2
-    if kind not in REPEATING:  # a log of events keeps what an earlier attempt read
+    if kind not in LOGS:  # a log of events keeps what an earlier attempt read
         killed.finish()
     else:
         killed.stop()
@@ -123,7 +146,7 @@ def test_i4_i15_kills_during_the_snapshot_leave_one_attempt_and_no_ghost(
     assert killed.victim.kills == SNAPSHOT_KILLS + 2
 
 
-@kinds("kill -9, twenty times", "stream, at random instants", "zstd", "duckdb", "postgres", "stdout", "app")
+@kinds("kill -9, twenty times", "stream, at random instants", "zstd", "duckdb", "postgres", "stdout", "app", "kafka")
 def test_i1_i4_kills_at_random_instants_of_the_stream_keep_whole_transactions_in_order(
     scene: Callable[[str], Scene], kind: str
 ) -> None:

@@ -77,7 +77,7 @@ def test_topics_are_as_a_debezium_connector_fills_them(
 
 
 def _all(broker: server.Broker, prefix: str) -> list[Got]:
-    return [record for name in TOPICS for record in read(broker, f"{prefix}.{name}")]
+    return read(broker, *(f"{prefix}.{name}" for name in TOPICS))
 
 
 def _comparable(record: Got, prefix: str) -> tuple[Any, ...]:

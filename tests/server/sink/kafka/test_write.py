@@ -16,8 +16,12 @@ from confluent_kafka.admin import (
     ResourcePatternType,
     ResourceType,
 )
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer
+from confluent_kafka.serialization import MessageField, SerializationContext
 
 from servers import kafka as server
+from servers import registry as servers_registry
 from tailrace._native import BatchBuilder
 from tailrace.error import ConfigError, Fatal, Reject, Retryable
 from tailrace.format import Format, Transform
@@ -96,6 +100,22 @@ def test_records_bear_the_time_of_sending_or_of_the_commit(kafka: server.Broker,
     sent, committed = read(kafka, f"{topic}.public.orders")
     assert committed.timestamp_ms == AT_US // 1000
     assert sent.timestamp_ms > committed.timestamp_ms
+
+
+def test_avro_goes_through_with_the_ids_of_a_registry(
+    kafka: server.Broker, registry: servers_registry.Server, topic: str
+) -> None:
+    options = {"key_converter": "avro", "value_converter": "avro", "schema_registry_url": registry.url}
+    sink = Kafka(f"kafka://{kafka.address}", format=Format(topic_prefix=topic, **options), create_topics=True)
+    write(sink, batch(("1", "a"), ("1", "")))
+    created, deleted, tombstone = read(kafka, f"{topic}.public.orders")
+    client = SchemaRegistryClient({"url": registry.url})
+    decode = AvroDeserializer(client)
+    context = SerializationContext(f"{topic}.public.orders", MessageField.VALUE)
+    assert decode(created.value, context)["after"] == {"id": 1, "note": "a"}
+    assert decode(deleted.value, context)["op"] == "d"
+    assert decode(created.key, context) == {"id": 1}
+    assert (tombstone.key, tombstone.value) == (created.key, None)
 
 
 @pytest.mark.parametrize("compression", ["lz4", "zstd", "snappy", "gzip", "none"])

@@ -23,14 +23,18 @@ class Got:
     timestamp_ms: int
 
     @property
+    def event(self) -> dict[str, Any]:
+        """The event; none for a tombstone."""
+        return json.loads(self.value or b"null")  # type: ignore[no-any-return]
+
+    @property
     def row(self) -> dict[str, Any]:
         """The row after the change; for a delete the one before it."""
-        event = json.loads(self.value or b"null")
-        return event["after"] or event["before"]  # type: ignore[no-any-return]
+        return self.event["after"] or self.event["before"]  # type: ignore[no-any-return]
 
 
-def read(broker: kafka.Broker, topic: str, *, isolation: str = "read_committed") -> list[Got]:
-    """Every record of `topic`, by partition, in order; none when there is no such topic."""
+def read(broker: kafka.Broker, *topics: str, isolation: str = "read_committed") -> list[Got]:
+    """Every record of `topics`, by topic and partition, in order; none of a topic that is not there."""
     consumer = Consumer(
         {
             "bootstrap.servers": broker.address,
@@ -41,22 +45,21 @@ def read(broker: kafka.Broker, topic: str, *, isolation: str = "read_committed")
             "allow.auto.create.topics": False,
         }
     )
-    found = consumer.list_topics(topic, timeout=30).topics[topic]
-    if found.error is not None:
-        consumer.close()
-        return []
-    consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in found.partitions])
-    open_, got = set(found.partitions), []
-    while open_:
-        for message in consumer.consume(500, 0.1):
-            error = message.error()
+    known = consumer.list_topics(timeout=30).topics
+    parts = [(topic, at) for topic in topics if topic in known for at in known[topic].partitions]
+    consumer.assign([TopicPartition(topic, at, OFFSET_BEGINNING) for topic, at in parts])
+    unread, got = set(parts), dict[tuple[str, int], list[Got]]()
+    while unread:
+        for message in consumer.consume(500, 0.05):
+            error, part = message.error(), (message.topic(), message.partition())
             if error is None:
-                got.append(_got(message))
+                got.setdefault(part, []).append(_got(message))
             else:
                 assert error.code() == KafkaError._PARTITION_EOF or error.retriable(), error
-                open_.discard(message.partition())
+                if error.code() == KafkaError._PARTITION_EOF:
+                    unread.discard(part)
     consumer.close()
-    return sorted(got, key=lambda record: record.partition)  # stable: in order within each
+    return [record for part in parts for record in got.get(part, [])]
 
 
 def _got(message: Any) -> Got:

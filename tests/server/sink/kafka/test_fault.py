@@ -1,0 +1,135 @@
+"""Brokers that die, restart and hang under load: nothing is lost, and no event of a key is overtaken."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from servers import kafka as server
+from tailrace.error import Retryable
+from tailrace.format import Format
+from tailrace.model import Limits
+from tailrace.pipeline import Pipeline
+from tailrace.sink.kafka import Kafka
+from tailrace.source import Postgres
+from tests.server.sink.kafka.topics import read
+from tests.unit.sink.feed import Feed
+from tests.waiting import until
+
+KEYS, CHANGES = 20, 600
+LIMITS = Limits(segment_bytes=16 << 10, batch_bytes_max=32 << 10, backoff_s_max=1.0)
+
+
+@pytest.fixture
+def load(database: str) -> Iterator[Callable[[], threading.Thread]]:
+    """Updates rows in turn, each a step further, in the background."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE steps (id int PRIMARY KEY, step int)")
+        connection.execute("INSERT INTO steps SELECT n, 0 FROM generate_series(1, %s) n", [KEYS])
+
+    def work() -> None:
+        with psycopg.connect(database, autocommit=True) as connection:
+            for change in range(CHANGES):
+                connection.execute("UPDATE steps SET step = step + 1 WHERE id = %s", [change % KEYS + 1])
+                connection.execute("SELECT pg_sleep(0.01)")
+
+    def start() -> threading.Thread:
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        return thread
+
+    yield start
+
+
+@pytest.mark.parametrize("transactions", [False, True])
+def test_a_broker_that_is_killed_and_restarted_under_load_costs_nothing(
+    start_kafka: Callable[..., server.Broker],
+    database: str,
+    load: Callable[[], threading.Thread],
+    tmp_path: Path,
+    transactions: bool,
+) -> None:
+    broker = start_kafka()
+    sink = Kafka(
+        f"kafka://{broker.address}", format=Format(topic_prefix="t"), create_topics=True, partitions=3,
+        transactions=transactions,
+    )  # fmt: skip
+    source = Postgres(database, ["public.steps"])
+    pipeline = Pipeline(source, sink, name="steps", state_dir=None if transactions else tmp_path, limits=LIMITS)
+    running = threading.Thread(target=pipeline.run, daemon=True)
+    running.start()
+    until(lambda: len(read(broker, "t.public.steps")) >= KEYS, "for the snapshot")
+    loading = load()
+    for kill in (broker.kill, broker.stop):
+        before = len(read(broker, "t.public.steps"))
+        until(lambda before=before: len(read(broker, "t.public.steps")) > before, "for changes to flow")
+        kill()
+        broker.start()
+    loading.join(120)
+    pipeline.stop()
+    running.join(120)
+    pipeline.run(until_current=True)
+    steps: dict[int, list[int]] = defaultdict(list)
+    for record in read(broker, "t.public.steps"):
+        steps[record.row["id"]].append(record.row["step"])
+    last = CHANGES // KEYS
+    for seen in steps.values():
+        furthest = -1
+        for step in seen:
+            assert step <= furthest + 1, f"{step} overtook what was between it and {furthest}"
+            furthest = max(furthest, step)
+        assert seen[-1] == furthest == last
+        assert not transactions or seen == list(range(last + 1))
+    assert len(steps) == KEYS
+
+
+def hang(broker: server.Broker) -> psutil.Process:
+    """Stop the broker's process as a debugger would, until it is resumed."""
+    process = psutil.Process(broker.pid)
+    process.suspend()
+    until(
+        lambda: {thread.status() for thread in _threads(process)} == {psutil.STATUS_STOPPED}, "for the broker to hang"
+    )
+    return process
+
+
+def _threads(process: psutil.Process) -> list[psutil.Process]:
+    return [psutil.Process(thread.id) for thread in process.threads()]
+
+
+def test_a_broker_that_hangs_makes_the_writer_give_up_whole(start_kafka: Callable[..., server.Broker]) -> None:
+    broker = start_kafka()
+    sink = Kafka(
+        f"kafka://{broker.address}", format=Format(topic_prefix="t"), create_topics=True, delivery_timeout_s=2.0
+    )
+    feed, writer = Feed(), sink.open("p", Limits())
+    writer.write(feed.insert(1))
+    process = hang(broker)
+    with pytest.raises(Retryable, match="Kafka has acknowledged nothing for 2 s"):
+        writer.write(feed.insert(2))
+    writer.close()
+    process.resume()
+    again = sink.open("p", Limits())
+    again.write(feed.insert(3))
+    again.close()
+    seen = [record.row["id"] for record in read(broker, "t.public.orders")]
+    assert [key for key in seen if key != 2] == [1, 3]
+
+
+def test_a_stop_ends_the_wait_for_a_broker_that_hangs(start_kafka: Callable[..., server.Broker]) -> None:
+    broker = start_kafka()
+    sink = Kafka(f"kafka://{broker.address}", format=Format(topic_prefix="t"), create_topics=True)
+    feed, writer = Feed(), sink.open("p", Limits(stop_timeout_s=0.5))
+    writer.write(feed.insert(1))
+    process = hang(broker)
+    writer.interrupt()
+    with pytest.raises(Retryable, match="stopped before Kafka acknowledged"):
+        writer.write(feed.insert(2))
+    process.resume()
+    writer.close()
