@@ -92,6 +92,7 @@ class Column:
         comment: str | None = None,
         identity: bool = False,
         backfill: str | None = None,
+        default: str | None = None,
     ) -> Column: ...
     @property
     def name(self) -> str: ...
@@ -107,13 +108,16 @@ class Column:
         """An enum's labels in sort order; empty for other types."""
     @property
     def comment(self) -> str | None:
-        """The source's comment on it; no part of equality, like `identity` and `backfill`."""
+        """The source's comment on it; no part of equality, like `identity`, `backfill` and `default`."""
     @property
     def identity(self) -> bool:
         """The server counts its values up: identity, serial."""
     @property
     def backfill(self) -> str | None:
         """What rows that are older than the column have in it, in the server's text, where the server knows that."""
+    @property
+    def default(self) -> str | None:
+        """The expression of its default, as the server prints it."""
     @property
     def arrow(self) -> str:
         """The name of the Arrow type that `Batch.arrow` gives this column."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-EXTENSIONS = ("hstore", "ltree", "citext", "isn")
+EXTENSIONS = ("hstore", "ltree", "citext", "isn", "vector")
 TYPES = (
     "CREATE TYPE mood AS ENUM ('sad', 'ok', 'so-so \"happy\"')",
     "CREATE DOMAIN positive AS int CHECK (value > 0)",

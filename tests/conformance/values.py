@@ -223,11 +223,11 @@ VALUES = (
     ),
     Values(
         "array_texts",
-        "t text[], v varchar(5)[], c char(3)[], u uuid[], j json[], b jsonb[], ct citext[], l ltree[], tv tsvector[]",
+        "t text[], v varchar(5)[], c char(3)[], u uuid[], j json[], b jsonb[], ct citext[], l ltree[]",
         (
             f'\'{{a,NULL,"b c","q\\"\\\\x","","NULL"}}\', \'{{abc}}\', \'{{a,bcd}}\', ARRAY[{_UUID}]::uuid[],'
-            " ARRAY['{\"a\": 1}']::json[], ARRAY['{\"a\": 1}', null, 'null']::jsonb[], '{Ab,NULL}', '{a.b,c}', '{a}'",
-            "'{}', null, null, null, null, null, '{}', '{}', null",
+            " ARRAY['{\"a\": 1}']::json[], ARRAY['{\"a\": 1}', null, 'null']::jsonb[], '{Ab,NULL}', '{a.b,c}'",
+            "'{}', null, null, null, null, null, '{}', '{}'",
         ),
     ),
     Values(

@@ -65,7 +65,8 @@ impl Column {
     #[new]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     #[pyo3(signature = (
-        name, r#type, *, native=None, nullable=true, labels=Vec::new(), comment=None, identity=false, backfill=None
+        name, r#type, *, native=None, nullable=true, labels=Vec::new(), comment=None, identity=false, backfill=None,
+        default=None
     ))]
     fn new(
         name: String,
@@ -76,12 +77,13 @@ impl Column {
         comment: Option<String>,
         identity: bool,
         backfill: Option<String>,
+        default: Option<String>,
     ) -> PyResult<Self> {
         let kind = wire::Type::parse(r#type).ok_or_else(|| {
             PyValueError::new_err(format!("{type:?} is not a portable type; write 'other' for the server's own types"))
         })?;
         let native = native.unwrap_or_else(|| r#type.to_owned());
-        let note = wire::Note { comment, identity, backfill };
+        let note = wire::Note { comment, identity, backfill, default };
         Ok(Self { inner: wire::Column { name, kind, native, nullable, labels, note } })
     }
 
@@ -123,6 +125,11 @@ impl Column {
     #[getter]
     fn backfill(&self) -> Option<&str> {
         self.inner.note.backfill.as_deref()
+    }
+
+    #[getter]
+    fn default(&self) -> Option<&str> {
+        self.inner.note.default.as_deref()
     }
 
     /// The Arrow type in `Batch.arrow`.

@@ -242,6 +242,8 @@ pub struct Note {
     pub identity: bool,
     /// What rows that are older than the column have in it, where the server knows that.
     pub backfill: Option<String>,
+    /// The expression of its default, as the server prints it.
+    pub default: Option<String>,
 }
 
 /// One column of a table version. Equality ignores the note.

@@ -182,12 +182,41 @@ OPTIONS: tuple[Option, ...] = (
         "precise",
         "`numeric` and `money` as base64 of the unscaled integer, as a number or as text",
     ),
+    Option(
+        "time_precision_mode",
+        Choice(("adaptive", "adaptive_time_microseconds", "connect", "isostring", "microseconds", "nanoseconds")),
+        "adaptive",
+        "`date`, `time` and `timestamp` as numbers in the unit that the column's precision or the mode asks for, or as"
+        " ISO 8601 text",
+    ),
+    Option(
+        "interval_handling_mode",
+        Choice(("numeric", "string")),
+        "numeric",
+        "`interval` as microseconds, or as text such as `P1Y2M3DT4H5M6.78S`",
+    ),
+    Option(
+        "binary_handling_mode",
+        Choice(("bytes", "base64", "base64-url-safe", "hex")),
+        "bytes",
+        "`bytea` as bytes (base64 in JSON), or as text of that form",
+    ),
+    Option(
+        "hstore_handling_mode", Choice(("json", "map")), "json", "`hstore` as the text of a JSON object, or as a map"
+    ),
+    Option("money_fraction_digits", Count(), "2", "digits of `money` behind the point in mode `precise`"),
+    Option(
+        "include_unknown_datatypes",
+        Flag(),
+        "false",
+        "whether columns of types that Debezium does not know are written too, as the bytes of their text",
+    ),
     Option("tombstones_on_delete", Flag(), "true", "after each delete a record of the same key without a value"),
     Option(
         "unavailable_value_placeholder",
         Text(),
         "__debezium_unavailable_value",
-        "stands for a TOAST value that an update left as it was",
+        "stands for a TOAST value that an update left as it was; bytes in hex behind `hex:`",
     ),
     Option("skipped_operations", Items(), "t", "letters of `c`, `u`, `d`, `t` that are left out, or `none`"),
     Option(

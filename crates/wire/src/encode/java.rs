@@ -185,14 +185,21 @@ impl Scientific {
 
 /// Order entries as `java.util.HashMap` iterates over them when they were put in the present order.
 pub fn hash_order<T>(entries: &mut [T], key: impl Fn(&T) -> &[u8]) {
-    let mut capacity: usize = 16;
-    while entries.len() > capacity / 4 * 3 {
+    bucket_order(entries, 16, |entry| {
+        String::from_utf8_lossy(key(entry))
+            .encode_utf16()
+            .fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)))
+    });
+}
+
+/// The same of a map with such hashes that was made for `room` entries.
+pub fn bucket_order<T>(entries: &mut [T], room: usize, hash: impl Fn(&T) -> u32) {
+    let mut capacity = room.max(1).next_power_of_two();
+    while entries.len() > capacity * 3 / 4 {
         capacity *= 2;
     }
     entries.sort_by_cached_key(|entry| {
-        let hash = String::from_utf8_lossy(key(entry))
-            .encode_utf16()
-            .fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)));
+        let hash = hash(entry);
         (hash ^ (hash >> 16)) as usize & (capacity - 1)
     });
 }

@@ -143,12 +143,24 @@ fn escape_few(bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const BASE64_URL: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 /// Append standard base64 with padding, without quotes.
 pub fn base64(bytes: &[u8], out: &mut Vec<u8>) {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    base64_in(BASE64, bytes, out);
+}
+
+/// Append base64 that is safe in URLs, with padding, without quotes.
+pub fn base64_url(bytes: &[u8], out: &mut Vec<u8>) {
+    base64_in(BASE64_URL, bytes, out);
+}
+
+#[inline]
+fn base64_in(alphabet: &[u8; 64], bytes: &[u8], out: &mut Vec<u8>) {
     let four = |a: u8, b: u8, c: u8| {
         let bits = u32::from(a) << 16 | u32::from(b) << 8 | u32::from(c);
-        [18, 12, 6, 0].map(|shift| ALPHABET[(bits >> shift & 63) as usize])
+        [18, 12, 6, 0].map(|shift| alphabet[(bits >> shift & 63) as usize])
     };
     out.reserve(bytes.len().div_ceil(3) * 4);
     let (triples, tail) = bytes.as_chunks::<3>();

@@ -131,6 +131,7 @@ impl Transform for Mask {
             let how = self.column(column);
             // It is a value of the column like those of its cells, and targets write it into rows.
             column.note.backfill = column.note.backfill.as_deref().and_then(|text| how.hide(text.as_bytes()));
+            column.note.default = None;
             hidden.push((index, how));
         }
         if hidden.is_empty() {

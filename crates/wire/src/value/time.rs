@@ -65,6 +65,19 @@ pub fn timestamptz(text: &[u8]) -> Option<Extended<i64>> {
     moment(text, offset)
 }
 
+/// The days since 1970-01-01 and the microseconds of the day of a `timestamp`, which fit even where the two together do
+/// not fit 64 bits.
+#[must_use]
+pub fn timestamp_parts(text: &[u8]) -> Option<Extended<(i64, i64)>> {
+    if let Some(infinite) = infinite(text) {
+        return Some(infinite);
+    }
+    let (text, bc) = era(text);
+    let (days, rest) = civil(text, bc)?;
+    let (micros, rest) = clock(rest.strip_prefix(b" ")?)?;
+    rest.is_empty().then_some(Extended::Finite((days, micros)))
+}
+
 #[inline]
 fn moment(text: &[u8], zone: impl Fn(&[u8]) -> Option<i32>) -> Option<Extended<i64>> {
     if let Some(infinite) = infinite(text) {
@@ -119,8 +132,9 @@ pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     cycle * 146_097 + year_of_cycle * 365 + year_of_cycle / 4 - year_of_cycle / 100 + day_of_year - 719_468
 }
 
-/// Year, month and day of a number of days since 1970-01-01.
-pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
+/// Year, month and day of a number of days since 1970-01-01; 1 BC is the year 0.
+#[must_use]
+pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (cycle, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;

@@ -40,6 +40,7 @@ class Attribute:
     comment: str | None = None
     identity: bool = False
     backfill: str | None = None
+    default: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ def table(connection: Connection, relation: Described) -> Table:
             comment=now.comment if now is not None else None,
             identity=now is not None and now.identity,
             backfill=now.backfill if now is not None else None,
+            default=now.default if now is not None else None,
         )
         columns.append(column)
     key = choose_key(relation, keys(connection, relation.oid), {c.name for c in columns if not c.nullable})

@@ -1,9 +1,11 @@
 //! A whole event in any format, member by member. JSON's own way (`envelope`) copies most of an event from what its
 //! transaction has in common; a test holds the two together.
 
+use super::binary;
 use super::codec::Scratch;
 use super::envelope::{VERSION, snapshot};
 use super::plan::{Fault, Plan};
+use super::profile::Profile;
 use crate::batch::{FLAG_TRANSACTIONAL, OldImage, Op, RowRef, Segment, Tuple};
 use crate::encode::connect::{Field, Format, Written};
 use crate::position::Phase;
@@ -26,8 +28,8 @@ pub struct Event<'a> {
     pub op: Op,
     /// The row images that it shows.
     pub images: [Option<Tuple<'a>>; 2],
-    /// `topic.prefix`
-    pub name: &'a str,
+    /// The options.
+    pub profile: &'a Profile,
     /// When it is processed, nanoseconds since the Unix epoch.
     pub now_ns: i64,
 }
@@ -93,7 +95,7 @@ impl Event<'_> {
         out.field(&PREFIX);
         out.string(prefix)?;
         out.field(&CONTENT);
-        out.bytes(content);
+        binary::handled(content, self.profile.binary, out)?;
         out.end_struct();
         out.end_struct();
         Ok(())
@@ -107,7 +109,9 @@ impl Event<'_> {
         let committed = if at_snapshot { "null".to_owned() } else { format!("\"{}\"", txn.lsn) };
         let (schema, table) = self.row.table().map_or(("", ""), |table| (&table.schema, &table.name));
         out.begin_struct();
-        for (field, value) in [&VERSION_, &CONNECTOR, &NAME].into_iter().zip([VERSION, &origin.connector, self.name]) {
+        for (field, value) in
+            [&VERSION_, &CONNECTOR, &NAME].into_iter().zip([VERSION, &origin.connector, &self.profile.topic_prefix])
+        {
             out.field(field);
             text(value.as_bytes(), out);
         }

@@ -5,7 +5,8 @@ use rustc_hash::FxHashMap;
 
 use super::codec::Scratch;
 use super::event::{self, Event};
-use super::plan::{Fault, Plan};
+use super::plan::{self, Fault, Plan};
+use super::profile::Profile;
 use super::schema;
 use crate::batch::{Segment, Tuple};
 use crate::encode::avro::{self, Avro};
@@ -183,7 +184,7 @@ impl Forms {
     ///
     /// # Errors
     /// [`Error::Unregistered`] with the schemas that need one; [`Error::Named`] for one that the form cannot have.
-    pub(super) fn check(&self, segment: &Segment, plans: &[std::sync::Arc<Plan>], messages: &str) -> Result<()> {
+    pub(super) fn check(&self, segment: &Segment, plans: &[std::sync::Arc<Plan>], profile: &Profile) -> Result<()> {
         if self.are_json() {
             return Ok(());
         }
@@ -193,8 +194,9 @@ impl Forms {
             self.want(table.version, plan.topic(), schemas, &mut wanted)?;
         }
         if segment.rows().any(|row| row.table().is_none()) {
-            let schemas = [schema::message_key(), schema::message()];
-            self.want(MESSAGES, messages, schemas.each_ref().map(Some), &mut wanted)?;
+            let schemas = [schema::message_key(), schema::message(profile)];
+            let messages = plan::topic(&[&profile.topic_prefix, "message"]);
+            self.want(MESSAGES, &messages, schemas.each_ref().map(Some), &mut wanted)?;
         }
         if wanted.is_empty() { Ok(()) } else { Err(Error::Unregistered(wanted)) }
     }

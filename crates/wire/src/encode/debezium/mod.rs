@@ -8,6 +8,7 @@
 mod array;
 mod binary;
 mod codec;
+mod default;
 mod envelope;
 mod event;
 mod form;
@@ -22,6 +23,7 @@ mod tests;
 mod text;
 mod transformed;
 mod uuid;
+mod vector;
 
 use std::sync::Arc;
 
@@ -31,7 +33,7 @@ pub use codec::Scratch;
 pub use event::Event;
 pub use form::{Form, Half, Unregistered};
 pub use plan::{Fault, Plan};
-pub use profile::{DecimalMode, OpSet, Profile};
+pub use profile::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, OpSet, Profile, TimePrecision};
 pub(crate) use uuid::name_based;
 
 use self::envelope::Frame;
@@ -86,7 +88,7 @@ impl Encoder {
     #[must_use]
     pub fn new(profile: Profile) -> Self {
         let messages = opening(&plan::topic(&[&profile.topic_prefix, "message"]));
-        let heads = [schema::message_key(), schema::message()];
+        let heads = [schema::message_key(), schema::message(&profile)];
         let message_heads = heads.map(|schema| if profile.schemas { plan::head(&schema) } else { Vec::new() });
         Self {
             context: context(&profile),
@@ -149,7 +151,7 @@ impl Encoder {
         self.now_ns = now_ns;
         self.frame.begin(&self.profile.topic_prefix, segment.origin(), now_ns);
         let plans: Vec<Arc<Plan>> = segment.tables().iter().map(|table| self.plan(table)).collect();
-        self.forms.check(segment, &plans, &plan::topic(&[&self.profile.topic_prefix, "message"]))?;
+        self.forms.check(segment, &plans, &self.profile)?;
         let mut rejected = Vec::new();
         for (index, row) in segment.rows().enumerate() {
             if self.profile.skipped.contains(row.op()) {
@@ -324,8 +326,7 @@ impl Encoder {
         out: &mut Vec<u8>,
     ) -> std::result::Result<(), Fault> {
         if !self.spellings[1].is_json() {
-            let event =
-                Event { row, op, images: [before, after], name: &self.profile.topic_prefix, now_ns: self.now_ns };
+            let event = Event { row, op, images: [before, after], profile: &self.profile, now_ns: self.now_ns };
             return self.spellings[1].write_event(&event, plan, row.segment(), &mut self.scratch, out);
         }
         let [_, head] = &plan.heads;
@@ -378,13 +379,15 @@ impl Encoder {
             self.frame.write_source(row, b",\"schema\":\"\",\"table\":\"\"", transactional, &mut out.bytes);
             out.bytes.extend_from_slice(b",\"message\":{\"prefix\":");
             json::string(prefix, &mut out.bytes).ok_or(NOT_UTF8)?;
-            out.bytes.extend_from_slice(b",\"content\":\"");
-            json::base64(content, &mut out.bytes);
-            out.bytes.extend_from_slice(b"\"}}");
+            out.bytes.extend_from_slice(b",\"content\":");
+            let bare = head.is_empty();
+            let written = binary::handled(content, self.profile.binary, &mut Json::new(&mut out.bytes, bare));
+            written.map_err(Refusal::Row)?;
+            out.bytes.extend_from_slice(b"}}");
             close_payload(head, &mut out.bytes);
         } else {
-            let (name, now_ns) = (self.profile.topic_prefix.as_str(), self.now_ns);
-            let event = Event { row, op: Op::Message, images: [None, None], name, now_ns };
+            let (profile, now_ns) = (&self.profile, self.now_ns);
+            let event = Event { row, op: Op::Message, images: [None, None], profile, now_ns };
             value.write_message(&event, (prefix, content), row.segment(), &mut out.bytes).map_err(Refusal::Row)?;
         }
         out.end_value(&mut line);

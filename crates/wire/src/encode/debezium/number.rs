@@ -4,6 +4,7 @@ use super::codec::Scratch;
 use super::profile::DecimalMode;
 use crate::encode::connect::{Field, Format, Written};
 use crate::encode::java::Float;
+use crate::value::number::Decimal;
 
 /// More digits than PostgreSQL's `numeric` can have; bounds the quadratic conversion to binary.
 const DIGITS_MAX: usize = 150_000;
@@ -128,8 +129,15 @@ pub(super) fn decimal_string<F: Format>(text: &[u8], out: &mut F) -> Written {
     })
 }
 
-/// `money` in any locale that has two digits after the point: currency and grouping are dropped.
-pub(super) fn money<F: Format>(text: &[u8], mode: DecimalMode, scratch: &mut Scratch, out: &mut F) -> Written {
+/// `money` in any locale that has two digits after the point: currency and grouping are dropped. `precise` rounds to so
+/// many digits, half up.
+pub(super) fn money<F: Format>(
+    text: &[u8],
+    mode: DecimalMode,
+    digits: i16,
+    scratch: &mut Scratch,
+    out: &mut F,
+) -> Written {
     const FOREIGN: &str = "money in a locale without two fraction digits: set lc_monetary to C on the server";
     let end = text.iter().rposition(u8::is_ascii_digit).ok_or(MALFORMED)? + 1;
     let [whole @ .., b'.' | b',', tens, ones] = &text[..end] else { return Err(FOREIGN) };
@@ -142,10 +150,26 @@ pub(super) fn money<F: Format>(text: &[u8], mode: DecimalMode, scratch: &mut Scr
     plain.extend(whole.iter().filter(|byte| byte.is_ascii_digit()));
     plain.extend_from_slice(&[b'.', *tens, *ones]);
     match mode {
-        DecimalMode::Precise => decimal(plain, 2, true, out),
+        DecimalMode::Precise if digits < 2 => {
+            let cents = crate::value::number::decimal(plain, 2);
+            let Some(Decimal::Unscaled(cents)) = cents else { return Err(MALFORMED) };
+            let unit = if digits == 1 { 10 } else { 100 };
+            let rounded = i64::try_from((cents.abs() + unit / 2) / unit * cents.signum()).map_err(|_| MALFORMED)?;
+            shortest(rounded, out);
+            Ok(())
+        }
+        DecimalMode::Precise => decimal(plain, digits, true, out),
         DecimalMode::Double => decimal_double(plain, out),
         DecimalMode::String => decimal_string(plain, out),
     }
+}
+
+/// Write the smallest two's complement of a number, big-endian.
+#[inline]
+fn shortest<F: Format>(number: i64, out: &mut F) {
+    let bits = 65 - (number ^ (number >> 63)).leading_zeros();
+    let length = (bits as usize).div_ceil(8);
+    out.bytes(&number.to_be_bytes()[8 - length..]);
 }
 
 /// Write the smallest two's complement of the number times 10^scale, big-endian (`BigInteger.toByteArray`).
@@ -174,10 +198,7 @@ fn unscaled<F: Format>(parts: Parts<'_>, scale: i16, out: &mut F) -> Written {
     }
     let digits = |start: i64, text: &[u8]| text.iter().fold(start, |sum, byte| sum * 10 + i64::from(byte - b'0'));
     let magnitude = (0..missing).fold(digits(digits(0, whole), kept), |sum, _| sum * 10);
-    let number = if negative { -magnitude } else { magnitude };
-    let bits = 65 - (number ^ (number >> 63)).leading_zeros();
-    let length = (bits as usize).div_ceil(8);
-    out.bytes(&number.to_be_bytes()[8 - length..]);
+    shortest(if negative { -magnitude } else { magnitude }, out);
     Ok(())
 }
 
@@ -262,13 +283,29 @@ mod tests {
     #[test]
     fn money_is_read_in_any_locale_with_cents() {
         for text in ["-$1,234.56", "-1.234,56 €", "($1,234.56)"] {
-            let found = written(|out| money(text.as_bytes(), DecimalMode::String, &mut Scratch::default(), out));
+            let found = written(|out| money(text.as_bytes(), DecimalMode::String, 2, &mut Scratch::default(), out));
             assert_eq!(found, "\"-1234.56\"");
         }
         assert!(
-            written(|out| money("￥1,234".as_bytes(), DecimalMode::String, &mut Scratch::default(), out))
+            written(|out| money("￥1,234".as_bytes(), DecimalMode::String, 2, &mut Scratch::default(), out))
                 .contains("locale")
         );
+    }
+
+    #[test]
+    fn money_is_rounded_half_up_to_the_digits_that_are_wanted() {
+        for (text, digits, base64) in [
+            ("-$1,234.56", 3, "7SmA"),
+            ("-$1,234.56", 0, "+y0="),
+            ("$0.01", 0, "AA=="),
+            ("$0.50", 0, "AQ=="),
+            ("-$0.05", 1, "/w=="),
+            ("$0.04", 1, "AA=="),
+        ] {
+            let found =
+                written(|out| money(text.as_bytes(), DecimalMode::Precise, digits, &mut Scratch::default(), out));
+            assert_eq!(found, format!("\"{base64}\""), "{text} {digits}");
+        }
     }
 
     #[test]

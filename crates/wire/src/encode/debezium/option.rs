@@ -4,8 +4,9 @@
 use std::ops::Range;
 
 use super::form::Form;
-use super::profile::{DecimalMode, OpSet, Profile};
+use super::profile::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, OpSet, Profile, TimePrecision};
 use crate::encode::avro;
+use crate::value::bytea;
 
 type Set = Result<(), String>;
 
@@ -51,7 +52,16 @@ impl Profile {
             "schemas_enable" => self.schemas = choice(name, text, FLAG)?,
             "decimal_handling_mode" => self.decimal = choice(name, text, DECIMAL)?,
             "tombstones_on_delete" => self.tombstones_on_delete = choice(name, text, FLAG)?,
-            "unavailable_value_placeholder" => self.unavailable = text.into(),
+            "time_precision_mode" => self.time = choice(name, text, TIME)?,
+            "interval_handling_mode" => self.interval = choice(name, text, INTERVAL)?,
+            "binary_handling_mode" => self.binary = choice(name, text, BINARY)?,
+            "hstore_handling_mode" => self.hstore = choice(name, text, HSTORE)?,
+            "money_fraction_digits" => {
+                let digits = text.parse().ok().filter(|digits| (0..=MONEY_DIGITS_MAX).contains(digits));
+                self.money_digits = digits.ok_or_else(|| wrong(name, text, "0 to 1000"))?;
+            }
+            "include_unknown_datatypes" => self.unknown = choice(name, text, FLAG)?,
+            "unavailable_value_placeholder" => self.unavailable = placeholder(name, text)?,
             "skipped_operations" => self.skipped = OpSet::parse(text).ok_or_else(|| wrong(name, text, "c, u, d, t"))?,
             "key_converter" => self.key_form = choice(name, text, FORM)?,
             "value_converter" => self.value_form = choice(name, text, FORM)?,
@@ -84,6 +94,32 @@ const FLAG: &[(&str, bool)] = &[("true", true), ("false", false)];
 const DECIMAL: &[(&str, DecimalMode)] =
     &[("precise", DecimalMode::Precise), ("double", DecimalMode::Double), ("string", DecimalMode::String)];
 
+const TIME: &[(&str, TimePrecision)] = &[
+    ("adaptive", TimePrecision::Adaptive),
+    ("adaptive_time_microseconds", TimePrecision::AdaptiveTimeMicroseconds),
+    ("connect", TimePrecision::Connect),
+    ("isostring", TimePrecision::IsoString),
+    ("microseconds", TimePrecision::Microseconds),
+    ("nanoseconds", TimePrecision::Nanoseconds),
+];
+const INTERVAL: &[(&str, IntervalMode)] = &[("numeric", IntervalMode::Numeric), ("string", IntervalMode::String)];
+const BINARY: &[(&str, BinaryMode)] = &[
+    ("bytes", BinaryMode::Bytes),
+    ("base64", BinaryMode::Base64),
+    ("base64-url-safe", BinaryMode::Base64UrlSafe),
+    ("hex", BinaryMode::Hex),
+];
+const HSTORE: &[(&str, HstoreMode)] = &[("json", HstoreMode::Json), ("map", HstoreMode::Map)];
+const MONEY_DIGITS_MAX: i16 = 1000;
+
+/// Text, or bytes behind `hex:`.
+fn placeholder(name: &str, text: &str) -> Result<Vec<u8>, String> {
+    let Some(digits) = text.strip_prefix("hex:") else { return Ok(text.into()) };
+    let mut bytes = Vec::new();
+    let read = bytea::unhex(format!("\\x{digits}").as_bytes(), &mut bytes);
+    read.map(|()| bytes).ok_or_else(|| wrong(name, text, "text, or hex digits in pairs behind hex:"))
+}
+
 /// The value that a word stands for.
 fn choice<T: Copy>(name: &str, text: &str, words: &[(&str, T)]) -> Result<T, String> {
     words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
@@ -106,6 +142,8 @@ mod tests {
         let profile = Profile::parse(given).unwrap();
         assert_eq!((profile.topic_prefix.as_str(), profile.decimal), ("shop", DecimalMode::String));
         assert_eq!(Some(profile.skipped), OpSet::parse("c,t"));
+        let profile = Profile::parse([("topic_prefix", "a"), ("unavailable_value_placeholder", "hex:00fF")]).unwrap();
+        assert_eq!(profile.unavailable, [0, 0xff]);
     }
 
     #[test]
@@ -115,6 +153,8 @@ mod tests {
             error(&[("decimal_handling_mode", "x")]),
             r#"decimal_handling_mode takes precise, double, string, not "x""#
         );
+        assert!(error(&[("unavailable_value_placeholder", "hex:0")]).contains("hex digits in pairs"));
+        assert!(error(&[("money_fraction_digits", "-1")]).contains("takes 0 to 1000"));
         assert_eq!(error(&[("nothing", "x")]), r#""nothing" is not an option"#);
         assert_eq!(error(&[]), "topic_prefix is empty");
     }

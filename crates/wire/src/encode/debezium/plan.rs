@@ -1,6 +1,7 @@
 //! What is known about a table version before its first row: its schemas, and the name and codec of each cell.
 
 use super::codec::{Codec, Scratch};
+use super::default;
 use super::profile::Profile;
 use super::schema;
 use crate::batch::{Cell, Tuple};
@@ -55,15 +56,19 @@ impl Plan {
         member(",\"table\":", &table.name, &mut source);
         let (mut slots, mut members) = (Vec::with_capacity(table.columns.len()), Vec::new());
         for column in &table.columns {
-            let slot = Slot::new(members.len(), column, profile);
-            members.extend(slot.is_some().then(|| described(column, profile)));
-            slots.push(slot);
+            slots.push(Codec::of(column, profile).map(|codec| {
+                let member = described(column, &codec, profile);
+                let slot = Slot::new(field(members.len(), &member), column, codec, profile);
+                members.push(member);
+                slot
+            }));
         }
         let (mut parts, mut key) = (Vec::new(), Vec::new());
         for index in table.key.iter().map(|index| usize::from(*index)) {
-            let Some(column) = table.columns.get(index).filter(|_| slots[index].is_some()) else { continue };
-            parts.push(Part { index, field: field(key.len(), &described(column, profile)) });
-            key.push(described(column, profile));
+            let (Some(column), Some(Some(slot))) = (table.columns.get(index), slots.get(index)) else { continue };
+            let member = described(column, &slot.codec, profile);
+            parts.push(Part { index, field: field(key.len(), &member) });
+            key.push(member);
         }
         let name = |part: &str| format!("{topic}.{part}");
         let row = schema::row(name("Value"), members);
@@ -204,11 +209,14 @@ impl Plan {
 }
 
 impl Slot {
-    fn new(index: usize, column: &Column, profile: &Profile) -> Option<Self> {
-        let codec = Codec::of(column, profile)?;
-        let not_sent = if column.nullable { Value::Null } else { codec.not_sent() };
+    fn new(field: Field, column: &Column, codec: Codec, profile: &Profile) -> Self {
+        let not_sent = match default::of(column, &codec) {
+            _ if column.nullable => Value::Null,
+            Some(default) => default,
+            None => codec.not_sent(),
+        };
         let unavailable = codec.unavailable(&profile.unavailable);
-        Some(Self { codec, field: field(index, &described(column, profile)), not_sent, unavailable })
+        Self { codec, field, not_sent, unavailable }
     }
 
     #[inline]
@@ -234,8 +242,8 @@ fn field(index: usize, member: &Member) -> Field {
     if member.schema.default.is_some() { field.with_default() } else { field }
 }
 
-fn described(column: &Column, profile: &Profile) -> Member {
-    Member { name: column.name.clone(), schema: schema::column(column, profile) }
+fn described(column: &Column, codec: &Codec, profile: &Profile) -> Member {
+    Member { name: column.name.clone(), schema: schema::column(column, codec, profile) }
 }
 
 /// `{"schema":…,"payload":`

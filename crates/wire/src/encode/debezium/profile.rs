@@ -15,6 +15,58 @@ pub enum DecimalMode {
     String,
 }
 
+/// `time.precision.mode`: how dates, times and timestamps without a zone are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimePrecision {
+    /// Days; milliseconds for up to three digits of a second, microseconds for more.
+    #[default]
+    Adaptive,
+    /// The same, but times of day are microseconds always.
+    AdaptiveTimeMicroseconds,
+    /// Connect's own types: days and milliseconds.
+    Connect,
+    /// ISO 8601 in UTC.
+    IsoString,
+    /// Days and microseconds.
+    Microseconds,
+    /// Days and nanoseconds.
+    Nanoseconds,
+}
+
+/// `interval.handling.mode`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IntervalMode {
+    /// Microseconds, a month being 365.25 / 12 days.
+    #[default]
+    Numeric,
+    /// ISO 8601's pattern, `P1Y2M3DT4H5M6.78S`.
+    String,
+}
+
+/// `binary.handling.mode`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BinaryMode {
+    /// Bytes, which are base64 in JSON.
+    #[default]
+    Bytes,
+    /// Text in base64.
+    Base64,
+    /// Text in base64 with `-` and `_`.
+    Base64UrlSafe,
+    /// Text in hex.
+    Hex,
+}
+
+/// `hstore.handling.mode`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HstoreMode {
+    /// The text of a JSON object.
+    #[default]
+    Json,
+    /// A map.
+    Map,
+}
+
 /// A set of operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpSet(u8);
@@ -57,10 +109,22 @@ pub struct Profile {
     pub topic_prefix: String,
     /// `decimal.handling.mode`
     pub decimal: DecimalMode,
+    /// `time.precision.mode`
+    pub time: TimePrecision,
+    /// `interval.handling.mode`
+    pub interval: IntervalMode,
+    /// `binary.handling.mode`
+    pub binary: BinaryMode,
+    /// `hstore.handling.mode`
+    pub hstore: HstoreMode,
+    /// `money.fraction.digits`
+    pub money_digits: i16,
+    /// `include.unknown.datatypes`
+    pub unknown: bool,
     /// `tombstones.on.delete`
     pub tombstones_on_delete: bool,
-    /// `unavailable.value.placeholder`
-    pub unavailable: String,
+    /// `unavailable.value.placeholder`, as bytes: it may be given in hex.
+    pub unavailable: Vec<u8>,
     /// `skipped.operations`
     pub skipped: OpSet,
     /// `schemas.enable` of Kafka's JsonConverter: each key and value with its schema before it.
@@ -84,6 +148,12 @@ impl Profile {
         Self {
             topic_prefix: topic_prefix.into(),
             decimal: DecimalMode::Precise,
+            time: TimePrecision::Adaptive,
+            interval: IntervalMode::Numeric,
+            binary: BinaryMode::Bytes,
+            hstore: HstoreMode::Json,
+            money_digits: 2,
+            unknown: false,
             tombstones_on_delete: true,
             unavailable: "__debezium_unavailable_value".into(),
             skipped: OpSet(OpSet::bit(Op::Truncate)),

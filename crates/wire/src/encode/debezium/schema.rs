@@ -2,21 +2,25 @@
 
 use std::borrow::Cow;
 
-use super::profile::{DecimalMode, Profile};
+use super::codec::{Codec, Foreign};
+use super::default;
+use super::profile::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, Profile, TimePrecision};
+use super::temporal::Unit;
 use crate::encode::connect::{Kind, Member, Schema, Value};
+use crate::encode::java::Float;
 use crate::table::{Column, Type};
 
 /// Of a `bit varying` without a length.
 const BITS_MAX: u32 = i32::MAX as u32;
 
 /// The schema of a column's values; asked only for columns that have a codec.
-pub(super) fn column(column: &Column, profile: &Profile) -> Schema {
-    let schema = value(&column.kind, column, profile);
-    let doc = column.note.comment.clone().map(Cow::Owned);
-    Schema { optional: column.nullable, doc: doc.or(schema.doc), ..schema }
+pub(super) fn column(column: &Column, codec: &Codec, profile: &Profile) -> Schema {
+    let schema = value(&column.kind, &column.native, column, profile);
+    // Those of PostGIS say so of themselves, whatever the column says.
+    Schema { optional: column.nullable || schema.optional, default: default::of(column, codec), ..schema }
 }
 
-fn value(kind: &Type, column: &Column, profile: &Profile) -> Schema {
+fn value(kind: &Type, native: &str, column: &Column, profile: &Profile) -> Schema {
     let text = |name| Schema::named(Kind::String, name);
     match kind {
         Type::Bool | Type::Bit(1) | Type::Varbit(Some(1)) => Schema::new(Kind::Boolean),
@@ -27,22 +31,29 @@ fn value(kind: &Type, column: &Column, profile: &Profile) -> Schema {
         Type::Float8 => Schema::new(Kind::Float64),
         Type::Numeric(size) => numeric(*size, profile),
         Type::Money => match profile.decimal {
-            DecimalMode::Precise => decimal(2),
+            DecimalMode::Precise => decimal(profile.money_digits),
             DecimalMode::Double => Schema::new(Kind::Float64),
             DecimalMode::String => Schema::new(Kind::String),
         },
-        Type::Bytea => Schema::new(Kind::Bytes),
+        Type::Bytea => bytes(profile),
         Type::Bit(length) => bits(*length),
         Type::Varbit(length) => bits(length.unwrap_or(BITS_MAX)),
-        Type::Date => Schema::named(Kind::Int32, "io.debezium.time.Date"),
-        Type::Time(..=3) => Schema::named(Kind::Int32, "io.debezium.time.Time"),
-        Type::Time(_) => Schema::named(Kind::Int64, "io.debezium.time.MicroTime"),
-        Type::Timestamp(..=3) => Schema::named(Kind::Int64, "io.debezium.time.Timestamp"),
-        Type::Timestamp(_) => Schema::named(Kind::Int64, "io.debezium.time.MicroTimestamp"),
+        Type::Date => match profile.time {
+            TimePrecision::Connect => Schema::named(Kind::Int32, "org.apache.kafka.connect.data.Date"),
+            TimePrecision::IsoString => text("io.debezium.time.IsoDate"),
+            _ => Schema::named(Kind::Int32, "io.debezium.time.Date"),
+        },
+        Type::Time(digits) => time(Unit::of_time(*digits, profile.time), profile),
+        Type::Timestamp(digits) => timestamp(Unit::of_timestamp(*digits, profile.time), profile),
         Type::TimeTz(_) => text("io.debezium.time.ZonedTime"),
         Type::TimestampTz(_) => text("io.debezium.time.ZonedTimestamp"),
+        Type::Interval if profile.interval == IntervalMode::String => text("io.debezium.time.Interval"),
         Type::Interval => Schema::named(Kind::Int64, "io.debezium.time.MicroDuration"),
         Type::Uuid => text("io.debezium.data.Uuid"),
+        Type::Hstore if profile.hstore == HstoreMode::Map => {
+            let types = (Schema::new(Kind::String), Schema::new(Kind::String).optional());
+            Schema::new(Kind::Map(Box::new(types)))
+        }
         Type::Json | Type::Jsonb | Type::Hstore => text("io.debezium.data.Json"),
         Type::Xml => text("io.debezium.data.Xml"),
         Type::Enum => text("io.debezium.data.Enum").with("allowed", column.labels.join(",")),
@@ -50,19 +61,84 @@ fn value(kind: &Type, column: &Column, profile: &Profile) -> Schema {
         Type::Tsvector => text("io.debezium.data.Tsvector"),
         Type::Point => point(),
         Type::Array(element) => {
-            let items = value(element, column, profile);
-            Schema::array(Schema { optional: may_be_null(element), ..items })
+            let native = native.strip_suffix("[]").unwrap_or(native);
+            let items = value(element, native, column, profile);
+            Schema::array(Schema { optional: may_be_null(element, native), ..items })
         }
+        Type::Other => foreign(Foreign::of(native), profile),
+        Type::Multirange => bytes(profile),
         Type::Text | Type::Varchar(_) | Type::Bpchar(_) | Type::Name | Type::Citext => Schema::new(Kind::String),
         Type::Inet | Type::Cidr | Type::Macaddr | Type::Macaddr8 | Type::Range(_) => Schema::new(Kind::String),
-        Type::Multirange | Type::Other => Schema::new(Kind::String),
     }
 }
 
-/// Whether an array's elements of this type may be null by their schema. Debezium forgets to say so of two; JSON holds
-/// their nulls all the same.
-pub(super) fn may_be_null(element: &Type) -> bool {
-    !matches!(element, Type::Tsvector | Type::Enum)
+/// Whether an array's elements of this type may be null by their schema. Debezium forgets to say so of the types that it
+/// has no array of its own for; JSON holds their nulls all the same.
+pub(super) fn may_be_null(element: &Type, native: &str) -> bool {
+    match element {
+        Type::Tsvector | Type::Enum | Type::Multirange => false,
+        Type::Other => native == "\"char\"" || matches!(Foreign::of(native), Foreign::Geometry | Foreign::Geography),
+        _ => true,
+    }
+}
+
+/// As `binary.handling.mode` says.
+fn bytes(profile: &Profile) -> Schema {
+    Schema::new(if profile.binary == BinaryMode::Bytes { Kind::Bytes } else { Kind::String })
+}
+
+fn time(unit: Unit, profile: &Profile) -> Schema {
+    match unit {
+        Unit::Millis if profile.time == TimePrecision::Connect => {
+            Schema::named(Kind::Int32, "org.apache.kafka.connect.data.Time")
+        }
+        Unit::Millis => Schema::named(Kind::Int32, "io.debezium.time.Time"),
+        Unit::Micros => Schema::named(Kind::Int64, "io.debezium.time.MicroTime"),
+        Unit::Nanos => Schema::named(Kind::Int64, "io.debezium.time.NanoTime"),
+        Unit::Iso => Schema::named(Kind::String, "io.debezium.time.IsoTime"),
+    }
+}
+
+fn timestamp(unit: Unit, profile: &Profile) -> Schema {
+    match unit {
+        Unit::Millis if profile.time == TimePrecision::Connect => {
+            Schema::named(Kind::Int64, "org.apache.kafka.connect.data.Timestamp")
+        }
+        Unit::Millis => Schema::named(Kind::Int64, "io.debezium.time.Timestamp"),
+        Unit::Micros => Schema::named(Kind::Int64, "io.debezium.time.MicroTimestamp"),
+        Unit::Nanos => Schema::named(Kind::Int64, "io.debezium.time.NanoTimestamp"),
+        Unit::Iso => Schema::named(Kind::String, "io.debezium.time.IsoTimestamp"),
+    }
+}
+
+fn foreign(foreign: Foreign, profile: &Profile) -> Schema {
+    let list = |kind| Schema::array(Schema::new(kind));
+    let named = |name, doc: &'static str, schema: Schema| Schema {
+        name: Some(Cow::Borrowed(name)),
+        version: Some(1),
+        doc: (!doc.is_empty()).then_some(Cow::Borrowed(doc)),
+        ..schema
+    };
+    match foreign {
+        Foreign::Text => Schema::new(Kind::String),
+        Foreign::Vector(Float::Double) => named("io.debezium.data.DoubleVector", "", list(Kind::Float64)),
+        Foreign::Vector(Float::Single) => named("io.debezium.data.FloatVector", "", list(Kind::Float32)),
+        Foreign::Sparse => {
+            let map = Kind::Map(Box::new((Schema::new(Kind::Int16), Schema::new(Kind::Float64))));
+            let members = [("dimensions", Schema::new(Kind::Int16)), ("vector", Schema::new(map))];
+            named("io.debezium.data.SparseDoubleVector", "Sparse double vector", Schema::structure(members))
+        }
+        Foreign::Int2Vector => list(Kind::Int16),
+        Foreign::OidVector => list(Kind::Int64),
+        Foreign::Geometry => named("io.debezium.data.geometry.Geometry", "Geometry", geometry()).optional(),
+        Foreign::Geography => named("io.debezium.data.geometry.Geography", "Geography", geometry()),
+        Foreign::Boxes => Schema::array(bytes(profile).optional()),
+        Foreign::Geometric | Foreign::Unknown | Foreign::Array => bytes(profile),
+    }
+}
+
+fn geometry() -> Schema {
+    Schema::structure([("wkb", Schema::new(Kind::Bytes)), ("srid", Schema::new(Kind::Int32).optional())])
 }
 
 fn numeric(size: Option<(u16, i16)>, profile: &Profile) -> Schema {
@@ -179,8 +255,8 @@ pub fn message_key() -> Schema {
 
 /// The envelope of a logical decoding message.
 #[must_use]
-pub fn message() -> Schema {
-    let members = [("prefix", Schema::new(Kind::String).optional()), ("content", Schema::new(Kind::Bytes).optional())];
+pub fn message(profile: &Profile) -> Schema {
+    let members = [("prefix", Schema::new(Kind::String).optional()), ("content", bytes(profile).optional())];
     let block = Schema {
         name: Some("io.debezium.connector.postgresql.Message".into()),
         version: Some(1),

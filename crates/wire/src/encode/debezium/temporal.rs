@@ -1,5 +1,6 @@
-//! Dates and times in `time.precision.mode=adaptive`.
+//! Dates, times and intervals, as `time.precision.mode` and `interval.handling.mode` say.
 
+use super::profile::TimePrecision;
 use crate::encode::connect::{Format, Written};
 use crate::encode::json;
 use crate::value::time::{self, Extended};
@@ -9,70 +10,169 @@ const DAY_US: i64 = 86_400_000_000;
 /// What Debezium writes for infinite timestamps: the constants of PostgreSQL's JDBC driver, in microseconds.
 const INFINITY_US: i64 = 9_223_372_036_825_200_000;
 const NEGATIVE_INFINITY_US: i64 = -9_223_372_036_832_400_000;
-/// The same for dates; both are negative, an overflow that consumers may rely on. In an array they are others.
-const INFINITE_DAYS: [i32; 2] = [-2_147_472_692, -2_147_472_691];
-const INFINITE_DAYS_IN_ARRAY: [i32; 2] = [-622_191_234, -625_821_272];
+/// The same for dates; as numbers both are negative, an overflow that consumers may rely on. In an array they are others.
+const INFINITE_DAYS: [i64; 2] = [-2_147_472_692, -2_147_472_691];
+const INFINITE_DAYS_IN_ARRAY: [i64; 2] = [106_751_991_166, 106_748_361_128];
 
-/// Unit of an integer time.
+/// How a time or timestamp without a zone is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
-    /// Milliseconds, for up to three digits of a second.
+    /// An integer of milliseconds.
     Millis,
-    /// Microseconds.
+    /// An integer of microseconds.
     Micros,
+    /// An integer of nanoseconds.
+    Nanos,
+    /// Text of ISO 8601.
+    Iso,
 }
 
 impl Unit {
-    /// What `adaptive` chooses for a precision.
-    pub(super) fn of(digits: u8) -> Self {
-        if digits <= 3 { Self::Millis } else { Self::Micros }
+    /// What a mode chooses for a time of day of so many digits of a second.
+    pub(super) const fn of_time(digits: u8, mode: TimePrecision) -> Self {
+        match mode {
+            TimePrecision::AdaptiveTimeMicroseconds => Self::Micros,
+            _ => Self::of_timestamp(digits, mode),
+        }
     }
 
-    #[inline]
-    fn write<F: Format>(self, micros: i64, out: &mut F) {
-        out.integer(if self == Self::Millis { micros.div_euclid(1000) } else { micros });
+    /// What a mode chooses for a timestamp of so many digits of a second.
+    pub(super) const fn of_timestamp(digits: u8, mode: TimePrecision) -> Self {
+        match mode {
+            TimePrecision::Connect => Self::Millis,
+            TimePrecision::IsoString => Self::Iso,
+            TimePrecision::Microseconds => Self::Micros,
+            TimePrecision::Nanoseconds => Self::Nanos,
+            TimePrecision::Adaptive | TimePrecision::AdaptiveTimeMicroseconds => {
+                if digits <= 3 {
+                    Self::Millis
+                } else {
+                    Self::Micros
+                }
+            }
+        }
     }
 }
 
-/// `date`: days since 1970-01-01.
+/// `date`: days since 1970-01-01, or ISO 8601.
 #[inline]
-pub(super) fn date<F: Format>(text: &[u8], in_array: bool, out: &mut F) -> Written {
+pub(super) fn date<F: Format>(text: &[u8], in_array: bool, iso: bool, out: &mut F) -> Written {
     let infinite = if in_array { INFINITE_DAYS_IN_ARRAY } else { INFINITE_DAYS };
     let days = match time::date(text).ok_or(MALFORMED)? {
-        Extended::Finite(days) => days,
+        Extended::Finite(days) => i64::from(days),
         Extended::Infinity => infinite[0],
         Extended::NegativeInfinity => infinite[1],
     };
-    out.integer(i64::from(days));
-    Ok(())
+    if !iso {
+        // Cut to 32 bits as Java does, which no finite day needs.
+        out.integer(i64::from(days as i32));
+        return Ok(());
+    }
+    out.compose(|out| {
+        iso_day(days, out);
+        out.push(b'Z');
+        Ok(())
+    })
 }
 
-/// `time`
+/// `time`; midnight at the end of a day is in ISO 8601 the one at its beginning, as in Debezium.
 pub(super) fn time_of_day<F: Format>(text: &[u8], unit: Unit, out: &mut F) -> Written {
-    unit.write(time::time(text).ok_or(MALFORMED)?, out);
+    let micros = time::time(text).ok_or(MALFORMED)?;
+    match unit {
+        Unit::Millis => out.integer(micros / 1000),
+        Unit::Micros => out.integer(micros),
+        Unit::Nanos => out.integer(micros * 1000),
+        Unit::Iso => {
+            return out.compose(|out| {
+                time::write_time(micros % DAY_US, out);
+                out.push(b'Z');
+                Ok(())
+            });
+        }
+    }
     Ok(())
 }
 
-/// `timestamp`, read as UTC. Microseconds are held to 64 bits: the type goes on for 29 years after them.
-pub(super) fn timestamp<F: Format>(text: &[u8], unit: Unit, out: &mut F) -> Written {
+/// `timestamp`, read as UTC. Microseconds are held to 64 bits: the type goes on for 29 years after them. What is beyond
+/// nanoseconds is null, as in Debezium; refused where the column cannot be null.
+pub(super) fn timestamp<F: Format>(text: &[u8], unit: Unit, nullable: bool, out: &mut F) -> Written {
+    if unit == Unit::Iso {
+        return iso_timestamp(text, out);
+    }
     let micros = match time::timestamp(text) {
         Some(Extended::Finite(micros)) => micros,
-        Some(Extended::Infinity) => INFINITY_US,
-        Some(Extended::NegativeInfinity) => NEGATIVE_INFINITY_US,
-        None => return far_timestamp(text, unit, out),
+        None => return far_timestamp(text, unit, nullable, out),
+        Some(infinite) => {
+            let ends = if unit == Unit::Nanos { [i64::MAX, i64::MIN] } else { [INFINITY_US, NEGATIVE_INFINITY_US] };
+            let micros = ends[usize::from(infinite == Extended::NegativeInfinity)];
+            out.integer(if unit == Unit::Millis { micros.div_euclid(1000) } else { micros });
+            return Ok(());
+        }
     };
-    unit.write(micros, out);
+    match unit {
+        Unit::Millis => out.integer(micros.div_euclid(1000)),
+        Unit::Nanos => match micros.checked_mul(1000) {
+            Some(nanos) => out.integer(nanos),
+            None => return beyond_nanoseconds(nullable, out),
+        },
+        Unit::Micros | Unit::Iso => out.integer(micros),
+    }
+    Ok(())
+}
+
+fn beyond_nanoseconds<F: Format>(nullable: bool, out: &mut F) -> Written {
+    if !nullable {
+        return Err("a timestamp outside of 1677 to 2262 has no 64-bit nanoseconds: use microseconds or isostring");
+    }
+    out.null();
     Ok(())
 }
 
 #[cold]
-fn far_timestamp<F: Format>(text: &[u8], unit: Unit, out: &mut F) -> Written {
-    let space = memchr::memchr(b' ', text).ok_or(MALFORMED)?;
-    let Some(Extended::Finite(days)) = time::date(&text[..space]) else { return Err(MALFORMED) };
-    let millis = i64::from(days) * (DAY_US / 1000) + time::time(&text[space + 1..]).ok_or(MALFORMED)? / 1000;
-    let held = if millis < 0 { i64::MIN } else { i64::MAX };
-    out.integer(if unit == Unit::Millis { millis } else { held });
+fn far_timestamp<F: Format>(text: &[u8], unit: Unit, nullable: bool, out: &mut F) -> Written {
+    let Some(Extended::Finite((days, micros))) = time::timestamp_parts(text) else { return Err(MALFORMED) };
+    match unit {
+        Unit::Nanos => return beyond_nanoseconds(nullable, out),
+        Unit::Millis => out.integer(days * (DAY_US / 1000) + micros / 1000),
+        Unit::Micros | Unit::Iso => out.integer(if days < 0 { i64::MIN } else { i64::MAX }),
+    }
     Ok(())
+}
+
+fn iso_timestamp<F: Format>(text: &[u8], out: &mut F) -> Written {
+    let split = |micros: i64| (micros.div_euclid(DAY_US), micros.rem_euclid(DAY_US));
+    let (days, micros) = match time::timestamp_parts(text).ok_or(MALFORMED)? {
+        Extended::Finite(parts) => parts,
+        Extended::Infinity => split(INFINITY_US),
+        Extended::NegativeInfinity => split(NEGATIVE_INFINITY_US),
+    };
+    out.compose(|out| {
+        iso_day(days, out);
+        out.push(b'T');
+        time::write_time(micros, out);
+        out.push(b'Z');
+        Ok(())
+    })
+}
+
+/// A day as `java.time` prints it: 1 BC is the year 0000, and a year of more than four digits has a sign.
+fn iso_day(days: i64, out: &mut Vec<u8>) {
+    let (year, month, day) = time::civil_from_days(days);
+    if !(0..=9999).contains(&year) {
+        out.push(if year < 0 { b'-' } else { b'+' });
+    }
+    padded(year.unsigned_abs(), 4, out);
+    out.push(b'-');
+    padded(month.unsigned_abs(), 2, out);
+    out.push(b'-');
+    padded(day.unsigned_abs(), 2, out);
+}
+
+fn padded(number: u64, width: usize, out: &mut Vec<u8>) {
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(number).as_bytes();
+    out.extend(std::iter::repeat_n(b'0', width.saturating_sub(digits.len())));
+    out.extend_from_slice(digits);
 }
 
 /// `timestamptz(digits)`: ISO 8601 in UTC with exactly as many digits of a second.
@@ -189,6 +289,36 @@ pub(super) fn interval<F: Format>(text: &[u8], out: &mut F) -> Written {
     Ok(())
 }
 
+/// `interval.handling.mode=string`: the pattern of ISO 8601 with all its parts; the infinite ones have no pattern, and
+/// are the server's words.
+pub(super) fn interval_text<F: Format>(text: &[u8], out: &mut F) -> Written {
+    if matches!(text, b"infinity" | b"-infinity") {
+        return out.string(text);
+    }
+    let parts = time::interval(text).ok_or("not an interval as the server writes it (IntervalStyle postgres)")?;
+    let (seconds, fraction) = (parts.micros / 1_000_000, (parts.micros % 1_000_000).unsigned_abs());
+    let [years, months, days] = [parts.months / 12, parts.months % 12, parts.days].map(i64::from);
+    let numbers = [years, months, days, seconds / 3600, seconds / 60 % 60];
+    out.compose(|out| {
+        for (number, before) in numbers.into_iter().zip(["P", "Y", "M", "DT", "H"]) {
+            out.extend_from_slice(before.as_bytes());
+            json::integer(number, out);
+        }
+        out.push(b'M');
+        out.extend((parts.micros < 0 && seconds % 60 == 0 && fraction > 0).then_some(b'-'));
+        json::integer(seconds % 60, out);
+        if fraction > 0 {
+            let start = out.len() + 1;
+            out.push(b'.');
+            padded(fraction, 6, out);
+            let kept = out[start..].iter().rposition(|digit| *digit != b'0').map_or(0, |at| at + 1);
+            out.truncate(start + kept);
+        }
+        out.push(b'S');
+        Ok(())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,14 +354,78 @@ mod tests {
 
     #[test]
     fn times_are_integers_in_the_unit_of_their_precision() {
-        assert_eq!(of("12:34:56.123", |text, out| time_of_day(text, Unit::of(3), out)), "45296123");
-        assert_eq!(of("24:00:00", |text, out| time_of_day(text, Unit::of(6), out)), "86400000000");
-        assert_eq!(of("1969-12-31 23:59:59.999", |text, out| timestamp(text, Unit::of(3), out)), "-1");
-        assert_eq!(of("infinity", |text, out| timestamp(text, Unit::of(3), out)), "9223372036825200");
-        assert_eq!(of("-infinity", |text, out| timestamp(text, Unit::of(0), out)), "-9223372036832400");
-        assert_eq!(of("294276-12-31 00:00:00", |text, out| timestamp(text, Unit::of(3), out)), "9224317929600000");
-        assert_eq!(of("294276-12-31 00:00:00", |text, out| timestamp(text, Unit::of(6), out)), i64::MAX.to_string());
-        assert_eq!(of("0001-01-01 BC", |text, out| date(text, false, out)), "-719528");
+        assert_eq!(of("12:34:56.123", |text, out| time_of_day(text, Unit::Millis, out)), "45296123");
+        assert_eq!(of("24:00:00", |text, out| time_of_day(text, Unit::Micros, out)), "86400000000");
+        assert_eq!(of("1969-12-31 23:59:59.999", |text, out| timestamp(text, Unit::Millis, true, out)), "-1");
+        assert_eq!(of("infinity", |text, out| timestamp(text, Unit::Millis, true, out)), "9223372036825200");
+        assert_eq!(of("-infinity", |text, out| timestamp(text, Unit::Millis, true, out)), "-9223372036832400");
+        assert_eq!(
+            of("294276-12-31 00:00:00", |text, out| timestamp(text, Unit::Millis, true, out)),
+            "9224317929600000"
+        );
+        assert_eq!(
+            of("294276-12-31 00:00:00", |text, out| timestamp(text, Unit::Micros, true, out)),
+            i64::MAX.to_string()
+        );
+        assert_eq!(of("0001-01-01 BC", |text, out| date(text, false, false, out)), "-719528");
+    }
+
+    #[test]
+    fn the_mode_and_the_digits_of_a_column_choose_the_unit() {
+        use TimePrecision::{Adaptive, AdaptiveTimeMicroseconds, Connect, IsoString, Microseconds, Nanoseconds};
+        for (mode, time, timestamp) in [
+            (Adaptive, [Unit::Millis, Unit::Micros], [Unit::Millis, Unit::Micros]),
+            (AdaptiveTimeMicroseconds, [Unit::Micros; 2], [Unit::Millis, Unit::Micros]),
+            (Connect, [Unit::Millis; 2], [Unit::Millis; 2]),
+            (IsoString, [Unit::Iso; 2], [Unit::Iso; 2]),
+            (Microseconds, [Unit::Micros; 2], [Unit::Micros; 2]),
+            (Nanoseconds, [Unit::Nanos; 2], [Unit::Nanos; 2]),
+        ] {
+            assert_eq!([3, 6].map(|digits| Unit::of_time(digits, mode)), time);
+            assert_eq!([3, 6].map(|digits| Unit::of_timestamp(digits, mode)), timestamp);
+        }
+    }
+
+    #[test]
+    fn iso_texts_are_those_of_java_time() {
+        for (text, iso) in [
+            ("2024-02-29 12:34:56.123456", "2024-02-29T12:34:56.123456Z"),
+            ("2024-02-29 12:34:00", "2024-02-29T12:34:00Z"),
+            ("0044-03-15 00:00:00.5 BC", "-0043-03-15T00:00:00.5Z"),
+            ("0001-01-01 00:00:00 BC", "0000-01-01T00:00:00Z"),
+            ("294276-12-31 00:00:00", "+294276-12-31T00:00:00Z"),
+            ("infinity", "+294247-01-10T04:00:25.2Z"),
+            ("-infinity", "-290308-12-21T19:59:27.6Z"),
+        ] {
+            assert_eq!(of(text, |text, out| timestamp(text, Unit::Iso, true, out)), format!("\"{iso}\""), "{text}");
+        }
+        assert_eq!(of("infinity", |text, out| date(text, false, true, out)), "\"-5877611-06-21Z\"");
+        assert_eq!(of("10000-01-01", |text, out| date(text, false, true, out)), "\"+10000-01-01Z\"");
+        assert_eq!(of("24:00:00", |text, out| time_of_day(text, Unit::Iso, out)), "\"00:00:00Z\"");
+    }
+
+    #[test]
+    fn nanoseconds_end_where_64_bits_do() {
+        let of = |text, nullable| of(text, |text, out| timestamp(text, Unit::Nanos, nullable, out));
+        assert_eq!(of("1969-12-31 23:59:59.999999", true), "-1000");
+        assert_eq!(of("2262-04-11 23:47:16.854775", true), "9223372036854775000");
+        assert_eq!(of("2262-04-11 23:47:16.854776", true), "null");
+        assert_eq!(of("294276-12-31 00:00:00", true), "null");
+        assert!(of("0001-01-01 00:00:00", false).contains("use microseconds or isostring"));
+        assert_eq!(of("-infinity", true), i64::MIN.to_string());
+    }
+
+    #[test]
+    fn intervals_are_patterns_of_all_their_parts() {
+        for (text, pattern) in [
+            ("1 year 2 mons 3 days 04:05:06.789", "P1Y2M3DT4H5M6.789S"),
+            ("-1 years -2 mons +3 days -00:00:00.5", "P-1Y-2M3DT0H0M-0.5S"),
+            ("-100:01:01.000001", "P0Y0M0DT-100H-1M-1.000001S"),
+            ("00:00:00", "P0Y0M0DT0H0M0S"),
+            ("infinity", "infinity"),
+        ] {
+            assert_eq!(of(text, |text, out| interval_text(text, out)), format!("\"{pattern}\""), "{text}");
+        }
     }
 
     #[test]

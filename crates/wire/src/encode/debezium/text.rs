@@ -32,6 +32,24 @@ pub(super) fn hstore<F: Format>(text: &[u8], scratch: &mut Scratch, out: &mut F)
     out.string(object)
 }
 
+/// `hstore.handling.mode=map`: a map, in the same order.
+pub(super) fn hstore_map<F: Format>(text: &[u8], out: &mut F) -> Written {
+    let mut pairs = pairs(text).ok_or("not an hstore as the server writes it")?;
+    java::hash_order(&mut pairs, |(key, _)| key);
+    out.begin_map(true);
+    for (at, (key, value)) in pairs.iter().enumerate() {
+        out.key(at == 0);
+        out.string(key)?;
+        out.entry(true);
+        match value {
+            Some(value) => out.string(value)?,
+            None => out.null(),
+        }
+    }
+    out.end_map(pairs.len());
+    Ok(())
+}
+
 type Pairs = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 /// Read `"key"=>"value", "other"=>NULL`.
@@ -90,6 +108,9 @@ mod tests {
             write(r#""a"=>"1", "aa"=>"", "b c"=>NULL, "q\"x"=>"é\\""#),
             Ok(r#""{\"aa\":\"\",\"a\":\"1\",\"b c\":null,\"q\\\"x\":\"é\\\\\"}""#.into())
         );
+        let mut out = Vec::new();
+        hstore_map(br#""a"=>"1", "aa"=>NULL"#, &mut Json::new(&mut out, true)).unwrap();
+        assert_eq!(out, br#"{"aa":null,"a":"1"}"#);
         for text in ["a", "\"a\"", "\"a\"=>", "\"a\"=>\"", "\"a\"=>\"\\", "\"a\"=>NULL,"] {
             assert!(write(text).is_err(), "{text}");
         }

@@ -230,7 +230,7 @@ fn message_record(profile: &Profile) -> Record {
     Record {
         topic: plan::topic(&[&profile.topic_prefix, "message"]),
         key: Some(Node { schema: schema::message_key(), content: Content::Struct(vec![prefix()]) }),
-        value: Some(Node { schema: schema::message(), content }),
+        value: Some(Node { schema: schema::message(profile), content }),
         headers: Vec::new(),
         partition: None,
         part: Part::Event,
@@ -315,7 +315,7 @@ impl<'a> Filled<'a> {
             TS_NS => out.integer(self.now_ns),
             PREFIX | CONTENT => match self.row.message() {
                 Some((prefix, _)) if number == PREFIX => return out.string(prefix),
-                Some((_, content)) => out.bytes(content),
+                Some((_, content)) => return super::binary::handled(content, self.profile.binary, out),
                 None => out.null(),
             },
             _ => out.null(),

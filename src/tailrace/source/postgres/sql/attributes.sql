@@ -7,8 +7,10 @@ SELECT a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated::text,
            WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
              AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype = 'a'
        ),
-       CASE WHEN a.atthasmissing AND t.typdelim = ',' THEN (a.attmissingval::text::text[])[1] END
+       CASE WHEN a.atthasmissing AND t.typdelim = ',' THEN (a.attmissingval::text::text[])[1] END,
+       pg_get_expr(f.adbin, f.adrelid)
 FROM pg_attribute AS a
 JOIN pg_type AS t ON t.oid = a.atttypid
+LEFT JOIN pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum AND a.attgenerated = ''
 WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
