@@ -108,7 +108,8 @@ class Existing(StrEnum):
 class Counter:
     """Where a sequence of the source stands: `last` was given out if it was `called`, else it is the next one.
 
-    It fills `column` (schema, table, column); `owned` when it belongs to that, and is not just named by a default.
+    It counts by `increment` between `least` and `most`. It fills `column` (schema, table, column); `owned` when it
+    belongs to that, and is not just named by a default.
     """
 
     schema: str
@@ -118,6 +119,8 @@ class Counter:
     last: int
     called: bool
     increment: int
+    least: int
+    most: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,26 @@ Execute = Callable[..., list[tuple[Any, ...]]]
 SHOP = f"""CREATE TABLE shop (id int PRIMARY KEY, a int, b text);
     INSERT INTO shop SELECT n, n, '{CANARY}' FROM generate_series(1, 100) n"""
 LATER = "streamed from now on, its rows from before are not in"
+LEFT = (
+    "public.shop is not in publication … any more (taken out, or dropped): its changes do not come; to get them again:"
+    ' ALTER PUBLICATION "…" ADD TABLE "public"."shop"'
+)
 
 
-def case(what: str, where: str, end: End, statement: str, *more: str, kind: str = "duckdb") -> Any:
-    """A row whose fault is these statements, each a transaction."""
-    return pytest.param(
-        kind, [statement, *more], marks=fault(what, f"{where} → {kind}", end), id=what.replace(" ", "-")
+def case(what: str, where: str, end: End, *statements: str, kinds: Sequence[str] = ("duckdb", "postgres")) -> list[Any]:
+    """Rows whose fault is these statements, each a transaction: one for each kind of target."""
+    return [
+        pytest.param(
+            kind, statements, marks=fault(what, f"{where} → {kind}", end), id=f"{what} {kind}".replace(" ", "-")
+        )
+        for kind in kinds
+    ]
+
+
+def into(what: str, where: str, end: End) -> pytest.MarkDecorator:
+    """The same row for each kind of target."""
+    return pytest.mark.parametrize(
+        "kind", [pytest.param(kind, marks=fault(what, f"{where} → {kind}", end)) for kind in ("duckdb", "postgres")]
     )
 
 
@@ -40,29 +54,30 @@ TEXT = during("ALTER TABLE shop ALTER a TYPE text", INSERT.format(1001), "UPDATE
 
 
 @pytest.mark.parametrize(("kind", "statements"), [
-    case("a column is added", "mid-transaction", goes_on("rows of before have null in it until they change"),
-         GROW, "UPDATE shop SET c = 3"),
-    case("a column is added", "mid-transaction", goes_on(), GROW, "UPDATE shop SET c = 3", kind="file"),
-    case("a column is dropped", "mid-transaction", goes_on("the target keeps it, null from then on"), DROP),
-    case("a column is renamed", "mid-transaction", goes_on("the target gets a new column, keeps the old"), RENAME),
-    case("a column's type is widened", "mid-transaction", goes_on(), WIDEN),
-    case("a column's type is changed", "int to text, mid-transaction", goes_on(), TEXT),
-    case("columns are changed back and forth", "between transactions, faster than they are read",
-         goes_on("the target keeps dropped columns"),
-         *(statement for n in range(10) for statement in (
-             f"ALTER TABLE shop ADD x{n} int", f"UPDATE shop SET x{n} = {n}", INSERT.format(1001 + 10 * n),
-             f"ALTER TABLE shop DROP x{n}"))),
-    case("the replica identity is changed", "full, nothing, an index, default: each between updates", goes_on(),
-         TOUCH, "ALTER TABLE shop REPLICA IDENTITY FULL", TOUCH, "UPDATE shop SET id = id + 500 WHERE id < 10",
-         "ALTER TABLE shop REPLICA IDENTITY NOTHING", INSERT.format(2001),
-         "CREATE UNIQUE INDEX shop_id ON shop (id)", "ALTER TABLE shop REPLICA IDENTITY USING INDEX shop_id", TOUCH,
-         "DELETE FROM shop WHERE id = 20", "ALTER TABLE shop REPLICA IDENTITY DEFAULT", TOUCH),
-    case("the replica identity is changed", "mid-transaction", goes_on(),
-         during("ALTER TABLE shop REPLICA IDENTITY FULL", TOUCH, "DELETE FROM shop WHERE id = 3")),
-    case("a table is truncated and filled again", "mid-transaction", goes_on(),
-         during("TRUNCATE shop", INSERT.format(1001), INSERT.format(1))),
-    case("a table is rewritten", "VACUUM FULL, CLUSTER between updates", goes_on(),
-         TOUCH, "VACUUM FULL shop", TOUCH, "CLUSTER shop USING shop_pkey", TOUCH),
+    *case("a column is added", "mid-transaction", goes_on("rows of before have null in it until they change"),
+          GROW, "UPDATE shop SET c = 3", kinds=["duckdb"]),
+    *case("a column is added", "mid-transaction", goes_on(), GROW, kinds=["postgres"]),
+    *case("a column is added", "mid-transaction", goes_on(), GROW, "UPDATE shop SET c = 3", kinds=["file"]),
+    *case("a column is dropped", "mid-transaction", goes_on("the target keeps it, null from then on"), DROP),
+    *case("a column is renamed", "mid-transaction", goes_on("the target gets a new column, keeps the old"), RENAME),
+    *case("a column's type is widened", "mid-transaction", goes_on(), WIDEN),
+    *case("a column's type is changed", "int to text, mid-transaction", goes_on(), TEXT),
+    *case("columns are changed back and forth", "between transactions, faster than they are read",
+          goes_on("the target keeps dropped columns"),
+          *(statement for n in range(10) for statement in (
+              f"ALTER TABLE shop ADD x{n} int", f"UPDATE shop SET x{n} = {n}", INSERT.format(1001 + 10 * n),
+              f"ALTER TABLE shop DROP x{n}"))),
+    *case("the replica identity is changed", "full, nothing, an index, default: each between updates", goes_on(),
+          TOUCH, "ALTER TABLE shop REPLICA IDENTITY FULL", TOUCH, "UPDATE shop SET id = id + 500 WHERE id < 10",
+          "ALTER TABLE shop REPLICA IDENTITY NOTHING", INSERT.format(2001),
+          "CREATE UNIQUE INDEX shop_id ON shop (id)", "ALTER TABLE shop REPLICA IDENTITY USING INDEX shop_id", TOUCH,
+          "DELETE FROM shop WHERE id = 20", "ALTER TABLE shop REPLICA IDENTITY DEFAULT", TOUCH),
+    *case("the replica identity is changed", "mid-transaction", goes_on(),
+          during("ALTER TABLE shop REPLICA IDENTITY FULL", TOUCH, "DELETE FROM shop WHERE id = 3")),
+    *case("a table is truncated and filled again", "mid-transaction", goes_on(),
+          during("TRUNCATE shop", INSERT.format(1001), INSERT.format(1))),
+    *case("a table is rewritten", "VACUUM FULL, CLUSTER between updates", goes_on(),
+          TOUCH, "VACUUM FULL shop", TOUCH, "CLUSTER shop USING shop_pkey", TOUCH),
 ])  # fmt: skip
 def test_a_table_that_changes(
     make_pipe: MakePipe, database: str, execute: Execute, kind: str, statements: Sequence[str]
@@ -75,28 +90,35 @@ def test_a_table_that_changes(
     pipe.goes_on()
 
 
-@fault("a column's type is changed", "int to date, mid-transaction → duckdb", stops(
-    1, "the column a of public.shop is DATE now, but INTEGER in …"
-))  # fmt: skip
-def test_a_type_that_the_target_cannot_follow(make_pipe: MakePipe, database: str, execute: Execute) -> None:
+@pytest.mark.parametrize("kind", [
+    pytest.param("duckdb", marks=fault("a column's type is changed", "int to date, mid-transaction → duckdb", stops(
+        1, "the column a of public.shop is DATE now, but INTEGER in …"))),
+    pytest.param("postgres", marks=fault("a column's type is changed", "int to date, mid-transaction → postgres", stops(
+        1, "the column a of public.shop is date now, but integer in …"))),
+])  # fmt: skip
+def test_a_type_that_the_target_cannot_follow(make_pipe: MakePipe, database: str, execute: Execute, kind: str) -> None:
     execute(database, SHOP)
-    pipe = make_pipe(database, "duckdb")
+    pipe = make_pipe(database, kind)
     pipe.start()
     pipe.catch_up()
     execute(database, DATE)
     pipe.stops()
 
 
-@fault("a table is dropped and created again", "between transactions → duckdb", goes_on(
-    "the new one is streamed from the next start on, when it joins the publication"
+@into("a table is dropped and created again", "between transactions", warns(
+    f"{LEFT}, then `tailrace verify --repair` for what was missed",
+    "the new one is streamed from the next start on, when it joins the publication",
 ))  # fmt: skip
-def test_a_table_that_is_dropped_and_made_again(make_pipe: MakePipe, database: str, execute: Execute) -> None:
+def test_a_table_that_is_dropped_and_made_again(
+    make_pipe: MakePipe, database: str, execute: Execute, kind: str
+) -> None:
     execute(database, SHOP, "CREATE TABLE other (id int PRIMARY KEY)")
-    pipe = make_pipe(database, "duckdb", only=["other"])
+    pipe = make_pipe(database, kind, only=["other"])
     pipe.start()
     pipe.catch_up()
     execute(database, TOUCH, "DROP TABLE shop", "CREATE TABLE shop (id int PRIMARY KEY, a int, b text)")
     execute(database, "INSERT INTO other VALUES (1)")
+    pipe.waits()
     pipe.catch_up()
     pipe.stop()
     pipe.start()
@@ -106,24 +128,24 @@ def test_a_table_that_is_dropped_and_made_again(make_pipe: MakePipe, database: s
     pipe.goes_on()
 
 
-@fault("a table is renamed", "within the pattern, between updates → duckdb", warns(
+@into("a table is renamed", "within the pattern, between updates", warns(
     "public.shop2 came into publication … while it was read: " + LATER, "into a table of the new name"
 ))  # fmt: skip
-def test_a_table_that_is_renamed(make_pipe: MakePipe, database: str, execute: Execute) -> None:
+def test_a_table_that_is_renamed(make_pipe: MakePipe, database: str, execute: Execute, kind: str) -> None:
     execute(database, SHOP)
-    pipe = make_pipe(database, "duckdb")
+    pipe = make_pipe(database, kind)
     pipe.start()
     pipe.catch_up()
     execute(database, TOUCH, "ALTER TABLE shop RENAME TO shop2", TOUCH.replace("shop", "shop2"))
     pipe.goes_on()
 
 
-@fault("a table is renamed into and out of the pattern", "between updates → duckdb", goes_on(
+@into("a table is renamed into and out of the pattern", "between updates", goes_on(
     "one that leaves stays in the publication; one that comes joins it at the next start"
 ))  # fmt: skip
-def test_a_table_that_leaves_the_pattern(make_pipe: MakePipe, database: str, execute: Execute) -> None:
+def test_a_table_that_leaves_the_pattern(make_pipe: MakePipe, database: str, execute: Execute, kind: str) -> None:
     execute(database, SHOP, "CREATE SCHEMA away", "CREATE TABLE away.other (id int PRIMARY KEY)")
-    pipe = make_pipe(database, "duckdb")
+    pipe = make_pipe(database, kind)
     pipe.start()
     pipe.catch_up()
     execute(database, TOUCH, "ALTER TABLE shop SET SCHEMA away", "UPDATE away.shop SET a = a + 1")
@@ -136,16 +158,19 @@ def test_a_table_that_leaves_the_pattern(make_pipe: MakePipe, database: str, exe
     pipe.goes_on()
 
 
-@fault("a table is taken out of the publication", "ALTER PUBLICATION … DROP TABLE between updates → duckdb", warns(
-    "added public.shop to publication …: streamed from now on, rows from before are not in",
-    "without that table until the next start, which adds it again and says so",
+@into("a table is taken out of the publication", "ALTER PUBLICATION … DROP TABLE between updates", warns(
+    f"{LEFT}, then `tailrace verify --repair` for what was missed",
+    "without that table until it is added, which the next start does and says",
 ))  # fmt: skip
-def test_a_table_that_is_taken_out_of_the_publication(make_pipe: MakePipe, database: str, execute: Execute) -> None:
+def test_a_table_that_is_taken_out_of_the_publication(
+    make_pipe: MakePipe, database: str, execute: Execute, kind: str
+) -> None:
     execute(database, SHOP, "CREATE TABLE other (id int PRIMARY KEY)")
-    pipe = make_pipe(database, "duckdb", only=["other"])
+    pipe = make_pipe(database, kind, only=["other"])
     pipe.start()
     pipe.catch_up()
     execute(database, TOUCH, f"ALTER PUBLICATION {pipe.slot} DROP TABLE shop", TOUCH, "INSERT INTO other VALUES (1)")
+    pipe.waits()
     pipe.catch_up()
     pipe.stop()
     execute(database, "INSERT INTO other VALUES (2)")
@@ -154,3 +179,22 @@ def test_a_table_that_is_taken_out_of_the_publication(make_pipe: MakePipe, datab
     execute(database, TOUCH)
     pipe.only = None
     pipe.goes_on()
+    assert f"added public.shop to publication {pipe.slot}: streamed from now on" in pipe.said
+
+
+@fault("what a publication sends of a table is changed", "its row filter, the operations → duckdb", warns(
+    "publication … sends no DELETE any more: what it does at the source is missed", "without what it does not send"
+))  # fmt: skip
+def test_a_publication_that_sends_less(make_pipe: MakePipe, database: str, execute: Execute) -> None:
+    execute(database, SHOP, "CREATE PUBLICATION own FOR TABLE shop WHERE (id < 100)")
+    pipe = make_pipe(database, "duckdb", source={"publication": "own"}, only=[])
+    pipe.start()
+    pipe.catch_up()
+    execute(
+        database,
+        "ALTER PUBLICATION own SET TABLE shop WHERE (id < 50)",
+        "ALTER PUBLICATION own SET (publish = 'insert, update, truncate')",
+    )
+    pipe.waits()
+    pipe.goes_on()
+    assert "the row filter of public.shop in publication own was changed" in pipe.said

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import msgspec
 
 from tailrace.cli.option import CutoverOptions
-from tailrace.cli.report import columns
+from tailrace.cli.report import columns, fail
+from tailrace.cli.run import Signals
+from tailrace.cli.status import parked
 from tailrace.config import load
+from tailrace.error import Retryable
 from tailrace.model import Carried
 from tailrace.pipeline import cutover as carry_over
 
@@ -19,7 +23,22 @@ __all__ = ["cutover"]
 def cutover(config: Path, name: str, options: CutoverOptions) -> int:
     """Wait until nothing is in flight, set the target's sequences and print them; 1 when the target lacks one."""
     pipeline = load(config, [name]).pipelines[name]
-    carried = carry_over(pipeline, margin=options.margin, wait_s=options.wait)
+    stopped = threading.Event()
+
+    def stop() -> None:
+        stopped.set()
+        pipeline.stop()
+
+    with Signals(stop) as signals:
+        try:
+            carried = carry_over(
+                pipeline, margin=options.margin, wait_s=options.wait, parked=lambda: parked(pipeline), stop=stopped
+            )
+        except Retryable as error:
+            if not signals.exit_code:
+                raise
+            fail(error, name)
+            return signals.exit_code
     sys.stdout.write(msgspec.json.encode(carried).decode() + "\n" if options.json else _shown(name, carried))
     return 1 if any(each.target is None for each in carried) else 0
 
@@ -30,8 +49,11 @@ def _shown(name: str, carried: list[Carried]) -> str:
     rows += [(c.source, c.target or "missing", str(c.last), "yes" if c.called else "no") for c in carried]
     table = columns(rows) + "\n" if carried else ""
     if not lacking:
-        return f"{table}{name}: the target has everything; {len(carried)} sequence(s) go on there\n"
+        return (
+            f"{table}{name}: the target has all that is in the source's log; {len(carried)} sequence(s) go on there\n"
+        )
     fixes = "".join(f"  {each.fix}\n" for each in lacking)
     return (
-        f"{table}{name}: the target lacks {len(lacking)} sequence(s), and none was set. Run there, then again:\n{fixes}"
+        f"{table}{name}: the target lacks {len(lacking)} sequence(s), or has them the other way round; none was set."
+        f" Run there, then again:\n{fixes}"
     )

@@ -95,7 +95,7 @@ def _ask(pipeline: Pipeline) -> Status:
             reason = f"process {holder}: {error.args[0]}; {error.hint}"
             status = replace(status, state=State.SILENT, pid=holder, reason=reason)
     try:
-        return replace(status, positions=_positions(pipeline), dead_letters=_parked(pipeline))
+        return replace(status, positions=_positions(pipeline), dead_letters=parked(pipeline))
     except TailraceError as error:
         return replace(status, error=str(error.args[0]))
 
@@ -115,7 +115,8 @@ def _positions(pipeline: Pipeline) -> Mapping[str, str]:
     return {lineage: position.text for lineage, position in saved.items() if position is not None}
 
 
-def _parked(pipeline: Pipeline) -> int:
+def parked(pipeline: Pipeline) -> int:
+    """How many changes wait in the dead letters."""
     letters = pipeline.dead_letters
     return len(read_all(Path(letters.path))) if isinstance(letters, File) else 0
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,8 @@ from types import TracebackType
 import msgspec
 
 from tailrace.cli.option import VerifyOptions
-from tailrace.cli.report import columns
+from tailrace.cli.report import columns, fail
+from tailrace.cli.run import Signals
 from tailrace.comparison import ComparableSink, ComparableSource, Key, TargetView
 from tailrace.config import load
 from tailrace.contract import Remembering
@@ -43,23 +45,45 @@ def verify(config: Path, name: str, options: VerifyOptions) -> int:
     if not isinstance(source, ComparableSource) or not isinstance(sink, ComparableSink):
         kinds = f"source {source.kind} and sink {sink.kind}"
         raise ConfigError(f"{kinds} cannot be compared", hint="verify needs a target that holds rows, such as duckdb")
+    stop = threading.Event()
+    with Signals(stop.set) as signals:
+        try:
+            report = _compared(pipeline, source, sink, options=options, stop=stop)
+        except Retryable as error:
+            if not signals.exit_code:
+                raise
+            fail(error, name)
+            return signals.exit_code
+    sys.stdout.write(_json(report) if options.json else _text(report))
+    return report.exit_code
+
+
+def _compared(
+    pipeline: Pipeline,
+    source: ComparableSource,
+    sink: ComparableSink,
+    *,
+    options: VerifyOptions,
+    stop: threading.Event,
+) -> Report:
+    name = pipeline.name
     with contextlib.ExitStack() as stack:
-        desk, here = stack.enter_context(_running(pipeline))
+        desk, here = stack.enter_context(_running(pipeline, stop))
         view = stack.enter_context(contextlib.closing(source.view(name)))
         target: TargetView = sink.view(name) if sink.shared or here else Remote(desk)
         stack.callback(target.close)
         if (image := sink.image()) is not None:
             stack.callback(image.close)
         repair = stack.enter_context(contextlib.closing(Remote(desk))).repair if options.repair else None
-        asked = Options(tables=options.table or (), rate=options.rate, repair=repair, parked=_parked(pipeline))
+        asked = Options(
+            tables=options.table or (), rate=options.rate, repair=repair, parked=_parked(pipeline), stop=stop
+        )
         with _Bar() as bar:
-            report = compare(name, Pipes(view, target, image, pipeline.transforms), asked, told=bar.show)
-    sys.stdout.write(_json(report) if options.json else _text(report))
-    return report.exit_code
+            return compare(name, Pipes(view, target, image, pipeline.transforms), asked, told=bar.show)
 
 
 @contextlib.contextmanager
-def _running(pipeline: Pipeline) -> Iterator[tuple[Path, bool]]:
+def _running(pipeline: Pipeline, stop: threading.Event) -> Iterator[tuple[Path, bool]]:
     """The desk of the running pipeline, and whether it runs in this process: it does when nobody else runs it."""
     if pipeline.state_dir is None:
         raise ConfigError(f"pipeline {pipeline.name} has no state_dir, so nobody can ask it")
@@ -79,7 +103,8 @@ def _running(pipeline: Pipeline) -> Iterator[tuple[Path, bool]]:
                 raise error or Retryable(f"pipeline {pipeline.name} ended at once")
             if time.monotonic() > deadline:
                 raise Retryable(f"pipeline {pipeline.name} does not start", hint="run it by itself to see why")
-            time.sleep(_LOOK_S)
+            if stop.wait(_LOOK_S):
+                raise Retryable("stopped before the pipeline had started")
         yield desk, True
     finally:
         supervisor.stop()

@@ -6,12 +6,13 @@ the target's sequences set.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from tailrace.contract import Continuing, Describing, Leavable, Remembering
-from tailrace.error import ConfigError, Retryable
+from tailrace.error import ConfigError, Fatal, Retryable
 from tailrace.model import Carried, Counter, Position, Rest
 from tailrace.pipeline.admin import alone, transformed
 from tailrace.pipeline.pipeline import Pipeline
@@ -21,46 +22,76 @@ __all__ = ["cutover"]
 _PAUSE_S = 0.2
 
 
-def cutover(pipeline: Pipeline, *, margin: int, wait_s: float) -> list[Carried]:
-    """What became of each sequence, once the target has all that the source has.
+def cutover(
+    pipeline: Pipeline, *, margin: int, wait_s: float, parked: Callable[[], int], stop: threading.Event
+) -> list[Carried]:
+    """What became of each sequence, once the target has all that the log of the source holds.
 
     Runs the pipeline until it is current if no process does. `Retryable` when after `wait_s` something still writes, or
-    the pipeline has not caught up; nothing was changed then. `ConfigError` for ends that cannot do it.
+    the pipeline has not caught up, or `stop` was set meanwhile; `Fatal` when changes are `parked` as dead letters, so
+    that the target lacks them. Nothing was changed then. `ConfigError` for ends that cannot do it.
     """
     source, sink = pipeline.source, pipeline.sink
     if not isinstance(source, Leavable):
         raise ConfigError(f"a {source.kind} source cannot say whether it is at rest: cutover needs that")
     if not isinstance(sink, Continuing) or not isinstance(sink, Remembering):
         raise ConfigError(f"a {sink.kind} sink has no sequences to set: cutover is for databases that take over")
-    deadline = time.monotonic() + wait_s
+    deadline = _Deadline(time.monotonic() + wait_s, stop)
     while True:
         before = _at_rest(pipeline, source, deadline)
         _catch_up(pipeline, source, sink, upto=before.upto, deadline=deadline)
         after = source.rest(pipeline.name)
         if (after.writers, after.writes, after.counters) == (0, before.writes, before.counters):
+            _require_delivered(pipeline, parked())
             return sink.set_sequences(_renamed(pipeline, after.counters), margin=margin)
-        if time.monotonic() > deadline:  # a server may count a write a second late: look again
+        if deadline.passed():  # a server may count a write a second late: look again
             raise _Writes(pipeline)
 
 
-def _at_rest(pipeline: Pipeline, source: Leavable, deadline: float) -> Rest:
+@dataclass(frozen=True, slots=True)
+class _Deadline:
+    """Until when to wait: a time on the monotonic clock, or a stop before."""
+
+    at: float
+    stop: threading.Event
+
+    def passed(self) -> bool:
+        """Whether the time is over; `Retryable` once stopped."""
+        if self.stop.is_set():
+            raise Retryable("stopped before the target had everything: nothing was changed")
+        return time.monotonic() > self.at
+
+    def pause(self) -> None:
+        """Wait a little, or until stopped."""
+        self.stop.wait(_PAUSE_S)
+
+
+def _at_rest(pipeline: Pipeline, source: Leavable, deadline: _Deadline) -> Rest:
     while (rest := source.rest(pipeline.name)).writers:
-        if time.monotonic() > deadline:
+        if deadline.passed():
             raise _Writes(pipeline)
-        time.sleep(_PAUSE_S)
+        deadline.pause()
     return rest
 
 
-def _catch_up(pipeline: Pipeline, source: Leavable, sink: Remembering, *, upto: str, deadline: float) -> None:
+def _catch_up(pipeline: Pipeline, source: Leavable, sink: Remembering, *, upto: str, deadline: _Deadline) -> None:
     if _is_idle(pipeline):
         pipeline.run(until_current=True)
     while not source.passed(pipeline.name, _saved(pipeline, sink), upto):
-        if time.monotonic() > deadline:
+        if deadline.passed():
             raise Retryable(
                 f"the target has not got everything of {pipeline.name}: the source's log ends at {upto}",
                 hint="look at its lag: tailrace status; then try again, or allow more time with --wait",
             )
-        time.sleep(_PAUSE_S)
+        deadline.pause()
+
+
+def _require_delivered(pipeline: Pipeline, parked: int) -> None:
+    if parked:
+        raise Fatal(
+            f"the target has not got everything of {pipeline.name}: {parked} change(s) are parked as dead letters",
+            hint="`tailrace dead-letters replay` them, or `drop` them if they are not wanted; then try again",
+        )
 
 
 def _is_idle(pipeline: Pipeline) -> bool:

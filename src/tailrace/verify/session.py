@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -29,7 +30,7 @@ class Options:
     """What to compare and how: `tables` are globs of the source's names, `rate` is rows a second at either end.
 
     `repair` writes keys of a table again, through the pipeline; `parked` are the keys that wait in the dead letters, by
-    the name of the table as it is written.
+    the name of the table as it is written. `stop` ends the comparison with `Retryable`.
     """
 
     tables: Sequence[str] = ()
@@ -37,6 +38,7 @@ class Options:
     repair: Repair | None = None
     parked: Mapping[str, Collection[Key]] = field(default_factory=dict)
     settle_s: float = 60.0
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Pipes:
 
 def verify(pipeline: str, pipes: Pipes, options: Options, *, told: Progress) -> Report:
     """Compare the captured tables that `options` means (`ConfigError` without any); `told` hears of each chunk."""
-    pace = Pace(options.rate)
+    pace = Pace(options.rate, options.stop)
     captured = pipes.source.tables()
     meant = [t for t in captured if not options.tables or any(fnmatchcase(str(t), g) for g in options.tables)]
     if not meant:

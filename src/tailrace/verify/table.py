@@ -6,12 +6,14 @@ at again, in turn at either end, until each is equal or proven different (`suspe
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from tailrace.comparison import Checksum, Compared, Key, SourceView, Span, TargetView
+from tailrace.error import Retryable
 from tailrace.verify.report import Kind, TableReport, Verdict
 from tailrace.verify.side import Side
 from tailrace.verify.suspect import Suspect
@@ -53,19 +55,27 @@ class Ends:
 
 
 class Pace:
-    """Spreads reads so that no more than `rate` rows a second are read at either end; None is no limit."""
+    """Spreads reads so that no more than `rate` rows a second are read at either end; None is no limit.
 
-    def __init__(self, rate: float | None) -> None:
+    Every wait of a comparison is one of these, and ends at a `stop`.
+    """
+
+    def __init__(self, rate: float | None, stop: threading.Event) -> None:
         self._rate = rate
+        self._stop = stop
         self._free_at = time.monotonic()
 
     def spend(self, rows: int) -> None:
         """Wait until `rows` rows more may be read."""
-        if self._rate is None:
-            return
         now = time.monotonic()
-        self._free_at = max(self._free_at, now) + rows / self._rate
-        time.sleep(self._free_at - now)
+        if self._rate is not None:
+            self._free_at = max(self._free_at, now) + rows / self._rate
+        self.wait(self._free_at - now)
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long; `Retryable` once stopped."""
+        if self._stop.wait(max(0.0, seconds)):
+            raise Retryable("the comparison was stopped", hint="start it again: it begins anew")
 
 
 class TableComparison:
@@ -193,7 +203,7 @@ class TableComparison:
                 _decide(key, open[key].read_source(seen, source.pending), open=open, verdicts=verdicts)
             if time.monotonic() - began > self._settings.settle_s or not (open and self._follows(source.upto)):
                 return
-            time.sleep(pause_s)
+            self._pace.wait(pause_s)
             pause_s = min(_PAUSE_S_MAX, max(_PAUSE_S, pause_s * 1.5))
 
     def _follows(self, upto: str) -> bool:
@@ -209,7 +219,7 @@ class TableComparison:
             if waited_s > _NUDGE_S and not nudged:
                 self._ends.source.nudge()
                 nudged = True
-            time.sleep(pause_s)
+            self._pace.wait(pause_s)
             pause_s = min(_PAUSE_S_MAX, pause_s * 1.5)
 
     def _as_a_whole(self) -> None:

@@ -19,7 +19,7 @@ from tailrace.model import Batch, Table
 from tailrace.sink.postgres.bulk import Bulk, Doubt
 from tailrace.sink.postgres.ledger import MOVE, MOVE_MARKED, Ledger
 from tailrace.sink.postgres.pipe import Failure, Pipe
-from tailrace.sink.postgres.refusal import NOT_FOUND, concerns_rows, reason
+from tailrace.sink.postgres.refusal import GENERATED_ALWAYS, NOT_FOUND, concerns_rows, counts_alone, reason
 from tailrace.sink.postgres.rows import Rows, Statement
 from tailrace.sink.postgres.standing import Standing
 from tailrace.sink.postgres.target import Target, Targets
@@ -241,6 +241,9 @@ class Applier:
                 f"another process has claimed {batch.positions[0].lineage} since, as the target says",
                 hint="let that one go on; this one stops",
             )
+        if failure.error.sqlstate == GENERATED_ALWAYS and change >= 0:
+            table = batch[change].table
+            return counts_alone(self._ready[table.version], table)
         if not careful or not concerns_rows(failure.error):
             return failure.error
         blamed = change if change >= 0 else _last_of(batch, self._sent[: failure.index], failure.error)

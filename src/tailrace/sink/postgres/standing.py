@@ -15,6 +15,7 @@ from psycopg import sql
 
 from tailrace.dialect.postgres.fault import told, translate
 from tailrace.dialect.postgres.session import Connection, Login, connect
+from tailrace.error import CheckFailed
 
 __all__ = ["Standing", "drop_origin", "mark_writes", "open_session", "origin_name"]
 
@@ -29,11 +30,8 @@ _SETTINGS = {
     # A lock that is held for longer is waited for in the next life, between which a stop is heard.
     "lock_timeout": "10s",
 }
-_UNAVAILABLE = (
-    psycopg.errors.InsufficientPrivilege,
-    psycopg.errors.ObjectNotInPrerequisiteState,
-    psycopg.errors.ConfigurationLimitExceeded,
-)
+_FORBIDDEN = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState)
+_ORIGINS_SETTABLE = 180000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +71,11 @@ def origin_name(database: str, name: str) -> str:
 
 
 def mark_writes(connection: Connection, name: str) -> bool:
-    """Let what this session writes carry the origin of pipeline `name`; False when it may not, or the server is full of
-    origins."""
+    """Let what this session writes carry the origin of pipeline `name`; False when the role may not.
+
+    `CheckFailed` when the server has no room for another origin: what is marked today must not go unmarked tomorrow, or
+    a pipeline the other way would send it back.
+    """
     origin = {"origin": origin_name(connection.info.dbname, name)}
     try:
         connection.execute(
@@ -85,7 +86,15 @@ def mark_writes(connection: Connection, name: str) -> bool:
         connection.execute("SELECT pg_catalog.pg_replication_origin_session_setup(%(origin)s)", origin)
         # Tried at once, not in the first transaction with rows.
         connection.execute("SELECT pg_catalog.pg_replication_origin_xact_setup('0/0', pg_catalog.now())")
-    except _UNAVAILABLE as error:
+    except psycopg.errors.ConfigurationLimitExceeded as error:
+        setting = "max_active_replication_origins"
+        if connection.info.server_version < _ORIGINS_SETTABLE:
+            setting = "max_replication_slots"
+        raise CheckFailed(
+            f"no replication origin is free in the target for the pipeline {name!r}",
+            hint=f"raise {setting} there and restart it, or let pipelines that are no more go: tailrace drop",
+        ) from error
+    except _FORBIDDEN as error:
         log.warning(
             "%s: writes in the target carry no replication origin (SQLSTATE %s): fine, unless a pipeline goes back from"
             " there; `tailrace check` says what is missing",
@@ -108,7 +117,7 @@ def drop_origin(connection: Connection, name: str) -> None:
                 " WHERE pg_catalog.pg_replication_origin_session_is_setup()"
             )
             connection.execute("SELECT pg_catalog.pg_replication_origin_drop(%(origin)s)", origin)
-    except _UNAVAILABLE as error:
+    except _FORBIDDEN as error:
         log.info("%s: its replication origin stays in the target (SQLSTATE %s)", name, error.sqlstate)
     except psycopg.Error as error:
         raise translate(error, f"drop the replication origin {origin['origin']} in the target") from error

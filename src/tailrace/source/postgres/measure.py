@@ -1,4 +1,6 @@
-"""Asks the server on the side how far its log has grown, while the stream flows. Never waits for the answer.
+"""Asks the server on the side how far its log has grown, and now and then what is published, while the stream flows.
+
+Never waits for the answer.
 
 The connection is shared with whoever describes relations, on the same thread: they call `settle` before they use it.
 """
@@ -15,10 +17,12 @@ from tailrace.dialect.postgres.fault import told, translate
 from tailrace.dialect.postgres.session import Connection
 from tailrace.error import Retryable
 from tailrace.source.postgres import query
+from tailrace.source.postgres.roster import Roster
 
 _DOING = "ask the server how far its log has grown"
 _SETTLE_S = 5.0
 _PACE_S = 2.0
+_ROSTER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +40,12 @@ class Extent:
 class Measure:
     """One question at a time on one connection. Used on the reader thread only."""
 
-    def __init__(self, connection: Connection, slot: str) -> None:
+    def __init__(self, connection: Connection, slot: str, roster: Roster) -> None:
         self._connection = connection
         self._statement = query.load("extent").encode()
         self._slot = slot.encode()
+        self._roster = roster
+        self._roster_due_at = 0.0
         self._asked_at: float | None = None
         self._result: pq.abc.PGresult | None = None
         self._due_at = 0.0
@@ -62,9 +68,11 @@ class Measure:
     def ask(self) -> None:
         """Send the question, unless one is open; returns at once."""
         if self._asked_at is None:
+            now = time.monotonic()
+            publication = self._roster.name.encode() if now >= self._roster_due_at else None
             with told(_DOING):
-                self._connection.pgconn.send_query_params(self._statement, [self._slot])
-            self._asked_at = time.monotonic()
+                self._connection.pgconn.send_query_params(self._statement, [self._slot, publication])
+            self._asked_at = now
 
     def look(self) -> Extent | None:
         """The answer, once it is there; returns at once. Raises what the server says instead."""
@@ -84,7 +92,10 @@ class Measure:
         result, self._result, self._asked_at = self._result, None, None
         if result is None or result.status != pq.ExecStatus.TUPLES_OK:
             raise translate(errors.error_from_result(result), _DOING) if result else Retryable(f"cannot {_DOING}")
-        end, retained = result.get_value(0, 0), result.get_value(0, 1)
+        end, retained, published = (result.get_value(0, column) for column in range(3))
+        if published is not None:
+            self._roster.look(published.decode())
+            self._roster_due_at = time.monotonic() + _ROSTER_S
         self.last = Extent(int(end or 0), None if retained is None else int(retained), time.monotonic())
         return self.last
 

@@ -30,6 +30,7 @@ from tailrace.source.postgres.plan import Moved
 from tailrace.source.postgres.publication import Publication
 from tailrace.source.postgres.receiver import Course, Receiver
 from tailrace.source.postgres.resume import Decision, Road, Situation
+from tailrace.source.postgres.roster import Roster
 from tailrace.source.postgres.snapshot import Bounds, Exported, Snapshot
 from tailrace.source.postgres.stream import Describer, Opened, PostgresStream
 from tailrace.source.postgres.walsender import CreatedSlot, StreamOptions, Walsender
@@ -159,7 +160,9 @@ class Opening:
         takeover = self._source.takeover
         part = None if takeover is None else takeover.part(place)
         course = Course(scene.lineage, scene.timeline, place, until, part)
-        measure = Measure(scene.side, scene.lineage.slot)
+        measure = Measure(scene.side, scene.lineage.slot, Roster(found.name, globs))
+        measure.ask()  # what is published now is what is missed later
+        measure.settle()
         guardian = None
         if self._source.retained_bytes_alarm is not None or self._source.retained_bytes_max is not None:
             guardian = Guardian(

@@ -36,7 +36,7 @@ def passed(slot: str, saved: Mapping[str, Position | None], upto: str) -> bool:
 
 
 def _counter(connection: Connection, *row: object) -> Counter:
-    schema, name, table_schema, table, column, owned, increment = row
+    schema, name, table_schema, table, column, owned, increment, least, most = row
     statement = sql.SQL("SELECT last_value, is_called FROM {}").format(sql.Identifier(str(schema), str(name)))
     with told(f"read the sequence {schema}.{name}"):
         [[last, called]] = connection.execute(statement).fetchall()
@@ -48,4 +48,6 @@ def _counter(connection: Connection, *row: object) -> Counter:
         last=last,
         called=called,
         increment=int(str(increment)),
+        least=int(str(least)),
+        most=int(str(most)),
     )

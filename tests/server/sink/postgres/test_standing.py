@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from servers import postgres
-from tailrace.error import Reject
+from tailrace.error import CheckFailed, Fatal, Reject
 from tailrace.model import Column, Limits, Table
 from tailrace.sink.postgres import Existing, Postgres
 from tests.server.sink.postgres.road import Road
@@ -104,3 +104,37 @@ def test_older_servers_are_sources_and_targets_as_well(
     road.run()
     road.same("orders")
     road.close()
+
+
+@pytest.mark.parametrize(
+    ("version", "setting"), [(18, "max_active_replication_origins"), (15, "max_replication_slots")]
+)
+def test_a_server_without_a_free_origin_is_refused(
+    start_postgres: Callable[..., postgres.Server], version: int, setting: str
+) -> None:
+    server = start_postgres(version, settings={setting: "1"})
+    with closing(Postgres(server.url).open("first", Limits())) as first:
+        first.claim(LINEAGE)
+        with (
+            closing(Postgres(server.url).open("second", Limits())) as second,
+            pytest.raises(
+                CheckFailed, match="no replication origin is free in the target for the pipeline 'second'"
+            ) as full,
+        ):
+            second.claim(LINEAGE)
+    assert setting in (full.value.hint or "")
+
+
+def test_a_key_that_the_target_gives_out_alone_is_told_with_what_mends_it(make_road: Callable[..., Road]) -> None:
+    road = make_road()
+    road.both("CREATE TABLE lots (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text)")
+    road.run()
+    road.at_source("INSERT INTO lots (note) VALUES ('a')")
+    road.run()
+    road.at_source("UPDATE lots SET id = DEFAULT")
+    with pytest.raises(Fatal, match=r"a row of public.lots got another key \(id\), which is GENERATED ALWAYS") as told:
+        road.run()
+    assert told.value.hint is not None
+    road.target.execute(told.value.hint.partition(": ")[2].encode())
+    road.run()
+    road.same("lots")

@@ -1,4 +1,23 @@
--- The end of the log, and how much of it a slot keeps.
-SELECT (log_end - '0/0'::pg_lsn)::int8, (log_end - s.restart_lsn)::int8
+-- The end of the log, how much of it a slot keeps, and, if one is named, what a publication sends. Row filters exist from
+-- 15 on, hence the detour by JSON.
+SELECT (log_end - '0/0'::pg_lsn)::int8, (log_end - s.restart_lsn)::int8, CASE WHEN $2::text IS NOT NULL THEN (
+    SELECT jsonb_build_object(
+        'operations', ARRAY(
+            SELECT o.name
+            FROM (VALUES ('INSERT', p.pubinsert), ('UPDATE', p.pubupdate), ('DELETE', p.pubdelete),
+                         ('TRUNCATE', p.pubtruncate)) AS o (name, sent)
+            WHERE o.sent
+        ),
+        'tables', (
+            SELECT coalesce(jsonb_object_agg(c.oid::text, ARRAY[n.nspname, c.relname, to_jsonb(t) ->> 'rowfilter']), '{}')
+            FROM pg_publication_tables AS t
+            JOIN pg_namespace AS n ON n.nspname = t.schemaname
+            JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = t.tablename
+            WHERE t.pubname = p.pubname
+        )
+    )::text
+    FROM pg_publication AS p
+    WHERE p.pubname = $2
+) END
 FROM (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END) AS w (log_end)
 LEFT JOIN pg_replication_slots AS s ON s.slot_name = $1

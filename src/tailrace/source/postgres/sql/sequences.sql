@@ -1,5 +1,5 @@
 -- Sequences that fill columns of the tables: those that belong to a column, and those that only a default names.
-SELECT n.nspname, s.relname, tn.nspname, t.relname, a.attname, bool_or(d.owned), q.seqincrement
+SELECT n.nspname, s.relname, tn.nspname, t.relname, a.attname, bool_or(d.owned), q.seqincrement, q.seqmin, q.seqmax
 FROM (
     SELECT objid AS sequence, refobjid AS relation, refobjsubid AS attnum, true AS owned
     FROM pg_depend
@@ -18,5 +18,5 @@ JOIN pg_class AS t ON t.oid = d.relation
 JOIN pg_namespace AS tn ON tn.oid = t.relnamespace
 JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = d.attnum AND NOT a.attisdropped
 WHERE t.oid = ANY (%(oids)s::oid[])
-GROUP BY n.nspname, s.relname, tn.nspname, t.relname, a.attname, q.seqincrement
+GROUP BY n.nspname, s.relname, tn.nspname, t.relname, a.attname, q.seqincrement, q.seqmin, q.seqmax
 ORDER BY 1, 2, 3, 4, 5
