@@ -301,6 +301,18 @@ class Receiving(Protocol):
 
 
 @runtime_checkable
+class Selective(Protocol):
+    """A Transform may also say which of the names that it was given mean nothing; asked by `tailrace check`."""
+
+    kind: ClassVar[str]
+
+    def unmatched(self, tables: Sequence[Table]) -> list[str]:
+        """The names and globs that match no table or column of `tables`, which are as the transforms before leave
+        them."""
+        ...
+
+
+@runtime_checkable
 class Succeeded(Protocol):
     """A Source whose server may be replaced by its own upgrade, of another lineage; asked by `tailrace adopt`."""
 

@@ -110,6 +110,41 @@ def test_check_names_what_is_missing_and_changes_nothing(cli: Cli, config: Path,
     assert cli.run("check", shop).code in {0, 3}
 
 
+def test_check_names_a_file_of_another_pipeline_and_names_that_match_nothing(cli: Cli, config: Path) -> None:
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    text = config.read_text().replace("pipeline.orders", "pipeline.other")
+    text += """
+[[pipeline.other.transform]]
+kind = "rename"
+names = { "public.orders" = "public.sales", "public.ordres.note" = "remark", "public.orders.note" = "remark" }
+[[pipeline.other.transform]]
+kind = "mask"
+columns = ["public.orders.note", "public.sales.rem*"]
+[[pipeline.other.transform]]
+kind = "select"
+exclude_tables = ["*.orders"]
+"""
+    config.write_text(text)
+    ended = cli.run("check", "t.toml", "other")
+    assert ended.code == 3, ended.out
+    assert "it belongs to the pipeline 'orders': give each pipeline a path of its own" in ended.out
+    told = [line.strip() for line in ended.out.splitlines() if "matches nothing that comes to it" in line]
+    assert told == [
+        "warning  rename: public.ordres.note matches nothing that comes to it",
+        "warning  mask: public.orders.note matches nothing that comes to it",
+        "warning  select: *.orders matches nothing that comes to it",
+    ]
+
+
+def test_check_names_columns_that_duckdb_takes_for_others(cli: Cli, config: Path, shop: str) -> None:
+    execute(shop, "ALTER TABLE orders ADD _op text", 'CREATE TABLE twice (id int PRIMARY KEY, a int, "A" int)')
+    config.write_text(config.read_text().replace("file:out.jsonl", "duckdb:out.duckdb").replace("public.orders", "*.*"))
+    ended = cli.run("check", "t.toml", "orders")
+    assert ended.code == 3, ended.out
+    assert "DuckDB takes the column _op of public.orders for a column that Tailrace adds: it ignores case" in ended.out
+    assert "DuckDB takes the column A of public.twice for another column: it ignores case" in ended.out
+
+
 def test_check_of_a_whole_configuration_names_what_no_pipeline_owns(cli: Cli, config: Path, shop: str) -> None:
     left = f"tailrace_left_{shop.rpartition('/')[2]}"
     execute(shop, f"select pg_create_logical_replication_slot('{left}', 'pgoutput')")

@@ -14,7 +14,7 @@ from tailrace.config import load, source_from_url
 from tailrace.contract import Describing, Orphaning, Receiving
 from tailrace.error import TailraceError
 from tailrace.model import Finding, Severity
-from tailrace.pipeline import Pipeline, transformed
+from tailrace.pipeline import Pipeline, transformed, unmatched
 from tailrace.supervisor import worst
 
 __all__ = ["check"]
@@ -69,7 +69,18 @@ def _parts(name: str, pipeline: Pipeline) -> list[_Part]:
             return sink.check_tables(name, transformed(pipeline, source.tables_now(name)))
 
         parts.append((name, "tables", sink.kind, tables))
+    if isinstance(source, Describing) and pipeline.transforms:
+        parts.append((name, "transforms", "transform", partial(_idle, pipeline, source)))
     return parts
+
+
+def _idle(pipeline: Pipeline, source: Describing) -> list[Finding]:
+    """A name with a slip of the pen renames, masks or leaves out nothing, in silence."""
+    tables = source.tables_now(pipeline.name)
+    return [
+        Finding(Severity.WARNING, kind, f"{name} matches nothing that comes to it")
+        for kind, name in unmatched(pipeline, tables)
+    ] or [Finding(Severity.OK, "transforms", "every name in them matches a table or column")]
 
 
 def _leftovers(pipelines: Mapping[str, Pipeline]) -> list[_Part]:

@@ -10,26 +10,40 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import cast
 
 from tailrace._native import BatchBuilder
-from tailrace.contract import Movable, Positions, Succeeded
+from tailrace.contract import Movable, Positions, Selective, Succeeded, Transform
 from tailrace.durable import Lock
 from tailrace.error import ConfigError, Fatal, Retryable
 from tailrace.model import Position, Table
 from tailrace.pipeline.line import Plan, replay
 from tailrace.pipeline.pipeline import Pipeline, lock_path
 
-__all__ = ["adopt", "alone", "forget", "replay_alone", "transformed"]
+__all__ = ["adopt", "alone", "forget", "replay_alone", "transformed", "unmatched"]
 
 
 def transformed(pipeline: Pipeline, tables: Sequence[Table]) -> list[Table]:
     """What the transforms make of `tables`, in order; those that they leave out are not in it."""
-    made = []
-    for table in tables:
-        batch = BatchBuilder("none").take(snapshot=("none", table, True, True))
-        for transform in pipeline.transforms:
-            batch = transform(batch)
-        if batch.snapshot is not None and batch.snapshot.table is not None:
-            made.append(batch.snapshot.table)
+    made = list(tables)
+    for transform in pipeline.transforms:
+        made = _through(transform, made)
     return made
+
+
+def unmatched(pipeline: Pipeline, tables: Sequence[Table]) -> list[tuple[str, str]]:
+    """Names that transforms were given and that mean none of the `tables` which come to them, with the kind of the
+    transform."""
+    found: list[tuple[str, str]] = []
+    there = list(tables)
+    for transform in pipeline.transforms:
+        if isinstance(transform, Selective):
+            found += [(transform.kind, name) for name in transform.unmatched(there)]
+        there = _through(transform, there)
+    return found
+
+
+def _through(transform: Transform, tables: Sequence[Table]) -> list[Table]:
+    batches = (transform(BatchBuilder("none").take(snapshot=("none", table, True, True))) for table in tables)
+    marks = [batch.snapshot for batch in batches]
+    return [mark.table for mark in marks if mark is not None and mark.table is not None]
 
 
 @contextlib.contextmanager

@@ -5,12 +5,14 @@ Never keeps what it hides: dead letters and sinks see only the masked cell.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import ClassVar, Literal
 
 from tailrace import _native
 from tailrace.error import ConfigError
-from tailrace.model import Batch
+from tailrace.model import Batch, Table
 
 __all__ = ["Mask"]
 
@@ -39,6 +41,11 @@ class Mask:
             raise ConfigError(f"mask: salt belongs to 'hash' and length to 'truncate', not to {self.method!r}")
         mask = _native.Mask(self.columns, self.method, salt=self.salt.encode(), length=self.length)
         object.__setattr__(self, "_mask", mask)
+
+    def unmatched(self, tables: Sequence[Table]) -> list[str]:
+        """See `Selective.unmatched`."""
+        there = [f"{table}.{column.name}" for table in tables for column in table.columns]
+        return [glob for glob in self.columns if not any(fnmatchcase(name, glob) for name in there)]
 
     def __call__(self, batch: Batch) -> Batch:
         """`batch` with those cells masked."""

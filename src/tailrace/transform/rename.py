@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from tailrace import _native
 from tailrace.error import ConfigError
-from tailrace.model import Batch
+from tailrace.model import Batch, Table
 
 __all__ = ["Rename"]
 
@@ -27,6 +27,11 @@ class Rename:
         except ValueError as error:
             raise ConfigError(f"rename: {error}") from error
         object.__setattr__(self, "_rename", rename)
+
+    def unmatched(self, tables: Sequence[Table]) -> list[str]:
+        """See `Selective.unmatched`."""
+        there = {str(table) for table in tables} | {f"{table}.{c.name}" for table in tables for c in table.columns}
+        return [name for name in self.names if name not in there]
 
     def __call__(self, batch: Batch) -> Batch:
         """The changes of `batch` under the new names."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import ClassVar
 
 from tailrace import _native
 from tailrace.error import ConfigError
-from tailrace.model import Batch
+from tailrace.model import Batch, Table
 
 __all__ = ["Select"]
 
@@ -37,6 +39,14 @@ class Select:
             ops=self.ops,
         )
         object.__setattr__(self, "_select", select)
+
+    def unmatched(self, tables: Sequence[Table]) -> list[str]:
+        """See `Selective.unmatched`."""
+        there = [str(table) for table in tables]
+        columns = [f"{table}.{column.name}" for table in tables for column in table.columns]
+        asked = [(glob, there) for glob in (*(self.tables or ()), *self.exclude_tables)]
+        asked += [(glob, columns) for glob in (*(self.columns or ()), *self.exclude_columns)]
+        return [glob for glob, names in asked if not any(fnmatchcase(name, glob) for name in names)]
 
     def __call__(self, batch: Batch) -> Batch:
         """The changes of `batch` that match."""

@@ -94,6 +94,23 @@ def test_a_missing_table_and_a_publication_that_lacks_one_are_found(shop: str, s
     assert [f.severity for f in found] == [Severity.OK]
 
 
+def test_partitions_that_would_be_tables_of_their_own_are_named(database: str, sql: Sql) -> None:
+    sql(
+        database,
+        "CREATE TABLE m (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+        "CREATE TABLE m_1 PARTITION OF m FOR VALUES FROM (0) TO (10)",
+        "CREATE PUBLICATION p FOR TABLE m",
+    )
+    source = Postgres(database, publication="p")
+    [told] = [f for f in source.check() if "publish_via_partition_root" in (f.fix or "")]
+    assert told.message == "sends partitions as tables of their own: public.m_1; a target gets one for each of them"
+    assert [str(table) for table in source.tables_now("p")] == ["public.m_1"]
+    assert told.fix is not None
+    sql(database, told.fix)
+    assert not [f for f in source.check() if f.severity is not Severity.OK and f.subject == "publication p"]
+    assert [str(table) for table in source.tables_now("p")] == ["public.m"]
+
+
 def test_the_state_of_a_slot_is_told(shop: str, sql: Sql, reading: Make) -> None:
     it = reading(shop, snapshot="never").open().first()
     name = f"tailrace_{it.name}"

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from tailrace.error import ConfigError
-from tailrace.model import Existing, Finding, Limits, Position, Severity
+from tailrace.error import ConfigError, Fatal
+from tailrace.model import Existing, Finding, Limits, Position, Severity, Table
 from tailrace.sink.duckdb.ledger import saved
+from tailrace.sink.duckdb.target import check_names
 from tailrace.sink.duckdb.view import DuckDBImage, DuckDBView
 from tailrace.sink.duckdb.writer import DuckDBWriter
 
@@ -68,6 +69,16 @@ class DuckDB:
         if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
             findings.append(Finding(Severity.ERROR, str(path), "it is not a file that this user may write"))
         return findings or [Finding(Severity.OK, str(path), "it can be written")]
+
+    def check_tables(self, name: str, tables: Sequence[Table]) -> list[Finding]:
+        """See `Receiving.check_tables`: names that DuckDB takes for one another. The file is not opened."""
+        findings = []
+        for table in tables:
+            try:
+                check_names(table)
+            except Fatal as error:
+                findings.append(Finding(Severity.ERROR, f"table {table}", str(error.args[0]), error.hint))
+        return findings
 
     def saved(self, name: str) -> Mapping[str, Position | None]:
         """See `Remembering.saved`; `Retryable` while a process has the file open to write."""

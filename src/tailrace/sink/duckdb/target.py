@@ -19,7 +19,7 @@ from tailrace.sink.duckdb.widen import fits
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Target", "Targets"]
+__all__ = ["Target", "Targets", "check_names"]
 
 _RESERVED = {"_op", "_position", "_committed_at", "_index", "_unchanged"}
 
@@ -73,7 +73,7 @@ class Targets:
         ready = self._ready.get((schema, table.name))
         if ready is not None and ready.source == table and attempt in {None, ready.record.attempt}:
             return ready
-        _check_names(table)
+        check_names(table)
         record = self._known().get(_fold(schema, table.name))
         fresh = attempt is not None and (record is None or record.attempt != attempt)
         record, columns = self._own(
@@ -208,8 +208,8 @@ def _fold(schema: str, name: str) -> tuple[str, str]:
     return schema.lower(), name.lower()
 
 
-def _check_names(table: Table) -> None:
-    """Refuse columns that DuckDB, which ignores case, would take for one another or for ours."""
+def check_names(table: Table) -> None:
+    """Refuse (`Fatal`) columns that DuckDB, which ignores case, would take for one another or for ours."""
     seen: set[str] = set()
     for column in table.columns:
         folded = column.name.lower()

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
-from tailrace.error import ConfigError
+from tailrace.error import ConfigError, TailraceError
 from tailrace.format import Format
-from tailrace.model import Finding, Limits, Position, Severity
+from tailrace.model import Finding, Limits, Position, Severity, Table
 from tailrace.sink.file.sidecar import Sidecar, sidecar_path
 from tailrace.sink.file.writer import FileWriter
 
@@ -75,6 +75,17 @@ class File:
         if self.compression == Compression.ZSTD and importlib.util.find_spec("zstandard") is None:
             findings.append(Finding(Severity.ERROR, "zstandard", "it is not installed", "pip install 'tailrace[zstd]'"))
         return findings or [Finding(Severity.OK, str(path), "it can be written")]
+
+    def check_tables(self, name: str, tables: Sequence[Table]) -> list[Finding]:
+        """See `Receiving.check_tables`: whether the file is this pipeline's."""
+        try:
+            state = Sidecar(sidecar_path(Path(self.path))).load()
+        except TailraceError as error:
+            return [Finding(Severity.ERROR, str(self.path), str(error.args[0]), error.hint)]
+        if state is None or state.pipeline == name:
+            return []
+        message = f"it belongs to the pipeline {state.pipeline!r}: give each pipeline a path of its own"
+        return [Finding(Severity.ERROR, str(self.path), message)]
 
     def saved(self, name: str) -> Mapping[str, Position | None]:
         """See `Remembering.saved`."""

@@ -217,6 +217,7 @@ def _tables(source: Postgres, connection: Connection, facts: _Facts) -> Iterator
     rights = {row[0]: _Rights(*row) for row in fetch(connection, query.load("rights"), oids)}
     if found is not None:
         yield from _contents(connection, found, chosen)
+        yield from _partitions(source, connection, found)
     else:
         foreign = [str(relation) for relation in chosen if not rights[relation.oid].owner]
         wanted = source.wanted("", source.publication or _ANY_PIPELINE)
@@ -259,6 +260,18 @@ def _contents(connection: Connection, found: publication.Publication, chosen: Se
         yield _ok(subject, f"contains {len(inside)} table(s)")
     else:
         yield _error(subject, "contains no table", f"ALTER PUBLICATION {name} ADD TABLE ...")
+
+
+def _partitions(source: Postgres, connection: Connection, found: publication.Publication) -> Iterator[Finding]:
+    """Partitions that are sent in their own names, though the source wants those of the tables above them."""
+    if found.via_root or not source.publish_via_partition_root:
+        return
+    inside = {table.oid for table in publication.published(connection, found.name)}
+    parts = [str(r) for r in publication.relations(connection) if r.oid in inside and r.ancestors]
+    if parts:
+        fix = sql.SQL("ALTER PUBLICATION {} SET (publish_via_partition_root = true)").format(sql.Identifier(found.name))
+        message = f"sends partitions as tables of their own: {_some(parts)}; a target gets one for each of them"
+        yield _warning(f"publication {found.name}", message, statement_text(fix))
 
 
 def _table(relation: Relation, rights: _Rights, facts: _Facts, *, snapshot: bool) -> Iterator[Finding]:
