@@ -93,6 +93,7 @@ class Column:
         identity: bool = False,
         backfill: str | None = None,
         default: str | None = None,
+        defaulted: bool = False,
     ) -> Column: ...
     @property
     def name(self) -> str: ...
@@ -108,7 +109,7 @@ class Column:
         """An enum's labels in sort order; empty for other types."""
     @property
     def comment(self) -> str | None:
-        """The source's comment on it; no part of equality, like `identity`, `backfill` and `default`."""
+        """The source's comment on it; no part of equality, like `identity`, `backfill`, `default` and `defaulted`."""
     @property
     def identity(self) -> bool:
         """The server counts its values up: identity, serial."""
@@ -118,6 +119,10 @@ class Column:
     @property
     def default(self) -> str | None:
         """The expression of its default, as the server prints it."""
+    @property
+    def defaulted(self) -> bool:
+        """The server makes values for it, by a default or a generation: without a `backfill` older rows may have some
+        that no event has told."""
     @property
     def arrow(self) -> str:
         """The name of the Arrow type that `Batch.arrow` gives this column."""

@@ -27,15 +27,17 @@ Made from the results of `pytest tests/fault tests/crash` by `python -m tests.fa
 _LINE = re.compile(r"^\| (?!fault \||---)(.*?) \| (.*?) \| (.*?) \| (.*?) \|$", re.MULTILINE)
 
 
-def page(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page, of the last result of each test."""
+def page(results: Mapping[str, Mapping[str, Any]], before: str = "") -> str:
+    """The page, of the last result of each test; a row that was not run stays as it stands in the page `before`."""
     lines, title = [_HEAD], ""
+    kept = {(fault, where, end): shown for fault, where, end, shown in listed(before)}
     for row, part in declared().items():
         if part != title:
             title = part
             lines.append(f"\n## {part}\n\n| fault | where | what happens | shown with |\n|---|---|---|---|\n")
         told = [result for result in results.values() if tuple(result["row"]) == cells(row)]
-        lines.append("| " + " | ".join(_escaped(cell) for cell in (*cells(row), _shown(told))) + " |\n")
+        shown = _shown(told) if told else kept.get(cells(row), "not run")
+        lines.append("| " + " | ".join(_escaped(cell) for cell in (*cells(row), shown)) + " |\n")
     return "".join(lines)
 
 
@@ -50,8 +52,6 @@ def cells(row: Row) -> tuple[str, str, str]:
 
 
 def _shown(results: Sequence[Mapping[str, Any]]) -> str:
-    if not results:
-        return "not run"
     if any(result["outcome"] == "failed" for result in results):
         return "**not so**"
     passed = [result for result in results if result["outcome"] == "passed"]
@@ -65,4 +65,4 @@ def _escaped(cell: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(json.loads(RESULTS.read_text())))
+    PAGE.write_text(page(json.loads(RESULTS.read_text()), PAGE.read_text()))

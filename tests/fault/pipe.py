@@ -183,6 +183,10 @@ class Pipe:
         """Wait until it has said the declared message."""
         self._alive_until(lambda: self.waited, f"for {self.end.message!r}")
 
+    def says(self, text: str) -> None:
+        """Wait until a line of its log has this in it."""
+        self._alive_until(lambda: text in self.said, f"for {text!r}")
+
     def stops(self) -> None:
         """The end that was declared: this code, this message."""
         code = self.wait()

@@ -14,7 +14,7 @@ import pytest
 from servers.clock import Clock
 from servers.postgres import Server
 from tests.fault.conftest import MakePipe, MakeTraffic
-from tests.fault.row import OR, fault, goes_on, waits
+from tests.fault.row import fault, goes_on, waits
 from tests.wanting import or_skip
 
 Execute = Callable[..., list[tuple[Any, ...]]]
@@ -59,7 +59,7 @@ def test_i16_a_second_process_with_other_state_waits_for_the_target(
 
 @pytest.mark.parametrize("kind", ["duckdb", "file"])
 @fault("the process is paused and wakes up", "SIGSTOP, SIGCONT; its walsender was ended meanwhile", waits(
-    f"the connection of slot '…' broke: …{OR}cannot read from replication slot '…': terminating connection…"
+    "the connection of slot '…' broke: terminating connection due to administrator command"
 ))  # fmt: skip
 def test_i16_a_process_that_wakes_up_goes_on(
     make_pipe: MakePipe, traffic: MakeTraffic, database: str, execute: Execute, kind: str
@@ -108,5 +108,6 @@ def test_a_clock_that_jumps(
     clock.jump(jump_s)
     running.passes(6)
     pipe.goes_on(running)
-    told = datetime.fromisoformat(json.loads(pipe.said.splitlines()[-1])["timestamp"])
+    last = [line for line in pipe.said.splitlines() if line.startswith("{")][-1]
+    told = datetime.fromisoformat(json.loads(last)["timestamp"])
     assert abs((told - datetime.now(UTC)).total_seconds() - jump_s) < 600, "the process did not see another time"

@@ -13,15 +13,14 @@ import pytest
 
 from servers.postgres import Server
 from tests.fault.conftest import MakePipe, MakeTraffic
-from tests.fault.row import OR, fault, goes_on, stops, waits
+from tests.fault.row import fault, goes_on, stops, waits
 from tests.waiting import until
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 Start = Callable[..., Server]
 CUTS = 3
-BROKE = f"the connection of slot '…' broke: …{OR}cannot query the catalog: …"
-COPY = f"the connection broke while copying …: …{OR}cannot copy …: …"
-ENDED = f"the server ended the stream of slot '…'{OR}cannot connect to …: the database system is …"
+BROKE = "the connection of slot '…' broke: …"
+COPY = "the connection broke while copying …: …"
 
 
 @pytest.mark.parametrize(("version", "kind"), [(18, "file"), (18, "duckdb"), (14, "duckdb")])
@@ -62,7 +61,7 @@ def test_a_source_that_is_killed_during_the_snapshot(
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
-@fault("the source is restarted, three times", "source, streaming: fast and immediate", waits(f"{ENDED}{OR}{BROKE}"))
+@fault("the source is restarted, three times", "source, streaming: fast and immediate", waits(BROKE))
 def test_a_source_that_is_restarted(
     make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start, mode: str
 ) -> None:

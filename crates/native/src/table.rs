@@ -66,7 +66,7 @@ impl Column {
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     #[pyo3(signature = (
         name, r#type, *, native=None, nullable=true, labels=Vec::new(), comment=None, identity=false, backfill=None,
-        default=None
+        default=None, defaulted=false
     ))]
     fn new(
         name: String,
@@ -78,12 +78,13 @@ impl Column {
         identity: bool,
         backfill: Option<String>,
         default: Option<String>,
+        defaulted: bool,
     ) -> PyResult<Self> {
         let kind = wire::Type::parse(r#type).ok_or_else(|| {
             PyValueError::new_err(format!("{type:?} is not a portable type; write 'other' for the server's own types"))
         })?;
         let native = native.unwrap_or_else(|| r#type.to_owned());
-        let note = wire::Note { comment, identity, backfill, default };
+        let note = wire::Note { comment, identity, backfill, default, defaulted };
         Ok(Self { inner: wire::Column { name, kind, native, nullable, labels, note } })
     }
 
@@ -130,6 +131,11 @@ impl Column {
     #[getter]
     fn default(&self) -> Option<&str> {
         self.inner.note.default.as_deref()
+    }
+
+    #[getter]
+    fn defaulted(&self) -> bool {
+        self.inner.note.defaulted
     }
 
     /// The Arrow type in `Batch.arrow`.

@@ -244,6 +244,9 @@ pub struct Note {
     pub backfill: Option<String>,
     /// The expression of its default, as the server prints it.
     pub default: Option<String>,
+    /// The server makes values for it, by a default or a generation: unless `backfill` tells them, older rows may have
+    /// some that no event has told.
+    pub defaulted: bool,
 }
 
 /// One column of a table version. Equality ignores the note.

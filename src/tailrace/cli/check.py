@@ -44,15 +44,19 @@ def check(target: str, names: Sequence[str], *, as_json: bool) -> int:
     else:
         source = source_from_url(target)
         parts = [("", "source", source.kind, source.check)]
-    looked, codes = [], [0]
+    looked, codes, faulty = [], [0], set[str]()
     for name, part, kind, look in parts:
         try:
             found = look()
         except TailraceError as error:
+            if name in faulty:  # the source has said it
+                continue
             found = [Finding(Severity.ERROR, kind, str(error.args[0]), error.hint)]
             codes.append(error.exit_code)
         else:
-            codes.append(_FAILED if any(finding.severity is Severity.ERROR for finding in found) else 0)
+            if any(finding.severity is Severity.ERROR for finding in found):
+                codes.append(_FAILED)
+                faulty.add(name)
         if found or part != "leftovers":
             looked.append(_Looked(name, part, found))
     text = msgspec.json.encode(looked).decode() + "\n" if as_json else "".join(_lines(each) for each in looked)

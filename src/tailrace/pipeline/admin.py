@@ -12,10 +12,11 @@ from typing import cast
 from tailrace._native import BatchBuilder
 from tailrace.contract import Movable, Positions, Selective, Succeeded, Transform
 from tailrace.durable import Lock
-from tailrace.error import ConfigError, Fatal, Retryable
+from tailrace.error import ConfigError, Fatal, HistoryLost, Retryable
 from tailrace.model import Position, Table
 from tailrace.pipeline.line import Plan, replay
-from tailrace.pipeline.pipeline import Pipeline, lock_path
+from tailrace.pipeline.pipeline import Pipeline, lock_path, status_path
+from tailrace.pipeline.status import read_status
 
 __all__ = ["adopt", "alone", "forget", "replay_alone", "transformed", "unmatched"]
 
@@ -77,6 +78,7 @@ def adopt(pipeline: Pipeline, agree: Callable[[Position, Position], None]) -> tu
         _require_no_letters(plan)
         before, after = source.successor(plan.name, positions.known())
         if before != after:
+            _require_latest(pipeline, before)
             agree(before, after)
             if positions.claim(before.lineage) != before:
                 raise Retryable(f"the position of pipeline {plan.name} moved meanwhile: another process uses it")
@@ -95,6 +97,18 @@ def _positions(plan: Plan) -> Iterator[Positions]:
         raise ConfigError(f"pipeline {plan.name} keeps its position nowhere")
     with contextlib.closing(plan.sink.open(plan.name, plan.limits)) as writer:
         yield cast(Positions, writer)
+
+
+def _require_latest(pipeline: Pipeline, saved: Position) -> None:
+    """An older copy of the position lies before the place where the last run ended, which its status tells."""
+    status = None if pipeline.state_dir is None else read_status(status_path(pipeline.state_dir, pipeline.name))
+    last = None if status is None else status.positions.get(saved.lineage)
+    if last is not None and saved.text < last:
+        raise HistoryLost(
+            f"saved is {saved.text}, but the last run of pipeline {pipeline.name} ended at {last}: an older copy of the"
+            " position was put back, and what lies between is gone with the old server",
+            hint="put the latest copy back, or start again with a snapshot: tailrace reset",
+        )
 
 
 def _require_no_letters(plan: Plan) -> None:

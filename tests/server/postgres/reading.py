@@ -14,7 +14,7 @@ from tailrace.error import EndOfStream
 from tailrace.model import UNCHANGED, Batch, Limits, Position
 from tailrace.source import Postgres
 
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,15 @@ def translate_connect(error: psycopg.Error, target: str) -> TailraceError:
     return Retryable(f"cannot connect to {target}: {text}", hint=hint)
 
 
+def lost(error: BaseException | None) -> psycopg.Error | None:
+    """The error that says that the connection is gone, whoever ended it (08, 57P0x, or libpq alone), if it is one."""
+    if isinstance(error, psycopg.OperationalError):
+        state = error.sqlstate or ""
+        if not state or state.startswith(("08", "57P")):
+            return error
+    return None
+
+
 def first_line(error: psycopg.Error) -> str:
     """What the server or libpq said, without DETAIL, which may quote values."""
     primary = error.diag.message_primary

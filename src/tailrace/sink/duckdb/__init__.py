@@ -78,7 +78,7 @@ class DuckDB:
                 check_names(table)
             except Fatal as error:
                 findings.append(Finding(Severity.ERROR, f"table {table}", str(error.args[0]), error.hint))
-        return findings
+        return findings or [Finding(Severity.OK, str(self.path), f"can hold {len(tables)} table(s)")]
 
     def saved(self, name: str) -> Mapping[str, Position | None]:
         """See `Remembering.saved`; `Retryable` while a process has the file open to write."""

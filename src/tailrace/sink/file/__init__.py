@@ -83,7 +83,7 @@ class File:
         except TailraceError as error:
             return [Finding(Severity.ERROR, str(self.path), str(error.args[0]), error.hint)]
         if state is None or state.pipeline == name:
-            return []
+            return [Finding(Severity.OK, str(self.path), "no other pipeline has it")]
         message = f"it belongs to the pipeline {state.pipeline!r}: give each pipeline a path of its own"
         return [Finding(Severity.ERROR, str(self.path), message)]
 

@@ -82,10 +82,11 @@ class Columns:
             if held is None:
                 self._add(present, column, spelled)
                 changed = True
-                if record.columns and not column.nullable and column.backfill is None:
+                told = column.backfill is not None or (column.nullable and not column.defaulted)
+                if record.columns and not told:
                     log.warning(
-                        "the column %s was added to %s: rows from before have null in it, since the source was written"
-                        " anew and does not tell their value; `tailrace verify --repair` brings it",
+                        "the column %s was added to %s: rows from before have null in it, since the source does not"
+                        " tell what value they have there; `tailrace verify --repair` brings it",
                         *(column.name, present),
                     )
             elif not held.generated and column.native != "unknown":  # of which nothing but nulls came so far

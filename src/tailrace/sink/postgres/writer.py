@@ -7,7 +7,7 @@ from contextlib import closing
 
 import psycopg
 
-from tailrace.dialect.postgres.fault import translate
+from tailrace.dialect.postgres.fault import lost, translate
 from tailrace.dialect.postgres.session import Connection, Login, connect
 from tailrace.dialect.postgres.session import target as place
 from tailrace.error import Fenced, Retryable, TailraceError
@@ -94,7 +94,7 @@ class PostgresWriter:
 
     def _explained(self, error: psycopg.Error | Retryable) -> TailraceError:
         """A lost session may have been ended by the next claim of this pipeline: then this one stops."""
-        if self._connection.closed:
+        if self._connection.closed or lost(error):
             if self._fenced():
                 return Fenced(
                     f"another process has claimed the pipeline {self._name!r} since and ended this session",

@@ -41,6 +41,7 @@ class Attribute:
     identity: bool = False
     backfill: str | None = None
     default: str | None = None
+    defaulted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ def table(connection: Connection, relation: Described) -> Table:
             identity=now is not None and now.identity,
             backfill=now.backfill if now is not None else None,
             default=now.default if now is not None else None,
+            defaulted=now is not None and now.defaulted,
         )
         columns.append(column)
     key = choose_key(relation, keys(connection, relation.oid), {c.name for c in columns if not c.nullable})

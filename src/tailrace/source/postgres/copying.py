@@ -5,7 +5,9 @@ from __future__ import annotations
 import queue
 import select
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import psycopg
@@ -13,10 +15,11 @@ from psycopg import errors, pq
 
 from tailrace._native import Chunk, CopyReader
 from tailrace.dialect.postgres import libpq
-from tailrace.dialect.postgres.fault import told, translate
+from tailrace.dialect.postgres.fault import first_line, lost, translate
 from tailrace.dialect.postgres.session import Connection
 from tailrace.error import Fatal, Retryable, TailraceError
 from tailrace.source.postgres.plan import TableCopy
+from tailrace.source.postgres.witness import Witness
 
 _DRAIN_BYTES = 1 << 20
 _AHEAD_CHUNKS = 8
@@ -37,10 +40,14 @@ class Copying(Protocol):
 
 
 class TableReader:
-    """One COPY on one session, read by the thread that asks."""
+    """One COPY on one session, read by the thread that asks. A silent one is given up if the `witness` says so."""
 
-    def __init__(self, connection: Connection, part: TableCopy, *, frame_bytes_max: int) -> None:
+    def __init__(
+        self, connection: Connection, part: TableCopy, *, frame_bytes_max: int, witness: Witness | None = None
+    ) -> None:
         self._table = str(part.table)
+        self._witness = witness
+        self._heard_at = time.monotonic()
         self._pgconn = connection.pgconn
         self._poll = select.poll()
         self._poll.register(self._pgconn.socket, select.POLLIN)
@@ -59,46 +66,76 @@ class TableReader:
             return None
         chunk = self._drain()
         if len(chunk):
+            self._heard_at = time.monotonic()
             return chunk
         if self._reader.done:
             self._finish()
-        else:
-            self._poll.poll(timeout_s * 1000)
+        elif not self._poll.poll(timeout_s * 1000):
+            self._doubt()
         return None
+
+    def _doubt(self) -> None:
+        """Nothing comes: after a while, make sure that the server is still at it."""
+        if self._witness is not None and time.monotonic() - self._heard_at > self._witness.silence_s:
+            self._witness.ask(self._pgconn.backend_pid, f"copying {self._table}")
+            self._heard_at = time.monotonic()
 
     def _drain(self) -> Chunk:
         try:
             return self._reader.drain(_DRAIN_BYTES)
         except OSError as error:
-            raise Retryable(f"the connection broke while copying {self._table}: {error}") from error
+            raise self._broken(str(error)) from error
 
     def _start(self, statement: bytes) -> None:
-        with told(f"copy {self._table}"):
+        with self._told():
             self._pgconn.send_query(statement)
-            result = libpq.result(self._pgconn)
+            result = self._result()
         if result is None or result.status != pq.ExecStatus.COPY_OUT:
             raise self._failure(result)
 
     def _finish(self) -> None:
-        with told(f"copy {self._table}"):
-            result = libpq.result(self._pgconn)
+        with self._told():
+            result = self._result()
             if result is None or result.status != pq.ExecStatus.COMMAND_OK:
                 raise self._failure(result)
-            while libpq.result(self._pgconn) is not None:
+            while self._result() is not None:
                 continue
         self._done = True
 
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            raise self._broken(first_line(error)) from error
+
+    def _result(self) -> pq.abc.PGresult | None:
+        """The next answer to the statement."""
+        while self._pgconn.is_busy():
+            if not self._poll.poll(_IDLE_S * 1000):
+                self._doubt()
+            self._pgconn.consume_input()
+        self._heard_at = time.monotonic()
+        return libpq.result(self._pgconn)
+
     def _failure(self, result: pq.abc.PGresult | None) -> TailraceError:
         if result is None:
-            return Retryable(f"the connection broke while copying {self._table}")
-        return translate(errors.error_from_result(result), f"copy {self._table}")
+            return self._broken("the server gave no answer")
+        error = errors.error_from_result(result)
+        return self._broken(first_line(error)) if lost(error) else translate(error, f"copy {self._table}")
+
+    def _broken(self, why: str) -> Retryable:
+        return Retryable(f"the connection broke while copying {self._table}: {why}")
 
 
 class Ahead:
     """Copies its share of the tables, one after another, on a thread and a session of its own, into a bounded queue."""
 
-    def __init__(self, connection: Connection, parts: Sequence[TableCopy], *, frame_bytes_max: int) -> None:
+    def __init__(
+        self, connection: Connection, parts: Sequence[TableCopy], *, frame_bytes_max: int, witness: Witness
+    ) -> None:
         self._connection = connection
+        self._witness = witness
         self._parts = parts
         self._frame_bytes_max = frame_bytes_max
         self._queue: queue.Queue[Chunk | TailraceError | None] = queue.Queue(_AHEAD_CHUNKS)
@@ -145,7 +182,7 @@ class Ahead:
             self._put(Fatal(f"a snapshot reader failed: {type(error).__name__}", hint=hint))
 
     def _copy(self, part: TableCopy) -> None:
-        reader = TableReader(self._connection, part, frame_bytes_max=self._frame_bytes_max)
+        reader = TableReader(self._connection, part, frame_bytes_max=self._frame_bytes_max, witness=self._witness)
         while not reader.done and not self._stopped.is_set():
             chunk = reader.read(_IDLE_S)
             if chunk is not None:

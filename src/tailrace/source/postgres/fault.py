@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
-from tailrace.dialect.postgres.fault import first_line, translate
+from tailrace.dialect.postgres.fault import first_line, lost, translate
 from tailrace.error import HistoryLost, Retryable, TailraceError
 
 RESET_HINT = "`tailrace reset` forgets the position and starts again with a new snapshot"
@@ -18,6 +18,11 @@ def waits_for_standby(said: psycopg.errors.Diagnostic) -> bool:
     return said.source_function == "StandbySlotsHaveCaughtup"
 
 
+def broken(slot: str) -> str:
+    """What is said first of a stream that is cut off, whichever of its two connections tells."""
+    return f"the connection of slot {slot!r} broke"
+
+
 def translate_stream(error: psycopg.Error, slot: str) -> TailraceError:
     """As `translate`, for START_REPLICATION and what follows: there some states mean that the history is gone."""
     text = first_line(error)
@@ -27,4 +32,6 @@ def translate_stream(error: psycopg.Error, slot: str) -> TailraceError:
         return HistoryLost(f"replication slot {slot!r} cannot go on: {text}", hint=RESET_HINT)
     if error.sqlstate == "42704":
         return HistoryLost(f"what the stream of slot {slot!r} needs was dropped: {text}", hint=RESET_HINT)
+    if lost(error):
+        return Retryable(f"{broken(slot)}: {text}")
     return translate(error, f"read from replication slot {slot!r}")

@@ -34,6 +34,7 @@ from tailrace.source.postgres.roster import Roster
 from tailrace.source.postgres.snapshot import Bounds, Exported, Snapshot
 from tailrace.source.postgres.stream import Describer, Opened, PostgresStream
 from tailrace.source.postgres.walsender import CreatedSlot, StreamOptions, Walsender
+from tailrace.source.postgres.witness import Witness, silence_s
 
 if TYPE_CHECKING:
     from tailrace.source.postgres.config import Postgres
@@ -212,7 +213,10 @@ class Opening:
         )
 
     def _snapshot(self, scene: _Scene, globs: tuple[str, ...] | None) -> tuple[Snapshot, Place]:
-        bounds = Bounds(self._source.snapshot_readers, self._limits.segment_bytes, self._limits.frame_bytes_max)
+        witness = Witness(self._source.login, silence_s(slot.sender_timeout_s(scene.side)))
+        bounds = Bounds(
+            self._source.snapshot_readers, self._limits.segment_bytes, self._limits.frame_bytes_max, witness
+        )
         slot.drop(scene.side, scene.lineage.slot, self._stop)
         for attempt in range(1, _ATTEMPTS + 1):
             files = plan.files(scene.side, plan.tables_of(scene.side, self._names.publication, globs))

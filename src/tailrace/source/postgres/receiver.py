@@ -18,6 +18,7 @@ from tailrace.model import Batch, Limits, Table
 from tailrace.source.postgres.measure import Measure
 from tailrace.source.postgres.place import Lineage, Place
 from tailrace.source.postgres.walsender import Walsender
+from tailrace.source.postgres.witness import silence_s
 
 _log = logging.getLogger("tailrace.source.postgres")
 _DRAIN_BYTES = 4 << 20
@@ -26,7 +27,6 @@ _PAUSE_S = 0.010
 _STATUS_S_MAX = 10.0
 _CONFIRM_S = 1.0
 _PING_S = 10.0
-_SILENCE_S_MIN, _SILENCE_S_MAX = 5.0, 60.0
 _HURRY_S = 0.05
 _REPLY_S = 0.05
 _AWAITED_S = 2.0
@@ -70,7 +70,7 @@ class Receiver:
         self._limits = limits
         self._status_s = min(sender_timeout_s / 3, _STATUS_S_MAX)
         # As long as the server waits for us we wait for it: it answers whatever it decodes.
-        self._silence_s = min(max(sender_timeout_s, _SILENCE_S_MIN), _SILENCE_S_MAX)
+        self._silence_s = silence_s(sender_timeout_s)
         self._decoder = PgOutput(
             str(course.lineage),
             database=course.lineage.database,

@@ -22,6 +22,7 @@ from tailrace.source.postgres import plan
 from tailrace.source.postgres.copying import Ahead, Copying, TableReader
 from tailrace.source.postgres.place import Lineage, Place
 from tailrace.source.postgres.plan import Files, Moved, TableCopy
+from tailrace.source.postgres.witness import Witness
 
 _log = logging.getLogger("tailrace.source.postgres")
 
@@ -40,11 +41,12 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much is read and held at a time, and by how many sessions."""
+    """How much is read and held at a time, by how many sessions, and who is asked about one that is silent."""
 
     readers: int
     segment_bytes: int
     frame_bytes_max: int
+    witness: Witness
 
 
 class Snapshot:
@@ -101,7 +103,12 @@ class Snapshot:
         if count < 2:
             return []
         return [
-            Ahead(session, self._parts[share::count], frame_bytes_max=self._bounds.frame_bytes_max)
+            Ahead(
+                session,
+                self._parts[share::count],
+                frame_bytes_max=self._bounds.frame_bytes_max,
+                witness=self._bounds.witness,
+            )
             for share, session in enumerate(self._sessions[:count])
         ]
 
@@ -114,7 +121,12 @@ class Snapshot:
                 ahead.next_table()
                 self._copying = ahead
             else:
-                self._copying = TableReader(self._sessions[0], part, frame_bytes_max=self._bounds.frame_bytes_max)
+                self._copying = TableReader(
+                    self._sessions[0],
+                    part,
+                    frame_bytes_max=self._bounds.frame_bytes_max,
+                    witness=self._bounds.witness,
+                )
         return self._copying
 
     def _begin_rows(self) -> CopyRows:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tailrace._native import Relation, Select
+from tailrace.dialect.postgres.fault import first_line, lost
 from tailrace.dialect.postgres.session import Connection
 from tailrace.error import EndOfStream, HistoryLost, Retryable
 from tailrace.model import Batch, Position, Table
 from tailrace.source.postgres import catalog, pattern
 from tailrace.source.postgres.catalog import Described
+from tailrace.source.postgres.fault import broken
 from tailrace.source.postgres.guardian import Guardian
 from tailrace.source.postgres.place import Lineage, Place
 from tailrace.source.postgres.publication import published
@@ -156,12 +158,17 @@ class PostgresStream:
     def _unless_lost(self, act: Callable[[], T]) -> T:
         try:
             return act()
-        except HistoryLost as lost:
+        except Retryable as error:
+            # The connection on the side hears of the end as soon as the stream does: one fault, one message.
+            if self._receiver is None or (cause := lost(error.__cause__)) is None:
+                raise
+            raise Retryable(f"{broken(self._opened.lineage.slot)}: {first_line(cause)}") from error
+        except HistoryLost as gone:
             if self._opened.give_up is None:
                 raise
             if self._receiver is not None:
                 self._receiver.close()  # or the slot stays in use
-            raise self._opened.give_up(lost) from lost
+            raise self._opened.give_up(gone) from gone
 
     def _read_snapshot(self, snapshot: Snapshot, timeout_s: float) -> Batch | None:
         if not snapshot.done:

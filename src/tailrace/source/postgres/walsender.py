@@ -23,7 +23,7 @@ from tailrace.dialect.postgres.fault import told, translate
 from tailrace.dialect.postgres.session import Connection, Login, connect_replication
 from tailrace.error import HistoryLost, Retryable
 from tailrace.source.postgres import host
-from tailrace.source.postgres.fault import RESET_HINT, translate_stream, waits_for_standby
+from tailrace.source.postgres.fault import RESET_HINT, broken, translate_stream, waits_for_standby
 from tailrace.source.postgres.host import Host
 from tailrace.source.postgres.place import format_lsn, parse_lsn
 
@@ -211,14 +211,14 @@ class Walsender:
             self.wait(min(0.05, deadline - time.monotonic()))
 
     def _broken(self, error: Exception) -> Retryable:
-        return Retryable(f"the connection of slot {self._slot!r} broke: {_text(error)}")
+        return Retryable(f"{broken(self._slot)}: {_text(error)}")
 
     def _raise_end(self) -> None:
         with told(f"read from replication slot {self._slot!r}"):
             result = libpq.result(self._pgconn)
         if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
             raise translate_stream(errors.error_from_result(result), self._slot)
-        raise Retryable(f"the server ended the stream of slot {self._slot!r}")
+        raise Retryable(f"{broken(self._slot)}: the server ended the stream")
 
     def _slot_options(self, export: bool, failover: bool) -> sql.SQL:
         if self.server_version < 150000:

@@ -8,7 +8,8 @@ SELECT a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated::text,
              AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype = 'a'
        ),
        CASE WHEN a.atthasmissing AND t.typdelim = ',' THEN (a.attmissingval::text::text[])[1] END,
-       pg_get_expr(f.adbin, f.adrelid)
+       pg_get_expr(f.adbin, f.adrelid),
+       a.atthasdef
 FROM pg_attribute AS a
 JOIN pg_type AS t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum AND a.attgenerated = ''
