@@ -28,6 +28,7 @@ __all__ = [
     "DebeziumJson",
     "Encoded",
     "EventReader",
+    "Globs",
     "Mask",
     "Message",
     "PgOutput",
@@ -424,6 +425,15 @@ class Batch:
         """Join neighbours into as few batches as their snapshot marks allow; order is kept."""
     @staticmethod
     def progress(position: Position) -> Batch: ...
+
+@final
+class Globs:
+    """Patterns over names: shell patterns, `/regular expressions/` for the whole name in any case (Java's syntax as far
+    as the Rust crate fancy-regex has it), and `!` before what is left out. `ValueError` for what is no expression."""
+
+    def __new__(cls, patterns: Sequence[str]) -> Globs: ...
+    def matches(self, name: str) -> bool:
+        """Whether one of the patterns matches, and none that leaves out."""
 
 @final
 class Select:

@@ -43,6 +43,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<table::SnapshotMark>()?;
     module.add_class::<table::Table>()?;
     module.add_class::<table::TypeDefinition>()?;
+    module.add_class::<transform::Globs>()?;
     module.add_class::<transform::Mask>()?;
     module.add_class::<transform::Rename>()?;
     module.add_class::<transform::Select>()?;

@@ -27,6 +27,25 @@ fn applied(py: Python<'_>, result: Result<tailrace_wire::batch::Batch>) -> PyRes
     })
 }
 
+/// Patterns over names.
+#[pyclass(frozen, module = "tailrace._native")]
+pub struct Globs {
+    inner: wire::Globs,
+}
+
+#[pymethods]
+impl Globs {
+    #[new]
+    #[expect(clippy::needless_pass_by_value, reason = "PyO3 extracts owned values")]
+    fn new(py: Python<'_>, patterns: Vec<String>) -> PyResult<Self> {
+        Ok(Self { inner: made(py, wire::Globs::new(&patterns))? })
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        self.inner.matches(name)
+    }
+}
+
 /// Keeps what matches.
 #[pyclass(frozen, module = "tailrace._native")]
 pub struct Select {

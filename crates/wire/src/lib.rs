@@ -10,6 +10,7 @@ pub mod copy;
 pub mod encode;
 pub mod error;
 pub mod fold;
+pub mod pattern;
 pub mod pgoutput;
 pub mod position;
 pub mod read;

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tailrace.error import ConfigError
-from tailrace.source.postgres.pattern import Relation, choose, validate
+from tailrace.source.postgres.pattern import Relation, choose, is_all, validate
 
 
 def relation(
@@ -43,7 +43,17 @@ def test_a_partition_is_left_to_its_root_unless_only_it_is_meant() -> None:
     assert [str(r) for r in choose(["public.m_*"], there)] == ["public.m_1"]
 
 
-@pytest.mark.parametrize("patterns", [(), ("orders",)])
+def test_an_expression_means_the_whole_name_and_an_exclamation_mark_leaves_out() -> None:
+    there = [
+        relation(f"public.{name}", oid=at) for at, name in enumerate(("order_1", "order_12", "orders", "secret"), 1)
+    ]
+    assert [str(r) for r in choose([r"/PUBLIC\.order_\d+/"], there)] == ["public.order_1", "public.order_12"]
+    assert [str(r) for r in choose(["*.*", "!public.secret", r"!/.*\d/"], there)] == ["public.orders"]
+    assert is_all(["*.*"])
+    assert not is_all(["*.*", "!public.secret"])
+
+
+@pytest.mark.parametrize("patterns", [(), ("orders",), ("!public.orders",), ("/public.(/",)])
 def test_patterns_that_can_match_nothing_are_refused(patterns: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError):
         validate(patterns)

@@ -1,18 +1,61 @@
-//! Shell patterns over names, as Python's `fnmatch.fnmatchcase` reads them: `*`, `?`, `[abc]`, `[!a-z]`; `*` crosses dots.
+//! Patterns over names. A shell pattern is read as Python's `fnmatch.fnmatchcase` does: `*`, `?`, `[abc]`, `[!a-z]`; `*`
+//! crosses dots. Between slashes stands a regular expression for the whole name, in any case. `!` before a pattern leaves
+//! out what it matches, whatever else does.
 
-/// Patterns of which one must match.
+use crate::error::{Error, Result};
+use crate::pattern::Pattern;
+
+/// Patterns of which one must match, and none that leaves out.
+#[derive(Clone, Debug, Default)]
+pub struct Globs {
+    wanted: Vec<Glob>,
+    unwanted: Vec<Glob>,
+}
+
 #[derive(Clone, Debug)]
-pub(super) struct Globs(Vec<Vec<char>>);
+enum Glob {
+    Shell(Vec<char>),
+    Expression(Pattern),
+}
 
 impl Globs {
-    pub fn new(patterns: &[String]) -> Self {
-        Self(patterns.iter().map(|pattern| pattern.chars().collect()).collect())
+    /// Read patterns.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for what is no regular expression.
+    pub fn new(patterns: &[String]) -> Result<Self> {
+        let mut globs = Self::default();
+        for pattern in patterns {
+            match pattern.strip_prefix('!') {
+                Some(pattern) => globs.unwanted.push(Glob::parse(pattern)?),
+                None => globs.wanted.push(Glob::parse(pattern)?),
+            }
+        }
+        Ok(globs)
     }
 
-    /// Whether any pattern matches the whole name.
+    /// Whether the patterns mean the whole name.
+    #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        let name: Vec<char> = name.chars().collect();
-        self.0.iter().any(|pattern| matches(pattern, &name))
+        let letters: Vec<char> = name.chars().collect();
+        let found = |globs: &[Glob], undecided| globs.iter().any(|glob| glob.matches(name, &letters, undecided));
+        found(&self.wanted, false) && !found(&self.unwanted, true)
+    }
+}
+
+impl Glob {
+    fn parse(pattern: &str) -> Result<Self> {
+        match pattern.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
+            Some(expression) => Pattern::parse(expression).map(Self::Expression).map_err(Error::Usage),
+            None => Ok(Self::Shell(pattern.chars().collect())),
+        }
+    }
+
+    fn matches(&self, name: &str, letters: &[char], undecided: bool) -> bool {
+        match self {
+            Self::Shell(pattern) => matches(pattern, letters),
+            Self::Expression(pattern) => pattern.matches(name, undecided),
+        }
     }
 }
 
@@ -72,7 +115,7 @@ mod tests {
 
     #[test]
     fn patterns_match_as_fnmatch_does() {
-        let one = |pattern: &str, name: &str| Globs::new(&[pattern.to_owned()]).matches(name);
+        let one = |pattern: &str, name: &str| Globs::new(&[pattern.to_owned()]).unwrap().matches(name);
         for (pattern, name) in [
             ("public.orders", "public.orders"),
             ("public.order_*", "public.order_items"),
@@ -99,5 +142,14 @@ mod tests {
             assert!(!one(pattern, name), "{pattern} {name}");
         }
         assert!(!one(&"*a".repeat(40), &"a".repeat(39)));
+    }
+
+    #[test]
+    fn expressions_and_exceptions() {
+        let globs = Globs::new(&["/public\\.order_\\d+/".into(), "a.*".into(), "!a.x*".into()]).unwrap();
+        let found = |name: &str| globs.matches(name);
+        assert!(found("public.order_12") && found("PUBLIC.ORDER_1") && found("a.b"));
+        assert!(!found("public.order_") && !found("xpublic.order_1") && !found("a.xy"));
+        assert!(matches!(Globs::new(&["/(/".into()]), Err(Error::Usage(_))));
     }
 }

@@ -65,7 +65,7 @@ impl Mask {
     /// Mask the columns that match these `schema.table.column` globs.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a hash without salt.
+    /// [`Error::Usage`] for a hash without salt, or for what is no regular expression.
     pub fn new(columns: Vec<String>, method: Method) -> Result<Arc<Self>> {
         let how = match method {
             Method::Redact => How::Null,
@@ -77,7 +77,7 @@ impl Mask {
             }
             Method::Truncate(length) => How::Truncate(length),
         };
-        Ok(Arc::new(Self { columns: Globs::new(&columns), how, plans: Plans::default() }))
+        Ok(Arc::new(Self { columns: Globs::new(&columns)?, how, plans: Plans::default() }))
     }
 
     /// The same changes with masked cells in every image.

@@ -11,6 +11,7 @@ mod select;
 #[cfg(test)]
 mod tests;
 
+pub use glob::Globs;
 pub use mask::{Mask, Method};
 pub use pick::{only, without};
 pub use rename::Rename;

@@ -37,7 +37,7 @@ impl Select {
     /// A transform without plans yet.
     ///
     /// # Errors
-    /// [`Error::Usage`] for an unknown letter.
+    /// [`Error::Usage`] for an unknown letter, or for what is no regular expression.
     pub fn new(selection: Selection) -> Result<Arc<Self>> {
         let Selection { tables, exclude_tables, columns, exclude_columns, ops } = selection;
         let letter = |letter: u8| {
@@ -45,10 +45,10 @@ impl Select {
             Op::parse(letter).ok_or_else(unknown)
         };
         Ok(Arc::new(Self {
-            tables: tables.as_deref().map(Globs::new),
-            exclude_tables: Globs::new(&exclude_tables),
-            columns: columns.as_deref().map(Globs::new),
-            exclude_columns: Globs::new(&exclude_columns),
+            tables: tables.as_deref().map(Globs::new).transpose()?,
+            exclude_tables: Globs::new(&exclude_tables)?,
+            columns: columns.as_deref().map(Globs::new).transpose()?,
+            exclude_columns: Globs::new(&exclude_columns)?,
             ops: ops.map(|ops| ops.bytes().map(letter).collect()).transpose()?,
             plans: Plans::default(),
         }))

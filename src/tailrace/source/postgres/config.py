@@ -34,10 +34,10 @@ class Postgres:
     """Reads a database's changes from PostgreSQL's log, 14 or newer, through a slot of pgoutput.
 
     `url` is a URI or a conninfo string with anything that libpq understands. `tables` are `schema.table` globs, from
-    which the publication is made. A publication that Tailrace made is extended when more tables match at the next
-    start, and all of it is captured; one that somebody else made is never altered, and what matches is captured. Of a
-    table that is added to a publication later, the rows from before are not in. `slot` and `publication` default to
-    `tailrace_<pipeline>`.
+    which the publication is made; `/…/` is a regular expression, and `!` before a pattern leaves tables out. A
+    publication that Tailrace made is extended when more tables match at the next start, and all of it is captured; one
+    that somebody else made is never altered, and what matches is captured. Of a table that is added to a publication
+    later, the rows from before are not in. `slot` and `publication` default to `tailrace_<pipeline>`.
 
     `snapshot`: `initial` reads the tables first; `never` begins with the changes; `only` ends after the tables and
     leaves no slot; `when_needed` is `initial` and makes a new snapshot where the others would raise `HistoryLost`.

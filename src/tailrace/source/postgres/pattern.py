@@ -1,12 +1,17 @@
-"""Which tables a user means by `schema.table` globs. Never asks the server; it is handed what the server has."""
+"""Which tables a user means by patterns of `schema.table`. Never asks the server; it is handed what the server has.
+
+A pattern is a glob, or between slashes a regular expression for the whole name in any case, as Debezium's are. One that
+begins with `!` leaves out what it matches, whatever else does.
+"""
 
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
+from tailrace._native import Globs
 from tailrace.error import ConfigError
 
 _WILD = frozenset("*?[")
@@ -41,23 +46,30 @@ class Relation:
 
 def is_literal(pattern: str) -> bool:
     """Whether the pattern names one table instead of matching many."""
-    return not _WILD & set(pattern)
+    return not (_WILD & set(pattern) or pattern.startswith(("/", "!")))
+
+
+def is_all(patterns: Iterable[str]) -> bool:
+    """Whether the patterns mean every table."""
+    return "*.*" in (given := tuple(patterns)) and not any(pattern.startswith("!") for pattern in given)
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
-    """Whether `schema.table` is meant by any of the patterns (case counts, as in the catalog)."""
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    """Whether `schema.table` is meant by the patterns (case counts in globs, as in the catalog)."""
+    return _globs(tuple(patterns)).matches(name)
 
 
 def validate(patterns: Sequence[str]) -> None:
     """`ConfigError` for a pattern that can match nothing."""
     if not patterns:
         raise ConfigError("tables is empty", hint='name some, as in tables = ["public.orders", "public.order_*"]')
+    if all(pattern.startswith("!") for pattern in patterns):
+        raise ConfigError("tables only leaves tables out", hint='say which are in, as in tables = ["*.*", "!public.x"]')
     for pattern in patterns:
-        if "." not in pattern:
-            raise ConfigError(
-                f"table pattern {pattern!r} has no schema", hint=f"write 'public.{pattern}' or '*.{pattern}'"
-            )
+        bare = pattern.removeprefix("!")
+        if "." not in bare and not bare.startswith("/"):
+            raise ConfigError(f"table pattern {pattern!r} has no schema", hint=f"write 'public.{bare}' or '*.{bare}'")
+    _globs(tuple(patterns))
 
 
 def choose(patterns: Sequence[str], relations: Sequence[Relation]) -> list[Relation]:
@@ -71,6 +83,14 @@ def choose(patterns: Sequence[str], relations: Sequence[Relation]) -> list[Relat
     meant = [r for r in relations if r.obstacle is None and matches(str(r), patterns)]
     oids = {relation.oid for relation in meant}
     return sorted((r for r in meant if not oids & set(r.ancestors)), key=str)
+
+
+@functools.lru_cache
+def _globs(patterns: tuple[str, ...]) -> Globs:
+    try:
+        return Globs(patterns)
+    except ValueError as error:
+        raise ConfigError(f"tables: {error}") from None
 
 
 def _require(pattern: str, by_name: dict[str, Relation]) -> None:

@@ -105,7 +105,7 @@ def selection(connection: Connection, found: Publication, patterns: Sequence[str
 
     A partition that is sent in its own name is meant by a pattern for a partitioned table above it.
     """
-    if found.ours or "*.*" in patterns:
+    if found.ours or pattern.is_all(patterns):
         return None
     there = {relation.oid: relation for relation in relations(connection)}
     meant = [
@@ -169,7 +169,7 @@ def _create(connection: Connection, wanted: Wanted, chosen: Sequence[Relation]) 
     if not chosen:
         raise ConfigError(
             f"no table matches {', '.join(wanted.tables)}",
-            hint="patterns are schema.table globs, as in public.order_*; views and unlogged tables cannot be captured",
+            hint="as in public.order_* or /public\\.order_\\d+/; views and unlogged tables cannot be captured",
         )
     statement = _create_sql(wanted, chosen, connection.info.server_version)
     if wanted.standby:

@@ -12,10 +12,13 @@ mod default;
 mod envelope;
 mod event;
 mod form;
+mod mask;
+mod naming;
 mod number;
 mod option;
 mod plan;
 mod profile;
+mod rule;
 pub mod schema;
 mod temporal;
 #[cfg(test)]

@@ -1,0 +1,191 @@
+//! What topics and fields are called.
+
+use std::fmt::Write;
+
+use crate::pattern::Pattern;
+use crate::table::Table;
+
+/// `schema.name.adjustment.mode` and `field.name.adjustment.mode`: what becomes of a name that Avro does not take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Adjustment {
+    /// Nothing.
+    #[default]
+    None,
+    /// An underscore for each other character.
+    Avro,
+    /// `_u0020` and the like for each other character and for the underscore itself.
+    AvroUnicode,
+}
+
+impl Adjustment {
+    /// The name of a field.
+    #[must_use]
+    pub fn field(self, name: &str) -> String {
+        self.adjusted(name, false)
+    }
+
+    /// The name of a schema, which may have dots.
+    #[must_use]
+    pub fn schema(self, name: &str) -> String {
+        self.adjusted(name, true)
+    }
+
+    fn adjusted(self, name: &str, dots: bool) -> String {
+        if self == Self::None {
+            return name.into();
+        }
+        let unicode = self == Self::AvroUnicode;
+        let mut out = String::new();
+        for (at, unit) in name.encode_utf16().enumerate() {
+            let byte = u8::try_from(unit).ok().filter(u8::is_ascii);
+            let digit = byte.is_some_and(|byte| byte.is_ascii_digit());
+            let sound = byte.is_some_and(|byte| {
+                byte.is_ascii_alphabetic()
+                    || (digit && at > 0)
+                    || (byte == b'_' && !unicode)
+                    || (byte == b'.' && dots && at > 0)
+            });
+            match byte {
+                Some(byte) if sound => out.push(byte.into()),
+                _ if unicode => push_unit(unit, &mut out),
+                Some(byte) if digit => out.extend(['_', byte.into()]),
+                _ => out.push('_'),
+            }
+        }
+        out
+    }
+}
+
+/// `topic.naming.strategy` and what belongs to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topics {
+    /// `topic.delimiter`
+    pub delimiter: String,
+    /// Whether the schema is a part of the name: all strategies that begin with `Schema`.
+    pub schema: bool,
+    /// Whether other characters than a topic's become `_u0020` and the like instead of an underscore.
+    pub unicode: bool,
+    /// `topic.regex` and `topic.replacement` of the strategies with `Regex` in their name.
+    pub rerouted: Option<Rerouting>,
+    /// `topic.transaction`
+    pub transaction: String,
+    /// `topic.heartbeat.prefix`
+    pub heartbeat_prefix: String,
+    /// `topic.heartbeat.name`: the whole name instead.
+    pub heartbeat_name: Option<String>,
+}
+
+/// What the strategies with `Regex` in their name do.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rerouting {
+    /// `topic.regex`; the topics that do not match keep their name.
+    pub regex: Option<Pattern>,
+    /// `topic.replacement`
+    pub replacement: String,
+    /// `topic.key.enforce.uniqueness`: the field of a key that tells tables of one topic apart (`topic.key.field.name`).
+    pub field: Option<String>,
+    /// `topic.key.field.regex`
+    pub field_regex: Option<Pattern>,
+    /// `topic.key.field.replacement`
+    pub field_replacement: String,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self {
+            delimiter: ".".into(),
+            schema: true,
+            unicode: false,
+            rerouted: None,
+            transaction: "transaction".into(),
+            heartbeat_prefix: "__debezium-heartbeat".into(),
+            heartbeat_name: None,
+        }
+    }
+}
+
+impl Topics {
+    /// The topic of a table.
+    #[must_use]
+    pub fn table(&self, prefix: &str, table: &Table) -> String {
+        let topic = self.sanitised(&self.origin(prefix, table));
+        let rerouted = self.rerouted.as_ref().and_then(|to| to.regex.as_ref()?.replace(&topic, &to.replacement));
+        rerouted.filter(|topic| !topic.is_empty()).unwrap_or(topic)
+    }
+
+    /// The field that a key of this table gets besides its columns, and its value.
+    #[must_use]
+    pub fn key_field(&self, prefix: &str, table: &Table) -> Option<(&str, String)> {
+        let rerouted = self.rerouted.as_ref()?;
+        let field = rerouted.field.as_deref()?;
+        let origin = self.origin(prefix, table);
+        let replaced =
+            rerouted.field_regex.as_ref().and_then(|regex| regex.replace(&origin, &rerouted.field_replacement));
+        Some((field, replaced.unwrap_or(origin)))
+    }
+
+    /// The topic of transactions.
+    #[must_use]
+    pub fn transaction(&self, prefix: &str) -> String {
+        [prefix, &self.delimiter, &self.transaction].concat()
+    }
+
+    /// The topic of heartbeats.
+    #[must_use]
+    pub fn heartbeat(&self, prefix: &str) -> String {
+        let joined = || [&self.heartbeat_prefix, self.delimiter.as_str(), prefix].concat();
+        self.heartbeat_name.clone().unwrap_or_else(joined)
+    }
+
+    fn origin(&self, prefix: &str, table: &Table) -> String {
+        let parts = [prefix, if self.schema { &table.schema } else { "" }, &table.name];
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.trim().is_empty()).collect();
+        parts.join(&self.delimiter)
+    }
+
+    fn sanitised(&self, name: &str) -> String {
+        let mut out = String::new();
+        for unit in name.encode_utf16() {
+            match u8::try_from(unit) {
+                Ok(byte) if byte.is_ascii_alphanumeric() || b".-".contains(&byte) => out.push(byte.into()),
+                Ok(b'_') if !self.unicode => out.push('_'),
+                _ if self.unicode => push_unit(unit, &mut out),
+                _ => out.push('_'),
+            }
+        }
+        out.truncate(TOPIC_LEN_MAX);
+        out
+    }
+}
+
+/// The longest name of a topic in Kafka.
+const TOPIC_LEN_MAX: usize = 249;
+
+fn push_unit(unit: u16, out: &mut String) {
+    // A String takes every text.
+    let _ = write!(out, "_u{unit:04x}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_are_sanitised_as_debezium_does() {
+        let topics = Topics::default();
+        let name = Table::new("public".into(), "We ird$.Näme".into(), vec![], vec![]);
+        assert_eq!(topics.table("shop", &name), "shop.public.We_ird_.N_me");
+        let topics = Topics { unicode: true, ..topics };
+        assert_eq!(topics.table("shop", &name), "shop.public.We_u0020ird_u0024.N_u00e4me");
+    }
+
+    #[test]
+    fn field_names_are_adjusted_as_debezium_does() {
+        let names = ["co l", "1a", "a_b", "Üp", "x-y"];
+        assert_eq!(names.map(|name| Adjustment::Avro.field(name)), ["co_l", "_1a", "a_b", "_p", "x_y"]);
+        assert_eq!(
+            names.map(|name| Adjustment::AvroUnicode.field(name)),
+            ["co_u0020l", "_u0031a", "a_u005fb", "_u00dcp", "x_u002dy"]
+        );
+    }
+}
