@@ -208,7 +208,7 @@ def run(
     with tempfile.TemporaryDirectory(prefix="tailrace-debezium-") as folder:
         file, log = Path(folder, "engine.properties"), Path(folder, "log")
         options = {**settings, "forms": ",".join(forms)}
-        file.write_text("".join(f"{name}={value}\n" for name, value in options.items()))
+        file.write_text("".join(f"{name}={_escaped(value)}\n" for name, value in options.items()))
         command = ["java", "-Xmx1g", "-XX:+UseSerialGC", *java_options]
         path = f"{root}:{root}/*" + (f":{maven.install('protobuf-types')}/*" if "protobuf" in forms else "")
         command += [f"-Dlog4j2.configurationFile={_JAVA / 'log4j2.properties'}", "-cp", path]
@@ -240,6 +240,11 @@ def install() -> Path:
     with artifact.locked(root.with_suffix(".lock")):
         _compile(root)
     return root
+
+
+def _escaped(value: str) -> str:
+    """A value as a file of properties has it."""
+    return value.replace("\\", "\\\\")
 
 
 def _unpack(wheel: Path, target: Path) -> None:

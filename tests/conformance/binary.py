@@ -13,7 +13,8 @@ import fastavro
 from servers.debezium import Form, Record
 from tailrace._native import Batch
 from tailrace.format import Format
-from tests.conformance.sides import END, PREFIX
+from tests.conformance.oracle import MARKER
+from tests.conformance.sides import PREFIX
 
 Schemas = Callable[[int], str]
 _LOGICAL = ("logicalType", "connect.default")
@@ -49,7 +50,7 @@ def ours(batches: Iterable[Batch], format: Format, schemas: Schemas) -> Iterator
         for part in encoder.encode(batch):
             for index in range(len(part)):
                 topic, key, value = part.topic(index), part.key(index), part.value(index)
-                if not topic.endswith(END):
+                if not topic.endswith(MARKER):
                     yield Event(topic, _half(key, schemas), _half(value, schemas), tuple(part.headers(index)))
     encoder.close()
 

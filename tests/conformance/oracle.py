@@ -22,7 +22,7 @@ from servers import debezium
 from servers.debezium import Record
 
 TIMEOUT_S = 90.0
-_MARKER = "public.oracle_marker"
+MARKER = "oraclemarker"
 # Fields whose values differ by nature, each with the form that it must have: what has another form stays, and differs.
 _VOLATILE = (
     # when a reader processed the event, at its end (a message: at its beginning)
@@ -56,7 +56,7 @@ class Recording:
     def finish(self) -> list[Record]:
         """Everything that Debezium wrote for the statements since, tombstones included."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(f"INSERT INTO {_MARKER} VALUES (2)".encode())
+            connection.execute(f"INSERT INTO {MARKER} VALUES (2)".encode())
         return self.engine.until(_is_marker, timeout_s=TIMEOUT_S)[:-1]
 
 
@@ -66,8 +66,8 @@ def recording(
 ) -> Iterator[Recording]:
     """Start the engine on the database at `url` and let it take its snapshot; options with underscores for dots."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {_MARKER} (id int PRIMARY KEY)".encode())
-        connection.execute(f"INSERT INTO {_MARKER} VALUES (1)".encode())
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {MARKER} (id int PRIMARY KEY)".encode())
+        connection.execute(f"INSERT INTO {MARKER} VALUES (1)".encode())
     settings = debezium.properties(url, slot_name="oracle", publication_name="oracle", **options)
     with start(settings) as engine:
         records = engine.until(lambda record: b'"snapshot":"last"' in (record.value or b""), timeout_s=TIMEOUT_S)
@@ -82,4 +82,4 @@ def masked(value: bytes) -> bytes:
 
 
 def _is_marker(record: Record) -> bool:
-    return record.topic.endswith(_MARKER)
+    return record.topic.endswith(MARKER)

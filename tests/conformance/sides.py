@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import psycopg
 
@@ -21,7 +23,6 @@ from tests.conformance import oracle
 from tests.conformance.cases import EXTENSIONS, TYPES, Case
 
 Start = Callable[..., AbstractContextManager[debezium.Engine]]
-END = "oracle_marker"
 PREFIX = "shop"
 
 
@@ -60,15 +61,25 @@ class Run:
         )
 
 
-def run(start: Start, url: str, cases: Sequence[Case], format: Format, **options: str) -> Run:
+def run(
+    start: Start,
+    url: str,
+    cases: Sequence[Case],
+    format: Format,
+    *,
+    source: Mapping[str, Any] = MappingProxyType({}),
+    **options: str,
+) -> Run:
     """What both sides write of `watched` cases."""
-    batches, records = watched(start, url, cases, **options)
+    batches, records = watched(start, url, cases, source=source, **options)
     profile = format.profile(PREFIX)
-    ours = [event for batch in batches for event in encoded(batch, profile) if not event.topic.endswith(END)]
+    ours = [event for batch in batches for event in encoded(batch, profile) if not event.topic.endswith(oracle.MARKER)]
     return Run(ours, [_event(record) for record in records])
 
 
-def watched(start: Start, url: str, cases: Sequence[Case], **options: str) -> tuple[Sequence[Batch], Sequence[Record]]:
+def watched(
+    start: Start, url: str, cases: Sequence[Case], *, source: Mapping[str, Any] = MappingProxyType({}), **options: str
+) -> tuple[Sequence[Batch], Sequence[Record]]:
     """Create the cases' tables, start both sides, run the statements, and collect until both have seen the end."""
     with psycopg.connect(url, autocommit=True) as connection:
         for [name] in connection.execute(b"SELECT name FROM pg_available_extensions").fetchall():
@@ -81,7 +92,7 @@ def watched(start: Start, url: str, cases: Sequence[Case], **options: str) -> tu
                 connection.execute(statement.encode())
         with (
             oracle.recording(start, url, **options) as recording,
-            closing(_open(url)) as stream,
+            closing(_open(url, source)) as stream,
         ):
             batches = list(_snapshot(stream))
             for case in cases:
@@ -111,9 +122,9 @@ def _event(record: Record) -> Event:
     return Event(record.topic, record.key, value, record.headers, record.partition)
 
 
-def _open(url: str) -> Stream:
-    source = Postgres(url, tables=["public.*"], slot="tailrace", publication="tailrace")
-    return source.open("conformance", Memory().open("conformance"), Limits())
+def _open(url: str, options: Mapping[str, Any]) -> Stream:
+    settings = {"tables": ["public.*"], "slot": "tailrace", "publication": "tailrace", **options}
+    return Postgres(url, **settings).open("conformance", Memory().open("conformance"), Limits())
 
 
 def _snapshot(stream: Stream) -> Iterator[Batch]:
@@ -127,7 +138,7 @@ def _snapshot(stream: Stream) -> Iterator[Batch]:
 def _until_end(stream: Stream) -> Iterator[Batch]:
     for batch in _read(stream):
         yield batch
-        if any(table.name == END for table in batch.tables):
+        if any(table.name == oracle.MARKER for table in batch.tables):
             return
 
 

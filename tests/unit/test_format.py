@@ -14,8 +14,10 @@ from tailrace.format.option import Choice, Option
 )
 def test_every_word_of_the_table_is_known_to_the_encoder_and_no_other(option: Option) -> None:
     assert isinstance(option.kind, Choice)
+    needed = {"topic_regex": "a", "topic_replacement": "b"} if option.name == "topic_naming_strategy" else {}
     for word in option.kind.words:
-        assert Format(schema_registry_url="http://registry", **{option.name: word})[option.name] == word
+        made = Format(**{"schema_registry_url": "http://registry", option.name: word, **needed})
+        assert made[option.name] == word
     with pytest.raises(ConfigError, match=f"^{option.name}: this must be "):
         Format(**{option.name: "no-such-word"})
 
@@ -38,6 +40,28 @@ def test_the_nearest_name_is_told() -> None:
 def test_an_impossible_value_is_an_error_that_names_the_option(name: str, value: str | int) -> None:
     with pytest.raises(ConfigError, match=name):
         Format(**{name: value})
+
+
+def test_a_salt_is_in_no_message() -> None:
+    for value in (7, "(", "a"):
+        with pytest.raises(ConfigError) as caught:
+            Format(**{"column_mask_hash_ROT13_with_salt_s3cret": value})
+        assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"column_include_list": "a", "column_exclude_list": "b"},
+        {"message_prefix_include_list": "a", "message_prefix_exclude_list": "b"},
+        {"topic_naming_strategy": "io.debezium.schema.SchemaRegexTopicNamingStrategy"},
+        {"topic_delimiter": "?"},
+        {"column_truncate_to_x_chars": "a"},
+    ],
+)
+def test_options_that_contradict_each_other_or_themselves_are_refused(options: dict[str, str]) -> None:
+    with pytest.raises(ConfigError):
+        Format(**options)
 
 
 def test_given_options_are_not_shown() -> None:

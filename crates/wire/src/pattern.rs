@@ -54,7 +54,19 @@ impl Pattern {
     /// # Errors
     /// Why it is no expression.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let whole = RegexBuilder::new(&format!(r"\A(?:{text})\z")).case_insensitive(true).build();
+        Self::build(text, true)
+    }
+
+    /// Read one for which case counts.
+    ///
+    /// # Errors
+    /// Why it is no expression.
+    pub fn parse_exact(text: &str) -> Result<Self, String> {
+        Self::build(text, false)
+    }
+
+    fn build(text: &str, any_case: bool) -> Result<Self, String> {
+        let whole = RegexBuilder::new(&format!(r"\A(?:{text})\z")).case_insensitive(any_case).build();
         let whole = whole.map_err(|error| format!("{text:?} is not a regular expression: {error}"))?;
         Ok(Self { text: text.into(), whole })
     }

@@ -127,6 +127,10 @@ class Option:
 
 FORMS = ("json", "avro")
 STRATEGIES = ("TopicNameStrategy", "RecordNameStrategy", "TopicRecordNameStrategy")
+_STRATEGIES = ("Schema", "SchemaUnicode", "SchemaRegex", "Default", "DefaultUnicode", "DefaultRegex")
+_ADJUSTMENT = Choice(("none", "avro", "avro_unicode"))
+_COLUMNS = "regular expressions of `schema.table.column`"
+
 OPTIONS: tuple[Option, ...] = (
     Option(
         "topic_prefix", Text(), None, "first part of every topic, and `source.name`; the pipeline's name if not set"
@@ -226,6 +230,95 @@ OPTIONS: tuple[Option, ...] = (
         "headers `__debezium.context.*` on every record: connector, task, run",
         debezium="true",
     ),
+    Option(
+        "message_key_columns",
+        Text(),
+        None,
+        "the columns that make keys: `schema.table:column,column;…`, tables as regular expressions; their old values"
+        " must be in the log (REPLICA IDENTITY)",
+    ),
+    Option("column_include_list", Items(), None, f"{_COLUMNS} that are written; keys have all of their columns"),
+    Option("column_exclude_list", Items(), None, f"{_COLUMNS} that are not written"),
+    Option(
+        "column_truncate_to_<N>_chars",
+        Items(),
+        None,
+        f"{_COLUMNS} of which only the first N characters are written, or bytes; keys are not cut",
+    ),
+    Option(
+        "column_mask_with_<N>_chars",
+        Items(),
+        None,
+        f"{_COLUMNS} of plain text (`text`, `varchar`, `char`, `name`, enums) that become N stars, in the row and not"
+        " in the key; the transform `mask` hides columns of every type",
+    ),
+    Option(
+        "column_mask_hash_v2_<algorithm>_with_salt_<salt>",
+        Items(),
+        None,
+        f"{_COLUMNS} of plain text that become a hash in hex, cut to the column's length: MD5, SHA-1, SHA-224, SHA-256,"
+        " SHA-384 or SHA-512 of the salt, which stands as it is, and the text",
+    ),
+    Option(
+        "column_mask_hash_<algorithm>_with_salt_<salt>",
+        Items(),
+        None,
+        "as above, of the text as Java serialises it",
+    ),
+    Option(
+        "column_propagate_source_type",
+        Items(),
+        None,
+        f"{_COLUMNS} whose schema tells the source's name and type: `__debezium.source.column.*`",
+    ),
+    Option(
+        "datatype_propagate_source_type",
+        Items(),
+        None,
+        "the same for regular expressions of `schema.table.type`",
+    ),
+    Option(
+        "message_prefix_include_list", Items(), None, "regular expressions of the prefixes of messages that are written"
+    ),
+    Option("message_prefix_exclude_list", Items(), None, "the same of messages that are not"),
+    Option(
+        "provide_transaction_metadata",
+        Flag(),
+        "false",
+        "the block `transaction` in events, and a record at the beginning and the end of each transaction",
+    ),
+    Option(
+        "heartbeat_interval_ms",
+        Count(),
+        "0",
+        "how often a heartbeat is written, 0 for never: with data, and with the progress of an idle source",
+    ),
+    Option(
+        "topic_naming_strategy",
+        Choice(tuple(f"io.debezium.schema.{name}TopicNamingStrategy" for name in _STRATEGIES)),
+        "io.debezium.schema.SchemaTopicNamingStrategy",
+        "`Schema…`: `<prefix>.<schema>.<table>`; `Default…`: `<prefix>.<table>`. `…Unicode…`: a character that a topic"
+        " cannot have becomes `_u0020` and the like, not an underscore; `…Regex…`: then `topic_regex` is applied",
+    ),
+    Option("topic_delimiter", Text(), ".", "between the parts of a topic's name"),
+    Option("topic_regex", Text(), None, "a regular expression of topics; those that match become `topic_replacement`"),
+    Option("topic_replacement", Text(), None, "the new name; `$1` is a group of `topic_regex`"),
+    Option("topic_key_enforce_uniqueness", Flag(), "true", "whether keys get a field that tells their table"),
+    Option("topic_key_field_name", Text(), "__dbz__physicalTableIdentifier", "its name"),
+    Option(
+        "topic_key_field_regex", Text(), None, "makes its value from the topic's first name, which it is by default"
+    ),
+    Option("topic_key_field_replacement", Text(), None, "the value; `$1` is a group of `topic_key_field_regex`"),
+    Option("topic_transaction", Text(), "transaction", "last part of the topic of transactions"),
+    Option("topic_heartbeat_prefix", Text(), "__debezium-heartbeat", "first part of the topic of heartbeats"),
+    Option("topic_heartbeat_name", Text(), None, "the whole name of that topic instead"),
+    Option(
+        "schema_name_adjustment_mode",
+        _ADJUSTMENT,
+        "none",
+        "what becomes of schemas' names that Avro refuses: `avro`: underscores, `avro_unicode`: `_u0020` and so on",
+    ),
+    Option("field_name_adjustment_mode", _ADJUSTMENT, "none", "the same for fields"),
 )
 
 
@@ -247,6 +340,7 @@ def option_of(name: str, table: Sequence[Option] = OPTIONS) -> Option:
 
 def _text(option: Option, name: str, value: Value) -> str:
     text = option.kind.text(value)
-    if text is None:
-        raise ConfigError(f"{name}: this must be {option.kind}", hint=f"{option.name}: {option.meaning}")
+    if text is None:  # the user's spelling of a name may hold a secret
+        shown = option.name if "<" in option.name else name
+        raise ConfigError(f"{shown}: this must be {option.kind}", hint=option.meaning)
     return text

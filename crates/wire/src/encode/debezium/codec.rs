@@ -1,6 +1,7 @@
 //! What a column's cells become: chosen once for a table version, by the portable type and the profile.
 
 use super::array::Elements;
+use super::mask::Mask;
 use super::profile::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, Profile, TimePrecision};
 use super::temporal::{self, Unit};
 use super::{array, binary, number, schema, text, vector};
@@ -23,21 +24,37 @@ pub(super) enum Codec {
     Bool,
     Integer,
     Float(Float),
-    Decimal { scale: i16, nullable: bool },
-    Variable { nullable: bool },
+    Decimal {
+        scale: i16,
+        nullable: bool,
+    },
+    Variable {
+        nullable: bool,
+    },
     DecimalDouble,
-    DecimalString { scale: i16 },
-    Money { mode: DecimalMode, digits: i16 },
+    DecimalString {
+        scale: i16,
+    },
+    Money {
+        mode: DecimalMode,
+        digits: i16,
+    },
     Text,
     Uuid,
     Bytes(BinaryMode),
     Bit,
     Bits,
     Point,
-    Date { in_array: bool, iso: bool },
+    Date {
+        in_array: bool,
+        iso: bool,
+    },
     Time(Unit),
     TimeTz,
-    Timestamp { unit: Unit, nullable: bool },
+    Timestamp {
+        unit: Unit,
+        nullable: bool,
+    },
     TimestampTz(u8),
     Interval,
     IntervalText,
@@ -47,9 +64,14 @@ pub(super) enum Codec {
     Sparse,
     Spaced,
     Geometry,
-    Unknown { mode: BinaryMode, geometric: bool },
+    Unknown {
+        mode: BinaryMode,
+        geometric: bool,
+    },
     Boxes(BinaryMode),
     Array(Box<Elements>),
+    /// A value that is masked before it is written.
+    Masked(Box<(Codec, Mask)>),
 }
 
 /// A type outside of the closed set of portable ones, by its name: an extension's type may lie in any schema.
@@ -199,6 +221,12 @@ impl Codec {
             Self::Unknown { mode, geometric } => binary::unknown(cell, *mode, *geometric, scratch, out),
             Self::Boxes(mode) => binary::boxes(cell, *mode, scratch, out),
             Self::Array(elements) => array::list(cell, elements, scratch, out),
+            Self::Masked(masked) => {
+                let mut recorder = Recorder::default();
+                masked.0.write(cell, scratch, &mut recorder)?;
+                hidden(masked, recorder.finish().unwrap_or(Value::Null)).write(out);
+                Ok(())
+            }
         }
     }
 
@@ -233,8 +261,25 @@ impl Codec {
             Self::Sparse => "{}/0",
             Self::Geometry => "010700000000000000",
             Self::Array(_) | Self::Boxes(_) => "{}",
+            Self::Masked(masked) => return hidden(masked, masked.0.not_sent()),
         };
         self.value(zero).unwrap_or(Value::Null)
+    }
+
+    /// A value that did not come from a cell, as the codec shows it.
+    pub(super) fn shown(&self, value: Value) -> Value {
+        match self {
+            Self::Masked(masked) => hidden(masked, value),
+            _ => value,
+        }
+    }
+
+    /// What stands for null, if it is not null.
+    pub(super) fn null(&self) -> Option<Value> {
+        match self {
+            Self::Masked(masked) => Some(hidden(masked, Value::Null)).filter(|value| *value != Value::Null),
+            _ => None,
+        }
     }
 
     /// What stands for an unchanged TOAST value: the placeholder in the type's own form. Debezium has it for the types
@@ -266,6 +311,7 @@ impl Codec {
             Self::Geometry => binary::geometry_of(placeholder),
             Self::Boxes(mode) => Value::List(vec![(true, handled(*mode, placeholder))]),
             Self::Array(elements) => elements.codec.unavailable_list(placeholder, elements.optional),
+            Self::Masked(masked) => hidden(masked, masked.0.unavailable(placeholder)),
             _ => Value::Null,
         }
     }
@@ -308,6 +354,14 @@ fn handled(mode: BinaryMode, placeholder: &[u8]) -> Value {
 fn zero_of(scale: i16) -> String {
     let places = usize::try_from(scale).unwrap_or(0);
     format!("0{}{}", if places > 0 { "." } else { "" }, "0".repeat(places))
+}
+
+/// A value, masked: bytes are cut where they are what the column holds, not where they stand for a number.
+fn hidden((codec, mask): &(Codec, Mask), value: Value) -> Value {
+    match (codec, &value) {
+        (Codec::Bytes(_), _) | (_, Value::String(_) | Value::Null) => mask.value(value),
+        _ => value,
+    }
 }
 
 #[cfg(test)]

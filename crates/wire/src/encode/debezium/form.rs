@@ -5,7 +5,8 @@ use rustc_hash::FxHashMap;
 
 use super::codec::Scratch;
 use super::event::{self, Event};
-use super::plan::{self, Fault, Plan};
+use super::naming;
+use super::plan::{Fault, Plan};
 use super::profile::Profile;
 use super::schema;
 use crate::batch::{Segment, Tuple};
@@ -195,7 +196,7 @@ impl Forms {
         }
         if segment.rows().any(|row| row.table().is_none()) {
             let schemas = [schema::message_key(), schema::message(profile)];
-            let messages = plan::topic(&[&profile.topic_prefix, "message"]);
+            let messages = naming::messages(&profile.topic_prefix);
             self.want(MESSAGES, &messages, schemas.each_ref().map(Some), &mut wanted)?;
         }
         if wanted.is_empty() { Ok(()) } else { Err(Error::Unregistered(wanted)) }

@@ -1,5 +1,6 @@
 //! `column.mask.…` and `column.truncate.…`: what becomes of the text of a column. Keys are never masked, as in Debezium.
 
+use crate::encode::connect::Value;
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
@@ -87,6 +88,17 @@ impl Hash {
 }
 
 impl Mask {
+    /// What stands for a value: truncation leaves alone what is neither text nor bytes.
+    #[must_use]
+    pub fn value(&self, value: Value) -> Value {
+        match (value, self) {
+            (Value::Bytes(bytes), Self::Truncate(count)) => Value::Bytes(bytes.into_iter().take(*count).collect()),
+            (Value::String(text), _) => self.apply(Some(&text)).map_or(Value::Null, Value::String),
+            (Value::Null, _) => self.apply(None).map_or(Value::Null, Value::String),
+            (value, _) => value,
+        }
+    }
+
     /// What stands for a text, which is None for null.
     #[must_use]
     pub fn apply(&self, text: Option<&str>) -> Option<String> {

@@ -20,6 +20,7 @@ mod plan;
 mod profile;
 mod rule;
 pub mod schema;
+mod source_type;
 mod temporal;
 #[cfg(test)]
 mod tests;
@@ -90,7 +91,7 @@ impl Encoder {
     /// An encoder without plans yet.
     #[must_use]
     pub fn new(profile: Profile) -> Self {
-        let messages = opening(&plan::topic(&[&profile.topic_prefix, "message"]));
+        let messages = opening(&naming::messages(&profile.topic_prefix));
         let heads = [schema::message_key(), schema::message(&profile)];
         let message_heads = heads.map(|schema| if profile.schemas { plan::head(&schema) } else { Vec::new() });
         Self {
@@ -361,6 +362,9 @@ impl Encoder {
     fn message(&mut self, row: &RowRef<'_>, change: usize, out: &mut Encoded) -> std::result::Result<(), Refusal> {
         const NOT_UTF8: Refusal = Refusal::Row("a message whose prefix is not UTF-8");
         let (prefix, content) = row.message().ok_or(Refusal::Row("a change without a table"))?;
+        if !self.wants(prefix) {
+            return Ok(());
+        }
         let mut line = out.open(&self.messages);
         let ([key, value], [key_head, head]) = (self.spellings, &self.message_heads);
         if key.is_json() {
@@ -395,6 +399,14 @@ impl Encoder {
         }
         out.end_value(&mut line);
         if out.close(&line, change) { Ok(()) } else { Err(TOO_LONG) }
+    }
+
+    /// Whether messages of this prefix are written.
+    fn wants(&self, prefix: &[u8]) -> bool {
+        let [include, exclude] = &self.profile.prefixes;
+        let prefix = String::from_utf8_lossy(prefix);
+        (include.is_empty() || include.matches(&prefix, false))
+            && (exclude.is_empty() || !exclude.matches(&prefix, true))
     }
 
     /// End a line whose value was written: its headers, and the context headers if they are wanted.

@@ -65,8 +65,10 @@ pub struct Topics {
     pub schema: bool,
     /// Whether other characters than a topic's become `_u0020` and the like instead of an underscore.
     pub unicode: bool,
-    /// `topic.regex` and `topic.replacement` of the strategies with `Regex` in their name.
-    pub rerouted: Option<Rerouting>,
+    /// Whether the strategy has `Regex` in its name.
+    pub reroutes: bool,
+    /// What such a strategy does.
+    pub rerouting: Rerouting,
     /// `topic.transaction`
     pub transaction: String,
     /// `topic.heartbeat.prefix`
@@ -76,18 +78,33 @@ pub struct Topics {
 }
 
 /// What the strategies with `Regex` in their name do.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rerouting {
     /// `topic.regex`; the topics that do not match keep their name.
     pub regex: Option<Pattern>,
     /// `topic.replacement`
     pub replacement: String,
-    /// `topic.key.enforce.uniqueness`: the field of a key that tells tables of one topic apart (`topic.key.field.name`).
-    pub field: Option<String>,
+    /// `topic.key.enforce.uniqueness`: whether keys get a field that tells tables of one topic apart.
+    pub unique: bool,
+    /// `topic.key.field.name`
+    pub field: String,
     /// `topic.key.field.regex`
     pub field_regex: Option<Pattern>,
     /// `topic.key.field.replacement`
     pub field_replacement: String,
+}
+
+impl Default for Rerouting {
+    fn default() -> Self {
+        Self {
+            regex: None,
+            replacement: String::new(),
+            unique: true,
+            field: "__dbz__physicalTableIdentifier".into(),
+            field_regex: None,
+            field_replacement: String::new(),
+        }
+    }
 }
 
 impl Default for Topics {
@@ -96,7 +113,8 @@ impl Default for Topics {
             delimiter: ".".into(),
             schema: true,
             unicode: false,
-            rerouted: None,
+            reroutes: false,
+            rerouting: Rerouting::default(),
             transaction: "transaction".into(),
             heartbeat_prefix: "__debezium-heartbeat".into(),
             heartbeat_name: None,
@@ -108,33 +126,35 @@ impl Topics {
     /// The topic of a table.
     #[must_use]
     pub fn table(&self, prefix: &str, table: &Table) -> String {
-        let topic = self.sanitised(&self.origin(prefix, table));
-        let rerouted = self.rerouted.as_ref().and_then(|to| to.regex.as_ref()?.replace(&topic, &to.replacement));
-        rerouted.filter(|topic| !topic.is_empty()).unwrap_or(topic)
+        let topic = sanitised(&self.origin(prefix, table), self.unicode);
+        let Rerouting { regex, replacement, .. } = &self.rerouting;
+        let rerouted = regex.as_ref().filter(|_| self.reroutes).and_then(|regex| regex.replace(&topic, replacement));
+        rerouted.filter(|topic| !topic.is_empty()).map_or(topic, |topic| sanitised(&topic, false))
     }
 
     /// The field that a key of this table gets besides its columns, and its value.
     #[must_use]
     pub fn key_field(&self, prefix: &str, table: &Table) -> Option<(&str, String)> {
-        let rerouted = self.rerouted.as_ref()?;
-        let field = rerouted.field.as_deref()?;
+        let Rerouting { unique, field, field_regex, field_replacement, .. } = &self.rerouting;
+        if !self.reroutes || !unique {
+            return None;
+        }
         let origin = self.origin(prefix, table);
-        let replaced =
-            rerouted.field_regex.as_ref().and_then(|regex| regex.replace(&origin, &rerouted.field_replacement));
+        let replaced = field_regex.as_ref().and_then(|regex| regex.replace(&origin, field_replacement));
         Some((field, replaced.unwrap_or(origin)))
     }
 
     /// The topic of transactions.
     #[must_use]
     pub fn transaction(&self, prefix: &str) -> String {
-        [prefix, &self.delimiter, &self.transaction].concat()
+        sanitised(&[prefix, &self.delimiter, &self.transaction].concat(), false)
     }
 
     /// The topic of heartbeats.
     #[must_use]
     pub fn heartbeat(&self, prefix: &str) -> String {
         let joined = || [&self.heartbeat_prefix, self.delimiter.as_str(), prefix].concat();
-        self.heartbeat_name.clone().unwrap_or_else(joined)
+        sanitised(&self.heartbeat_name.clone().unwrap_or_else(joined), false)
     }
 
     fn origin(&self, prefix: &str, table: &Table) -> String {
@@ -142,20 +162,26 @@ impl Topics {
         let parts: Vec<&str> = parts.into_iter().filter(|part| !part.trim().is_empty()).collect();
         parts.join(&self.delimiter)
     }
+}
 
-    fn sanitised(&self, name: &str) -> String {
-        let mut out = String::new();
-        for unit in name.encode_utf16() {
-            match u8::try_from(unit) {
-                Ok(byte) if byte.is_ascii_alphanumeric() || b".-".contains(&byte) => out.push(byte.into()),
-                Ok(b'_') if !self.unicode => out.push('_'),
-                _ if self.unicode => push_unit(unit, &mut out),
-                _ => out.push('_'),
-            }
+/// The topic of messages, which has no other name.
+pub(super) fn messages(prefix: &str) -> String {
+    sanitised(&format!("{prefix}.message"), false)
+}
+
+/// A topic's name: each UTF-16 unit that it cannot have becomes an underscore, or `_u0020` and the like.
+pub(super) fn sanitised(name: &str, unicode: bool) -> String {
+    let mut out = String::new();
+    for unit in name.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii_alphanumeric() || b".-".contains(&byte) => out.push(byte.into()),
+            Ok(b'_') if !unicode => out.push('_'),
+            _ if unicode => push_unit(unit, &mut out),
+            _ => out.push('_'),
         }
-        out.truncate(TOPIC_LEN_MAX);
-        out
     }
+    out.truncate(TOPIC_LEN_MAX);
+    out
 }
 
 /// The longest name of a topic in Kafka.

@@ -4,8 +4,12 @@
 use std::ops::Range;
 
 use super::form::Form;
+use super::mask::Mask;
+use super::naming::{Adjustment, Rerouting};
 use super::profile::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, OpSet, Profile, TimePrecision};
+use super::rule::{Rules, hash_of};
 use crate::encode::avro;
+use crate::pattern::{Pattern, Patterns};
 use crate::value::bytea;
 
 type Set = Result<(), String>;
@@ -34,15 +38,12 @@ impl Profile {
                 *own = options;
             }
         }
-        if profile.topic_prefix.is_empty() {
-            return Err("topic_prefix is empty".into());
-        }
         if profile.payload && profile.schemas {
             return Err(
                 "profile = \"payload\" is a payload without its schema: leave out schemas_enable or the profile".into(),
             );
         }
-        Ok(profile)
+        profile.agrees().map(|()| profile)
     }
 
     fn set(&mut self, name: &str, text: &str) -> Set {
@@ -66,7 +67,98 @@ impl Profile {
             "key_converter" => self.key_form = choice(name, text, FORM)?,
             "value_converter" => self.value_form = choice(name, text, FORM)?,
             "extended_headers_enabled" => self.extended_headers = choice(name, text, FLAG)?,
+            "schema_name_adjustment_mode" => self.schema_names = choice(name, text, ADJUSTMENT)?,
+            "field_name_adjustment_mode" => self.field_names = choice(name, text, ADJUSTMENT)?,
+            "message_key_columns" => self.rules.key = told(name, Rules::parse_key(text))?,
+            "message_prefix_include_list" => self.prefixes[0] = told(name, Patterns::parse(text))?,
+            "message_prefix_exclude_list" => self.prefixes[1] = told(name, Patterns::parse(text))?,
+            "provide_transaction_metadata" => self.transactions = choice(name, text, FLAG)?,
+            "heartbeat_interval_ms" => self.heartbeat_ms = whole(name, text)?,
+            _ if name.starts_with("topic_") => self.set_topic(name, text)?,
+            _ if name.starts_with("column_") => self.set_column(name, text)?,
+            "datatype_propagate_source_type" => self.rules.propagate_types = told(name, Patterns::parse(text))?,
             _ => return Err(format!("{name:?} is not an option")),
+        }
+        Ok(())
+    }
+
+    /// The options that say what topics are called.
+    fn set_topic(&mut self, name: &str, text: &str) -> Set {
+        let topics = &mut self.topics;
+        let reroute = &mut topics.rerouting;
+        match name {
+            "topic_delimiter" => topics.delimiter = topic_name(name, text)?,
+            "topic_transaction" => topics.transaction = topic_name(name, text)?,
+            "topic_heartbeat_prefix" => topics.heartbeat_prefix = topic_name(name, text)?,
+            "topic_heartbeat_name" => topics.heartbeat_name = Some(topic_name(name, text)?),
+            "topic_naming_strategy" => {
+                let bare =
+                    text.strip_prefix("io.debezium.schema.").and_then(|name| name.strip_suffix("TopicNamingStrategy"));
+                let kind = bare
+                    .unwrap_or_default()
+                    .strip_prefix("Schema")
+                    .or(bare.and_then(|bare| bare.strip_prefix("Default")));
+                topics.schema = bare.is_some_and(|bare| bare.starts_with("Schema"));
+                topics.unicode = kind == Some("Unicode");
+                topics.reroutes = kind == Some("Regex");
+                if !matches!(kind, Some("" | "Unicode" | "Regex")) {
+                    return Err(wrong(name, text, "Debezium's own strategies"));
+                }
+            }
+            "topic_regex" => reroute.regex = Some(told(name, Pattern::parse_exact(text))?),
+            "topic_replacement" => reroute.replacement = text.into(),
+            "topic_key_enforce_uniqueness" => reroute.unique = choice(name, text, FLAG)?,
+            "topic_key_field_name" => reroute.field = text.into(),
+            "topic_key_field_regex" => reroute.field_regex = Some(told(name, Pattern::parse_exact(text))?),
+            "topic_key_field_replacement" => reroute.field_replacement = text.into(),
+            _ => return Err(format!("{name:?} is not an option")),
+        }
+        Ok(())
+    }
+
+    /// The options that are about columns.
+    fn set_column(&mut self, name: &str, text: &str) -> Set {
+        let rules = &mut self.rules;
+        let columns = |name| told(name, Patterns::parse(text));
+        let between = |start, end| name.strip_prefix(start).and_then(|rest: &str| rest.strip_suffix(end));
+        match name {
+            "column_include_list" => rules.include = columns(name)?,
+            "column_exclude_list" => rules.exclude = columns(name)?,
+            "column_propagate_source_type" => rules.propagate = columns(name)?,
+            _ => {
+                if let Some(count) = between("column_truncate_to_", "_chars") {
+                    rules.add(columns(name)?, Mask::Truncate(whole(name, count)?));
+                } else if let Some(count) = between("column_mask_with_", "_chars") {
+                    rules.add(columns(name)?, Mask::Stars(whole(name, count)?));
+                } else if let Some(rest) = name.strip_prefix("column_mask_hash_") {
+                    // The name holds a secret.
+                    let hash = told("column_mask_hash_…", hash_of(rest))?;
+                    rules.add(columns("column_mask_hash_…")?, Mask::Hash(hash));
+                } else {
+                    return Err(format!("{name:?} is not an option"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What options say together.
+    fn agrees(&self) -> Set {
+        if self.topic_prefix.is_empty() {
+            return Err("topic_prefix is empty".into());
+        }
+        if !self.rules.include.is_empty() && !self.rules.exclude.is_empty() {
+            return Err("column_include_list and column_exclude_list exclude each other".into());
+        }
+        if self.prefixes.iter().all(|list| !list.is_empty()) {
+            return Err("message_prefix_include_list and message_prefix_exclude_list exclude each other".into());
+        }
+        let Rerouting { regex, replacement, field_regex, field_replacement, .. } = &self.topics.rerouting;
+        if self.topics.reroutes && (regex.is_none() || replacement.is_empty()) {
+            return Err("topic_naming_strategy: this strategy needs topic_regex and topic_replacement".into());
+        }
+        if field_regex.is_some() && field_replacement.is_empty() {
+            return Err("topic_key_field_regex needs topic_key_field_replacement".into());
         }
         Ok(())
     }
@@ -90,6 +182,24 @@ fn set(flag: &mut bool, name: &str, text: &str) -> Set {
 const FORM: &[(&str, Form)] = &[("json", Form::Json), ("avro", Form::Avro(avro::Options::DEFAULT))];
 /// What of a profile is not a matter of other options: whether keys and values stand in a payload.
 const PROFILE: &[(&str, bool)] = &[("debezium", false), ("payload", true), ("flat", false)];
+/// Give a message the name of its option.
+fn told<T>(name: &str, result: Result<T, String>) -> Result<T, String> {
+    result.map_err(|message| format!("{name}: {message}"))
+}
+
+fn whole<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| wrong(name, text, "a whole number"))
+}
+
+/// A text that a topic's name may hold.
+fn topic_name(name: &str, text: &str) -> Result<String, String> {
+    let sound = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if sound { Ok(text.into()) } else { Err(wrong(name, text, "letters, digits, dots, dashes and underscores")) }
+}
+
+const ADJUSTMENT: &[(&str, Adjustment)] =
+    &[("none", Adjustment::None), ("avro", Adjustment::Avro), ("avro_unicode", Adjustment::AvroUnicode)];
+
 const FLAG: &[(&str, bool)] = &[("true", true), ("false", false)];
 const DECIMAL: &[(&str, DecimalMode)] =
     &[("precise", DecimalMode::Precise), ("double", DecimalMode::Double), ("string", DecimalMode::String)];
@@ -157,5 +267,9 @@ mod tests {
         assert!(error(&[("money_fraction_digits", "-1")]).contains("takes 0 to 1000"));
         assert_eq!(error(&[("nothing", "x")]), r#""nothing" is not an option"#);
         assert_eq!(error(&[]), "topic_prefix is empty");
+        assert_eq!(
+            error(&[("column_mask_hash_ROT13_with_salt_s3cret", "a")]),
+            "column_mask_hash_…: the algorithms are MD5, SHA-1, SHA-224, SHA-256, SHA-384 and SHA-512"
+        );
     }
 }

@@ -5,7 +5,7 @@ use super::default;
 use super::profile::Profile;
 use super::schema;
 use crate::batch::{Cell, Tuple};
-use crate::encode::connect::{Field, Format, Member, Schema, Value, write_schema};
+use crate::encode::connect::{Field, Format, Kind, Member, Schema, Value, write_schema};
 use crate::encode::encoded::opening;
 use crate::encode::json;
 use crate::table::{Column, Table};
@@ -18,6 +18,7 @@ pub type Fault = (usize, &'static str);
 struct Slot {
     codec: Codec,
     field: Field,
+    null: Option<Value>,
     not_sent: Value,
     unavailable: Value,
 }
@@ -26,6 +27,7 @@ struct Slot {
 #[derive(Debug)]
 struct Part {
     index: usize,
+    codec: Codec,
     field: Field,
 }
 
@@ -40,6 +42,8 @@ pub struct Plan {
     pub(super) heads: [Vec<u8>; 2],
     slots: Vec<Option<Slot>>,
     parts: Vec<Part>,
+    /// A key's field besides its columns.
+    extra: Option<(Field, Value)>,
     topic: String,
     key: Option<Schema>,
     row: Schema,
@@ -50,33 +54,39 @@ impl Plan {
     /// The plan for a table version under a profile.
     #[must_use]
     pub fn new(table: &Table, profile: &Profile) -> Self {
-        let topic = topic(&[&profile.topic_prefix, &table.schema, &table.name]);
+        let topic = profile.topics.table(&profile.topic_prefix, table);
         let mut source = Vec::new();
         member(",\"schema\":", &table.schema, &mut source);
         member(",\"table\":", &table.name, &mut source);
         let (mut slots, mut members) = (Vec::with_capacity(table.columns.len()), Vec::new());
         for column in &table.columns {
-            slots.push(Codec::of(column, profile).map(|codec| {
-                let member = described(column, &codec, profile);
-                let slot = Slot::new(field(members.len(), &member), column, codec, profile);
+            let wanted = profile.rules.writes(table, column);
+            let slot = wanted.then(|| Slot::new(members.len(), table, column, profile)).flatten();
+            slots.push(slot.map(|(slot, member)| {
                 members.push(member);
                 slot
             }));
         }
         let (mut parts, mut key) = (Vec::new(), Vec::new());
-        for index in table.key.iter().map(|index| usize::from(*index)) {
-            let (Some(column), Some(Some(slot))) = (table.columns.get(index), slots.get(index)) else { continue };
-            let member = described(column, &slot.codec, profile);
-            parts.push(Part { index, field: field(key.len(), &member) });
+        for index in profile.rules.key(table) {
+            let Some(column) = table.columns.get(index) else { continue };
+            let Some(codec) = Codec::of(column, profile) else { continue };
+            let member = described(column, &codec, profile);
+            parts.push(Part { index, codec, field: field(key.len(), &member) });
             key.push(member);
         }
-        let name = |part: &str| format!("{topic}.{part}");
+        let extra = profile.topics.key_field(&profile.topic_prefix, table).map(|(name, value)| {
+            let field = Field::new(u16::try_from(key.len()).unwrap_or(u16::MAX), name, false);
+            key.push(Member { name: name.into(), schema: Schema::new(Kind::String) });
+            (field, Value::String(value))
+        });
+        let name = |part: &str| profile.schema_names.schema(&format!("{topic}.{part}"));
         let row = schema::row(name("Value"), members);
         let envelope = schema::envelope(name("Envelope"), &row);
-        let key = (!parts.is_empty()).then(|| schema::row(name("Key"), key));
+        let key = (!key.is_empty()).then(|| schema::row(name("Key"), key));
         let heads = [key.as_ref().filter(|_| profile.schemas), Some(&envelope).filter(|_| profile.schemas)];
         let heads = heads.map(|schema| schema.map_or_else(Vec::new, head));
-        Self { opening: opening(&topic), source, heads, slots, parts, topic, key, row, envelope }
+        Self { opening: opening(&topic), source, heads, slots, parts, extra, topic, key, row, envelope }
     }
 
     /// The topic of the table's records.
@@ -106,7 +116,7 @@ impl Plan {
     /// Whether rows have a key.
     #[must_use]
     pub fn has_key(&self) -> bool {
-        !self.parts.is_empty()
+        self.key.is_some()
     }
 
     /// Write the key of a row, which is null for a table without key. Cells that the row does not have, which in an image
@@ -123,7 +133,7 @@ impl Plan {
         scratch: &mut Scratch,
         out: &mut F,
     ) -> Result<(), Fault> {
-        if self.parts.is_empty() {
+        if self.key.is_none() {
             out.null();
             return Ok(());
         }
@@ -131,6 +141,10 @@ impl Plan {
         for (at, Part { field, .. }) in self.parts.iter().enumerate() {
             out.field(field);
             self.write_part(at, row, (key_only, other), scratch, out)?;
+        }
+        if let Some((field, value)) = &self.extra {
+            out.field(field);
+            value.write(out);
         }
         out.end_struct();
         Ok(())
@@ -146,13 +160,13 @@ impl Plan {
         scratch: &mut Scratch,
         out: &mut F,
     ) -> Result<(), Fault> {
-        let Some(Part { index, .. }) = self.parts.get(at) else { return Ok(()) };
+        let Some(Part { index, codec, .. }) = self.parts.get(at) else {
+            self.extra.iter().for_each(|(_, value)| value.write(out));
+            return Ok(());
+        };
         let sent = |cell: &Cell<'_>| *cell != Cell::Unchanged && (*cell != Cell::Null || !key_only);
         match row.cell(*index).filter(sent).or_else(|| other.and_then(|other| other.cell(*index))) {
-            Some(Cell::Text(text)) => {
-                let Some(Some(slot)) = self.slots.get(*index) else { return Ok(()) };
-                slot.codec.write(text, scratch, out).map_err(|reason| (*index, reason))?;
-            }
+            Some(Cell::Text(text)) => codec.write(text, scratch, out).map_err(|reason| (*index, reason))?,
             Some(Cell::Null) if !key_only => out.null(),
             _ => return Err((*index, "a key column that was not sent: the replica identity lacks it")),
         }
@@ -209,14 +223,23 @@ impl Plan {
 }
 
 impl Slot {
-    fn new(field: Field, column: &Column, codec: Codec, profile: &Profile) -> Self {
-        let not_sent = match default::of(column, &codec) {
-            _ if column.nullable => Value::Null,
-            Some(default) => default,
+    fn new(index: usize, table: &Table, column: &Column, profile: &Profile) -> Option<(Self, Member)> {
+        let plain = Codec::of(column, profile)?;
+        let member = described(column, &plain, profile);
+        let default = default::of(column, &plain);
+        let codec = match profile.rules.mask(table, column) {
+            Some(mask) => Codec::Masked(Box::new((plain, mask))),
+            None => plain,
+        };
+        let null = codec.null();
+        let not_sent = match default {
+            _ if column.nullable => null.clone().unwrap_or(Value::Null),
+            Some(default) => codec.shown(default),
             None => codec.not_sent(),
         };
         let unavailable = codec.unavailable(&profile.unavailable);
-        Self { codec, field, not_sent, unavailable }
+        let slot = Self { field: field(index, &member), codec, null, not_sent, unavailable };
+        Some((slot, profile.rules.described(table, column, member)))
     }
 
     #[inline]
@@ -230,7 +253,10 @@ impl Slot {
         match cell {
             Cell::Text(text) => return self.codec.write(text, scratch, out),
             Cell::Null if key_only => self.not_sent.write(out),
-            Cell::Null => out.null(),
+            Cell::Null => match &self.null {
+                None => out.null(),
+                Some(null) => null.write(out),
+            },
             Cell::Unchanged => self.unavailable.write(out),
         }
         Ok(())
@@ -243,7 +269,7 @@ fn field(index: usize, member: &Member) -> Field {
 }
 
 fn described(column: &Column, codec: &Codec, profile: &Profile) -> Member {
-    Member { name: column.name.clone(), schema: schema::column(column, codec, profile) }
+    Member { name: profile.field_names.field(&column.name), schema: schema::column(column, codec, profile) }
 }
 
 /// `{"schema":…,"payload":`
@@ -258,19 +284,4 @@ pub(super) fn head(schema: &Schema) -> Vec<u8> {
 pub(super) fn member(before: &str, value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(before.as_bytes());
     json::text(value, out);
-}
-
-/// A topic's name: parts with a dot between, every UTF-16 unit outside `[A-Za-z0-9._-]` an underscore.
-pub(super) fn topic(parts: &[&str]) -> String {
-    let sound =
-        |unit: u16| u8::try_from(unit).ok().filter(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte));
-    parts.join(".").encode_utf16().map(|unit| char::from(sound(unit).unwrap_or(b'_'))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn topics_are_sanitised_as_debezium_does() {
-        assert_eq!(super::topic(&["shop", "public", "We ird$.Näme"]), "shop.public.We_ird_.N_me");
-    }
 }

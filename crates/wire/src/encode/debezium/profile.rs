@@ -1,7 +1,10 @@
 //! What a user can choose about the events: Debezium's options and defaults.
 
 use super::form::Form;
+use super::naming::{Adjustment, Topics};
+use super::rule::Rules;
 use crate::batch::Op;
+use crate::pattern::Patterns;
 
 /// `decimal.handling.mode`: how `numeric` and `money` are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,7 +106,7 @@ impl OpSet {
 }
 
 /// Debezium's options that shape an event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     /// `topic.prefix`, the logical name of the source.
     pub topic_prefix: String,
@@ -139,6 +142,20 @@ pub struct Profile {
     pub extended_headers: bool,
     /// The id of this run, one of those headers.
     pub run_id: String,
+    /// `topic.…`
+    pub topics: Topics,
+    /// `schema.name.adjustment.mode`
+    pub schema_names: Adjustment,
+    /// `field.name.adjustment.mode`
+    pub field_names: Adjustment,
+    /// `column.…`, `datatype.…` and `message.key.columns`
+    pub rules: Rules,
+    /// `message.prefix.include.list` and `message.prefix.exclude.list`
+    pub prefixes: [Patterns; 2],
+    /// `provide.transaction.metadata`
+    pub transactions: bool,
+    /// `heartbeat.interval.ms`; 0 for none.
+    pub heartbeat_ms: u64,
 }
 
 impl Profile {
@@ -163,6 +180,13 @@ impl Profile {
             value_form: Form::Json,
             extended_headers: false,
             run_id: String::new(),
+            topics: Topics::default(),
+            schema_names: Adjustment::None,
+            field_names: Adjustment::None,
+            rules: Rules::default(),
+            prefixes: Default::default(),
+            transactions: false,
+            heartbeat_ms: 0,
         }
     }
 }

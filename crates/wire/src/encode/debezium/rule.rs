@@ -2,6 +2,8 @@
 //! version.
 
 use super::mask::{Hash, Mask};
+use super::source_type::SourceType;
+use crate::encode::connect::Member;
 use crate::pattern::Patterns;
 use crate::table::{Column, Table, Type};
 
@@ -16,6 +18,10 @@ pub struct Rules {
     pub key: Vec<Patterns>,
     /// `column.truncate.…`, then `column.mask.with.…`, then hashes: the first that matches counts.
     pub masks: Vec<(Patterns, Mask)>,
+    /// `column.propagate.source.type`
+    pub propagate: Patterns,
+    /// `datatype.propagate.source.type`
+    pub propagate_types: Patterns,
 }
 
 impl Rules {
@@ -70,6 +76,37 @@ impl Rules {
             (Mask::Hash(hash), Some(length)) => Mask::Hash(hash.within(length)),
             _ => mask.clone(),
         })
+    }
+
+    /// What masks and propagation add to the schema of a column.
+    #[must_use]
+    pub fn described(&self, table: &Table, column: &Column, mut member: Member) -> Member {
+        if self.masks.is_empty() && self.propagate.is_empty() && self.propagate_types.is_empty() {
+            return member;
+        }
+        let source = SourceType::of(column);
+        let name = |last: &str| format!("{}.{}.{last}", table.schema, table.name);
+        let mask = self.masks.iter().find(|(columns, _)| columns.matches(&name(&column.name), true));
+        let propagated = self.propagate.matches(&name(&column.name), false)
+            || self.propagate_types.matches(&name(&source.name), false);
+        let parameters = &mut member.schema.parameters;
+        match mask {
+            Some((_, Mask::Truncate(length))) => {
+                if usize::try_from(source.length).is_ok_and(|whole| whole > *length) {
+                    parameters.push(("truncateLength".into(), length.to_string()));
+                }
+            }
+            Some(_) => parameters.push(("masked".into(), "true".into())),
+            None if propagated => {
+                parameters.push(("__debezium.source.column.type".into(), source.name.to_uppercase()));
+                parameters.push(("__debezium.source.column.length".into(), source.length.to_string()));
+                parameters
+                    .extend(source.scale.map(|scale| ("__debezium.source.column.scale".into(), scale.to_string())));
+                parameters.push(("__debezium.source.column.name".into(), column.name.clone()));
+            }
+            None => (),
+        }
+        member
     }
 
     /// Indexes of the key's columns.

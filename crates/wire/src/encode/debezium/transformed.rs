@@ -228,7 +228,7 @@ fn message_record(profile: &Profile) -> Record {
         Content::Struct(vec![prefix(), Content::slot(CONTENT)]),
     ]);
     Record {
-        topic: plan::topic(&[&profile.topic_prefix, "message"]),
+        topic: super::naming::messages(&profile.topic_prefix),
         key: Some(Node { schema: schema::message_key(), content: Content::Struct(vec![prefix()]) }),
         value: Some(Node { schema: schema::message(profile), content }),
         headers: Vec::new(),
