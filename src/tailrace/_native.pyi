@@ -308,7 +308,7 @@ class Encoded:
     def value(self, index: int) -> bytes | None: ...
     def headers(self, index: int) -> list[tuple[str, bytes]]: ...
     def change(self, index: int) -> int:
-        """Index in the batch of the change that this record belongs to."""
+        """Index in the batch of the change that this record belongs to; the length of the batch for a heartbeat."""
     @property
     def largest(self) -> int:
         """Bytes of key, value and headers of the largest record."""

@@ -250,7 +250,7 @@ SETTINGS = (
     Setting(
         "operations left out of transactions",
         _TRANSACTIONS,
-        {"provide_transaction_metadata": "true", "skipped_operations": "c,d"},
+        {"provide_transaction_metadata": "true", "skipped_operations": "u,d"},
     ),
     Setting("context in headers", (*_KEYS, _MESSAGES), {"extended_headers_enabled": "true"}),
     Setting(

@@ -8,8 +8,9 @@ use pyo3::exceptions::{PyBufferError, PyIndexError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
+use tailrace_wire::batch::Part;
 use tailrace_wire::encode as wire;
-use tailrace_wire::encode::debezium::{Encoder, Half, Profile};
+use tailrace_wire::encode::debezium::{Course, Encoder, Half, Profile};
 use tailrace_wire::encode::smt::Guarded;
 
 use crate::batch::Batch;
@@ -33,14 +34,21 @@ impl DebeziumJson {
         &self,
         batch: &tailrace_wire::batch::Batch,
         part: usize,
-        base: usize,
+        course: &mut Course,
     ) -> tailrace_wire::error::Result<wire::Encoded> {
-        let segment = batch.parts()[part].load()?;
         let mut out = self.pool.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now_ns = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
+        course.now_ns = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
+        course.last = part + 1 >= batch.parts().len();
+        let segment = batch.parts().get(part).map(Part::load).transpose()?;
         let mut encoder = self.encoder.lock().unwrap_or_else(PoisonError::into_inner);
-        encoder.encode_judged(&segment, base, now_ns, &mut Court::new(&self.scripts, &segment, base), &mut out)?;
+        match segment {
+            Some(segment) => {
+                let mut court = Court::new(&self.scripts, &segment, course.change);
+                encoder.encode_next(&segment, course, &mut court, &mut out)?;
+            }
+            None => encoder.encode_idle(course.now_ns, &mut out),
+        }
         Ok(out)
     }
 }
@@ -83,18 +91,18 @@ fn texts(options: &Bound<'_, PyDict>) -> PyResult<Vec<(String, String)>> {
     options.iter().map(|(name, text)| Ok((name.extract()?, text.extract()?))).collect()
 }
 
-/// One `Encoded` for each segment of a batch.
+/// One `Encoded` for each segment of a batch, and one for a batch without changes when it is time for a heartbeat.
 #[pyclass(module = "tailrace._native")]
 pub struct Encodings {
     batch: Py<Batch>,
     profile: Py<DebeziumJson>,
     part: usize,
-    base: usize,
+    course: Course,
 }
 
 impl Encodings {
     pub fn new(batch: Py<Batch>, profile: Py<DebeziumJson>) -> Self {
-        Self { batch, profile, part: 0, base: 0 }
+        Self { batch, profile, part: 0, course: Course::default() }
     }
 }
 
@@ -106,13 +114,14 @@ impl Encodings {
 
     fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<Encoded>> {
         let batch = &self.batch.get().inner;
-        let Some(part) = batch.parts().get(self.part) else { return Ok(None) };
-        let (profile, base) = (self.profile.get(), self.base);
-        let index = self.part;
-        let inner = py.detach(|| profile.encode(batch, index, base)).map_err(|error| raise(py, error))?;
+        if self.part >= batch.parts().len().max(1) {
+            return Ok(None);
+        }
+        let (profile, index, course) = (self.profile.get(), self.part, &mut self.course);
+        let inner = py.detach(|| profile.encode(batch, index, course)).map_err(|error| raise(py, error))?;
         self.part += 1;
-        self.base += part.len();
-        Ok(Some(Encoded { inner, pool: Arc::clone(&profile.pool) }))
+        let encoded = Encoded { inner, pool: Arc::clone(&profile.pool) };
+        Ok((!batch.is_empty() || !encoded.inner.is_empty()).then_some(encoded))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The parts of an event around its rows: source block, operation, times. Cut once for a transaction, copied for a row.
 
 use super::plan::member;
+use super::transaction::Block;
 use crate::batch::{Op, Origin, RowRef, SnapshotFlag, Txn};
 use crate::encode::json::integer;
 use crate::position::Phase;
@@ -83,12 +84,19 @@ impl Frame {
             }
             None => self.to_end.extend_from_slice(b"null,\"origin_lsn\":null"),
         }
-        self.to_end.extend_from_slice(b"},\"transaction\":null");
+        self.to_end.extend_from_slice(b"},\"transaction\":");
     }
 
-    /// Append `"source":{…},"transaction":null`; `table` is `,"schema":…,"table":…`.
+    /// Append `"source":{…},"transaction":…`; `table` is `,"schema":…,"table":…`.
     #[inline]
-    pub(super) fn write_source(&mut self, row: &RowRef<'_>, table: &[u8], transactional: bool, out: &mut Vec<u8>) {
+    pub(super) fn write_source(
+        &mut self,
+        row: &RowRef<'_>,
+        table: &[u8],
+        block: Option<Block>,
+        transactional: bool,
+        out: &mut Vec<u8>,
+    ) {
         let entry = row.entry();
         if self.txn != Some(entry.txn) || !transactional {
             self.enter(row.txn(), transactional);
@@ -106,6 +114,10 @@ impl Frame {
         out.extend_from_slice(&self.to_second_lsn);
         out.extend_from_slice(lsn);
         out.extend_from_slice(&self.to_end);
+        match block {
+            None => out.extend_from_slice(b"null"),
+            Some(block) => block.write(out),
+        }
     }
 
     /// Append `,"op":"…","ts_ms":…,"ts_us":…,"ts_ns":…}`, the end of an event.

@@ -8,6 +8,7 @@
 mod array;
 mod binary;
 mod codec;
+mod control;
 mod default;
 mod envelope;
 mod event;
@@ -25,6 +26,7 @@ mod temporal;
 #[cfg(test)]
 mod tests;
 mod text;
+mod transaction;
 mod transformed;
 mod uuid;
 mod vector;
@@ -40,8 +42,10 @@ pub use plan::{Fault, Plan};
 pub use profile::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, OpSet, Profile, TimePrecision};
 pub(crate) use uuid::name_based;
 
+use self::control::Control;
 use self::envelope::Frame;
 use self::form::{Forms, Spelling};
+use self::transaction::Open;
 use self::transformed::{Job, Transformed};
 use crate::batch::{FLAG_TRANSACTIONAL, OldImage, Op, RowRef, Segment, Tuple};
 use crate::encode::Encoded;
@@ -72,6 +76,23 @@ pub struct Encoder {
     scratch: Scratch,
     key: Vec<u8>,
     old_key: Vec<u8>,
+    control: Control,
+    /// The transaction of the last row, when transactions are told of.
+    open: Option<Open>,
+    /// When the last heartbeat was written, or could have been for the first time.
+    beat_ns: Option<i64>,
+}
+
+/// How far the encoding of a batch has come.
+#[derive(Debug, Default)]
+pub struct Course {
+    /// Index in the batch of the first change that is still to be encoded.
+    pub change: usize,
+    /// When it is processed, nanoseconds since the Unix epoch.
+    pub now_ns: i64,
+    /// Whether what comes next is the batch's last segment.
+    pub last: bool,
+    open: Option<Open>,
 }
 
 /// Why a change cannot be written, before it has words.
@@ -99,6 +120,9 @@ impl Encoder {
             forms: Forms::new([profile.key_form, profile.value_form]),
             spellings: [Spelling::default(); 2],
             now_ns: 0,
+            control: Control::new(&profile),
+            open: None,
+            beat_ns: None,
             message_heads,
             profile,
             messages,
@@ -129,21 +153,47 @@ impl Encoder {
         self.forms.register(version, half, id);
     }
 
-    /// Replace what `out` holds by the records of `segment`. `base_index` is the index of its first change in the batch;
-    /// `now_ns` is the time of processing, nanoseconds since the Unix epoch.
+    /// Replace what `out` holds by the records of `segment`, the whole of a batch. `base_index` is the index of its first
+    /// change; `now_ns` is the time of processing, nanoseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// Those of [`Self::encode_next`].
+    pub fn encode(&mut self, segment: &Segment, base_index: usize, now_ns: i64, out: &mut Encoded) -> Result<()> {
+        let mut course = Course { change: base_index, now_ns, last: true, open: None };
+        self.encode_next(segment, &mut course, &mut NoScripts, out)
+    }
+
+    /// Replace what `out` holds by the records of the next segment of a batch.
     ///
     /// # Errors
     /// [`Error::Reject`] with every change that the format cannot carry (index in the batch), [`Error::Unregistered`] with
-    /// the schemas that need an id first; `out` is empty then.
-    pub fn encode(&mut self, segment: &Segment, base_index: usize, now_ns: i64, out: &mut Encoded) -> Result<()> {
-        self.encode_judged(segment, base_index, now_ns, &mut NoScripts, out)
+    /// the schemas that need an id first; `out` is empty then, and `course` where it was. `judge` answers for
+    /// transforms in another language.
+    pub fn encode_next(
+        &mut self,
+        segment: &Segment,
+        course: &mut Course,
+        judge: &mut dyn Judge,
+        out: &mut Encoded,
+    ) -> Result<()> {
+        self.open.clone_from(&course.open);
+        self.rows(segment, course.change, course.now_ns, judge, out)?;
+        course.change += segment.len();
+        if course.last {
+            self.leave(course.change, out);
+            self.beat(course, out);
+        }
+        course.open = self.open.take();
+        Ok(())
     }
 
-    /// As [`Self::encode`]; `judge` answers for transforms in another language.
-    ///
-    /// # Errors
-    /// As [`Self::encode`].
-    pub fn encode_judged(
+    /// Replace what `out` holds by what a batch without changes has: a heartbeat, if it is time for one.
+    pub fn encode_idle(&mut self, now_ns: i64, out: &mut Encoded) {
+        out.restart(self.forms.are_json());
+        self.beat(&Course { now_ns, last: true, ..Course::default() }, out);
+    }
+
+    fn rows(
         &mut self,
         segment: &Segment,
         base_index: usize,
@@ -158,10 +208,16 @@ impl Encoder {
         self.forms.check(segment, &plans, &self.profile)?;
         let mut rejected = Vec::new();
         for (index, row) in segment.rows().enumerate() {
-            if self.profile.skipped.contains(row.op()) {
+            let change = base_index + index;
+            let skipped = self.profile.skipped.contains(row.op());
+            // Debezium has the publication leave out rows that are skipped: only a TRUNCATE begins a transaction all the same.
+            if self.profile.transactions && (!skipped || row.op() == Op::Truncate) {
+                self.enter(&row, change, out);
+            }
+            if skipped {
                 continue;
             }
-            let (mark, change) = (out.mark(), base_index + index);
+            let mark = out.mark();
             let plan = plans.get(usize::from(row.entry().table));
             if !self.forms.are_json() {
                 self.spellings = self.forms.spellings(row.table().map(|table| table.version));
@@ -188,6 +244,38 @@ impl Encoder {
         }
         out.clear();
         Err(Error::Reject(rejected))
+    }
+
+    /// Tell that transactions end and begin where this row does not belong to the last one's.
+    fn enter(&mut self, row: &RowRef<'_>, change: usize, out: &mut Encoded) {
+        if self.open.as_ref().is_some_and(|open| open.holds(row)) {
+            return;
+        }
+        self.leave(change, out);
+        self.open = Open::of(row);
+        if let Some(open) = &self.open {
+            self.control.transaction(open, Some(row.entry().lsn), change, out);
+        }
+    }
+
+    /// Tell the end of the last transaction.
+    fn leave(&mut self, change: usize, out: &mut Encoded) {
+        if let Some(open) = self.open.take() {
+            self.control.transaction(&open, None, change.saturating_sub(1), out);
+        }
+    }
+
+    /// Write a heartbeat if it is time.
+    fn beat(&mut self, course: &Course, out: &mut Encoded) {
+        let interval = i64::try_from(self.profile.heartbeat_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        if interval == 0 {
+            return;
+        }
+        let since = *self.beat_ns.get_or_insert(course.now_ns);
+        if course.now_ns.saturating_sub(since) >= interval {
+            self.control.heartbeat(course.now_ns, course.change, out);
+            self.beat_ns = Some(course.now_ns);
+        }
     }
 
     fn plan(&mut self, table: &Arc<Table>) -> Arc<Plan> {
@@ -352,7 +440,8 @@ impl Encoder {
             None => out.extend_from_slice(b"null"),
         }
         out.push(b',');
-        self.frame.write_source(row, &plan.source, true, out);
+        let block = self.open.as_mut().map(|open| open.count(&plan.collection, row.entry().lsn));
+        self.frame.write_source(row, &plan.source, block, true, out);
         self.frame.write_end(op, out);
         close_payload(head, out);
         Ok(())
@@ -383,7 +472,8 @@ impl Encoder {
             out.bytes.extend_from_slice(self.frame.message_time());
             out.bytes.push(b',');
             let transactional = row.entry().flags & FLAG_TRANSACTIONAL != 0;
-            self.frame.write_source(row, b",\"schema\":\"\",\"table\":\"\"", transactional, &mut out.bytes);
+            let block = self.open.as_mut().map(|open| open.count("message", row.entry().lsn));
+            self.frame.write_source(row, b",\"schema\":\"\",\"table\":\"\"", block, transactional, &mut out.bytes);
             out.bytes.extend_from_slice(b",\"message\":{\"prefix\":");
             json::string(prefix, &mut out.bytes).ok_or(NOT_UTF8)?;
             out.bytes.extend_from_slice(b",\"content\":");

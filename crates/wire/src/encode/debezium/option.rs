@@ -153,6 +153,10 @@ impl Profile {
         if self.prefixes.iter().all(|list| !list.is_empty()) {
             return Err("message_prefix_include_list and message_prefix_exclude_list exclude each other".into());
         }
+        if (self.transactions || self.heartbeat_ms > 0) && [self.key_form, self.value_form] != [Form::Json; 2] {
+            let what = if self.transactions { "provide_transaction_metadata" } else { "heartbeat_interval_ms" };
+            return Err(format!("{what} is for keys and values of JSON so far"));
+        }
         let Rerouting { regex, replacement, field_regex, field_replacement, .. } = &self.topics.rerouting;
         if self.topics.reroutes && (regex.is_none() || replacement.is_empty()) {
             return Err("topic_naming_strategy: this strategy needs topic_regex and topic_replacement".into());

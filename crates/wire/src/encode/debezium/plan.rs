@@ -38,6 +38,8 @@ pub struct Plan {
     pub(super) opening: Vec<u8>,
     /// `,"schema":…,"table":…` of the source block.
     pub(super) source: Vec<u8>,
+    /// `schema.table`, as transactions count by.
+    pub(super) collection: String,
     /// What stands before a key and a value: `{"schema":…,"payload":`, or nothing.
     pub(super) heads: [Vec<u8>; 2],
     slots: Vec<Option<Slot>>,
@@ -86,7 +88,19 @@ impl Plan {
         let key = (!key.is_empty()).then(|| schema::row(name("Key"), key));
         let heads = [key.as_ref().filter(|_| profile.schemas), Some(&envelope).filter(|_| profile.schemas)];
         let heads = heads.map(|schema| schema.map_or_else(Vec::new, head));
-        Self { opening: opening(&topic), source, heads, slots, parts, extra, topic, key, row, envelope }
+        Self {
+            opening: opening(&topic),
+            source,
+            collection: table.to_string(),
+            heads,
+            slots,
+            parts,
+            extra,
+            topic,
+            key,
+            row,
+            envelope,
+        }
     }
 
     /// The topic of the table's records.

@@ -92,9 +92,8 @@ impl Rules {
         let parameters = &mut member.schema.parameters;
         match mask {
             Some((_, Mask::Truncate(length))) => {
-                if usize::try_from(source.length).is_ok_and(|whole| whole > *length) {
-                    parameters.push(("truncateLength".into(), length.to_string()));
-                }
+                let cuts = usize::try_from(source.length).is_ok_and(|whole| whole > *length);
+                parameters.extend(cuts.then(|| ("truncateLength".into(), length.to_string())));
             }
             Some(_) => parameters.push(("masked".into(), "true".into())),
             None if propagated => {

@@ -242,6 +242,44 @@ pub fn envelope(name: String, row: &Schema) -> Schema {
     Schema { name: Some(name.into()), version: Some(2), ..Schema::structure(members) }
 }
 
+/// The key of the records at both ends of a transaction.
+#[must_use]
+pub fn transaction_key() -> Schema {
+    let name = Some("io.debezium.connector.common.TransactionMetadataKey".into());
+    Schema { name, version: Some(1), ..Schema::structure([("id", Schema::new(Kind::String))]) }
+}
+
+/// Their value.
+#[must_use]
+pub fn transaction_value() -> Schema {
+    let collection = [("data_collection", Schema::new(Kind::String)), ("event_count", Schema::new(Kind::Int64))];
+    let name = Some("event.collection".into());
+    let collection = Schema { name, version: Some(1), ..Schema::structure(collection) }.optional();
+    let members = [
+        ("status", Schema::new(Kind::String)),
+        ("id", Schema::new(Kind::String)),
+        ("event_count", Schema::new(Kind::Int64).optional()),
+        ("data_collections", Schema::array(collection).optional()),
+        ("ts_ms", Schema::new(Kind::Int64)),
+    ];
+    let name = Some("io.debezium.connector.common.TransactionMetadataValue".into());
+    Schema { name, version: Some(1), ..Schema::structure(members) }
+}
+
+/// The key of a heartbeat.
+#[must_use]
+pub fn heartbeat_key() -> Schema {
+    let name = Some("io.debezium.connector.common.ServerNameKey".into());
+    Schema { name, version: Some(1), ..Schema::structure([("serverName", Schema::new(Kind::String))]) }
+}
+
+/// Its value.
+#[must_use]
+pub fn heartbeat_value() -> Schema {
+    let name = Some("io.debezium.connector.common.Heartbeat".into());
+    Schema { name, version: Some(1), ..Schema::structure([("ts_ms", Schema::new(Kind::Int64))]) }
+}
+
 /// The key of a logical decoding message.
 #[must_use]
 pub fn message_key() -> Schema {
