@@ -214,7 +214,7 @@ impl Encoder {
             if self.profile.transactions && (!skipped || row.op() == Op::Truncate) {
                 self.enter(&row, change, out);
             }
-            if skipped {
+            if skipped || !row.message().is_none_or(|(prefix, _)| self.wants(prefix)) {
                 continue;
             }
             let mark = out.mark();
@@ -451,9 +451,6 @@ impl Encoder {
     fn message(&mut self, row: &RowRef<'_>, change: usize, out: &mut Encoded) -> std::result::Result<(), Refusal> {
         const NOT_UTF8: Refusal = Refusal::Row("a message whose prefix is not UTF-8");
         let (prefix, content) = row.message().ok_or(Refusal::Row("a change without a table"))?;
-        if !self.wants(prefix) {
-            return Ok(());
-        }
         let mut line = out.open(&self.messages);
         let ([key, value], [key_head, head]) = (self.spellings, &self.message_heads);
         if key.is_json() {

@@ -153,6 +153,9 @@ impl Profile {
         if self.prefixes.iter().all(|list| !list.is_empty()) {
             return Err("message_prefix_include_list and message_prefix_exclude_list exclude each other".into());
         }
+        if self.transactions && self.payload {
+            return Err("provide_transaction_metadata is not for profile = \"payload\" so far".into());
+        }
         if (self.transactions || self.heartbeat_ms > 0) && [self.key_form, self.value_form] != [Form::Json; 2] {
             let what = if self.transactions { "provide_transaction_metadata" } else { "heartbeat_interval_ms" };
             return Err(format!("{what} is for keys and values of JSON so far"));
