@@ -36,7 +36,7 @@ def test_stdout_is_the_configuration_and_stderr_says_what_was_dropped(cli: Cli) 
     ended = cli.run("import-debezium", given(cli), "--sink", "file:out.jsonl", "--name", "orders")
     assert ended.code == 0
     (pipeline,) = tomllib.loads(ended.out)["pipeline"].items()
-    assert pipeline[0] == "orders" and pipeline[1]["source"]["tables"] == ["public.orders"]
+    assert pipeline[0] == "orders" and pipeline[1]["source"]["tables"] == ["/public.orders/"]
     assert "dropped max.batch.size: batches grow by themselves" in ended.err
     assert "note: database.password: not written; set the environment variable ORDERS_DATABASE_PASSWORD" in ended.err
     assert "hush" not in ended.out + ended.err

@@ -59,7 +59,7 @@ MAY_IMPORT = {
     "tailing": RUNTIME | {"checkpoint", "plugin", "config"},
     "testing": SEAM | {"app"},
     "outbox": set[str](),
-    "debezium": {"error", "format"},
+    "debezium": {"_native", "error", "format"},
     "demo": EVERYTHING,
     "cli": EVERYTHING | {"demo", "console"},
     "console": EVERYTHING,

@@ -20,7 +20,6 @@ class Document:
     name: str
     source: dict[str, Value] = field(default_factory=dict)
     takeover: dict[str, Value] = field(default_factory=dict)
-    transforms: list[dict[str, Value]] = field(default_factory=list)
     format: dict[str, Value] = field(default_factory=dict)
     format_transforms: list[dict[str, Value]] = field(default_factory=list)
     sink: dict[str, Value] = field(default_factory=dict)
@@ -36,8 +35,6 @@ def written(document: Document, head: Sequence[str]) -> str:
         lines += ["", f"[{pipeline}]", f"sink = {_value(document.sink_url)}"]
     lines += _table(f"{pipeline}.source", document.source)
     lines += _table(f"{pipeline}.source.takeover", document.takeover)
-    for transform in document.transforms:
-        lines += ["", f"[[{pipeline}.transform]]", *_pairs(transform)]
     lines += _table(f"{pipeline}.format", document.format)
     for transform in document.format_transforms:
         lines += ["", f"[[{pipeline}.format.transform]]", *_pairs(transform)]

@@ -18,7 +18,6 @@ _RETRY = "a fault that passes is retried forever, with growing pauses"
 _SIGNAL = "signals are not read"
 _NO_SIGNAL = "remove it; a new snapshot is made by `tailrace reset`"
 _JAVA = "it names a Java class"
-_NAMED, _ROUTER = "topics are named by their tables", "take ByLogicalTableRouter in its place"
 _METRIC = "metrics are Prometheus' and need no setting"
 _LINEAGE = "nothing is told to OpenLineage"
 _DRAWN = "a snapshot reads each table with COPY, whole"
@@ -80,9 +79,9 @@ _REPLICATION = (
 
 _TABLES = (
     taken("schema.include.list", "`[source]` `tables`"),
-    taken("schema.exclude.list", "`[[transform]]` `select`: `exclude_tables`"),
+    taken("schema.exclude.list", "`[source]` `tables`"),
     taken("table.include.list", "`[source]` `tables`"),
-    taken("table.exclude.list", "`[[transform]]` `select`: `exclude_tables`"),
+    taken("table.exclude.list", "`[source]` `tables`"),
     refused("table.ignore.builtin", "system tables are never read", "set it to true", "true"),
     dropped("database.include.list", "a PostgreSQL connector reads one database"),
     dropped("database.exclude.list", "a PostgreSQL connector reads one database"),
@@ -160,18 +159,13 @@ _SNAPSHOT = (
 
 _EVENTS = (
     shape("topic.prefix"),
-    refused(
-        "topic.naming.strategy",
-        _JAVA,
-        "choose SchemaTopicNamingStrategy; ByLogicalTableRouter renames topics",
-        "io.debezium.schema.SchemaTopicNamingStrategy",
-    ),
-    refused("topic.regex", _NAMED, _ROUTER),
-    refused("topic.replacement", _NAMED, _ROUTER),
-    refused("topic.key.enforce.uniqueness", _NAMED, _ROUTER),
-    refused("topic.key.field.name", _NAMED, _ROUTER),
-    refused("topic.key.field.regex", _NAMED, _ROUTER),
-    refused("topic.key.field.replacement", _NAMED, _ROUTER),
+    shape("topic.naming.strategy"),
+    shape("topic.regex"),
+    shape("topic.replacement"),
+    shape("topic.key.enforce.uniqueness"),
+    shape("topic.key.field.name"),
+    shape("topic.key.field.regex"),
+    shape("topic.key.field.replacement"),
     shape("topic.delimiter", "."),
     dropped("topic.cache.size", "topic names are made once for a table version"),
     shape("topic.transaction", "transaction"),

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from fnmatch import fnmatchcase
 
+from tailrace._native import Globs
 from tailrace.debezium.document import Document, literal
-from tailrace.debezium.pattern import globs, split
 from tailrace.debezium.values import Values
-from tailrace.error import ConfigError
 
 __all__ = ["fill", "trusts_slot"]
 
@@ -28,7 +26,7 @@ _READERS_MAX = 64
 
 
 def fill(document: Document, values: Values, *, taking_over: bool) -> None:
-    """Write the tables `source` and, for tables that are left out, `transform`."""
+    """Write the table `source`."""
     table = document.source
     table["kind"] = "postgres"
     table["url"] = _url(values, document.name)
@@ -88,34 +86,28 @@ def _quoted(value: str) -> str:
 
 
 def _fill_tables(document: Document, values: Values) -> None:
-    schemas = _globs(values, "schema.include.list", of_schema=True)
-    tables = _globs(values, "table.include.list")
-    chosen = tables or schemas
-    if tables and schemas:
-        chosen = [glob for glob in tables if any(fnmatchcase(glob, schema) for schema in schemas)]
-        if any(set("*?[") & set(glob.split(".", 1)[0]) for glob in tables):
-            values.refuse(
-                "table.include.list", "its schemas are wild, and schema.include.list chooses some", "use one list"
-            )
-        elif not chosen:
-            values.refuse("table.include.list", "schema.include.list leaves none of them", "use one list")
-    if chosen:
-        document.source["tables"] = chosen
-    left_out = [*_globs(values, "schema.exclude.list", of_schema=True), *_globs(values, "table.exclude.list")]
-    if left_out:
-        document.transforms.append({"kind": "select", "exclude_tables": left_out})
+    """Lists of schemas and of tables as patterns of `tables`, which takes Debezium's expressions as they are."""
+    schemas, tables = (_expressions(values, f"{name}.include.list") for name in ("schema", "table"))
+    # A schema's expression must match all before the dot; one name has to satisfy both lists.
+    ahead = f"(?=(?:{'|'.join(schemas)})\\..*)" if schemas else ""
+    chosen = [f"{ahead}(?:{table})" if ahead else table for table in tables] or ([ahead + ".*"] if ahead else [])
+    left_out = [f"(?:{schema})\\..*" for schema in _expressions(values, "schema.exclude.list")]
+    left_out += _expressions(values, "table.exclude.list")
+    patterns = [*([f"/{each}/" for each in chosen] or ["*.*"]), *(f"!/{each}/" for each in left_out)]
+    if patterns != ["*.*"]:
+        document.source["tables"] = [literal(pattern) for pattern in patterns]
 
 
-def _globs(values: Values, name: str, *, of_schema: bool = False) -> list[str]:
-    found: list[str] = []
-    for expression in split(values.text(name)):
+def _expressions(values: Values, name: str) -> list[str]:
+    """The expressions of a list: between commas, a comma within one being written `\\,`."""
+    parts = re.split(r"(?<!\\),", values.text(name))
+    found = [part.strip().replace("\\,", ",") for part in parts if part.strip()]
+    for expression in found:
         try:
-            found += [literal(glob) for glob in globs(f"(?:{expression})\\..*" if of_schema else expression)]
-        except ConfigError as error:
-            values.refuse(name, str(error.args[0]), error.hint or "")
-    if any(glob != glob.lower() for glob in found):
-        values.notes.append(f"{name}: it is matched case included, as the catalog has the names; Debezium ignores case")
-    return list(dict.fromkeys(found))
+            Globs([f"/{expression}/"])
+        except ValueError as error:
+            values.refuse(name, str(error), "write it without what only Java's expressions have")
+    return found
 
 
 def _fill_slot(document: Document, values: Values, *, taking_over: bool) -> None:
