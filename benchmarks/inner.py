@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import struct
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from types import MappingProxyType
 
 import msgspec
 import psycopg
@@ -41,10 +43,10 @@ def decode_pgoutput(*, url: str, slot: str, rows: int) -> Numbers:
     return meter.numbers(events)
 
 
-def encode_json(*, url: str, slot: str, rows: int) -> Numbers:
+def encode_json(*, url: str, slot: str, rows: int, options: Mapping[str, str] = MappingProxyType({})) -> Numbers:
     """Batches in memory → Debezium JSON; beside it msgspec, encoding the same finished events."""
     batches = _decode(list(_chunks(url, slot, rows)))
-    profile = Format(topic_prefix="shop").profile("bench")
+    profile = Format(topic_prefix="shop", **options).profile("bench")
     events = nbytes = 0
     with Meter() as meter:
         for _ in range(ROUNDS):
@@ -135,5 +137,7 @@ def _describe(decoder: PgOutput, relation: Relation) -> None:
 SIDES: dict[str, Callable[..., Numbers]] = {
     "decode_pgoutput": decode_pgoutput,
     "encode_json": encode_json,
+    "encode_json_with_schemas": partial(encode_json, options={"schemas_enable": "true"}),
+    "encode_json_flat": partial(encode_json, options={"profile": "flat"}),
     "encode_arrow": encode_arrow,
 }

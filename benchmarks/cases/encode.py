@@ -5,12 +5,21 @@ from __future__ import annotations
 from benchmarks.bench import Bench
 from benchmarks.result import Row
 
+_MSGSPEC = "msgspec.json on finished events"
 REFERENCES = {
     "decode_pgoutput": None,
-    "encode_debezium_json": "msgspec.json on finished events",
+    "encode_debezium_json": _MSGSPEC,
+    "encode_debezium_json_schemas": _MSGSPEC,
+    "encode_debezium_json_flat": _MSGSPEC,
     "encode_arrow": "pyarrow CSV reader, one thread",
 }
-SIDES = {"decode_pgoutput": "decode_pgoutput", "encode_debezium_json": "encode_json", "encode_arrow": "encode_arrow"}
+SIDES = {
+    "decode_pgoutput": "decode_pgoutput",
+    "encode_debezium_json": "encode_json",
+    "encode_debezium_json_schemas": "encode_json_with_schemas",
+    "encode_debezium_json_flat": "encode_json_flat",
+    "encode_arrow": "encode_arrow",
+}
 NAMES = tuple(SIDES)
 ROWS = 100_000
 
