@@ -56,6 +56,10 @@ impl Assembler {
             return Ok(index);
         }
         self.seal();
+        if self.builder.is_empty() {
+            // A record that failed may have left its table without a row.
+            self.builder = SegmentBuilder::new(Arc::clone(self.builder.segment().origin()));
+        }
         self.builder.table(table).ok_or_else(|| Error::Limit("no room for a table in an empty segment".into()))
     }
 
