@@ -66,9 +66,9 @@ class Chain:
                     yield name, f"transforms.{name}.predicate", f"is{name}"
                     yield name, f"predicates.is{name}.type", f"org.apache.kafka.connect.transforms.predicates.{kind}"
                     if key:
-                        yield name, f"predicates.is{name}.{key}", value.replace("\\", "\\\\")
+                        yield name, f"predicates.is{name}.{key}", value
                 else:
-                    yield name, f"transforms.{name}.{option.replace('_', '.')}", value.replace("\\", "\\\\")
+                    yield name, f"transforms.{name}.{option.replace('_', '.')}", value
 
     @property
     def _topics(self) -> str:
