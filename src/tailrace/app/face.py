@@ -16,7 +16,7 @@ from tailrace.app.done import Done
 from tailrace.app.handler import Handler, is_async, parse_ops, read_annotation
 from tailrace.app.row import check_type
 from tailrace.app.writer import AppWriter
-from tailrace.config import source_from_url
+from tailrace.config import source_fields, source_from_url
 from tailrace.contract import Checkpoint, DeadLetters, Source, Transform
 from tailrace.error import ConfigError
 from tailrace.model import Finding, Limits, Severity
@@ -28,7 +28,8 @@ HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
 class App:
     """Your functions at the end of a pipeline. An App is a sink like any other; `run` puts it behind its source.
 
-    `source` is a URL or a Source; `tables` are globs of `schema.table`, by default those of the handlers. A handler
+    `source` is a URL or a Source; `tables` are globs of `schema.table`, by default those of the handlers; topics
+    (`kafka://broker:9092/topic,topic?group=…`) are read whole, and handlers take their tables of them. A handler
     gets one change after another, in commit order; a change is done when it returns. When it raises, it is called again
     after a pause that doubles; after its last try the change is parked in `dead_letters`, and so are later changes of
     its key; without dead letters the pipeline stops (`Refused`). `raise tr.Reject("reason")` parks at once,
@@ -150,15 +151,8 @@ class App:
     def pipeline(self, *, transforms: Sequence[Transform] = (), state_dir: Path | None = Path(".tailrace")) -> Pipeline:
         """The pipeline that `run` would run: source → transforms → handlers."""
         source = self._source
-        if isinstance(source, str):
-            if not self.tables:
-                raise ConfigError(
-                    f"App {self.name!r} has handlers of messages only, and a publication needs a table",
-                    hint='name one: App(…, tables=["public.orders"])',
-                )
-            source = source_from_url(source, tables=self.tables)
         return Pipeline(
-            source,
+            self._from_url(source) if isinstance(source, str) else source,
             self,
             name=self.name,
             transforms=transforms,
@@ -173,6 +167,22 @@ class App:
         pipeline = self.pipeline()
         with _stop_on_signals(pipeline.stop):
             pipeline.run(until_current=until_current)
+
+    def _from_url(self, url: str) -> Source:
+        """The source of `url`; one that has topics is asked for those alone, and handlers take their tables of them."""
+        if "tables" not in source_fields(url):
+            if self._tables is not None:
+                raise ConfigError(
+                    f"App {self.name!r} names tables, and its source has none to choose from",
+                    hint="leave tables out: the URL names topics, and handlers take their tables of them",
+                )
+            return source_from_url(url)
+        if not self.tables:
+            raise ConfigError(
+                f"App {self.name!r} has handlers of messages only, and a publication needs a table",
+                hint='name one: App(…, tables=["public.orders"])',
+            )
+        return source_from_url(url, tables=self.tables)
 
     def _add(self, handler: Handler) -> None:
         if handler.retries < 0 or handler.concurrency < 1:

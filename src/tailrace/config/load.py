@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +19,7 @@ from tailrace.model import Limits
 from tailrace.pipeline import Pipeline
 from tailrace.plugin import Group, find
 
-__all__ = ["Config", "load", "sink_from_url", "source_from_url"]
+__all__ = ["Config", "load", "sink_from_url", "source_fields", "source_from_url"]
 
 _SCHEMES = {"postgresql": "postgres"}
 _STATE_DIR = ".tailrace"
@@ -77,6 +77,11 @@ def load(path: Path, names: Sequence[str] = (), environ: Mapping[str, str] = os.
 def source_from_url(url: str, **options: object) -> Source:
     """The source that `url` names, such as `postgresql://host/db`, with these fields of its class."""
     return cast(Source, _from_url(Group.SOURCE, url, site=Site("source", Path()), options=options))
+
+
+def source_fields(url: str) -> Collection[str]:
+    """What can be said of the source that `url` names, by the fields of its class."""
+    return fields_of(_class_of(Group.SOURCE, url, site=Site("source", Path()))).keys()
 
 
 def sink_from_url(url: str, **options: object) -> Sink:
@@ -164,15 +169,11 @@ def _build(cls: type, table: Mapping[str, object], *, site: Site, options: Mappi
 def _from_url(group: Group, url: str, *, site: Site, options: Mapping[str, object]) -> object:
     """`scheme:rest?key=value`: the whole URL goes into the field `url` of a class that has one, else the rest into its
     `path`."""
-    scheme, colon, rest = url.partition(":")
-    if group is Group.SOURCE and "=" in (scheme if colon else url):
-        scheme = "postgresql"  # a conninfo string of libpq: host=… dbname=…
-    elif not colon or not scheme.isascii() or not scheme.replace("+", "").replace("-", "").isalnum():
-        raise ConfigError(f"{site}: this is not a URL", hint="for example postgresql://host/db or duckdb:shop.duckdb")
-    cls = _find(group, _SCHEMES.get(scheme, scheme), site)
+    cls = _class_of(group, url, site=site)
     known = fields_of(cls)
     if "url" in known:
         return _build(cls, {"url": url}, site=site, options=options)
+    scheme, _, rest = url.partition(":")
     rest, _, query = rest.partition("?")
     table: dict[str, object] = {key: EnvText(value) for key, value in parse_qsl(query, keep_blank_values=True)}
     path = rest.removeprefix("//") if rest.startswith("///") else rest
@@ -181,6 +182,15 @@ def _from_url(group: Group, url: str, *, site: Site, options: Mapping[str, objec
     elif path:
         raise ConfigError(f"{site}: {cls.__name__} takes nothing behind '{scheme}:'")
     return _build(cls, table, site=site, options=options)
+
+
+def _class_of(group: Group, url: str, *, site: Site) -> type:
+    scheme, colon, _ = url.partition(":")
+    if group is Group.SOURCE and "=" in (scheme if colon else url):
+        scheme = "postgresql"  # a conninfo string of libpq: host=… dbname=…
+    elif not colon or not scheme.isascii() or not scheme.replace("+", "").replace("-", "").isalnum():
+        raise ConfigError(f"{site}: this is not a URL", hint="for example postgresql://host/db or duckdb:shop.duckdb")
+    return _find(group, _SCHEMES.get(scheme, scheme), site)
 
 
 def _table(value: object, where: object) -> Mapping[str, Any]:

@@ -1,0 +1,25 @@
+"""Follow a topic in a consumer group: a new order is indexed, a changed one updated, a deleted one removed."""
+
+import tailrace as tr
+
+index: dict[int, str] = {}  # stands for OpenSearch
+app = tr.App("kafka://localhost:9092/shop.public.orders?group=search", name="search")
+
+
+@app.on("public.orders", op="cr")
+def add(change: tr.Change) -> None:
+    index[change.key["id"]] = change.after["status"]
+    print("indexed", change.key["id"], flush=True)
+
+
+@app.on("public.orders", op="u")
+def update(change: tr.Change) -> None:
+    index[change.key["id"]] = change.after["status"]
+
+
+@app.on("public.orders", op="d")
+def remove(change: tr.Change) -> None:
+    index.pop(change.key["id"], None)
+
+
+app.run()
