@@ -91,7 +91,7 @@ def test_a_record_that_is_not_understood_stops_behind_what_was_before(
     kafka.create_topic(topic)
     fill(kafka, topic, range(3))
     produce(kafka, topic, [(b"k", b"\x00\x01secret")])
-    fill(kafka, topic, range(3, 5))
+    fill(kafka, topic, range(3, 12_000))  # more than one read
     target = Target()
     with pytest.raises(Fatal, match=f"topic {topic}, partition 0, offset 3") as caught:
         run(source(kafka, topic), target, tmp_path)

@@ -108,6 +108,8 @@ class KafkaStream:
 
     def read(self, timeout_s: float) -> Batch | Assigned | None:
         """See `Stream.read`."""
+        if self._fault is not None:  # what lies behind it must not be read: it would be confirmed over a hole
+            raise self._fault
         self._look()
         if self._paused:
             self._consumer.resume(self._places(State.READING))
