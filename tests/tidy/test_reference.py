@@ -11,6 +11,7 @@ from tailrace import checkpoint, dead_letters, sink, source, transform
 from tailrace.config import Http
 from tailrace.model import Limits
 from tailrace.sink.kafka import Security, Topic
+from tailrace.source.kafka import SchemaRegistry
 from tailrace.source.postgres.takeover import Takeover
 from tests.tidy import debezium_page, format_page, transforms_page, tree
 
@@ -19,7 +20,7 @@ NAMED = set(re.findall(r"`([a-z_]+)`", REFERENCE))
 CONFIGURED = [
     source.Kafka, source.Postgres, sink.DuckDB, sink.File, sink.Kafka, sink.Postgres, sink.Stdout, Http, Limits,
     checkpoint.File, checkpoint.SQLite, dead_letters.File, transform.Select, transform.Mask, transform.Rename,
-    transform.MapChanges, transform.MapArrow, Security, Takeover, Topic,
+    transform.MapChanges, transform.MapArrow, SchemaRegistry, Security, Takeover, Topic,
 ]  # fmt: skip
 
 

@@ -15,11 +15,13 @@ from tailrace.contract import Positions
 from tailrace.dialect.kafka.address import Address, Security, parse
 from tailrace.error import ConfigError
 from tailrace.model import Finding, Limits
+from tailrace.registry import Registry
+from tailrace.source.kafka.registry import SchemaRegistry
 
 if TYPE_CHECKING:
     from tailrace.source.kafka.stream import KafkaStream
 
-__all__ = ["Kafka", "Security"]
+__all__ = ["Kafka", "SchemaRegistry", "Security"]
 
 tailrace_contract = 1
 _OURS = (
@@ -34,7 +36,7 @@ _OURS = (
     "partition.assignment.strategy",
 )
 """Settings that promises hang on: their values are ours."""
-_FIELDS = ("group",)
+_FIELDS = ("group", "schema_registry_url")
 """What the query of a URL may say beside librdkafka's settings."""
 _QUEUE_KB = 16 << 10
 _PARTITION_BYTES = 1 << 20
@@ -47,7 +49,9 @@ class Kafka:
     `topics` are names, or globs (`shop.public.*`) that also take topics that are made later. All processes of one
     `group` (default `tailrace.<pipeline>`) share their partitions; `group_protocol="consumer"` is KIP-848's, and
     `member` a static member's name, which keeps its partitions over a restart. Values are events in Debezium's JSON,
-    with or without schemas, or plain JSON: rows that are appended (op c), or with `plain="upsert"` what keys hold.
+    with or without schemas, or in Avro or JSON that is framed for a schema registry, which `registry` leads to, or
+    `schema_registry_url` in the query; or plain JSON: rows that are appended (op c), or with `plain="upsert"` what keys
+    hold.
 
     `positions` says where reading goes on: `group` after the offsets that the group committed (at least once), `sink`
     after the position that the sink has stored with its rows (exactly once), `auto` chooses by whether it has.
@@ -69,6 +73,7 @@ class Kafka:
     out_of_range: Literal["stop", "earliest", "latest"] = "stop"
     plain: Literal["append", "upsert"] = "append"
     unavailable_value_placeholder: str = "__debezium_unavailable_value"
+    registry: SchemaRegistry | None = None
     security: Security = field(default_factory=Security)
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -85,6 +90,8 @@ class Kafka:
         for name in {**address.query, **self.options}:
             if name in _OURS:
                 raise ConfigError(f"the option {name!r} is Tailrace's own", hint="leave it out")
+        if self.registry is not None and "schema_registry_url" in address.query:
+            raise ConfigError("a schema registry stands in the URL and in registry", hint="leave one of the two out")
         if address.username is not None and self.security.mechanism is None:
             raise ConfigError(
                 "the URL has a user, and no mechanism is given", hint='say mechanism = "SCRAM-SHA-512" in security'
@@ -127,6 +134,12 @@ class Kafka:
     def group_of(self, name: str) -> str:
         """The group that pipeline `name` joins."""
         return self.group or self.address.query.get("group") or f"tailrace.{name}"
+
+    def schemas(self) -> Registry | None:
+        """The registry that knows the schemas of records; None when none was named."""
+        url = self.address.query.get("schema_registry_url")
+        named = self.registry if url is None else SchemaRegistry(url)
+        return None if named is None else named.settings()
 
     def settings(self) -> dict[str, Any]:
         """librdkafka's settings of every client of this source."""

@@ -32,6 +32,8 @@ def open_stream(source: Kafka, name: str, positions: Positions, *, until_current
     topics = Topics(admin, source.topics)
     ids = topics.ids(topics.matching())
     _refuse_recreated(source, topics, ids, known=positions.known())
+    schemas = source.schemas()
+    registry = None if schemas is None else schemas.open()
     consumer = client.consumer(source.consuming(name), told)
     place = Place(
         kept="sink" if _in_sink(source, positions) else "group",
@@ -39,7 +41,7 @@ def open_stream(source: Kafka, name: str, positions: Positions, *, until_current
         out_of_range=source.out_of_range,
         until_current=until_current,
     )
-    stream = KafkaStream(source, consumer, topics, place=place, told=told)
+    stream = KafkaStream(source, consumer, topics, place=place, told=told, registry=registry)
     stream.subscribe(subscription(source.topics), ids)
     return stream
 

@@ -61,6 +61,8 @@ class Part:
     def feed(self, records: Sequence[Record]) -> None:
         """Read records; `ValueError` as `EventReader.feed`."""
         assert self.reader is not None
+        if not records:
+            return
         self.next = records[-1][3] + 1
         self.count += len(records)
         self.nbytes += sum(len(key or b"") + len(value or b"") for key, value, _, _ in records)

@@ -21,6 +21,8 @@ from tailrace.dialect.kafka.client import Told
 from tailrace.dialect.kafka.fault import error_of, explain
 from tailrace.error import EndOfStream, Fatal, HistoryLost, TailraceError
 from tailrace.model import Assigned, Batch, Position, Revoked
+from tailrace.registry import Client
+from tailrace.registry.framed import tell
 from tailrace.source.kafka.part import HOLE, Part, Place, Record, State, start
 from tailrace.source.kafka.topic import Topics, lineage
 from tailrace.source.kafka.watch import Watch
@@ -45,6 +47,10 @@ _GONE = frozenset(
 )
 _SOON = frozenset((KafkaError._STATE, KafkaError._PREV_IN_PROGRESS))
 _RANGE = frozenset((KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE))
+_MEND = (
+    "mend whoever writes such records; to go on behind it, set the group's offset there and forget the pipeline's"
+    " position (tailrace reset)"
+)
 Key = tuple[str, int]
 
 log = logging.getLogger("tailrace.source.kafka")
@@ -53,12 +59,15 @@ log = logging.getLogger("tailrace.source.kafka")
 class KafkaStream:
     """A member of a consumer group. A `Stream`, `Shared` and `Measured`."""
 
-    def __init__(self, source: Kafka, consumer: Consumer, topics: Topics, *, place: Place, told: Told) -> None:
+    def __init__(
+        self, source: Kafka, consumer: Consumer, topics: Topics, *, place: Place, told: Told, registry: Client | None
+    ) -> None:
         self._source = source
         self._consumer = consumer
         self._topics = topics
         self._place = place
         self._told = told
+        self._registry = registry
         self._ids: dict[str, str] = {}
         self._parts: dict[Key, Part] = {}
         self._ready: deque[Assigned] = deque()
@@ -167,6 +176,8 @@ class KafkaStream:
             return
         self._closing = True
         self._commit(list(self._parts.values()), wait=True)
+        if self._registry is not None:
+            self._registry.close()
         try:
             self._consumer.close()
         except KafkaException as error:
@@ -245,15 +256,31 @@ class KafkaStream:
 
     def _read_part(self, part: Part, records: list[Record]) -> Batch | None:
         assert part.reader is not None
+        known = self._learn(part.reader, part, records)
         try:
-            part.feed(records)
+            part.feed(known)
         except ValueError as error:
-            self._fault = self._fault or Fatal(
-                f"a record is not understood: {error}",
-                hint="mend whoever writes such records; to go on behind it, set the group's offset there and forget"
-                " the pipeline's position (tailrace reset)",
-            )
+            self._fault = self._fault or Fatal(f"a record is not understood: {error}", hint=_MEND)
         return part.reader.take()
+
+    def _learn(self, reader: EventReader, part: Part, records: list[Record]) -> list[Record]:
+        """Ask the registry for the schemas of records; those before the first that has none are returned.
+
+        `Retryable` while the registry does not answer: then nothing of them is read.
+        """
+        try:
+            tell(reader, records, client=self._registry)
+        except Fatal:
+            for index, record in enumerate(records):
+                try:
+                    tell(reader, [record], client=self._registry)
+                except Fatal as error:
+                    where = f"topic {part.topic}, partition {part.partition}, offset {record[3]}"
+                    self._fault = self._fault or Fatal(
+                        f"a record is not understood: {where}: {error.args[0]}", hint=error.hint or _MEND
+                    )
+                    return records[:index]
+        return records
 
     def _heard(self, error: KafkaError, key: tuple[str | None, int | None], offset: int | None) -> None:
         """An error, or news, of one partition or of the client."""

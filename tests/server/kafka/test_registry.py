@@ -1,0 +1,150 @@
+"""Topics that are framed for a schema registry, through the Kafka source: equal changes, and what cannot be read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+import tailrace as tr
+from servers import registry as servers_registry
+from servers.kafka import Broker
+from servers.process import free_port
+from tailrace._native import BatchBuilder
+from tailrace.error import ConfigError, Fatal, Retryable
+from tailrace.format import Format
+from tailrace.model import Batch, Column, Limits, Table
+from tailrace.sink.kafka import Kafka as KafkaSink
+from tailrace.source.kafka import Kafka, SchemaRegistry
+from tests.server.kafka.filling import event, fill, produce
+
+ORDERS = Table(
+    "public",
+    "orders",
+    [
+        Column("id", "int8", nullable=False),
+        Column("amount", "numeric(9,2)"),
+        Column("at", "timestamptz"),
+        Column("token", "uuid"),
+        Column("raw", "bytea"),
+        Column("note", "text"),
+    ],
+    key=["id"],
+)
+TEXTS = {
+    "id": "1",
+    "amount": "12.50",
+    "at": "2026-01-02 03:04:05.678+00",
+    "token": "6f1c1f0e-0000-4000-8000-000000000001",
+    "raw": "\\x00ff",
+    "note": "a",
+}
+ROW = {
+    "id": 1,
+    "amount": Decimal("12.50"),
+    "at": datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC),
+    "token": UUID(TEXTS["token"]),
+    "raw": b"\x00\xff",
+    "note": "a",
+}
+Seen = list[tuple[str, Any, Any, Any]]
+
+
+def batch() -> Batch:
+    """A row that is made, changed and deleted."""
+    builder = BatchBuilder("postgres/0/test/kafka", database="shop")
+    builder.begin(xid=1, lsn=1 << 24, committed_at_us=1_767_225_600_123_456)
+    builder.add("c", ORDERS, after=TEXTS)
+    builder.add("u", ORDERS, before=TEXTS, after={**TEXTS, "note": None})
+    builder.add("d", ORDERS, before={**TEXTS, "note": None})
+    builder.commit()
+    return builder.take()
+
+
+def write(broker: Broker, topic: str, **options: Any) -> str:
+    """Have the sink write them in a format; returns the topic."""
+    form = Format(topic_prefix=topic, **options)
+    writer = KafkaSink(f"kafka://{broker.address}", format=form, create_topics=True).open("p", Limits())
+    try:
+        writer.write(batch())
+    finally:
+        writer.close()
+    return f"{topic}.public.orders"
+
+
+def avro(registry: servers_registry.Server) -> dict[str, str]:
+    return {"key_converter": "avro", "value_converter": "avro", "schema_registry_url": registry.url}
+
+
+def read(source: str | Kafka, folder: Path, seen: Seen) -> None:
+    """Add what the source brings."""
+    app = tr.App(source, name="p")
+
+    @app.on("public.*")
+    def note(change: tr.Change) -> None:
+        rows = (change.key, change.before, change.after)
+        seen.append((change.op, *(row and dict(row) for row in rows)))  # type: ignore[arg-type]
+
+    app.pipeline(state_dir=folder).run(until_current=True, retry=False)
+
+
+def test_avro_and_json_of_the_same_changes_are_read_as_equal(
+    kafka: Broker, registry: servers_registry.Server, topic: str, tmp_path: Path
+) -> None:
+    json, framed = write(kafka, f"{topic}.json", schemas_enable=True), write(kafka, f"{topic}.avro", **avro(registry))
+    url = f"kafka://{kafka.address}/"
+    plain: Seen = []
+    read(f"{url}{json}?group={json}", tmp_path / "json", plain)
+    by_url: Seen = []
+    read(f"{url}{framed}?group={framed}&schema_registry_url={registry.url}", tmp_path / "avro", by_url)
+    by_table: Seen = []
+    source = Kafka(url, topics=[framed], group=f"{topic}.table", registry=SchemaRegistry(registry.url))
+    read(source, tmp_path / "table", by_table)
+    assert by_url == [
+        ("c", {"id": 1}, None, ROW),
+        ("u", {"id": 1}, ROW, {**ROW, "note": None}),
+        ("d", {"id": 1}, {**ROW, "note": None}, None),
+    ]
+    assert by_table == by_url == plain
+
+
+def test_nothing_is_lost_while_the_registry_is_down(
+    kafka: Broker, registry: servers_registry.Server, topic: str, tmp_path: Path
+) -> None:
+    framed = write(kafka, topic, **avro(registry))
+    url = f"kafka://{kafka.address}/{framed}?group={topic}&schema_registry_url="
+    seen: Seen = []
+    with pytest.raises(Retryable, match=r"schema registry .* does not answer"):
+        read(f"{url}http://127.0.0.1:{free_port()}", tmp_path, seen)
+    assert seen == []
+    read(url + registry.url, tmp_path, seen)
+    assert [line[0] for line in seen] == ["c", "u", "d"]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["an id that it does not know", "no registry"])
+def test_a_schema_that_nobody_knows_stops_behind_what_was_before(
+    kafka: Broker, registry: servers_registry.Server, topic: str, tmp_path: Path, known: bool
+) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(3))
+    produce(kafka, topic, [(None, b"\x00\x7f\xff\xff\xff" + event("c", after={"id": 3, "secret": "value"}))])
+    fill(kafka, topic, range(4, 6))
+    source = Kafka(
+        f"kafka://{kafka.address}/{topic}", group=topic, registry=SchemaRegistry(registry.url) if known else None
+    )
+    seen: Seen = []
+    with pytest.raises(Fatal, match=f"topic {topic}, partition 0, offset 3: .*2147483647") as caught:
+        read(source, tmp_path, seen)
+    assert [line[1] for line in seen] == [{"id": 0}, {"id": 1}, {"id": 2}]
+    assert "secret" not in str(caught.value)
+    assert known or "schema_registry_url" in str(caught.value.hint)
+
+
+def test_a_registry_is_named_once() -> None:
+    with pytest.raises(ConfigError, match="stands in the URL and in registry"):
+        Kafka("kafka://b:9092/a?schema_registry_url=http://r", registry=SchemaRegistry("http://r"))
+    assert Kafka("kafka://b:9092/a?schema_registry_url=http://r").settings() == Kafka("kafka://b:9092/a").settings()
