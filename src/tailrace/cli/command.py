@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from tailrace._native import __version__
-from tailrace.cli.option import CutoverOptions, ImportOptions, Logs, RunOptions, TailOptions, VerifyOptions
+from tailrace.cli.option import (
+    ConsumeOptions,
+    CutoverOptions,
+    ImportOptions,
+    Logs,
+    RunOptions,
+    TailOptions,
+    VerifyOptions,
+)
 
 __all__ = ["app"]
 
@@ -23,6 +31,7 @@ app.command(letters)
 
 
 _USUAL = Logs()
+_CONSUME = ConsumeOptions()
 _CUTOVER = CutoverOptions()
 _IMPORT = ImportOptions()
 _QUIET = Logs(log_level="warning")
@@ -64,6 +73,21 @@ def tail(url: str, /, *, options: TailOptions = _OPTIONS, logs: Logs = _QUIET) -
     from tailrace.cli.tail import tail
 
     return tail(url, options)
+
+
+@app.command
+def consume(url: str, /, *, options: ConsumeOptions = _CONSUME, logs: Logs = _QUIET) -> int:
+    """Print changes of Kafka topics as they come, as a member of a consumer group.
+
+    Parameters
+    ----------
+    url
+        The topics, such as kafka://broker:9092/shop.public.orders.
+    """
+    logs.start()
+    from tailrace.cli.consume import consume
+
+    return consume(url, options)
 
 
 @app.command

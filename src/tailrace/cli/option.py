@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from tailrace.cli.report import Level, LogFormat, start_logs
 
-__all__ = ["CutoverOptions", "ImportOptions", "Logs", "RunOptions", "TailOptions", "VerifyOptions"]
+__all__ = ["ConsumeOptions", "CutoverOptions", "ImportOptions", "Logs", "RunOptions", "TailOptions", "VerifyOptions"]
 
 
 @Parameter(name="*")
@@ -58,6 +58,23 @@ class TailOptions:
     """Stop at what was committed at the start."""
     publication: str | None = None
     """Use this publication in place of one that is made and dropped."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ConsumeOptions:
+    """What to print of topics, and how."""
+
+    group: str | None = None
+    """The consumer group; without it one of our own, which is deleted at the end."""
+    begin: Annotated[Literal["earliest", "latest"], Parameter(name="--auto-offset-reset")] = "earliest"
+    """Where to begin in what the group has never read."""
+    format: Literal["pretty", "json", "debezium"] = "pretty"
+    """debezium prints the lines of the stdout sink."""
+    count: Annotated[int | None, Parameter(name=["--count", "-n"])] = None
+    """Stop after so many changes."""
+    until_current: Annotated[bool, Parameter(negative="")] = False
+    """Stop at what the topics held at the start."""
 
 
 @Parameter(name="*")

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 from tailrace.checkpoint.memory import Memory
-from tailrace.cli.line import Pretty, as_json
 from tailrace.cli.option import TailOptions
+from tailrace.cli.printer import Printer
 from tailrace.cli.run import Signals
 from tailrace.config import source_from_url
-from tailrace.contract import Writer
-from tailrace.error import ConfigError, EndOfStream
-from tailrace.format import Format
-from tailrace.model import Batch, Change, Finding, Limits
+from tailrace.error import ConfigError
 from tailrace.pipeline import Pipeline
-from tailrace.plugin import Group, find
 from tailrace.supervisor import Supervisor
 
 __all__ = ["tail"]
@@ -33,7 +26,7 @@ def tail(url: str, options: TailOptions) -> int:
     source = source_from_url(url, temporary=True, snapshot="initial" if options.snapshot else "never", **named)
     pipeline = Pipeline(
         source,
-        _Printer(options.format, options.count),
+        Printer(options.format, options.count),
         name=f"tail_{os.getpid()}_{secrets.token_hex(4)}",
         checkpoint=Memory(),
         state_dir=None,
@@ -46,66 +39,3 @@ def tail(url: str, options: TailOptions) -> int:
         if error is not None:
             raise error
     return code or signals.exit_code
-
-
-@dataclass(frozen=True, slots=True)
-class _Printer:
-    """A sink that prints at most `count` changes."""
-
-    output: Literal["pretty", "json", "debezium"]
-    count: int | None = None
-    kind: ClassVar[str] = "print"
-    transactional: ClassVar[bool] = False
-    table_like: ClassVar[bool] = False
-    truncate: ClassVar[bool] = True
-
-    def check(self) -> list[Finding]:
-        """See `Sink.check`."""
-        return []
-
-    def open(self, name: str, limits: Limits) -> Writer:
-        """See `Sink.open`."""
-        inner: Writer
-        if self.output == "debezium":
-            inner = find(Group.SINK, "stdout")(format=Format(topic_prefix="tail")).open(name, limits)
-        else:
-            inner = _Lines(Pretty() if self.output == "pretty" else as_json)
-        return inner if self.count is None else _Counted(inner, self.count)
-
-
-@dataclass(slots=True)
-class _Counted:
-    """Ends the stream after so many changes."""
-
-    inner: Writer
-    left: int
-
-    def write(self, batch: Batch) -> None:
-        """See `Writer.write`."""
-        self.inner.write(batch if len(batch) <= self.left else batch.only(range(self.left)))
-        self.left -= len(batch)
-        if self.left <= 0:
-            raise EndOfStream
-
-    def close(self) -> None:
-        """See `Writer.close`."""
-        self.inner.close()
-
-
-@dataclass(slots=True)
-class _Lines:
-    """One line a change on stdout, written at once."""
-
-    line: Callable[[Change], bytes]
-
-    def write(self, batch: Batch) -> None:
-        """See `Writer.write`."""
-        lines = b"".join(self.line(change) for change in batch)
-        try:
-            while lines:
-                lines = lines[os.write(1, lines) :]
-        except BrokenPipeError:
-            raise EndOfStream from None
-
-    def close(self) -> None:
-        """Nothing is held."""

@@ -1,0 +1,101 @@
+"""`tailrace consume`: changes of topics on stdout, as a member of a consumer group. Keeps no position of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from tailrace.checkpoint.memory import Memory
+from tailrace.cli.option import ConsumeOptions
+from tailrace.cli.printer import Printer
+from tailrace.cli.run import Signals
+from tailrace.config import source_fields, source_from_url
+from tailrace.contract import Positions, Source, Stream
+from tailrace.dialect.kafka.address import parse
+from tailrace.error import ConfigError, TailraceError
+from tailrace.model import Finding, Limits, Position
+from tailrace.pipeline import Pipeline
+from tailrace.supervisor import Supervisor
+
+__all__ = ["consume"]
+
+log = logging.getLogger("tailrace.cli")
+
+
+def consume(url: str, options: ConsumeOptions) -> int:
+    """Print changes until stopped, `count` is reached or nobody reads any more.
+
+    A group's offsets go on as far as was printed. Without a group there is one of our own, which is deleted at the end.
+    """
+    if options.count is not None and options.count < 1:
+        raise ConfigError(f"-n {options.count}: give a number above 0")
+    if "group" not in source_fields(url):
+        raise ConfigError("consume reads topics, and this is no URL of Kafka", hint="tailrace tail reads databases")
+    name = f"consume_{os.getpid()}_{secrets.token_hex(4)}"
+    named = {} if options.group is None else {"group": options.group}
+    source = _Member(source_from_url(url, auto_offset_reset=options.begin, **named))
+    pipeline = Pipeline(
+        source,
+        Printer(options.format, options.count, source.printed),
+        name=name,
+        checkpoint=Memory(),
+        state_dir=None,
+    )
+    supervisor = Supervisor([pipeline])
+    with Signals(supervisor.stop) as signals:
+        supervisor.start(until_current=options.until_current, retry=False)
+        code = supervisor.wait()
+    if options.group is None and "group" not in parse(url).query:
+        _forget(source, name)
+    for error in supervisor.outcomes.values():
+        if error is not None:
+            raise error
+    return code or signals.exit_code
+
+
+def _forget(source: Source, name: str) -> None:
+    """The group was ours alone; the broker deletes it by itself in some days when it cannot be asked now."""
+    try:
+        source.drop(name)
+    except TailraceError as error:
+        log.info("the group of this command stays until the broker forgets it: %s", error.args[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """The source, and its open stream, which is told of a batch that was printed in part."""
+
+    inner: Source
+    streams: list[Stream] = field(default_factory=list)
+    kind: ClassVar[str] = "kafka"
+
+    def check(self) -> list[Finding]:
+        """See `Source.check`."""
+        return self.inner.check()
+
+    def open(
+        self,
+        name: str,
+        positions: Positions,
+        limits: Limits,
+        *,
+        until_current: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Stream:
+        """See `Source.open`."""
+        stream = self.inner.open(name, positions, limits, until_current=until_current, stop=stop)
+        self.streams.append(stream)
+        return stream
+
+    def drop(self, name: str) -> list[str]:
+        """See `Source.drop`."""
+        return self.inner.drop(name)
+
+    def printed(self, positions: Sequence[Position]) -> None:
+        """The last batch ends here."""
+        self.streams[-1].confirm(positions)
