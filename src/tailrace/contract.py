@@ -213,6 +213,15 @@ class Measured(Protocol):
 
 
 @runtime_checkable
+class Partitioned(Protocol):
+    """A Stream of several partitions may also say how far it is behind in each; asked as `Measured` is."""
+
+    def lags(self) -> Mapping[str, int]:
+        """Records between what was read and the end, as far as known, by `topic/partition`, of those that are ours."""
+        ...
+
+
+@runtime_checkable
 class Interruptible(Protocol):
     """A Writer whose `write` may pause between tries, or take long, can also be told that the pipeline stops."""
 

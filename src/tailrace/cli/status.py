@@ -57,6 +57,7 @@ class _Seen(msgspec.Struct):
     changes_per_s: float
     bytes_per_s: float
     lag_bytes: int | None
+    lags: Mapping[str, int]
     lag_s: float | None
     caught_up_at: float | None
     progressed_at: float | None
@@ -127,6 +128,8 @@ _HEAD = ("PIPELINE", "STATE", "FOR", "CHANGES", "ROWS/S", "KB/S", "LAG S", "LAG 
 
 def _table(found: Sequence[_Seen]) -> str:
     lines = [columns([_HEAD, *(_row(each) for each in found)])]
+    if lags := [(each.name, partition, lag) for each in found for partition, lag in each.lags.items()]:
+        lines.append(columns([("PIPELINE", "PARTITION", "LAG RECORDS"), *lags]))
     for each in found:
         told = (each.reason if each.state is not State.STREAMING else "", each.error, each.source_error)
         lines += [f"{each.name}: {line}" for line in dict.fromkeys(told) if line]

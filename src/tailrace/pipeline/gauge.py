@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tailrace.pipeline.status import State, Status
@@ -27,6 +27,7 @@ class Look:
 
     shelf_nbytes: int = 0
     lag_bytes: int | None = None
+    lags: Mapping[str, int] = field(default_factory=dict)
     oldest: datetime | None = None
     caught_at: float | None = None
     opened: bool = False
@@ -127,6 +128,7 @@ class Gauge:
             bytes_per_s=bytes_per_s,
             shelf_nbytes=look.shelf_nbytes,
             lag_bytes=look.lag_bytes,
+            lags=look.lags,
             lag_s=None if lag_s is None else round(lag_s, 3),
             caught_up_at=self._caught_up_at,
             progressed_at=_unix(self._progressed_at),

@@ -157,6 +157,7 @@ class Line:
         return Look(
             shelf_nbytes=self.shelf.nbytes,
             lag_bytes=reader.lag_bytes(),
+            lags=reader.lags(),
             oldest=self.shelf.oldest(),
             caught_at=reader.caught_at,
             opened=True,

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-from tailrace.contract import Measured, Shared, Stream
+from tailrace.contract import Measured, Partitioned, Shared, Stream
 from tailrace.error import EndOfStream, TailraceError, trace
 from tailrace.model import Position, Revoked
 from tailrace.pipeline.failpoint import Place, reach
@@ -87,6 +87,11 @@ class Reader:
     def lag_bytes(self) -> int | None:
         """What the stream measured at its last call; None when it does not measure, or is silent since."""
         return self._lag if time.monotonic() - self.alive_at < SILENT_S else None
+
+    def lags(self) -> Mapping[str, int]:
+        """The same by partition, in records; nothing when the stream has none, or is silent since."""
+        stream = self._stream if time.monotonic() - self.alive_at < SILENT_S else None
+        return stream.lags() if isinstance(stream, Partitioned) else {}
 
     def finish(self, timeout_s: float) -> bool:
         """Close the stream and end the thread; False when it does not come back within `timeout_s`."""

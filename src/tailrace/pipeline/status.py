@@ -42,10 +42,11 @@ class Status:
 
     `positions` maps each lineage to what is saved. `lag_s` is the age of the oldest change that is not yet durable in
     the sink: exact for what was read, at most so much for what was not; 0 when the source had nothing more, as it was
-    last asked, and None when unknown. `lag_bytes` is what the server has and the pipeline has not read. Everything that
-    was committed before `caught_up_at` is durable. `progressed_at` is when something last became durable or the source
-    was seen idle; health goes by it. `reason` says in words what is done or waited for, `opened` whether the source has
-    been open in this run, `error` what the last fault was.
+    last asked, and None when unknown. `lag_bytes` is what the server has and the pipeline has not read, `lags` the same
+    in records by `topic/partition`, of a source that has partitions. Everything that was committed before
+    `caught_up_at` is durable. `progressed_at` is when something last became durable or the source was seen idle; health
+    goes by it. `reason` says in words what is done or waited for, `opened` whether the source has been open in this
+    run, `error` what the last fault was.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Status:
     bytes_per_s: float = 0.0
     shelf_nbytes: int = 0
     lag_bytes: int | None = None
+    lags: Mapping[str, int] = field(default_factory=dict)
     lag_s: float | None = None
     caught_up_at: float | None = None
     progressed_at: float | None = None

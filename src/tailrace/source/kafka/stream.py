@@ -57,7 +57,7 @@ log = logging.getLogger("tailrace.source.kafka")
 
 
 class KafkaStream:
-    """A member of a consumer group. A `Stream`, `Shared` and `Measured`."""
+    """A member of a consumer group. A `Stream`, `Shared`, `Measured` and `Partitioned`."""
 
     def __init__(
         self, source: Kafka, consumer: Consumer, topics: Topics, *, place: Place, told: Told, registry: Client | None
@@ -80,7 +80,7 @@ class KafkaStream:
         self._joined = self._paused = self._closing = False
         self._full_since: float | None = None
         self._commit_at = 0.0
-        self._lags: dict[str, int] = {}
+        self._lags: dict[Key, int] = {}
         self._lag_at = 0.0
         self._watch = Watch(topics)
         interval_ms = int(source.consuming("").get("max.poll.interval.ms", 300_000))
@@ -162,13 +162,12 @@ class KafkaStream:
         self._measure()
         if not self._joined:
             return None
-        known = {part.lineage: part for part in self._parts.values()}
-        behind = [(known[lineage], lag) for lineage, lag in self._lags.items() if lineage in known]
+        behind = [(self._parts[key], lag) for key, lag in self._lags.items() if key in self._parts]
         return sum(lag * (part.nbytes // part.count if part.count else 1) for part, lag in behind)
 
     def lags(self) -> Mapping[str, int]:
-        """Records behind, of each partition that is ours."""
-        return dict(self._lags)
+        """See `Partitioned`."""
+        return {f"{topic}/{partition}": lag for (topic, partition), lag in sorted(self._lags.items())}
 
     def close(self) -> None:
         """See `Stream.close`: commits what was confirmed, and leaves the group (a static member stays in it)."""
@@ -355,7 +354,7 @@ class KafkaStream:
         for key, part in self._parts.items():
             if part.state is State.READING:
                 _, high = self._consumer.get_watermark_offsets(TopicPartition(*key), cached=True)
-                lags[part.lineage] = part.lag(high)
+                lags[key] = part.lag(high)
         self._lags = lags
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

@@ -1,0 +1,83 @@
+"""How far a member is behind, partition by partition, as `status` shows it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from servers.kafka import Broker
+from tailrace.model import Batch, Finding, Limits
+from tailrace.source.kafka import Kafka
+from tests.cli.conftest import Cli
+from tests.server.kafka.filling import Member, event, produce, running
+from tests.waiting import until
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A sink, and its writer, that takes nothing until it is opened."""
+
+    open_: threading.Event = field(default_factory=threading.Event)
+    kind: ClassVar[str] = "gate"
+    transactional: ClassVar[bool] = False
+    table_like: ClassVar[bool] = False
+    truncate: ClassVar[bool] = True
+
+    def check(self) -> list[Finding]:
+        return []
+
+    def open(self, name: str, limits: Limits) -> Gate:
+        return self
+
+    def write(self, batch: Batch) -> None:
+        assert self.open_.wait(60)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def fill(broker: Broker, topic: str, count: int, *, partition: int) -> None:
+    key = json.dumps({"id": 1}).encode()
+    produce(broker, topic, [(key, event("c", after={"id": 1, "n": 1}))] * count, partition=partition)
+
+
+def test_records_behind_are_counted_by_partition(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    kafka.create_topic(topic, 2)
+    fill(kafka, topic, 12_000, partition=0)
+    gate = Gate()
+    source = Kafka(f"kafka://{kafka.address}/{topic}", group=topic)
+    member = Member(source, gate, "p", tmp_path, Limits(shelf_bytes_max=1))
+    with running(member):
+        until(lambda: member.pipeline.status().lags.get(f"{topic}/0", 0) > 0, "for records that were not read")
+        assert member.pipeline.status().lags[f"{topic}/1"] == 0
+        gate.open_.set()
+        until(lambda: member.pipeline.status().lags == {f"{topic}/0": 0, f"{topic}/1": 0}, "for the end")
+
+
+def test_status_lists_the_partitions_of_a_process(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    kafka.create_topic(topic, 2)
+    fill(kafka, topic, 3, partition=1)
+    cli = Cli(tmp_path, os.environ)
+    (tmp_path / "t.toml").write_text(
+        f"""
+[pipeline.shop]
+source = "kafka://{kafka.address}/{topic}?group={topic}"
+sink = "file:out.jsonl"
+"""
+    )
+    process = cli.start("run", "t.toml")
+    try:
+        wanted = {f"{topic}/0": 0, f"{topic}/1": 0}
+        until(lambda: json.loads(cli.run("status", "t.toml", "--json").out)[0]["lags"] == wanted, "for partitions")
+        shown = [line.split() for line in cli.run("status", "t.toml").out.splitlines()]
+        assert ["PIPELINE", "PARTITION", "LAG", "RECORDS"] in shown
+        assert ["shop", f"{topic}/1", "0"] in shown
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
