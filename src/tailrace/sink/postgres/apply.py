@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from itertools import groupby, islice
 
 import psycopg
+from psycopg import errors
 
 from tailrace.dialect.postgres.session import Connection
 from tailrace.error import Fenced, Reject, Retryable, TailraceError
@@ -51,6 +52,8 @@ class Applier:
         self._rows = Rows(self._target)
         self._pipe = Pipe(connection)
         self._bulk = Bulk(connection, self._target)
+        self._nulls: set[tuple[str, str, str]] = set()
+        """Columns (schema, table, name at the target) that refused a null which the source has sent."""
         self._missing = 0
         self._aged = False
         """Changes were applied: the source read its types a while ago, and is not told of a label that an enum gets."""
@@ -72,11 +75,27 @@ class Applier:
         except (psycopg.Error, Doubt) as error:
             if isinstance(error, psycopg.Error) and not concerns_rows(error):
                 raise
+            if self._refuses_null(error):
+                self.apply(batch)
+                return
         else:
             return
         # Values were refused. Change by change, in the order of the source, is right for every constraint, and finds
         # the change to blame.
         self._apply(batch, careful=True)
+
+    def _refuses_null(self, error: Exception) -> bool:
+        """Whether a column refused a null for the first time: it allows them in the next attempt.
+
+        The log does not tell of DROP NOT NULL, and a null may be older than the SET NOT NULL that the catalog shows.
+        """
+        if not isinstance(error, errors.NotNullViolation):
+            return False
+        named = (error.diag.schema_name, error.diag.table_name, error.diag.column_name)
+        schema, table, column = (name or "" for name in named)
+        known = (schema, table, column) in self._nulls
+        self._nulls.add((schema, table, column))
+        return not known
 
     def replay(self, batch: Batch) -> None:
         """As `apply`, for dead letters: those that were written before a crash are left out, the others remembered."""
@@ -118,6 +137,7 @@ class Applier:
             self._connection.close()  # in whatever state it is: the transaction ends with it
             raise
         self._aged = self._aged or len(batch) > 0
+        self._nulls.clear()
         self._bulk.committed()
         self._ledger.hold(batch.positions)
         self.missing += self._missing
@@ -178,6 +198,8 @@ class Applier:
             self._ready.clear()
         for table in tables or ((mark.table,) if mark and mark.table else ()):
             self._ready[table.version] = self._targets.prepare(table, attempt=mark.attempt if mark else None)
+        for schema, name, column in self._nulls:
+            self._targets.allow_null((schema, name), column)
         self._rows.forget()
 
     def _load(self, batch: Batch) -> None:

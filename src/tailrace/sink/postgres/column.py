@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from psycopg import errors, sql
+from psycopg import sql
 
 from tailrace.dialect.postgres.session import Connection, fetch, run
 from tailrace.error import Fatal
@@ -71,12 +71,9 @@ class Columns:
                 hint=other_key(present, (*self._constants, *table.key) if table.key else ()),
             )
 
-    def evolve(
-        self, table: Table, present: Present, record: Record, *, spelled: Spelled, before: Table | None
-    ) -> Present:
+    def evolve(self, table: Table, present: Present, record: Record, *, spelled: Spelled) -> Present:
         """Add and widen columns until the target holds every value of `table`; `Fatal` for what cannot follow."""
         changed = False
-        nullable_before = {column.name for column in before.columns if column.nullable} if before is not None else set()
         for column in table.columns:
             held = present.columns.get(column.name)
             if held is None:
@@ -97,7 +94,8 @@ class Columns:
                     if not taken(column, held, spelled):
                         self._widen(table, present, column, spelled=spelled)
                         changed = True
-                self._follow_null(present, column, held, was_nullable=column.name in nullable_before)
+                if column.nullable:
+                    self.allow_null(present, held)
         ours = {column.name for column in table.columns} | self._constants.keys()
         for held in present.columns.values():
             if held.name not in ours and held.blocks and held.name in record.columns:
@@ -125,16 +123,10 @@ class Columns:
         doing = f"widen the column {column.name} of {present}"
         run(self._connection, ddl.widen_column(present.name, column.name, type), doing)
 
-    def _follow_null(self, present: Present, column: Column, held: Held, *, was_nullable: bool) -> None:
-        if column.nullable and held.not_null and not held.in_primary_key and not held.identity:
+    def allow_null(self, present: Present, held: Held) -> None:
+        """Drop NOT NULL where it stands and is not part of what identifies a row."""
+        if held.not_null and not held.in_primary_key and not held.identity:
             self._drop_not_null(present, held)
-        elif was_nullable and not column.nullable and not held.not_null:
-            # Tried once, when the source did it: a replica can do without.
-            try:
-                with self._connection.transaction():
-                    self._connection.execute(ddl.set_not_null(present.name, column.name))
-            except (errors.NotNullViolation, errors.LockNotAvailable):
-                return
 
     def _drop_not_null(self, present: Present, held: Held) -> None:
         doing = f"let the column {held.name} of {present} be null"

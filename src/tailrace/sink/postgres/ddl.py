@@ -28,7 +28,6 @@ __all__ = [
     "create_table",
     "drop_not_null",
     "qualified",
-    "set_not_null",
     "widen_column",
 ]
 
@@ -99,11 +98,6 @@ def add_column(name: sql.Composed, column: Column, type: Spelling, *, not_null: 
 def widen_column(name: sql.Composed, column: str, type: Spelling) -> sql.Composed:
     """Give a column a type that holds all its values."""
     return sql.SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {}").format(name, sql.Identifier(column), type.sql)
-
-
-def set_not_null(name: sql.Composed, column: str) -> sql.Composed:
-    """Refuse nulls; fails while there are some."""
-    return sql.SQL("ALTER TABLE {} ALTER COLUMN {} SET NOT NULL").format(name, sql.Identifier(column))
 
 
 def drop_not_null(name: sql.Composed, column: str) -> sql.Composed:

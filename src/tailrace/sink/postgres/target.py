@@ -107,10 +107,9 @@ class Targets:
         if ready is not None and not fresh and ready[1] == staged and ready[0].source == table:
             return ready[0]
         self._check_place(table, place)
-        before = ready[0].source if ready is not None else None
         spelled = self._definitions.prepare(table)
         present, record = self._own(table, record, spelled, fresh=fresh)
-        present = self._columns.evolve(table, present, record, spelled=spelled, before=before)
+        present = self._columns.evolve(table, present, record, spelled=spelled)
         columns = {column.name: column.native for column in table.columns}
         record = replace(record, key=table.key, columns=columns)
         if fresh and attempt is not None:
@@ -120,6 +119,14 @@ class Targets:
         target = self._target(table, present, stage=self._clearing.stage(present) if staged else None)
         self._ready[place] = target, staged
         return target
+
+    def allow_null(self, place: tuple[str, str], column: str) -> None:
+        """Let a column of a target that was prepared be null, unless it is none that the source writes."""
+        ready = self._ready.get(place)
+        if ready is not None and any(column == written.name for written in ready[0].columns):
+            present = find(self._connection, *place)
+            if present is not None:
+                self._columns.allow_null(present, present.columns[column])
 
     def complete(self) -> None:
         """The snapshot is complete, and the first changes behind it come: what waited beside tables goes in."""
