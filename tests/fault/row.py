@@ -27,6 +27,7 @@ MODULES = {
     "tests.fault.test_rights": "Rights are taken",
     "tests.fault.test_target": "The PostgreSQL target",
     "tests.fault.test_shape": "Large and odd",
+    "tests.fault.test_versions": "Older servers",
     "tests.fault.test_random": "Anything, at random",
 }
 """Where rows are declared, in the order of the page, with the title of their part of it."""
