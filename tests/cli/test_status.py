@@ -1,6 +1,7 @@
 """`status` of pipelines that no process runs: what is saved and parked is read where it lies, and stays as it is."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,22 @@ def test_the_position_of_a_pipeline_that_was_killed_is_shown_and_gone_after_a_re
     assert isinstance(left["retained_bytes"], int)
     assert cli.run("reset", "t.toml", "orders", "--yes").code == 0
     assert seen(cli)["positions"] == {}
+
+
+def test_watch_looks_again_until_it_is_interrupted(cli: Cli, config: Path) -> None:
+    watching = cli.start("status", "t.toml", "--watch", "--json")
+    running = cli.start("run", "t.toml")
+    try:
+        assert watching.stdout is not None
+        status = {"state": ""}
+        while status["state"] != "streaming":
+            [status] = json.loads(watching.stdout.readline())
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(30) == 143
+        while status["state"] != "stopped":
+            [status] = json.loads(watching.stdout.readline())
+    finally:
+        watching.send_signal(signal.SIGINT)
+        running.kill()
+    assert watching.wait(30) == 130
+    assert watching.communicate()[1] == ""

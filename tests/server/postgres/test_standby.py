@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from servers import postgres
 from tailrace.error import CheckFailed, HistoryLost, Retryable
 from tailrace.model import Finding, Severity
+from tailrace.sink.postgres import Postgres as Sink
 from tailrace.source import Postgres
 from tailrace.source.postgres.place import Place
 from tests.server.postgres.reading import Make, Reading, Sql, eventually
+from tests.server.verify.stand import Stand, found, keys, only
 from tests.waiting import until
 
 Start = Callable[..., postgres.Server]
@@ -35,8 +40,9 @@ def shop(primary: postgres.Server, standby: postgres.Server, sql: Sql) -> None:
     caught_up(primary, standby, sql)
 
 
-def opened(it: Reading, primary: postgres.Server, sql: Sql) -> Reading:
-    """Open while the primary logs what the slot of a standby waits for."""
+@contextmanager
+def logging_snapshots(primary: postgres.Server) -> Iterator[None]:
+    """Meanwhile the primary logs what the slot of a standby waits for."""
     done = threading.Event()
 
     def log() -> None:
@@ -46,10 +52,24 @@ def opened(it: Reading, primary: postgres.Server, sql: Sql) -> Reading:
     logger = threading.Thread(target=log)
     logger.start()
     try:
-        return it.open()
+        yield
     finally:
         done.set()
         logger.join()
+
+
+def opened(it: Reading, primary: postgres.Server, sql: Sql) -> Reading:
+    """Open while the primary logs what the slot of a standby waits for."""
+    with logging_snapshots(primary):
+        return it.open()
+
+
+@pytest.fixture
+def replica(postgres18: postgres.Server) -> Iterator[str]:
+    """A database to be a target."""
+    name = f"target_{uuid.uuid4().hex[:12]}"
+    yield postgres18.create_database(name)
+    postgres18.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def ids(it: Reading) -> list[int]:
@@ -151,3 +171,24 @@ def test_what_a_standby_cannot_make_is_a_statement_for_its_primary(
     tail.count(1)
     assert it.source.drop("shop") == ["replication slot tailrace_shop"]
     assert "publication q stays" in caplog.text
+
+
+def test_verify_reads_a_standby_as_the_source(
+    start_postgres: Start, start_standby: Start, sql: Sql, replica: str, tmp_path: Path
+) -> None:
+    primary = start_postgres()
+    standby = start_standby(primary, settings=FEEDBACK)
+    shop(primary, standby, sql)
+    sql(primary.url, "CREATE PUBLICATION tailrace_verified FOR TABLE orders")
+    caught_up(primary, standby, sql)
+    stand = Stand(standby.url, Sink(replica), tmp_path)
+    with logging_snapshots(primary):
+        stand.start()
+        sql(primary.url, "INSERT INTO orders VALUES (1001, 'new')")
+        caught_up(primary, standby, sql)
+        assert only(stand.verify()).equal == 1001
+        sql(replica, "UPDATE orders SET note = 'x' WHERE id = 7", "DELETE FROM orders WHERE id = 8")
+        report = only(stand.verify(repair=True))
+        stand.close()
+    assert (found(report), report.differences) == ({"different": keys(7), "missing": keys(8)}, 0)
+    assert sql(replica, "SELECT note FROM orders WHERE id IN (7, 8) ORDER BY id") == [("row 7",), ("row 8",)]

@@ -65,6 +65,7 @@ def test_i6_a_pipeline_goes_on_after_pg_upgrade_with_nothing_lost_or_doubled(
     config = tmp_path / "shop.toml"
     config.write_text(CONFIG.format(folder=tmp_path, url=old.url))
     assert cli.main(["run", str(config), "--until-current"]) == 0
+    older = (tmp_path / "shop.duckdb").read_bytes()
     sql(old.url, "INSERT INTO orders SELECT generate_series(101, 200)")
     assert cli.main(["run", str(config), "--until-current"]) == 0
     old.stop()
@@ -74,6 +75,11 @@ def test_i6_a_pipeline_goes_on_after_pg_upgrade_with_nothing_lost_or_doubled(
     assert cli.main(["run", str(config), "lines", "--until-current"]) == 4  # another server, until it is adopted
     assert "adopt" in capfd.readouterr().err
     assert cli.main(["adopt", str(config), "lines"]) == 2  # a question, and nobody to answer
+    latest = (tmp_path / "shop.duckdb").read_bytes()
+    (tmp_path / "shop.duckdb").write_bytes(older)
+    assert cli.main(["adopt", str(config), "rows", "--yes"]) == 4
+    assert "an older copy of the position was put back" in capfd.readouterr().err
+    (tmp_path / "shop.duckdb").write_bytes(latest)
     for name in NAMES:
         assert cli.main(["adopt", str(config), name, "--yes"]) == 0
         assert cli.main(["adopt", str(config), name, "--yes"]) == 0
