@@ -148,6 +148,18 @@ def test_values_that_a_rewrite_of_the_source_made_are_missed_aloud(
     assert road.rows("SELECT * FROM t ORDER BY id") == [(1, 1, 7, None), (2, 2, 2, None), (3, 3, 3, 3)]
 
 
+def test_values_that_a_volatile_default_made_are_missed_aloud(road: Road, caplog: pytest.LogCaptureFixture) -> None:
+    road.at_source("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    road.run()
+    road.at_source("ALTER TABLE t ADD plain int", "INSERT INTO t VALUES (2, 2)")
+    road.run()
+    assert "rows from before" not in caplog.text
+    road.at_source("ALTER TABLE t ADD n int DEFAULT 1 + random() * 0", "INSERT INTO t VALUES (3, 3)")
+    road.run()
+    assert "column n was added to public.t: rows from before have null in it" in caplog.text
+    assert road.rows("SELECT * FROM t ORDER BY id") == [(1, None, None), (2, 2, None), (3, 3, 1)]
+
+
 def test_a_type_that_cannot_be_followed_stops_before_its_rows(road: Road) -> None:
     road.at_source("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t VALUES (1, '2024-01-01')")
     road.run()
