@@ -38,6 +38,7 @@ class Options:
     repair: Repair | None = None
     parked: Mapping[str, Collection[Key]] = field(default_factory=dict)
     settle_s: float = 60.0
+    stall_s: float = 60.0
     stop: threading.Event = field(default_factory=threading.Event)
 
 
@@ -82,6 +83,7 @@ def _table(table: Table, pipes: Pipes, options: Options, *, pace: Pace, told: Pr
             # Each range of a key without an index in the target's order is a scan of the whole table.
             chunk_rows=_CHUNK_ROWS_BINARY if mirror.binary else chunk,
             settle_s=options.settle_s,
+            stall_s=options.stall_s,
             keep=options.repair is not None,
         ),
         pace=pace,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -27,6 +27,8 @@ _TOGETHER = 1000
 """Keys that are looked at in one statement."""
 _PAUSE_S, _PAUSE_S_MAX = 0.005, 0.25
 _NUDGE_S = 0.1
+_STUCK_S = 0.5
+"""How long a target is waited for that still stands where it was waited for in vain."""
 _KINDS = {
     Verdict.DIFFERENT: Kind.DIFFERENT,
     Verdict.MISSING: Kind.MISSING,
@@ -97,6 +99,8 @@ class TableComparison:
         self._pace = pace
         self._parked = parked
         self._told = told
+        self._stuck: Mapping[str, str] | None = None
+        """Where the target stood when it was last waited for in vain."""
         self._pool: ThreadPoolExecutor
         self.report = TableReport(str(what.table), key=what.mirror.shape.key)
 
@@ -214,7 +218,8 @@ class TableComparison:
             if self._ends.source.reached(look.positions, upto):
                 return True
             waited_s = time.monotonic() - began
-            if waited_s > self._settings.stall_s:
+            if waited_s > (_STUCK_S if look.positions == self._stuck else self._settings.stall_s):
+                self._stuck = look.positions
                 return False
             if waited_s > _NUDGE_S and not nudged:
                 self._ends.source.nudge()

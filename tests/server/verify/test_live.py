@@ -15,6 +15,7 @@ import pytest
 from servers import postgres
 from tailrace.sink.postgres import Postgres as PostgresSink
 from tailrace.source import Postgres as Source
+from tailrace.verify import Options, Pipes, verify
 from tests import waiting
 from tests.server.verify.conftest import Target
 from tests.server.verify.stand import NAME, Stand, found, keys, load, only
@@ -211,3 +212,22 @@ def test_a_table_that_cannot_be_read_leaves_the_others_to_be_compared(
     stand.close()
     items, words = report.tables
     assert (words.obstacle, items.obstacle is None, report.exit_code) == (None, False, 3)
+
+
+def test_a_target_that_stands_still_is_waited_for_once(database: str, target_database: str, tmp_path: Path) -> None:
+    stand = Stand(database, PostgresSink(target_database), tmp_path)
+    stand.source.execute("CREATE TABLE items (id int PRIMARY KEY, n int)")
+    stand.source.execute("INSERT INTO items SELECT i, i FROM generate_series(1, 5000) AS i")
+    stand.start()
+    stand.pipeline.stop()
+    waiting.until(lambda: stand.pipeline.status().state == "stopped", "for the pipeline to stop")
+    stand.source.execute("UPDATE items SET n = 0")
+    try:
+        source, sink = stand.pipeline.source, PostgresSink(target_database)
+        assert isinstance(source, Source)
+        with closing(source.view(NAME)) as view, closing(sink.view(NAME)) as target:
+            report = only(verify(NAME, Pipes(view, target, None, ()), Options(stall_s=4.0), told=lambda report: None))
+    finally:
+        stand.close()
+    assert report.unsettled == 5000
+    assert report.seconds < 12, "five looks, a thousand rows each, of which only the first waits so long"

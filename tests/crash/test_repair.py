@@ -1,0 +1,71 @@
+"""SIGKILL in the middle of `tailrace verify --repair`, of who compares and of who writes: the next one finishes it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from servers.postgres import Server
+from tests.waiting import until
+
+ROWS = 4_000
+"""Repaired in groups of a thousand."""
+
+
+@pytest.fixture
+def replica(postgres18: Server) -> Iterator[str]:
+    name = f"target_{uuid.uuid4().hex[:12]}"
+    yield postgres18.create_database(name)
+    postgres18.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.mark.parametrize("killed", ["verify", "run"])
+def test_a_kill_in_the_middle_of_a_repair_leaves_whole_rows_and_the_next_one_finishes_it(
+    database: str, replica: str, tmp_path: Path, killed: str
+) -> None:
+    slot = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
+    config = tmp_path / "t.toml"
+    config.write_text(
+        f'[pipeline.shop.source]\nkind = "postgres"\nurl = "{database}"\nslot = "{slot}"\npublication = "{slot}"\n'
+        f'[pipeline.shop.sink]\nkind = "postgres"\nurl = "{replica}"\n'
+    )
+
+    def start(*arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "tailrace", arguments[0], str(config), *arguments[1:]]
+        process = stack.enter_context(subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL))
+        stack.callback(process.kill)
+        return process
+
+    with ExitStack() as stack, psycopg.connect(replica, autocommit=True) as target:
+        with psycopg.connect(database, autocommit=True) as source:
+            source.execute("CREATE TABLE items (id int PRIMARY KEY, n int, note text)")
+            source.execute(f"INSERT INTO items SELECT i, i, 'n' || i FROM generate_series(1, {ROWS}) i".encode())
+        assert start("run", "--until-current").wait(120) == 0
+        target.execute("UPDATE items SET n = 0, note = NULL")
+
+        def wrong() -> int:
+            [[count]] = target.execute("SELECT count(*) FROM items WHERE note IS NULL").fetchall()
+            return int(count)
+
+        processes = {"run": start("run"), "verify": start("verify", "shop", "--repair", "--rate", "4000")}
+        until(lambda: wrong() < ROWS, "for a repair")
+        processes[killed].kill()
+        assert target.execute("SELECT FROM items WHERE (n = 0) <> (note IS NULL)").fetchall() == []
+        if killed == "run":
+            # It waits for a target that stands still, and hears a stop there.
+            processes["verify"].send_signal(signal.SIGTERM)
+            assert processes["verify"].wait(30) == 143
+            assert wrong() > 0
+            processes["run"].wait(60)
+            processes["run"] = start("run")
+        assert start("verify", "shop", "--repair").wait(120) == 0
+        assert wrong() == 0
+        assert start("verify", "shop").wait(120) == 0
