@@ -70,7 +70,7 @@ def recording(
         connection.execute(f"INSERT INTO {MARKER} VALUES (1)".encode())
     settings = debezium.properties(url, slot_name="oracle", publication_name="oracle", **options)
     with start(settings) as engine:
-        records = engine.until(lambda record: b'"snapshot":"last"' in (record.value or b""), timeout_s=TIMEOUT_S)
+        records = engine.until(lambda record: b'snapshot":"last"' in (record.value or b""), timeout_s=TIMEOUT_S)
         yield Recording(url, engine, [record for record in records if not _is_marker(record)])
 
 

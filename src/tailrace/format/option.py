@@ -137,10 +137,11 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "profile",
-        Choice(("debezium", "payload", "flat")),
+        Choice(("debezium", "payload", "flat", "cloudevents")),
         "debezium",
         '`payload`: every key and value in `{"payload":…}`, as some readers want it, without a schema. `flat`: rows'
-        " instead of events, with `__op`, `__deleted`, `__lsn` and `__ts_ms`, and decimals as text",
+        " instead of events, with `__op`, `__deleted`, `__lsn` and `__ts_ms`, and decimals as text. `cloudevents`:"
+        " values as CloudEvents 1.0 in the structured form",
     ),
     Option("schemas_enable", Flag(), "false", "whether every event holds its own schema"),
     Option("key_converter", Choice(FORMS), "json", "how keys are written"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -193,3 +194,26 @@ def test_the_profile_flat_is_rows_that_say_what_happened() -> None:
         "true",
         "d",
     )
+
+
+def test_the_profile_cloudevents_is_an_envelope_in_another_form() -> None:
+    part = encoded(batch_of(("c", None, ROW), ("d", ROW, None)), profile="cloudevents")
+    created = json.loads(part.value(0) or b"")
+    assert (created["source"], created["specversion"], created["iodebeziumop"], created["data"]) == (
+        "/debezium/postgresql/shop",
+        "1.0",
+        "c",
+        {"before": None, "after": {"id": 1, "note": "secret", "amount": "bg=="}},
+    )
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", created["time"])
+    assert part.key(1) == b'{"id":1}'
+    assert part.value(2) is None
+
+
+def test_what_is_no_envelope_is_no_cloudevent() -> None:
+    with pytest.raises(Reject) as refused:
+        encoded(batch_of(("c", None, ROW)), Transform("extract_new_record_state"), profile="cloudevents")
+    assert "needs the envelope" in str(refused.value.reasons)
+    for options in ({"schemas_enable": True}, {"heartbeat_interval_ms": 5}, {"provide_transaction_metadata": True}):
+        with pytest.raises(ConfigError, match=r"cloudevents|CloudEvent|this profile"):
+            Format(profile="cloudevents", **options)

@@ -182,7 +182,7 @@ impl Reader {
         })?;
         if let Some(form) = self.forms.iter().position(|prefix| value.starts_with(prefix)) {
             let at = self.forms[form].len();
-            return self.payload(record, key, (value, at), Some(form));
+            return self.payload(record, key, (value, at), Some(form), &Parts::default());
         }
         let mut scanner = Scanner::new(value, 0);
         if scanner.peek()? != b'{' {
@@ -205,7 +205,7 @@ impl Reader {
             Some(schema) => return Err(Error::malformed("a schema behind its payload", schema)),
             None => None,
         };
-        self.payload(record, key, (value, at), form)
+        self.payload(record, key, (value, at), form, &parts)
     }
 
     /// What stands in a wrapper, at `at`.
@@ -215,6 +215,7 @@ impl Reader {
         key: Option<Key<'_>>,
         (value, at): (&[u8], usize),
         form: Option<usize>,
+        wrapper: &Parts,
     ) -> Result<()> {
         let mut scanner = Scanner::new(value, at);
         match scanner.peek()? {
@@ -234,10 +235,10 @@ impl Reader {
                         let mut scanner = Scanner::new(value, inner);
                         scanner.open(b'{')?;
                         scanner.jump(inner);
-                        let parts = Parts::read(&mut scanner)?;
+                        let parts = Parts::read(&mut scanner)?.within(wrapper, 0);
                         self.parts(record, key, (value, inner), parts, None)
                     }
-                    _ => self.parts(record, key, (value, at), parts, form),
+                    _ => self.parts(record, key, (value, at), parts.within(wrapper, 0), form),
                 }
             }
             _ => {

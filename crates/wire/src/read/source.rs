@@ -4,6 +4,9 @@ use super::scan::{Quoted, Scanner, owned};
 use crate::batch::{Op, SnapshotFlag};
 use crate::error::Result;
 
+/// What Debezium's attributes of a CloudEvent begin with: the operation, and what the source block says.
+const CLOUD: &[u8] = b"iodebezium";
+
 /// Where the members of a change event begin; None for those that are null or missing.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
@@ -23,6 +26,8 @@ pub(super) struct Parts {
     images: bool,
     wrapping: usize,
     cloud: bool,
+    /// What a CloudEvent says of its data.
+    cloud_op: Option<Op>,
 }
 
 impl Parts {
@@ -50,12 +55,8 @@ impl Parts {
                 }
                 b"source" => parts.source = object,
                 b"message" => parts.message = object,
-                b"op" => {
-                    parts.op = match raw {
-                        [b'"', letter, b'"'] => Op::parse(*letter),
-                        _ => None,
-                    }
-                }
+                b"op" => parts.op = letter(raw),
+                b"iodebeziumop" => parts.cloud_op = letter(raw),
                 b"ts_ms" => parts.ts_ms = crate::value::number::integer(raw),
                 _ => {}
             }
@@ -72,6 +73,14 @@ impl Parts {
         }
     }
 
+    /// The same of data that are known by what stands around them: the CloudEvent that begins at `at`.
+    pub(super) fn within(self, cloud: &Self, at: usize) -> Self {
+        match cloud.cloud_op.filter(|_| cloud.cloud && self.op.is_none()) {
+            Some(op) => Self { op: Some(op), source: Some(at), ..self },
+            None => self,
+        }
+    }
+
     /// What was done, if this is a change event and no plain object.
     pub(super) fn event(&self) -> Option<Op> {
         let op = self.op?;
@@ -81,6 +90,14 @@ impl Parts {
             _ => self.images,
         };
         fits.then_some(op)
+    }
+}
+
+/// An operation as JSON has it.
+fn letter(raw: &[u8]) -> Option<Op> {
+    match raw {
+        [b'"', letter, b'"'] => Op::parse(*letter),
+        _ => None,
     }
 }
 
@@ -102,16 +119,22 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// Read the object that comes next.
+    /// Read the object that comes next: a source block, or a CloudEvent, whose numbers are texts.
     pub(super) fn read(scanner: &mut Scanner<'a>) -> Result<Self> {
         let mut source = Self::default();
         let (mut ms, mut us, mut ns) = (None, None, None);
         scanner.open(b'{')?;
         let mut first = true;
         while let Some(name) = scanner.member(&mut first)? {
+            let (name, cloud) = match name.raw.strip_prefix(CLOUD) {
+                Some(name) => (name, true),
+                None => (name.raw, false),
+            };
+            let mut raw: &[u8] = &[];
             if scanner.peek()? == b'"' {
-                let text = Some(scanner.string()?);
-                match name.raw {
+                let quoted = scanner.string()?;
+                let text = Some(quoted);
+                match name {
                     b"connector" => source.connector = text,
                     b"db" => source.database = text,
                     b"schema" => source.schema = text,
@@ -119,19 +142,23 @@ impl<'a> Source<'a> {
                     b"origin" => source.origin = text,
                     b"snapshot" => source.snapshot = text.map_or(SnapshotFlag::Not, |text| snapshot(text.raw)),
                     b"sequence" => source.commit_lsn = text.and_then(|text| first_of_sequence(text.raw)),
+                    _ if cloud => raw = quoted.raw,
                     _ => {}
                 }
+            } else {
+                raw = scanner.skip()?;
+            }
+            if raw.is_empty() {
                 continue;
             }
-            let raw = scanner.skip()?;
             let number = || crate::value::number::integer(raw);
-            match name.raw {
-                b"ts_ms" => ms = number(),
-                b"ts_us" => us = number(),
-                b"ts_ns" => ns = number(),
+            match name {
+                b"ts_ms" | b"tsms" => ms = number(),
+                b"ts_us" | b"tsus" => us = number(),
+                b"ts_ns" | b"tsns" => ns = number(),
                 b"txId" => source.transaction = number(),
                 b"lsn" => source.lsn = number(),
-                b"origin_lsn" => source.origin_lsn = number(),
+                b"origin_lsn" | b"originlsn" => source.origin_lsn = number(),
                 b"snapshot" if raw == b"true" => source.snapshot = SnapshotFlag::Middle,
                 _ => {}
             }

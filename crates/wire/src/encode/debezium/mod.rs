@@ -138,7 +138,8 @@ impl Encoder {
     /// The same, with these transforms of every record, in order; none costs nothing.
     #[must_use]
     pub fn transforming(mut self, steps: Vec<Guarded>) -> Self {
-        self.transformed = (!steps.is_empty() || self.profile.payload).then(|| Transformed::new(steps, &self.profile));
+        self.transformed = (!steps.is_empty() || self.profile.wrapping != profile::Wrapping::Plain)
+            .then(|| Transformed::new(steps, &self.profile));
         self
     }
 

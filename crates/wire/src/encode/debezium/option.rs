@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::form::Form;
 use super::mask::Mask;
 use super::naming::{Adjustment, Rerouting};
-use super::profile::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, OpSet, Profile, TimePrecision};
+use super::profile::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, OpSet, Profile, TimePrecision, Wrapping};
 use super::rule::{Rules, hash_of};
 use crate::encode::avro;
 use crate::pattern::{Pattern, Patterns};
@@ -38,10 +38,10 @@ impl Profile {
                 *own = options;
             }
         }
-        if profile.payload && profile.schemas {
-            return Err(
-                "profile = \"payload\" is a payload without its schema: leave out schemas_enable or the profile".into(),
-            );
+        match profile.wrapping {
+            Wrapping::Payload if profile.schemas => return Err(PAYLOAD_SCHEMAS.into()),
+            Wrapping::CloudEvent if profile.schemas => return Err(CLOUD_SCHEMAS.into()),
+            _ => {}
         }
         profile.agrees().map(|()| profile)
     }
@@ -49,7 +49,7 @@ impl Profile {
     fn set(&mut self, name: &str, text: &str) -> Set {
         match name {
             "topic_prefix" => self.topic_prefix = text.into(),
-            "profile" => self.payload = choice(name, text, PROFILE)?,
+            "profile" => self.wrapping = choice(name, text, PROFILE)?,
             "schemas_enable" => self.schemas = choice(name, text, FLAG)?,
             "decimal_handling_mode" => self.decimal = choice(name, text, DECIMAL)?,
             "tombstones_on_delete" => self.tombstones_on_delete = choice(name, text, FLAG)?,
@@ -153,8 +153,11 @@ impl Profile {
         if self.prefixes.iter().all(|list| !list.is_empty()) {
             return Err("message_prefix_include_list and message_prefix_exclude_list exclude each other".into());
         }
-        if self.transactions && self.payload {
-            return Err("provide_transaction_metadata is not for profile = \"payload\" so far".into());
+        if self.transactions && self.wrapping != Wrapping::Plain {
+            return Err("provide_transaction_metadata is not for this profile so far".into());
+        }
+        if self.heartbeat_ms > 0 && self.wrapping == Wrapping::CloudEvent {
+            return Err("heartbeat_interval_ms: a heartbeat is no CloudEvent; leave it out or the profile".into());
         }
         if (self.transactions || self.heartbeat_ms > 0) && [self.key_form, self.value_form] != [Form::Json; 2] {
             let what = if self.transactions { "provide_transaction_metadata" } else { "heartbeat_interval_ms" };
@@ -187,8 +190,17 @@ fn set(flag: &mut bool, name: &str, text: &str) -> Set {
 }
 
 const FORM: &[(&str, Form)] = &[("json", Form::Json), ("avro", Form::Avro(avro::Options::DEFAULT))];
-/// What of a profile is not a matter of other options: whether keys and values stand in a payload.
-const PROFILE: &[(&str, bool)] = &[("debezium", false), ("payload", true), ("flat", false)];
+/// What of a profile is not a matter of other options.
+const PROFILE: &[(&str, Wrapping)] = &[
+    ("debezium", Wrapping::Plain),
+    ("payload", Wrapping::Payload),
+    ("flat", Wrapping::Plain),
+    ("cloudevents", Wrapping::CloudEvent),
+];
+const PAYLOAD_SCHEMAS: &str =
+    "profile = \"payload\" is a payload without its schema: leave out schemas_enable or the profile";
+const CLOUD_SCHEMAS: &str =
+    "profile = \"cloudevents\" has data without its schema: leave out schemas_enable or the profile";
 /// Give a message the name of its option.
 fn told<T>(name: &str, result: Result<T, String>) -> Result<T, String> {
     result.map_err(|message| format!("{name}: {message}"))

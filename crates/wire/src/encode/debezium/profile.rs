@@ -70,6 +70,18 @@ pub enum HstoreMode {
     Map,
 }
 
+/// What stands around keys and values, or in place of the envelope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wrapping {
+    /// Nothing but a schema, if those are wanted.
+    #[default]
+    Plain,
+    /// Every key, value and header in `{"payload":…}`, as with a schema but without one.
+    Payload,
+    /// Values are CloudEvents in the structured form.
+    CloudEvent,
+}
+
 /// A set of operations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpSet(u8);
@@ -132,8 +144,8 @@ pub struct Profile {
     pub skipped: OpSet,
     /// `schemas.enable` of Kafka's JsonConverter: each key and value with its schema before it.
     pub schemas: bool,
-    /// Every key, value and header in `{"payload":…}`, as with a schema but without one.
-    pub payload: bool,
+    /// What stands around what is written.
+    pub wrapping: Wrapping,
     /// `key.converter`
     pub key_form: Form,
     /// `value.converter`
@@ -175,7 +187,7 @@ impl Profile {
             unavailable: "__debezium_unavailable_value".into(),
             skipped: OpSet(OpSet::bit(Op::Truncate)),
             schemas: false,
-            payload: false,
+            wrapping: Wrapping::Plain,
             key_form: Form::Json,
             value_form: Form::Json,
             extended_headers: false,

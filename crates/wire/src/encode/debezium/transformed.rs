@@ -6,12 +6,12 @@ use rustc_hash::FxHashMap;
 use super::codec::Scratch;
 use super::envelope::{VERSION, snapshot};
 use super::plan::{self, Plan};
-use super::profile::Profile;
+use super::profile::{Profile, Wrapping};
 use super::{Refusal, key_only, schema};
 use crate::batch::{Cell, Cells as Row, FLAG_TRANSACTIONAL, OldImage, Op, RowRef, Segment, SnapshotFlag, Tuple};
 use crate::encode::Encoded;
 use crate::encode::connect::{Format, Kind, Recorder, Schema, Value};
-use crate::encode::smt::{self, Content, Fault, Guarded, Judge, Node, Part, Record, Slot, Wrap};
+use crate::encode::smt::{self, Content, Fault, Guarded, Judge, Node, Part, Record, Slot, Step, Wrap};
 use crate::position::Phase;
 
 /// Shapes that are remembered; more in one process are planned again.
@@ -68,11 +68,14 @@ struct Spec<'a> {
 }
 
 impl Transformed {
-    pub(super) fn new(steps: Vec<Guarded>, profile: &Profile) -> Self {
-        let wrap = match (profile.schemas, profile.payload) {
+    pub(super) fn new(mut steps: Vec<Guarded>, profile: &Profile) -> Self {
+        if profile.wrapping == Wrapping::CloudEvent {
+            steps.push(Guarded { step: Step::CloudEvent, when: None });
+        }
+        let wrap = match (profile.schemas, profile.wrapping) {
             (true, _) => Wrap::Schema,
-            (false, true) => Wrap::Payload,
-            (false, false) => Wrap::Bare,
+            (false, Wrapping::Payload) => Wrap::Payload,
+            (false, _) => Wrap::Bare,
         };
         Self { steps, wrap, plans: FxHashMap::default() }
     }

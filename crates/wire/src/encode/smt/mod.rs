@@ -5,6 +5,7 @@
 //! to know a value, it asks ([`Ask`]), and the plan branches: each answer has a plan of its own, made when it first
 //! comes. A condition in Python is such a question too.
 
+mod cloud;
 mod hash;
 mod header;
 mod option;
@@ -20,7 +21,7 @@ use regex::Regex;
 pub use hash::HashFunction;
 pub use header::{Changed, Pair, ToValue};
 pub use partition::ByFields;
-pub use record::{Content, Node, Part, Partition, Record, Slot, Source};
+pub use record::{Content, Node, Part, Partition, Record, Slot, Source, Text};
 pub use route::{Adjust, ByTable, Replace, whole};
 pub use unwrap::{Added, Deletes, Unwrap};
 pub use write::{Answer, Cells, Fault, Judge, Plan, Question, Wrap};
@@ -64,6 +65,8 @@ pub enum Step {
     Zone(ToZone),
     /// `Filter` and `ContentBasedRouter`: the answer says which.
     Script(Script),
+    /// What `CloudEventsConverter` makes of an envelope.
+    CloudEvent,
 }
 
 /// When a transform applies, as Kafka Connect's predicates.
@@ -127,6 +130,7 @@ impl Guarded {
             Step::ToValue(to_value) => to_value.apply(record),
             Step::Partition(fields) => fields.apply(record),
             Step::Zone(zone) => zone.apply(record),
+            Step::CloudEvent => cloud::apply(record),
             Step::Script(script) if !script.topics.as_ref().is_none_or(|topics| topics.is_match(&record.topic)) => {
                 Flow::Next(record)
             }

@@ -31,6 +31,19 @@ pub enum Content {
     Slot(Source),
     /// The members of a struct, as many as its schema has.
     Struct(Vec<Content>),
+    /// A text that is made of these.
+    Text(Text, Vec<Content>),
+}
+
+/// How a text is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// One behind the other, `null` for a null.
+    Joined,
+    /// The digits of one integer; null for a null.
+    Digits,
+    /// RFC 3339, of one number of milliseconds since 1970.
+    Instant,
 }
 
 impl Content {

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use rustc_hash::FxHashMap;
 
-use super::record::{Content, Node, Partition, Record, Slot, Source};
+use super::record::{Content, Node, Partition, Record, Slot, Source, Text};
 use super::{Ask, Flow, Guarded, Step, hash};
 use crate::encode::connect::{Field, Format, Json, Member, Recorder, Schema, Value, write_schema};
 use crate::encode::encoded::{Encoded, opening};
+use crate::value::time::civil_from_days;
 
 /// Answers that are remembered at one place; more in one process are made again.
 const ANSWERS_MAX: usize = 1024;
@@ -139,6 +140,7 @@ enum Piece {
     Field(Field),
     Slot(Source),
     Fixed(Value),
+    Text(Text, Vec<Content>),
     End,
 }
 
@@ -258,6 +260,7 @@ fn recorded<C: Cells>(content: &Content, cells: &mut C) -> Result<Value, Fault> 
             Value::List(values.collect::<Result<_, Fault>>()?)
         }
         Content::Fixed(value) => value.clone(),
+        Content::Text(text, parts) => made(*text, parts, cells)?,
         Content::Slot(source) => {
             let mut recorder = Recorder::default();
             cells.cell(source.slot, &mut recorder)?;
@@ -273,6 +276,30 @@ fn recorded<C: Cells>(content: &Content, cells: &mut C) -> Result<Value, Fault> 
             }
         }
     })
+}
+
+/// A text that is made of others' values.
+fn made<C: Cells>(text: Text, parts: &[Content], cells: &mut C) -> Result<Value, Fault> {
+    let mut joined = String::new();
+    for part in parts {
+        match (text, recorded(part, cells)?) {
+            (Text::Instant, Value::Integer(ms)) => joined.push_str(&instant(ms)),
+            (_, Value::Integer(number)) => joined.push_str(&number.to_string()),
+            (_, Value::String(part)) => joined.push_str(&part),
+            (Text::Joined, _) => joined.push_str("null"),
+            (Text::Digits | Text::Instant, _) => return Ok(Value::Null),
+        }
+    }
+    Ok(Value::String(joined))
+}
+
+/// A time in UTC, RFC 3339 with milliseconds.
+fn instant(ms: i64) -> String {
+    let (days, rest) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
+    let (year, month, day) = civil_from_days(days);
+    let (seconds, ms) = (rest / 1000, rest % 1000);
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
 }
 
 impl Written {
@@ -362,6 +389,7 @@ fn write_pieces<C: Cells, F: Format>(pieces: &[Piece], cells: &mut C, out: &mut 
             Piece::Slot(Source { slot, zone: None, default: None }) => cells.cell(*slot, out)?,
             Piece::Slot(source) => recorded(&Content::Slot(source.clone()), cells)?.write(out),
             Piece::Fixed(value) => value.write(out),
+            Piece::Text(text, parts) => made(*text, parts, cells)?.write(out),
             Piece::Begin => out.begin_struct(),
             Piece::End => out.end_struct(),
         }
@@ -374,6 +402,7 @@ fn compile(schema: &Schema, content: &Content, pieces: &mut Vec<Piece>) {
         Content::Null => pieces.push(Piece::Fixed(Value::Null)),
         Content::Fixed(value) => pieces.push(Piece::Fixed(value.clone())),
         Content::Slot(source) => pieces.push(Piece::Slot(source.clone())),
+        Content::Text(text, parts) => pieces.push(Piece::Text(*text, parts.clone())),
         Content::Struct(contents) => {
             pieces.push(Piece::Begin);
             for (index, (Member { name, schema }, content)) in schema.members().iter().zip(contents).enumerate() {

@@ -1,0 +1,77 @@
+//! CloudEvents 1.0 in the structured form, as Debezium's `CloudEventsConverter` makes them of its envelopes. It stands
+//! behind the last transform, as a converter does.
+
+use super::Flow;
+use super::record::{Content, Node, Record, Text};
+use crate::encode::connect::{Kind, Member, Schema, Value};
+
+/// What the names of Debezium's own attributes begin with; CloudEvents has no other characters than letters and digits.
+const PREFIX: &str = "iodebezium";
+/// Of the block `transaction`, which is not written with them so far.
+const TRANSACTION: [&str; 3] = ["txid", "txtotalorder", "txdatacollectionorder"];
+/// The members of an envelope that are the data: a row's images, or a message.
+const DATA: [&str; 3] = ["before", "after", "message"];
+
+/// Apply it.
+pub(super) fn apply(mut record: Record) -> Flow {
+    let Some(value) = record.value.as_ref().filter(|value| !value.is_null()) else { return Flow::Next(record) };
+    let (Some(op), Some(source)) = (value.member("op"), value.member("source").filter(|source| !source.is_null()))
+    else {
+        return Flow::Refuse("profile = \"cloudevents\" needs the envelope, which a transform took away");
+    };
+    record.value = Some(event(value, op, &source));
+    Flow::Next(record)
+}
+
+fn event(value: &Node, op: Node, source: &Node) -> Node {
+    let of = |name: &str| source.member(name).map_or(Content::Null, |node| node.content);
+    let (connector, name) = (|| of("connector"), of("name"));
+    let joined = |parts| text(Content::Text(Text::Joined, parts));
+    let mut members = vec![
+        ("id".to_owned(), joined(id(&of))),
+        ("source".into(), joined(vec![fixed("/debezium/"), connector(), fixed("/"), name])),
+        ("specversion".into(), text(fixed("1.0"))),
+        ("type".into(), joined(vec![fixed("io.debezium.connector."), connector(), fixed(".DataChangeEvent")])),
+        ("time".into(), text(Content::Text(Text::Instant, vec![of("ts_ms")]))),
+        ("datacontenttype".into(), text(fixed("application/json"))),
+        (format!("{PREFIX}op"), op),
+    ];
+    for Member { name, schema } in source.schema.members() {
+        let content = of(name);
+        // CloudEvents has no integers of 64 bits.
+        let node = match schema.kind {
+            Kind::Int64 => text(Content::Text(Text::Digits, vec![content])),
+            _ => Node { schema: schema.clone(), content },
+        };
+        members.push((attribute(name), node));
+    }
+    members.extend(TRANSACTION.map(|name| (format!("{PREFIX}{name}"), text(Content::Null))));
+    let data = DATA.iter().filter_map(|name| Some(((*name).to_owned(), value.member(name)?)));
+    members.push(("data".into(), structure(data)));
+    structure(members)
+}
+
+fn id(of: &dyn Fn(&str) -> Content) -> Vec<Content> {
+    let parts = [("name:", "name"), (";lsn:", "lsn"), (";txId:", "txId"), (";sequence:", "sequence")];
+    parts.into_iter().flat_map(|(label, member)| [fixed(label), of(member)]).collect()
+}
+
+fn attribute(name: &str) -> String {
+    PREFIX.chars().chain(name.chars().filter(char::is_ascii_alphanumeric)).collect()
+}
+
+fn structure(members: impl IntoIterator<Item = (String, Node)>) -> Node {
+    let (members, contents) = members
+        .into_iter()
+        .map(|(name, node)| (Member { name, schema: node.schema }, node.content))
+        .unzip::<_, _, Vec<_>, Vec<_>>();
+    Node { schema: Schema::new(Kind::Struct(members)), content: Content::Struct(contents) }
+}
+
+fn fixed(text: &str) -> Content {
+    Content::Fixed(Value::String(text.into()))
+}
+
+fn text(content: Content) -> Node {
+    Node { schema: Schema::new(Kind::String).optional(), content }
+}
