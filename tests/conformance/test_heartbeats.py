@@ -1,0 +1,85 @@
+"""Heartbeats are those of the real Debezium, behind rows and when only other tables change."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tailrace.format import Format
+from tailrace.model import Limits
+from tailrace.pipeline import Pipeline
+from tailrace.sink.file import File
+from tailrace.source.postgres import Postgres
+from tests.conformance import oracle, sides
+from tests.waiting import until
+
+_TIME = re.compile(r'("ts_ms":)\d{13}\b')
+
+
+@pytest.mark.parametrize("table", ["rows", "other"])
+@pytest.mark.parametrize(
+    "options",
+    [{"schemas_enable": "true"}, {"topic_heartbeat_name": "beat"}, {"topic_heartbeat_prefix": "__beats"}],
+    ids=lambda options: " ".join(options),
+)
+def test_heartbeats_are_those_of_debezium(
+    options: Mapping[str, str], table: str, database: str, start_debezium: sides.Start, tmp_path: Path
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        for name in ("rows", "other"):
+            connection.execute(f"CREATE TABLE {name} (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY)".encode())
+        ours = _written(database, options, tmp_path, insert=f"INSERT INTO {table} DEFAULT VALUES")
+    assert ours == _engines(start_debezium, database, options)
+
+
+def _engines(start: sides.Start, url: str, options: Mapping[str, str]) -> list[str]:
+    theirs = {**options, "heartbeat_interval_ms": "100"}
+    theirs["converter_schemas_enable"] = theirs.pop("schemas_enable", "false")
+    with oracle.recording(start, url, **theirs) as recording:
+        beat = recording.engine.until(lambda record: "beat" in record.topic, timeout_s=oracle.TIMEOUT_S)[-1]
+    assert not beat.headers
+    return [beat.topic, (beat.key or b"").decode(), _TIME.sub(r"\1", (beat.value or b"").decode())]
+
+
+def _written(url: str, options: Mapping[str, str], folder: Path, *, insert: str) -> list[str]:
+    """The parts of a heartbeat that a pipeline writes to a file while rows are inserted."""
+    file = folder / "out.jsonl"
+    pipeline = Pipeline(
+        Postgres(url, tables=["public.rows"], snapshot="never"),
+        sink=File(file, format=Format(topic_prefix="shop", heartbeat_interval_ms="100", **options)),
+        name="beating",
+        state_dir=folder,
+        limits=Limits(progress_interval_s=0.2),
+    )
+    running = threading.Thread(target=pipeline.run)
+    running.start()
+    lines: list[str] = []
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+
+            def beaten() -> bool:
+                connection.execute(insert.encode())
+                lines[:] = [line for line in _lines(file) if '"topic":"shop.' not in line]
+                return len(lines) > 1
+
+            until(beaten, "for a second heartbeat")
+    finally:
+        pipeline.stop()
+        running.join()
+    times = [int(found[0]) for found in (re.findall(r'"ts_ms":(\d{13})\b', line) for line in lines)]
+    assert times[1] - times[0] >= 100
+    line = json.loads(lines[0])
+    return [
+        line["topic"],
+        *(_TIME.sub(r"\1", json.dumps(line[part], separators=(",", ":"))) for part in ("key", "value")),
+    ]
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text().rpartition("\n")[0].splitlines() if file.exists() else []
