@@ -19,7 +19,11 @@ from tailrace.registry import Registry
 
 __all__ = ["OPTIONS", "TRANSFORMS", "Encoder", "Format", "Option", "Transform"]
 
-_FLAT_OPTIONS: Mapping[str, Value] = {"decimal_handling_mode": "string"}
+_CHOSEN: Mapping[Value, Mapping[str, Value]] = {
+    "flat": {"decimal_handling_mode": "string"},
+    "flink": {"decimal_handling_mode": "string", "time_precision_mode": "local"},
+}
+"""What a profile chooses where the user does not."""
 _FLAT = Transform(
     "extract_new_record_state", delete_tombstone_handling_mode="rewrite", add_fields="op,lsn,source.ts_ms:ts_ms"
 )
@@ -41,7 +45,7 @@ class Format:
 
     def __init__(self, *, transform: object = (), **options: Value) -> None:
         flat = options.get("profile") == "flat"
-        options = {**(_FLAT_OPTIONS if flat else {}), **options}
+        options = {**_CHOSEN.get(str(options.get("profile")), {}), **options}
         object.__setattr__(self, "given", tuple(texts(options).items()))
         object.__setattr__(self, "transform", (*_transforms(transform), *((_FLAT,) if flat else ())))
         if self.transform and self["provide_transaction_metadata"] == "true":

@@ -137,11 +137,12 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "profile",
-        Choice(("debezium", "payload", "flat", "cloudevents")),
+        Choice(("debezium", "payload", "flat", "flink", "cloudevents")),
         "debezium",
         '`payload`: every key and value in `{"payload":…}`, as some readers want it, without a schema. `flat`: rows'
-        " instead of events, with `__op`, `__deleted`, `__lsn` and `__ts_ms`, and decimals as text. `cloudevents`:"
-        " values as CloudEvents 1.0 in the structured form",
+        " instead of events, with `__op`, `__deleted`, `__lsn` and `__ts_ms`, and decimals as text. `flink`: decimals"
+        " and times as text that Flink's `debezium-json` reads, and no update or delete without its whole old row."
+        " `cloudevents`: values as CloudEvents 1.0 in the structured form",
     ),
     Option("schemas_enable", Flag(), "false", "whether every event holds its own schema"),
     Option("key_converter", Choice(FORMS), "json", "how keys are written"),
@@ -189,10 +190,12 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "time_precision_mode",
-        Choice(("adaptive", "adaptive_time_microseconds", "connect", "isostring", "microseconds", "nanoseconds")),
+        Choice(
+            ("adaptive", "adaptive_time_microseconds", "connect", "isostring", "local", "microseconds", "nanoseconds")
+        ),
         "adaptive",
         "`date`, `time` and `timestamp` as numbers in the unit that the column's precision or the mode asks for, or as"
-        " ISO 8601 text",
+        " ISO 8601 text; `local`, which Debezium lacks: without the `Z` at its end",
     ),
     Option(
         "interval_handling_mode",

@@ -217,3 +217,28 @@ def test_what_is_no_envelope_is_no_cloudevent() -> None:
     for options in ({"schemas_enable": True}, {"heartbeat_interval_ms": 5}, {"provide_transaction_metadata": True}):
         with pytest.raises(ConfigError, match=r"cloudevents|CloudEvent|this profile"):
             Format(profile="cloudevents", **options)
+
+
+def test_the_profile_flink_has_texts_that_flink_reads() -> None:
+    columns = [Column("id", "int8", nullable=False), Column("d", "date"), Column("t", "time"), Column("s", "timestamp")]
+    columns += [Column("z", "timestamptz"), Column("n", "numeric(12,2)"), Column("b", "bytea")]
+    table = Table("public", "moments", columns, key=["id"])
+    moment, instant = "2026-03-01 01:02:03.5", "2026-03-01 01:02:03.5+00"
+    row = {"id": "1", "d": "2026-03-01", "t": "01:02:03.5", "s": moment, "z": instant, "n": "1.10", "b": "\\x01"}
+    part = encoded(made(("c", None, row), table=table, database="shop"), profile="flink")
+    assert json.loads(part.value(0) or b"")["after"] == {
+        "id": 1,
+        "d": "2026-03-01",
+        "t": "01:02:03.5",
+        "s": "2026-03-01T01:02:03.5",
+        "z": "2026-03-01T01:02:03.500000Z",
+        "n": "1.10",
+        "b": "AQ==",
+    }
+    after = json.loads(encoded(batch_of(("u", ROW, ROW)), profile="flink").value(0) or b"")
+    assert (after["op"], after["before"]["note"]) == ("u", "secret")
+    for change in (("u", None, ROW), ("d", {"id": "1"}, None)):
+        with pytest.raises(Reject) as refused:
+            encoded(batch_of(change), profile="flink")
+        assert "public.orders: " in refused.value.reasons[0]
+        assert "REPLICA IDENTITY FULL" in refused.value.reasons[0]

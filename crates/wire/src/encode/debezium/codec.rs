@@ -2,7 +2,7 @@
 
 use super::array::Elements;
 use super::mask::Mask;
-use super::profile::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, Profile, TimePrecision};
+use super::profile::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, Profile};
 use super::temporal::{self, Unit};
 use super::{array, binary, number, schema, text, vector};
 use crate::encode::connect::{Format, Recorder, Value, Written};
@@ -47,7 +47,7 @@ pub(super) enum Codec {
     Point,
     Date {
         in_array: bool,
-        iso: bool,
+        text: Option<Unit>,
     },
     Time(Unit),
     TimeTz,
@@ -132,7 +132,7 @@ impl Codec {
         match kind {
             Type::Money | Type::Name | Type::Interval | Type::Varbit(_) | Type::Point | Type::Xml => None,
             Type::Array(_) => None,
-            Type::Date => Some(Self::Date { in_array: true, iso: profile.time == TimePrecision::IsoString }),
+            Type::Date => Some(Self::Date { in_array: true, text: Unit::of_date(profile.time) }),
             Type::Other => Self::foreign(Foreign::of(native), profile),
             kind => Self::scalar(kind, true, profile),
         }
@@ -167,7 +167,7 @@ impl Codec {
             },
             Type::Money => Self::Money { mode: profile.decimal, digits: profile.money_digits },
             Type::Bytea => Self::Bytes(profile.binary),
-            Type::Date => Self::Date { in_array: false, iso: profile.time == TimePrecision::IsoString },
+            Type::Date => Self::Date { in_array: false, text: Unit::of_date(profile.time) },
             Type::Time(digits) => Self::Time(Unit::of_time(*digits, profile.time)),
             Type::TimeTz(_) => Self::TimeTz,
             Type::Timestamp(digits) => Self::Timestamp { unit: Unit::of_timestamp(*digits, profile.time), nullable },
@@ -205,7 +205,7 @@ impl Codec {
             Self::Bit => binary::bit(cell, out),
             Self::Bits => binary::bits(cell, scratch, out),
             Self::Point => binary::point(cell, out),
-            Self::Date { in_array, iso } => temporal::date(cell, *in_array, *iso, out),
+            Self::Date { in_array, text } => temporal::date(cell, *in_array, *text, out),
             Self::Time(unit) => temporal::time_of_day(cell, *unit, out),
             Self::TimeTz => temporal::timetz(cell, out),
             Self::Timestamp { unit, nullable } => temporal::timestamp(cell, *unit, *nullable, out),
@@ -289,8 +289,8 @@ impl Codec {
         let bytes = || Value::Bytes(placeholder.to_vec());
         match self {
             Self::Text | Self::DecimalString { .. } | Self::TimestampTz(_) | Self::TimeTz => Value::String(text.into()),
-            Self::Date { iso: true, .. } | Self::Time(Unit::Iso) => Value::String(text.into()),
-            Self::Timestamp { unit: Unit::Iso, .. } => Value::String(text.into()),
+            Self::Date { text: Some(_), .. } | Self::Time(Unit::Iso | Unit::Local) => Value::String(text.into()),
+            Self::Timestamp { unit: Unit::Iso | Unit::Local, .. } => Value::String(text.into()),
             Self::Bytes(mode) | Self::Unknown { mode, .. } => handled(*mode, placeholder),
             Self::Bits | Self::Decimal { .. } => bytes(),
             Self::Variable { .. } => {

@@ -224,6 +224,7 @@ impl Encoder {
                 self.spellings = self.forms.spellings(row.table().map(|table| table.version));
             }
             let written = match &mut self.transformed {
+                _ if self.profile.whole_before && lacks_before(&row) => Err(NO_BEFORE),
                 None => self.change(&row, plan, change, out),
                 Some(transformed) => {
                     let (profile, scratch) = (&self.profile, &mut self.scratch);
@@ -549,6 +550,13 @@ fn key_only(row: &RowRef<'_>) -> bool {
     row.entry().old_image == OldImage::Key
 }
 
+/// Whether the old row of an update or a delete was not sent, or its key only.
+fn lacks_before(row: &RowRef<'_>) -> bool {
+    matches!(row.op(), Op::Update | Op::Delete) && row.entry().old_image != OldImage::Full
+}
+
+const NO_BEFORE: Refusal =
+    Refusal::Row("profile = \"flink\" needs the whole old row: ALTER TABLE … REPLICA IDENTITY FULL");
 const TOO_LONG: Refusal = Refusal::Row("a record of more than 4 GB");
 
 /// For encoders without transforms in another language.

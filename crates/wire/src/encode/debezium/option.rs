@@ -49,7 +49,10 @@ impl Profile {
     fn set(&mut self, name: &str, text: &str) -> Set {
         match name {
             "topic_prefix" => self.topic_prefix = text.into(),
-            "profile" => self.wrapping = choice(name, text, PROFILE)?,
+            "profile" => {
+                self.wrapping = choice(name, text, PROFILE)?;
+                self.whole_before = text == "flink";
+            }
             "schemas_enable" => self.schemas = choice(name, text, FLAG)?,
             "decimal_handling_mode" => self.decimal = choice(name, text, DECIMAL)?,
             "tombstones_on_delete" => self.tombstones_on_delete = choice(name, text, FLAG)?,
@@ -195,6 +198,7 @@ const PROFILE: &[(&str, Wrapping)] = &[
     ("debezium", Wrapping::Plain),
     ("payload", Wrapping::Payload),
     ("flat", Wrapping::Plain),
+    ("flink", Wrapping::Plain),
     ("cloudevents", Wrapping::CloudEvent),
 ];
 const PAYLOAD_SCHEMAS: &str =
@@ -228,6 +232,7 @@ const TIME: &[(&str, TimePrecision)] = &[
     ("adaptive_time_microseconds", TimePrecision::AdaptiveTimeMicroseconds),
     ("connect", TimePrecision::Connect),
     ("isostring", TimePrecision::IsoString),
+    ("local", TimePrecision::Local),
     ("microseconds", TimePrecision::Microseconds),
     ("nanoseconds", TimePrecision::Nanoseconds),
 ];

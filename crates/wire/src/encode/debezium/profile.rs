@@ -30,6 +30,8 @@ pub enum TimePrecision {
     Connect,
     /// ISO 8601 in UTC.
     IsoString,
+    /// The same without the letter for UTC, as SQL reads it; not one of Debezium's.
+    Local,
     /// Days and microseconds.
     Microseconds,
     /// Days and nanoseconds.
@@ -146,6 +148,8 @@ pub struct Profile {
     pub schemas: bool,
     /// What stands around what is written.
     pub wrapping: Wrapping,
+    /// Whether updates and deletes without their whole old row are refused.
+    pub whole_before: bool,
     /// `key.converter`
     pub key_form: Form,
     /// `value.converter`
@@ -188,6 +192,7 @@ impl Profile {
             skipped: OpSet(OpSet::bit(Op::Truncate)),
             schemas: false,
             wrapping: Wrapping::Plain,
+            whole_before: false,
             key_form: Form::Json,
             value_form: Form::Json,
             extended_headers: false,

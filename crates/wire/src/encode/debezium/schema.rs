@@ -41,6 +41,7 @@ fn value(kind: &Type, native: &str, column: &Column, profile: &Profile) -> Schem
         Type::Date => match profile.time {
             TimePrecision::Connect => Schema::named(Kind::Int32, "org.apache.kafka.connect.data.Date"),
             TimePrecision::IsoString => text("io.debezium.time.IsoDate"),
+            TimePrecision::Local => Schema::new(Kind::String),
             _ => Schema::named(Kind::Int32, "io.debezium.time.Date"),
         },
         Type::Time(digits) => time(Unit::of_time(*digits, profile.time), profile),
@@ -96,6 +97,7 @@ fn time(unit: Unit, profile: &Profile) -> Schema {
         Unit::Micros => Schema::named(Kind::Int64, "io.debezium.time.MicroTime"),
         Unit::Nanos => Schema::named(Kind::Int64, "io.debezium.time.NanoTime"),
         Unit::Iso => Schema::named(Kind::String, "io.debezium.time.IsoTime"),
+        Unit::Local => Schema::new(Kind::String),
     }
 }
 
@@ -108,6 +110,7 @@ fn timestamp(unit: Unit, profile: &Profile) -> Schema {
         Unit::Micros => Schema::named(Kind::Int64, "io.debezium.time.MicroTimestamp"),
         Unit::Nanos => Schema::named(Kind::Int64, "io.debezium.time.NanoTimestamp"),
         Unit::Iso => Schema::named(Kind::String, "io.debezium.time.IsoTimestamp"),
+        Unit::Local => Schema::new(Kind::String),
     }
 }
 

@@ -23,11 +23,27 @@ pub(super) enum Unit {
     Micros,
     /// An integer of nanoseconds.
     Nanos,
-    /// Text of ISO 8601.
+    /// Text of ISO 8601, in UTC.
     Iso,
+    /// The same without the letter for UTC.
+    Local,
 }
 
 impl Unit {
+    /// What a mode chooses for a date; None for a number of days.
+    pub(super) const fn of_date(mode: TimePrecision) -> Option<Self> {
+        match mode {
+            TimePrecision::IsoString => Some(Self::Iso),
+            TimePrecision::Local => Some(Self::Local),
+            _ => None,
+        }
+    }
+
+    /// What a text ends with.
+    const fn zone(self) -> &'static [u8] {
+        if matches!(self, Self::Local) { b"" } else { b"Z" }
+    }
+
     /// What a mode chooses for a time of day of so many digits of a second.
     pub(super) const fn of_time(digits: u8, mode: TimePrecision) -> Self {
         match mode {
@@ -41,6 +57,7 @@ impl Unit {
         match mode {
             TimePrecision::Connect => Self::Millis,
             TimePrecision::IsoString => Self::Iso,
+            TimePrecision::Local => Self::Local,
             TimePrecision::Microseconds => Self::Micros,
             TimePrecision::Nanoseconds => Self::Nanos,
             TimePrecision::Adaptive | TimePrecision::AdaptiveTimeMicroseconds => {
@@ -56,21 +73,21 @@ impl Unit {
 
 /// `date`: days since 1970-01-01, or ISO 8601.
 #[inline]
-pub(super) fn date<F: Format>(text: &[u8], in_array: bool, iso: bool, out: &mut F) -> Written {
+pub(super) fn date<F: Format>(text: &[u8], in_array: bool, form: Option<Unit>, out: &mut F) -> Written {
     let infinite = if in_array { INFINITE_DAYS_IN_ARRAY } else { INFINITE_DAYS };
     let days = match time::date(text).ok_or(MALFORMED)? {
         Extended::Finite(days) => i64::from(days),
         Extended::Infinity => infinite[0],
         Extended::NegativeInfinity => infinite[1],
     };
-    if !iso {
+    let Some(form) = form else {
         // Cut to 32 bits as Java does, which no finite day needs.
         out.integer(i64::from(days as i32));
         return Ok(());
-    }
+    };
     out.compose(|out| {
         iso_day(days, out);
-        out.push(b'Z');
+        out.extend_from_slice(form.zone());
         Ok(())
     })
 }
@@ -82,10 +99,10 @@ pub(super) fn time_of_day<F: Format>(text: &[u8], unit: Unit, out: &mut F) -> Wr
         Unit::Millis => out.integer(micros / 1000),
         Unit::Micros => out.integer(micros),
         Unit::Nanos => out.integer(micros * 1000),
-        Unit::Iso => {
+        Unit::Iso | Unit::Local => {
             return out.compose(|out| {
                 time::write_time(micros % DAY_US, out);
-                out.push(b'Z');
+                out.extend_from_slice(unit.zone());
                 Ok(())
             });
         }
@@ -96,8 +113,8 @@ pub(super) fn time_of_day<F: Format>(text: &[u8], unit: Unit, out: &mut F) -> Wr
 /// `timestamp`, read as UTC. Microseconds are held to 64 bits: the type goes on for 29 years after them. What is beyond
 /// nanoseconds is null, as in Debezium; refused where the column cannot be null.
 pub(super) fn timestamp<F: Format>(text: &[u8], unit: Unit, nullable: bool, out: &mut F) -> Written {
-    if unit == Unit::Iso {
-        return iso_timestamp(text, out);
+    if matches!(unit, Unit::Iso | Unit::Local) {
+        return iso_timestamp(text, unit, out);
     }
     let micros = match time::timestamp(text) {
         Some(Extended::Finite(micros)) => micros,
@@ -115,7 +132,7 @@ pub(super) fn timestamp<F: Format>(text: &[u8], unit: Unit, nullable: bool, out:
             Some(nanos) => out.integer(nanos),
             None => return beyond_nanoseconds(nullable, out),
         },
-        Unit::Micros | Unit::Iso => out.integer(micros),
+        Unit::Micros | Unit::Iso | Unit::Local => out.integer(micros),
     }
     Ok(())
 }
@@ -134,12 +151,12 @@ fn far_timestamp<F: Format>(text: &[u8], unit: Unit, nullable: bool, out: &mut F
     match unit {
         Unit::Nanos => return beyond_nanoseconds(nullable, out),
         Unit::Millis => out.integer(days * (DAY_US / 1000) + micros / 1000),
-        Unit::Micros | Unit::Iso => out.integer(if days < 0 { i64::MIN } else { i64::MAX }),
+        Unit::Micros | Unit::Iso | Unit::Local => out.integer(if days < 0 { i64::MIN } else { i64::MAX }),
     }
     Ok(())
 }
 
-fn iso_timestamp<F: Format>(text: &[u8], out: &mut F) -> Written {
+fn iso_timestamp<F: Format>(text: &[u8], unit: Unit, out: &mut F) -> Written {
     let split = |micros: i64| (micros.div_euclid(DAY_US), micros.rem_euclid(DAY_US));
     let (days, micros) = match time::timestamp_parts(text).ok_or(MALFORMED)? {
         Extended::Finite(parts) => parts,
@@ -150,7 +167,7 @@ fn iso_timestamp<F: Format>(text: &[u8], out: &mut F) -> Written {
         iso_day(days, out);
         out.push(b'T');
         time::write_time(micros, out);
-        out.push(b'Z');
+        out.extend_from_slice(unit.zone());
         Ok(())
     })
 }
@@ -367,7 +384,7 @@ mod tests {
             of("294276-12-31 00:00:00", |text, out| timestamp(text, Unit::Micros, true, out)),
             i64::MAX.to_string()
         );
-        assert_eq!(of("0001-01-01 BC", |text, out| date(text, false, false, out)), "-719528");
+        assert_eq!(of("0001-01-01 BC", |text, out| date(text, false, None, out)), "-719528");
     }
 
     #[test]
@@ -399,8 +416,8 @@ mod tests {
         ] {
             assert_eq!(of(text, |text, out| timestamp(text, Unit::Iso, true, out)), format!("\"{iso}\""), "{text}");
         }
-        assert_eq!(of("infinity", |text, out| date(text, false, true, out)), "\"-5877611-06-21Z\"");
-        assert_eq!(of("10000-01-01", |text, out| date(text, false, true, out)), "\"+10000-01-01Z\"");
+        assert_eq!(of("infinity", |text, out| date(text, false, Some(Unit::Iso), out)), "\"-5877611-06-21Z\"");
+        assert_eq!(of("10000-01-01", |text, out| date(text, false, Some(Unit::Iso), out)), "\"+10000-01-01Z\"");
         assert_eq!(of("24:00:00", |text, out| time_of_day(text, Unit::Iso, out)), "\"00:00:00Z\"");
     }
 
