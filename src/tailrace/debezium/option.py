@@ -61,7 +61,11 @@ _REPLICATION = (
     dropped("slot.max.retries", _RETRY),
     dropped("slot.retry.delay.ms", _RETRY),
     taken("publication.name", "`[source]` `publication`"),
-    taken("publication.autocreate.mode", "`[source]` `create`; `no_tables` is refused"),
+    taken(
+        "publication.autocreate.mode",
+        "`[source]` `create`: `all_tables` and `filtered` are `true`, a publication of the pipeline's tables;"
+        " `disabled` is `false`; `no_tables` is refused",
+    ),
     taken("publish.via.partition.root", "`[source]` `publish_via_partition_root`"),
     taken("lsn.flush.mode", "what is durable in the sink is confirmed, idle log too; `manual` is refused"),
     taken("flush.lsn.source", "as `lsn.flush.mode`; `false` is refused"),
@@ -99,7 +103,11 @@ _TABLES = (
 )
 
 _SNAPSHOT = (
-    taken("snapshot.mode", "`[source]` `snapshot`; `always` and `custom` are refused"),
+    taken(
+        "snapshot.mode",
+        "`[source]` `snapshot`: `initial`, `when_needed`; `initial_only` is `only`, `no_data` and `never` are `never`;"
+        " `configuration_based` is what its three flags say; `always` and `custom` are refused",
+    ),
     taken("snapshot.mode.configuration.based.snapshot.data", "`[source]` `snapshot`"),
     taken("snapshot.mode.configuration.based.snapshot.schema", "`[source]` `snapshot`"),
     taken("snapshot.mode.configuration.based.start.stream", "`[source]` `snapshot`"),
@@ -204,8 +212,11 @@ _EVENTS = (
         "remove it",
         "io.debezium.connector.postgresql.PostgresSourceInfoStructMaker",
     ),
-    shape(
-        "event.processing.failure.handling.mode", "fail", hint="set it to fail: dead letters take what a sink refuses"
+    refused(
+        "event.processing.failure.handling.mode",
+        "a change that cannot be read is never passed over (`warn`, `skip`, `ignore`)",
+        "set it to fail; dead letters take what cannot be written, if the pipeline has them",
+        "fail",
     ),
     shape("event.converting.failure.handling.mode", "warn", "fail", hint="set it to fail"),
     refused("converters", _JAVA, "a `map_changes` transform converts values in Python"),

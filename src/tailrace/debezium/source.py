@@ -164,6 +164,9 @@ def _snapshot(values: Values) -> str:
             "snapshot.mode", "a start never makes a new snapshot", "choose initial; `tailrace reset` makes one"
         )
         return "initial"
+    if mode == "custom":
+        values.refuse("snapshot.mode", "a custom mode is a Java class", "choose initial, no_data or when_needed")
+        return "initial"
     meant = values.one_of("snapshot.mode", _MODES, "initial")
     if meant != "configuration_based":
         return meant
