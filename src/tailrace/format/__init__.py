@@ -77,6 +77,11 @@ class Format:
                     f"{side}_converter: this sink writes JSON, not {self[f'{side}_converter']}",
                     hint=f"leave {side}_converter out, or write to Kafka",
                 )
+        if self["profile"] == "cloudevents_binary":
+            raise ConfigError(
+                'profile = "cloudevents_binary": this sink has no headers of plain text',
+                hint='choose "cloudevents", or write to Kafka',
+            )
         return self._profile(name)
 
     def encoder(self, name: str, *, called: Callable[[str], str] = str) -> Encoder:

@@ -242,3 +242,18 @@ def test_the_profile_flink_has_texts_that_flink_reads() -> None:
             encoded(batch_of(change), profile="flink")
         assert "public.orders: " in refused.value.reasons[0]
         assert "REPLICA IDENTITY FULL" in refused.value.reasons[0]
+
+
+def test_a_cloudevent_in_the_binary_form_has_its_attributes_in_headers() -> None:
+    batch = batch_of(("c", None, ROW), ("d", ROW, None))
+    encoder = Format(topic_prefix="shop", profile="cloudevents_binary").encoder("shop")
+    (part,) = encoder.encode(batch)
+    headers = dict(part.headers(0))
+    structured = json.loads(encoded(batch, profile="cloudevents").value(0) or b"")
+    content_type, data = structured.pop("datacontenttype"), structured.pop("data")
+    kept = {f"ce_{name}": text.encode() for name, text in structured.items() if text is not None}
+    assert headers == {**kept, "content-type": content_type.encode()}
+    assert (part.key(0), json.loads(part.value(0) or b"")) == (b'{"id":1}', data)
+    assert (part.value(2), part.headers(2)) == (None, [])
+    with pytest.raises(ConfigError, match="no headers of plain text"):
+        Format(profile="cloudevents_binary").profile("shop")

@@ -190,7 +190,7 @@ impl Encoder {
 
     /// Replace what `out` holds by what a batch without changes has: a heartbeat, if it is time for one.
     pub fn encode_idle(&mut self, now_ns: i64, out: &mut Encoded) {
-        out.restart(self.forms.are_json());
+        out.restart(self.has_lines());
         self.beat(&Course { now_ns, last: true, ..Course::default() }, out);
     }
 
@@ -202,7 +202,7 @@ impl Encoder {
         judge: &mut dyn Judge,
         out: &mut Encoded,
     ) -> Result<()> {
-        out.restart(self.forms.are_json());
+        out.restart(self.has_lines());
         self.now_ns = now_ns;
         self.frame.begin(&self.profile.topic_prefix, segment.origin(), now_ns);
         let plans: Vec<Arc<Plan>> = segment.tables().iter().map(|table| self.plan(table)).collect();
@@ -278,6 +278,11 @@ impl Encoder {
             self.control.heartbeat(course.now_ns, course.change, out);
             self.beat_ns = Some(course.now_ns);
         }
+    }
+
+    /// Whether all parts of a record are JSON.
+    fn has_lines(&self) -> bool {
+        self.forms.are_json() && self.profile.wrapping != profile::Wrapping::CloudEvent { binary: true }
     }
 
     fn plan(&mut self, table: &Arc<Table>) -> Arc<Plan> {

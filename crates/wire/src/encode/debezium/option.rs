@@ -40,7 +40,7 @@ impl Profile {
         }
         match profile.wrapping {
             Wrapping::Payload if profile.schemas => return Err(PAYLOAD_SCHEMAS.into()),
-            Wrapping::CloudEvent if profile.schemas => return Err(CLOUD_SCHEMAS.into()),
+            Wrapping::CloudEvent { .. } if profile.schemas => return Err(CLOUD_SCHEMAS.into()),
             _ => {}
         }
         profile.agrees().map(|()| profile)
@@ -159,7 +159,7 @@ impl Profile {
         if self.transactions && self.wrapping != Wrapping::Plain {
             return Err("provide_transaction_metadata is not for this profile so far".into());
         }
-        if self.heartbeat_ms > 0 && self.wrapping == Wrapping::CloudEvent {
+        if self.heartbeat_ms > 0 && matches!(self.wrapping, Wrapping::CloudEvent { .. }) {
             return Err("heartbeat_interval_ms: a heartbeat is no CloudEvent; leave it out or the profile".into());
         }
         if (self.transactions || self.heartbeat_ms > 0) && [self.key_form, self.value_form] != [Form::Json; 2] {
@@ -199,7 +199,8 @@ const PROFILE: &[(&str, Wrapping)] = &[
     ("payload", Wrapping::Payload),
     ("flat", Wrapping::Plain),
     ("flink", Wrapping::Plain),
-    ("cloudevents", Wrapping::CloudEvent),
+    ("cloudevents", Wrapping::CloudEvent { binary: false }),
+    ("cloudevents_binary", Wrapping::CloudEvent { binary: true }),
 ];
 const PAYLOAD_SCHEMAS: &str =
     "profile = \"payload\" is a payload without its schema: leave out schemas_enable or the profile";

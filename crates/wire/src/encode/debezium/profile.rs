@@ -80,8 +80,11 @@ pub enum Wrapping {
     Plain,
     /// Every key, value and header in `{"payload":…}`, as with a schema but without one.
     Payload,
-    /// Values are CloudEvents in the structured form.
-    CloudEvent,
+    /// Values are CloudEvents: in the structured form, or their data alone, with the attributes in headers.
+    CloudEvent {
+        /// Whether it is the binary form.
+        binary: bool,
+    },
 }
 
 /// A set of operations.

@@ -69,8 +69,8 @@ struct Spec<'a> {
 
 impl Transformed {
     pub(super) fn new(mut steps: Vec<Guarded>, profile: &Profile) -> Self {
-        if profile.wrapping == Wrapping::CloudEvent {
-            steps.push(Guarded { step: Step::CloudEvent, when: None });
+        if let Wrapping::CloudEvent { binary } = profile.wrapping {
+            steps.push(Guarded { step: Step::CloudEvent { binary }, when: None });
         }
         let wrap = match (profile.schemas, profile.wrapping) {
             (true, _) => Wrap::Schema,
@@ -176,7 +176,15 @@ fn table_record(plan: &Plan, shape: Shape, row: &RowRef<'_>, profile: &Profile) 
     headers.extend(super::context_values(profile).map(|(name, value)| (name.into(), text(value))));
     let value = (!matches!(shape.part, Part::Tombstone | Part::OldTombstone)).then(|| envelope(plan, shape, row));
     let key = if shape.op == Op::Truncate { None } else { key(KEY[usize::from(!old)]) };
-    Record { topic: plan.topic().into(), key, value, headers, partition: None, part: shape.part }
+    Record {
+        topic: plan.topic().into(),
+        key,
+        value,
+        headers,
+        attributes: Vec::new(),
+        partition: None,
+        part: shape.part,
+    }
 }
 
 fn envelope(plan: &Plan, shape: Shape, row: &RowRef<'_>) -> Node {
@@ -235,6 +243,7 @@ fn message_record(profile: &Profile) -> Record {
         key: Some(Node { schema: schema::message_key(), content: Content::Struct(vec![prefix()]) }),
         value: Some(Node { schema: schema::message(profile), content }),
         headers: Vec::new(),
+        attributes: Vec::new(),
         partition: None,
         part: Part::Event,
     }

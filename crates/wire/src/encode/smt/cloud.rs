@@ -1,5 +1,6 @@
-//! CloudEvents 1.0 in the structured form, as Debezium's `CloudEventsConverter` makes them of its envelopes. It stands
-//! behind the last transform, as a converter does.
+//! CloudEvents 1.0 as Debezium's `CloudEventsConverter` makes them of its envelopes. It stands behind the last transform, as
+//! a converter does. The structured form is that of the converter; the binary one has the same attributes as headers, by
+//! the names that CloudEvents' Kafka protocol binding gives them.
 
 use super::Flow;
 use super::record::{Content, Node, Record, Text};
@@ -13,17 +14,29 @@ const TRANSACTION: [&str; 3] = ["txid", "txtotalorder", "txdatacollectionorder"]
 const DATA: [&str; 3] = ["before", "after", "message"];
 
 /// Apply it.
-pub(super) fn apply(mut record: Record) -> Flow {
+pub(super) fn apply(mut record: Record, binary: bool) -> Flow {
     let Some(value) = record.value.as_ref().filter(|value| !value.is_null()) else { return Flow::Next(record) };
     let (Some(op), Some(source)) = (value.member("op"), value.member("source").filter(|source| !source.is_null()))
     else {
         return Flow::Refuse("profile = \"cloudevents\" needs the envelope, which a transform took away");
     };
-    record.value = Some(event(value, op, &source));
+    let data = structure(DATA.iter().filter_map(|name| Some(((*name).to_owned(), value.member(name)?))));
+    let mut attributes = attributes(op, &source);
+    if binary {
+        let named = |(name, node): (String, Node)| match &*name {
+            "datacontenttype" => ("content-type".to_owned(), node.content),
+            _ => (format!("ce_{name}"), node.content),
+        };
+        record.attributes = attributes.into_iter().map(named).collect();
+        record.value = Some(data);
+    } else {
+        attributes.push(("data".into(), data));
+        record.value = Some(structure(attributes));
+    }
     Flow::Next(record)
 }
 
-fn event(value: &Node, op: Node, source: &Node) -> Node {
+fn attributes(op: Node, source: &Node) -> Vec<(String, Node)> {
     let of = |name: &str| source.member(name).map_or(Content::Null, |node| node.content);
     let (connector, name) = (|| of("connector"), of("name"));
     let joined = |parts| text(Content::Text(Text::Joined, parts));
@@ -46,9 +59,7 @@ fn event(value: &Node, op: Node, source: &Node) -> Node {
         members.push((attribute(name), node));
     }
     members.extend(TRANSACTION.map(|name| (format!("{PREFIX}{name}"), text(Content::Null))));
-    let data = DATA.iter().filter_map(|name| Some(((*name).to_owned(), value.member(name)?)));
-    members.push(("data".into(), structure(data)));
-    structure(members)
+    members
 }
 
 fn id(of: &dyn Fn(&str) -> Content) -> Vec<Content> {

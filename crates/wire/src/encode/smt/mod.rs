@@ -65,8 +65,11 @@ pub enum Step {
     Zone(ToZone),
     /// `Filter` and `ContentBasedRouter`: the answer says which.
     Script(Script),
-    /// What `CloudEventsConverter` makes of an envelope.
-    CloudEvent,
+    /// What `CloudEventsConverter` makes of an envelope; or, if `binary`, the same with attributes as headers.
+    CloudEvent {
+        /// Whether it is the binary form.
+        binary: bool,
+    },
 }
 
 /// When a transform applies, as Kafka Connect's predicates.
@@ -130,7 +133,7 @@ impl Guarded {
             Step::ToValue(to_value) => to_value.apply(record),
             Step::Partition(fields) => fields.apply(record),
             Step::Zone(zone) => zone.apply(record),
-            Step::CloudEvent => cloud::apply(record),
+            Step::CloudEvent { binary } => cloud::apply(record, *binary),
             Step::Script(script) if !script.topics.as_ref().is_none_or(|topics| topics.is_match(&record.topic)) => {
                 Flow::Next(record)
             }

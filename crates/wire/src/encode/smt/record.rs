@@ -176,6 +176,8 @@ pub struct Record {
     pub value: Option<Node>,
     /// Its headers, in order.
     pub headers: Vec<(String, Node)>,
+    /// Headers that are texts as they stand, not in JSON; those that are null are left out.
+    pub attributes: Vec<(String, Content)>,
     /// The partition that it goes to, if a transform says.
     pub partition: Option<Partition>,
     /// What it is of.

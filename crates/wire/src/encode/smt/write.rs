@@ -121,6 +121,7 @@ pub struct Written {
     key: Option<Spelled>,
     value: Option<Spelled>,
     headers: Vec<(String, Spelled)>,
+    attributes: Vec<(String, Content)>,
     partition: Option<Partition>,
 }
 
@@ -309,6 +310,7 @@ impl Written {
             key: record.key.map(|key| Spelled::new(&key, wrap)),
             value: record.value.map(|value| Spelled::new(&value, wrap)),
             headers: record.headers.iter().map(|(name, node)| (name.clone(), Spelled::new(node, wrap))).collect(),
+            attributes: record.attributes,
             partition: record.partition,
         }
     }
@@ -323,6 +325,11 @@ impl Written {
             let mut value = Vec::new();
             spell(Some(spelled), cells, &mut value)?;
             out.header(&line, name, &value);
+        }
+        for (name, content) in &self.attributes {
+            if let Value::String(text) = recorded(content, cells)? {
+                out.header(&line, name, text.as_bytes());
+            }
         }
         if let Some(partition) = &self.partition {
             out.partition(&mut line, place(partition, cells)?);
