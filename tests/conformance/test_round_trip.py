@@ -59,7 +59,7 @@ def _run(start: sides.Start, url: str) -> Read:
             connection.execute(statement.encode())
         for statement in (statement for case in CASES for statement in case.before()):
             connection.execute(statement.encode())
-        with oracle.recording(start, url, **_OPTIONS) as recording, closing(sides._open(url)) as stream:
+        with oracle.recording(start, url, **_OPTIONS) as recording, closing(sides._open(url, {})) as stream:
             batches = list(sides._snapshot(stream))
             for step in (step for case in CASES for step in case.after()):
                 sides._execute(connection, step)
