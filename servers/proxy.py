@@ -296,7 +296,12 @@ class Proxy:
             if sink is None or not data:
                 break
             await self._pace(len(data))
-            await self._forward(data, sink, way)
+            try:
+                await self._forward(data, sink, way)
+            except OSError:
+                if link.swallows:  # a half-open end fell while these bytes were on their way to it
+                    return await self._silence(link)
+                raise
         if sink is not None and not sink.writer.transport.is_closing():
             sink.writer.write_eof()
         return None

@@ -21,7 +21,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from servers import connect as servers_connect
 from servers import debezium
@@ -252,24 +252,27 @@ class Topic:
 
     def __init__(self, broker: servers_kafka.Broker, name: str) -> None:
         settings = {"bootstrap.servers": broker.address, "group.id": name, "enable.auto.commit": False}
-        self._consumer = Consumer({**settings, "auto.offset.reset": "earliest"})
+        self._consumer = Consumer({**settings, "auto.offset.reset": "earliest", "enable.partition.eof": True})
         self._partition = TopicPartition(name, 0, 0)
         self._consumer.assign([self._partition])
         self.changes: list[Delivered] = []
-        self._count = 0
+        self._end = 0
+        """Where the log ended when everything in front had been read."""
 
     def take(self) -> int:
         """Read what is there; how many changes there are so far behind the snapshot."""
         for message in self._consumer.consume(1000, 0.2):
+            if message.error() is not None and message.error().code() == KafkaError._PARTITION_EOF:
+                self._end = message.offset()
+                continue
             assert message.error() is None, message.error()
-            self._count += 1
             self.changes += delivered([(message.key(), message.value())])
         return sum(change.event[0] != "r" for change in self.changes)
 
     def at_end(self) -> bool:
         """Whether nothing is left to read."""
         self.take()
-        return bool(self._count == self._consumer.get_watermark_offsets(self._partition, timeout=TIMEOUT_S)[1])
+        return bool(self._end == self._consumer.get_watermark_offsets(self._partition, timeout=TIMEOUT_S)[1])
 
     def close(self) -> None:
         self._consumer.close()

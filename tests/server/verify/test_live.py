@@ -54,8 +54,11 @@ def test_a_repair_beside_the_stream_never_breaks_what_holds_between_rows(
     watcher.start()
     with psycopg.connect(target_database, autocommit=True) as there, load(stand.url, transfer, sessions=3):
         for _ in range(5):
-            # Notes are never changed by the load: nothing but a repair mends them.
-            there.execute("UPDATE accounts SET note = 'wrong' WHERE id % 2 = 0")
+            # Notes are never changed by the load: nothing but a repair mends them. The lock keeps this statement and
+            # the transactions being applied from waiting for rows of each other.
+            with there.transaction():
+                there.execute("LOCK TABLE accounts IN EXCLUSIVE MODE")
+                there.execute("UPDATE accounts SET note = 'wrong' WHERE id % 2 = 0")
             report = only(stand.verify(repair=True))
             assert (report.differences, report.unsettled) == (0, 0)
             assert there.execute("SELECT count(*) FROM accounts WHERE note = 'wrong'").fetchone() == (0,)
