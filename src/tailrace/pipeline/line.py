@@ -144,6 +144,8 @@ class Line:
         self._asked_at = 0.0
         self._last: dict[str, Position] | None = None
         self._unsaved: dict[str, Position] = {}
+        self._claimed: set[str] = set()
+        """Lineages of a shared stream that are ours, as far as we were told."""
         self.progressed = False
         """Something was written: the next failure is a new one."""
 
@@ -204,6 +206,8 @@ class Line:
             stack.callback(self._finish, reader)
             try:
                 self._work(writer, positions, reader)
+                # Before the group learns that we leave: whoever gets them need not end our session.
+                self._yield_up(sorted(self._claimed), positions)
             except Fenced as error:
                 if not reader.shared:
                     raise
@@ -299,6 +303,7 @@ class Line:
         for lineage in assigned.lineages:
             with named(f"claiming {lineage}"):
                 claimed[lineage] = at = positions.claim(lineage)
+            self._claimed.add(lineage)
             if at is None:
                 self._last.pop(lineage, None)
             else:
@@ -309,11 +314,18 @@ class Line:
     def _give_up(self, revoked: Revoked, positions: Positions, reader: Reader) -> None:
         """All that was read of these lineages is written, since the mark stands behind it: save, and let them go."""
         self._settle(positions, reader)
-        if isinstance(positions, Yielding):
-            positions.yield_up(revoked.lineages)
+        self._yield_up(revoked.lineages, positions)
         for lineage in revoked.lineages:
             self._gauge.saved.pop(lineage, None)
+            if self._last is not None:
+                self._last.pop(lineage, None)
         reader.release(revoked.lineages)
+
+    def _yield_up(self, lineages: Sequence[str], positions: Positions) -> None:
+        self._claimed.difference_update(lineages)
+        if lineages and isinstance(positions, Yielding):
+            with named("giving lineages up"):
+                positions.yield_up(lineages)
 
     def _start_from(self, positions: Positions) -> None:
         """Learn where this life began, once the source is open: by then it has claimed its lineages."""

@@ -29,6 +29,9 @@ __all__ = ["Applier"]
 
 _UNREADABLE = "22P02"
 """`invalid_text_representation`: not a label of the enum, too many attributes for the composite."""
+_OUTDATED = frozenset(("42804", "42883", "0A000"))
+"""Statements and temporary tables that were made for a column's type of before: `datatype_mismatch`, no operator for
+it, and "cached plan must not change result type"."""
 ROWS_MAX = 100
 """Changes that go as statements; more go as sets. docs/design/0010 has the measurements."""
 _CHUNK = 100
@@ -74,7 +77,11 @@ class Applier:
             self._apply(batch, careful=False)
         except (psycopg.Error, Doubt) as error:
             if isinstance(error, psycopg.Error) and not concerns_rows(error):
-                raise
+                if error.sqlstate not in _OUTDATED:
+                    raise
+                # Another member of our group has widened a column; what we know of the table is forgotten by now.
+                self._apply(batch, careful=True)
+                return
             if self._refuses_null(error):
                 self.apply(batch)
                 return
@@ -259,8 +266,9 @@ class Applier:
         """What the failure of a statement is about: the claim, a change, or else the session or the server."""
         change = self._sent[failure.index]
         if change == _POSITION and failure.error.sqlstate == NOT_FOUND:
+            ahead = sum(sent == _POSITION for sent in self._sent[: failure.index])
             return Fenced(
-                f"another process has claimed {batch.positions[0].lineage} since, as the target says",
+                f"another process has claimed {batch.positions[ahead].lineage} since, as the target says",
                 hint="let that one go on; this one stops",
             )
         if failure.error.sqlstate == GENERATED_ALWAYS and change >= 0:

@@ -2,7 +2,8 @@
 `tailrace.replayed`. Never moves rows.
 
 A claim counts the epoch up and ends the session of whoever claimed before, so that a process which was paused neither
-holds locks nor writes again: its next write finds another epoch.
+holds locks nor writes again: its next write finds another epoch. A lineage that its holder has yielded ends nobody's
+session: several members of a consumer group write side by side, and hand partitions to one another.
 """
 
 from __future__ import annotations
@@ -99,6 +100,19 @@ class Ledger:
         [[epoch, text]] = fetch(self._connection, statement, names, doing=f"claim {lineage} in the target")
         self._epochs[lineage], self._saved[lineage] = epoch, text
         return None if text is None else Position(lineage, text)
+
+    def yield_up(self, lineages: Sequence[str]) -> None:
+        """Nobody holds these any more, unless another has claimed them since; whoever writes them must claim again."""
+        held = {name: epoch for name in lineages if (epoch := self._epochs.pop(name, None)) is not None}
+        if not held:
+            return
+        with told("give up what another member goes on with"):
+            self._connection.execute(
+                "UPDATE tailrace.position AS p SET holder = 0"
+                " FROM unnest(%s::text[], %s::pg_catalog.int8[]) AS ours (lineage, epoch)"
+                " WHERE p.name = %s AND p.lineage = ours.lineage AND p.epoch = ours.epoch",
+                [list(held), list(held.values()), self._name],
+            )
 
     def moved(self, position: Position) -> list[bytes]:
         """What `MOVE` is given to save `position`."""

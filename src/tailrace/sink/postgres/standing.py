@@ -8,7 +8,9 @@ are, and changes are applied in the order of the source.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 
 import psycopg
 from psycopg import sql
@@ -17,7 +19,7 @@ from tailrace.dialect.postgres.fault import told, translate
 from tailrace.dialect.postgres.session import Connection, Login, connect
 from tailrace.error import CheckFailed
 
-__all__ = ["Standing", "drop_origin", "mark_writes", "open_session", "origin_name"]
+__all__ = ["Standing", "drop_origins", "mark_writes", "open_session", "origin_name"]
 
 log = logging.getLogger("tailrace.sink.postgres")
 
@@ -65,59 +67,79 @@ def open_session(login: Login) -> tuple[Connection, Standing]:
     return connection, Standing(replica=True)
 
 
-def origin_name(database: str, name: str) -> str:
-    """The replication origin of pipeline `name` into `database`: origins belong to the whole server."""
-    return f"tailrace/{database}/{name}"
+def origin_name(database: str, name: str, member: int = 1) -> str:
+    """A replication origin of pipeline `name` into `database`: origins belong to the whole server.
+
+    One for each `member` of a group that writes at the same time: an origin is one session's.
+    """
+    first = f"tailrace/{database}/{name}"
+    return first if member == 1 else f"{first}/{member}"
 
 
 def mark_writes(connection: Connection, name: str) -> bool:
-    """Let what this session writes carry the origin of pipeline `name`; False when the role may not.
+    """Let what this session writes carry an origin of pipeline `name`; False when the role may not.
 
-    `CheckFailed` when the server has no room for another origin: what is marked today must not go unmarked tomorrow, or
-    a pipeline the other way would send it back.
+    It is the first one that no other session has. `CheckFailed` when the server has no room for another origin: what is
+    marked today must not go unmarked tomorrow, or a pipeline the other way would send it back.
     """
-    origin = {"origin": origin_name(connection.info.dbname, name)}
-    try:
+    for member in count(1):
+        origin = origin_name(connection.info.dbname, name, member)
+        try:
+            _take(connection, origin)
+        except psycopg.errors.ObjectInUse:
+            continue
+        except psycopg.errors.ConfigurationLimitExceeded as error:
+            setting = "max_active_replication_origins"
+            if connection.info.server_version < _ORIGINS_SETTABLE:
+                setting = "max_replication_slots"
+            raise CheckFailed(
+                f"no replication origin is free in the target for the pipeline {name!r}",
+                hint=f"raise {setting} there and restart it, or let pipelines that are no more go: tailrace drop",
+            ) from error
+        except _FORBIDDEN as error:
+            log.warning(
+                "%s: writes in the target carry no replication origin (SQLSTATE %s): fine, unless a pipeline goes back"
+                " from there; `tailrace check` says what is missing",
+                name, error.sqlstate,
+            )  # fmt: skip
+            return False
+        except psycopg.Error as error:
+            raise translate(error, f"take the replication origin {origin} in the target") from error
+        break
+    return True
+
+
+def _take(connection: Connection, name: str) -> None:
+    """Make the origin where it is missing, and let this session have it; `ObjectInUse` when another has."""
+    origin = {"origin": name}
+    with suppress(psycopg.errors.UniqueViolation):  # another member makes it at this very moment
         connection.execute(
             "SELECT pg_catalog.pg_replication_origin_create(%(origin)s)"
             " WHERE pg_catalog.pg_replication_origin_oid(%(origin)s) IS NULL",
             origin,
         )
-        connection.execute("SELECT pg_catalog.pg_replication_origin_session_setup(%(origin)s)", origin)
-        # Tried at once, not in the first transaction with rows.
-        connection.execute("SELECT pg_catalog.pg_replication_origin_xact_setup('0/0', pg_catalog.now())")
-    except psycopg.errors.ConfigurationLimitExceeded as error:
-        setting = "max_active_replication_origins"
-        if connection.info.server_version < _ORIGINS_SETTABLE:
-            setting = "max_replication_slots"
-        raise CheckFailed(
-            f"no replication origin is free in the target for the pipeline {name!r}",
-            hint=f"raise {setting} there and restart it, or let pipelines that are no more go: tailrace drop",
-        ) from error
-    except _FORBIDDEN as error:
-        log.warning(
-            "%s: writes in the target carry no replication origin (SQLSTATE %s): fine, unless a pipeline goes back from"
-            " there; `tailrace check` says what is missing",
-            name, error.sqlstate,
-        )  # fmt: skip
-        return False
-    except psycopg.Error as error:
-        raise translate(error, f"take the replication origin {origin['origin']} in the target") from error
-    return True
+    connection.execute("SELECT pg_catalog.pg_replication_origin_session_setup(%(origin)s)", origin)
+    # Tried at once, not in the first transaction with rows.
+    connection.execute("SELECT pg_catalog.pg_replication_origin_xact_setup('0/0', pg_catalog.now())")
 
 
-def drop_origin(connection: Connection, name: str) -> None:
-    """Forget the origin of pipeline `name`, if there is one and the role may."""
-    origin = {"origin": origin_name(connection.info.dbname, name)}
-    found = "SELECT 1 FROM pg_catalog.pg_replication_origin WHERE roname = %(origin)s"
+def drop_origins(connection: Connection, name: str) -> None:
+    """Forget the origins of pipeline `name`, if there are some and the role may; `Retryable` while a member has one."""
+    first = origin_name(connection.info.dbname, name)
+    found = (
+        "SELECT roname FROM pg_catalog.pg_replication_origin"
+        " WHERE roname = %(first)s OR pg_catalog.starts_with(roname, %(first)s || '/')"
+    )
     try:
-        if connection.execute(found, origin).fetchall():
+        rows = connection.execute(found, {"first": first}).fetchall()
+        if rows:
             connection.execute(
                 "SELECT pg_catalog.pg_replication_origin_session_reset()"
                 " WHERE pg_catalog.pg_replication_origin_session_is_setup()"
             )
-            connection.execute("SELECT pg_catalog.pg_replication_origin_drop(%(origin)s)", origin)
+        for (origin,) in rows:
+            connection.execute("SELECT pg_catalog.pg_replication_origin_drop(%(origin)s)", {"origin": origin})
     except _FORBIDDEN as error:
         log.info("%s: its replication origin stays in the target (SQLSTATE %s)", name, error.sqlstate)
     except psycopg.Error as error:
-        raise translate(error, f"drop the replication origin {origin['origin']} in the target") from error
+        raise translate(error, f"drop the replication origins {first} in the target") from error

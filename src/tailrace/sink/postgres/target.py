@@ -14,7 +14,7 @@ from psycopg import sql
 from tailrace.dialect.postgres.session import Connection, fetch
 from tailrace.error import Fatal
 from tailrace.model import Table
-from tailrace.sink.postgres import ddl
+from tailrace.sink.postgres import ddl, query
 from tailrace.sink.postgres.clearing import Clearing
 from tailrace.sink.postgres.column import Columns
 from tailrace.sink.postgres.definition import Definitions, Spelled
@@ -75,6 +75,7 @@ class Targets:
         self, connection: Connection, pipeline: str, placing: Placing, *, beside: Callable[[], Connection]
     ) -> None:
         self._connection = connection
+        self._pipeline = pipeline
         self._placing = placing
         self._records = Records(connection, pipeline)
         self._definitions = Definitions(connection, beside)
@@ -106,6 +107,8 @@ class Targets:
         ready = self._ready.get(place)
         if ready is not None and not fresh and ready[1] == staged and ready[0].source == table:
             return ready[0]
+        self._take_turns()
+        record = self._records.get(*place)
         self._check_place(table, place)
         spelled = self._definitions.prepare(table)
         present, record = self._own(table, record, spelled, fresh=fresh)
@@ -138,6 +141,12 @@ class Targets:
                     key = (*self._placing.constants, *record.key) if record.key else ()
                     self._clearing.merge(present, list(record.columns), key)
             self._records.put(replace(record, complete=True))
+
+    def _take_turns(self) -> None:
+        """Until the transaction ends no other member of our group makes or changes a table, and what they have made
+        before is seen."""
+        fetch(self._connection, query.load("turn"), {"pipeline": self._pipeline}, doing="wait for other members")
+        self._records.roll_back()
 
     def _check_place(self, table: Table, place: tuple[str, str]) -> None:
         """Two tables of the source in one would be taken for one another."""

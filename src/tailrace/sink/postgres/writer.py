@@ -14,7 +14,7 @@ from tailrace.error import Fenced, Retryable, TailraceError
 from tailrace.model import Batch, Position
 from tailrace.sink.postgres.apply import Applier
 from tailrace.sink.postgres.ledger import Ledger
-from tailrace.sink.postgres.standing import drop_origin, mark_writes, open_session
+from tailrace.sink.postgres.standing import drop_origins, mark_writes, open_session
 from tailrace.sink.postgres.target import Placing, Targets
 
 __all__ = ["PostgresWriter"]
@@ -36,6 +36,7 @@ class PostgresWriter:
         self._beside: Connection | None = None
         targets = Targets(self._connection, name, placing, beside=self._open_beside)
         self._applier = Applier(self._connection, self._ledger, targets, standing=standing)
+        self._asked_to_mark = False
 
     @property
     def missing(self) -> int:
@@ -49,8 +50,16 @@ class PostgresWriter:
     def claim(self, lineage: str) -> Position | None:
         """Record a new epoch for `lineage` in the target; return its position."""
         position = self._ledger.claim(lineage)
-        self._applier.marked = self._applier.marked or mark_writes(self._connection, self._name)
+        if not self._asked_to_mark:  # a member of a group claims many
+            self._asked_to_mark = True
+            self._applier.marked = mark_writes(self._connection, self._name)
         return position
+
+    def yield_up(self, lineages: Sequence[str]) -> None:
+        """See `Yielding`."""
+        if self._connection.closed:
+            return  # whoever claims them next finds no session to end
+        self._ledger.yield_up(lineages)
 
     def save(self, positions: Sequence[Position]) -> None:
         """Does nothing: `write` saved them with the rows."""
@@ -60,9 +69,9 @@ class PostgresWriter:
         self._ledger.move(lineage, position)
 
     def forget(self) -> None:
-        """Remove every claim and position, and the replication origin. Tables stay; the next snapshot clears them."""
+        """Remove every claim and position, and the replication origins. Tables stay; the next snapshot clears them."""
         self._ledger.forget()
-        drop_origin(self._connection, self._name)
+        drop_origins(self._connection, self._name)
 
     def close(self) -> None:
         """Close the sessions; closing twice is harmless (I12)."""
