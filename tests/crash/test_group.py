@@ -1,0 +1,276 @@
+"""Three processes, one consumer group, twelve partitions, one PostgreSQL: killed, paused, stopped and started at random
+under load. The target ends as the ledger says: nothing lost, nothing twice, no key ever goes back (I16)."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from confluent_kafka import Producer
+
+from servers import kafka
+from servers.kafka import Broker
+from tests.server.kafka.filling import event
+from tests.waiting import until
+from tests.wanting import or_skip
+
+ROOT = Path(__file__).parents[2]
+PARTITIONS, KEYS = 12, 120
+STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)
+"""The second: it was told to stop before it had begun."""
+SETTINGS = {
+    "group.min.session.timeout.ms": "1000",
+    "group.consumer.min.session.timeout.ms": "1000",
+    "group.consumer.session.timeout.ms": "3000",
+    "group.consumer.min.heartbeat.interval.ms": "100",
+    "group.consumer.heartbeat.interval.ms": "300",
+}
+OPTIONS = {
+    "classic": '"session.timeout.ms" = "3000", "heartbeat.interval.ms" = "300"',
+    "consumer": "",
+}
+CONFIG = """
+[pipeline.shop]
+sink = "{target}"
+[pipeline.shop.source]
+kind = "kafka"
+url = "kafka://{address}/{topic}?group={topic}"
+group_protocol = "{protocol}"
+options = {{ {options} }}
+[pipeline.shop.limits]
+batch_bytes_max = 65536
+shelf_bytes_max = 65536
+backoff_s_max = 1
+"""
+TABLES = """
+CREATE TABLE accounts (id int8 PRIMARY KEY, version int8);
+CREATE TABLE history (at bigserial, id int8, version int8);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN INSERT INTO public.history (id, version) VALUES (NEW.id, NEW.version); RETURN NULL; END $$;
+CREATE TRIGGER note AFTER INSERT OR UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION note();
+ALTER TABLE accounts ENABLE ALWAYS TRIGGER note;
+"""
+"""`log`, which has no key, is left to the members to make: a change that came twice would be two rows of it."""
+
+
+class Load:
+    """Writes versions of accounts, and a line of the log for each, until it is stopped; knows what it has written."""
+
+    def __init__(self, broker: Broker, topic: str, seed: int) -> None:
+        self._producer = Producer({"bootstrap.servers": broker.address, "enable.idempotence": True, "linger.ms": 5})
+        self._topic = topic
+        self._random = random.Random(seed)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+        self.versions = [0] * KEYS
+        self.there = [False] * KEYS
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """No more; all that was written is acknowledged."""
+        self._stopped.set()
+        self._thread.join()
+        assert self._producer.flush(60) == 0
+
+    def accounts(self) -> list[tuple[int, int]]:
+        """What `accounts` must hold."""
+        return [(key, self.versions[key]) for key in range(KEYS) if self.there[key]]
+
+    def log(self) -> Counter[tuple[int, int]]:
+        """What `log` must hold."""
+        return Counter((key, version) for key in range(KEYS) for version in range(1, self.versions[key] + 1))
+
+    def _work(self) -> None:
+        while not self._stopped.wait(0.01):
+            for _ in range(10):
+                self._change(self._random.randrange(KEYS))
+
+    def _change(self, key: int) -> None:
+        self.versions[key] += 1
+        row = {"id": key, "version": self.versions[key]}
+        if self.there[key] and self._random.random() < 0.2:
+            change, self.there[key] = event("d", before=row, table="accounts"), False
+        else:
+            change = event("u" if self.there[key] else "c", after=row, table="accounts")
+            self.there[key] = True
+        name = json.dumps({"id": key}).encode()
+        for record_key, value in ((name, change), (None, event("c", after=row, table="log"))):
+            self._producer.produce(self._topic, key=record_key, value=value, partition=key % PARTITIONS)
+        self._producer.poll(0)
+
+
+class Members:
+    """Processes of one group, each with a folder of its own."""
+
+    def __init__(self, folder: Path, config: str) -> None:
+        self._folder = folder
+        self._config = config
+        self._started = 0
+        self.alive: list[subprocess.Popen[bytes]] = []
+
+    def join(self) -> None:
+        """One more."""
+        self._started += 1
+        folder = self._folder / f"member{self._started}"
+        folder.mkdir()
+        (folder / "shop.toml").write_text(self._config)
+        with (folder / "stderr").open("wb") as errors:
+            command = [sys.executable, "-m", "tailrace", "run", str(folder / "shop.toml")]
+            self.alive.append(subprocess.Popen(command, stderr=errors, stdout=errors, cwd=ROOT))
+        until((folder / ".tailrace" / "shop.sock").exists, "for a process to begin")
+
+    def take(self, chance: random.Random) -> subprocess.Popen[bytes]:
+        """One that is going to leave."""
+        return self.alive.pop(chance.randrange(len(self.alive)))
+
+    def check(self) -> None:
+        """None has ended by itself."""
+        for process in self.alive:
+            assert process.poll() is None, self.said()
+
+    def said(self) -> str:
+        """The last words of all."""
+        told = sorted(self._folder.glob("member*/stderr"), key=lambda path: path.stat().st_mtime)
+        return "\n".join(f"{path.parent.name}: {path.read_text()[-1500:]}" for path in told)
+
+    def kill(self) -> None:
+        for process in self.alive:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait(30)
+
+
+class Scene:
+    """The group under load, and what is done to it."""
+
+    def __init__(self, members: Members, url: str, chance: random.Random) -> None:
+        self.members = members
+        self._url = url
+        self._chance = chance
+        self._connection = psycopg.connect(url, autocommit=True)
+        self.done: list[str] = []
+
+    def close(self) -> None:
+        self.members.kill()
+        self._connection.close()
+
+    def written(self) -> dict[int, int]:
+        """Lines of the log by partition."""
+        if self._rows("SELECT to_regclass('public.log')::text") == [(None,)]:
+            return {}
+        return dict(self._rows(f"SELECT (id % {PARTITIONS})::int, count(*) FROM log GROUP BY 1"))
+
+    def _rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self._connection.execute(query.encode()).fetchall()
+
+    def go_on(self, *, everywhere: bool) -> None:
+        """Until more is written: of each partition, or of any."""
+        before = self.written()
+
+        def more() -> bool:
+            self.members.check()
+            now = self.written()
+            grown = [now.get(number, 0) > before.get(number, 0) for number in range(PARTITIONS)]
+            return all(grown) if everywhere else any(grown)
+
+        until(more, f"for more after {self.done}: {self.members.said()}", timeout_s=120)
+
+    def act(self) -> None:
+        """Do something to the group."""
+        chance, members = self._chance, self.members
+        acts = ["join"] if len(members.alive) < 2 else ["kill", "kill", "leave", "pause"]
+        if len(members.alive) in (2, 3):
+            acts += ["join", "join"]
+        self.done.append(act := chance.choice(acts))
+        if act == "join":
+            members.join()
+        elif act == "kill":
+            victim = members.take(chance)
+            victim.kill()
+            assert victim.wait(30) == -signal.SIGKILL
+        elif act == "leave":
+            leaving = members.take(chance)
+            leaving.terminate()
+            assert leaving.wait(60) in STOPPED, members.said()
+        else:
+            hanging = chance.choice(members.alive)
+            os.kill(hanging.pid, signal.SIGSTOP)
+            self.go_on(everywhere=True)  # so the others have what was its own
+            os.kill(hanging.pid, signal.SIGCONT)
+        self.go_on(everywhere=chance.random() < 0.5)
+
+    def compare(self, load: Load) -> None:
+        """The target is what the ledger says."""
+        assert Counter(self._rows("SELECT id, version FROM log")) == load.log()
+        assert self._rows("SELECT id, version FROM accounts ORDER BY id") == load.accounts()
+        went_back = (
+            "SELECT id FROM (SELECT id, version <= lag(version) OVER (PARTITION BY id ORDER BY at) AS back"
+            " FROM history) AS each WHERE back"
+        )
+        assert self._rows(went_back) == []
+        assert self._rows("SELECT count(DISTINCT id) FROM history") == [(KEYS,)]
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Broker]:
+    """A broker that gives members up soon."""
+    with ExitStack() as stack:
+        yield or_skip(lambda: stack.enter_context(kafka.start(settings=SETTINGS)))
+
+
+@contextmanager
+def loaded(load: Load) -> Iterator[None]:
+    load.start()
+    try:
+        yield
+    finally:
+        load.stop()
+
+
+@pytest.mark.parametrize(("protocol", "acts"), [("classic", 14), ("consumer", 8)])
+def test_i16_members_that_are_killed_paused_and_replaced_lose_and_double_nothing(
+    broker: Broker, database: str, tmp_path: Path, protocol: str, acts: int
+) -> None:
+    seed = int(os.environ.get("TAILRACE_SEED", 0)) or random.SystemRandom().randrange(1, 1 << 31)
+    print(f"TAILRACE_SEED={seed}")
+    topic = broker.create_topic(f"group_{protocol}", PARTITIONS)
+    with psycopg.connect(database, autocommit=True) as target:
+        target.execute(TABLES.encode())
+    config = CONFIG.format(
+        target=database, address=broker.address, topic=topic, protocol=protocol, options=OPTIONS[protocol]
+    )
+    scene = Scene(Members(tmp_path, config), database, random.Random(seed))
+    load = Load(broker, topic, seed)
+    with ExitStack() as stack:
+        stack.callback(scene.close)
+        with loaded(load):
+            for _ in range(3):
+                scene.members.join()
+            scene.go_on(everywhere=True)
+            for _ in range(acts):
+                scene.act()
+        total = sum(load.versions)
+        until(
+            lambda: scene.members.check() or sum(scene.written().values()) >= total,
+            f"for the rest after {scene.done}: {scene.members.said()}",
+            timeout_s=120,
+        )
+        while scene.members.alive:
+            leaving = scene.members.alive.pop()
+            leaving.terminate()
+            assert leaving.wait(60) in STOPPED, scene.members.said()
+        scene.compare(load)
