@@ -9,13 +9,10 @@ with TLS and SASL, and then only whom an ACL allows may do anything there.
 
 from __future__ import annotations
 
-import base64
 import os
 import shutil
-import subprocess
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,24 +29,12 @@ from confluent_kafka.admin import (
 )
 
 from servers import artifact, maven
-from servers.artifact import Unavailable
 from servers.certificate import Authority
 from servers.process import dying_with_us, free_port
+from tailrace.demo import broker
 
-_LOG4J = Path(__file__).parent / "java" / "kafka.properties"
 _SETTINGS = {
-    "process.roles": "broker,controller",
-    "node.id": "1",
-    "controller.listener.names": "CONTROLLER",
-    "inter.broker.listener.name": "PLAINTEXT",
-    "offsets.topic.num.partitions": "4",
-    "offsets.topic.replication.factor": "1",
-    "transaction.state.log.num.partitions": "4",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
-    "share.coordinator.state.topic.replication.factor": "1",
-    "share.coordinator.state.topic.min.isr": "1",
-    "group.initial.rebalance.delay.ms": "0",
+    **broker.SETTINGS,
     "broker.session.timeout.ms": "3000",  # after a kill the broker waits for its own last session to end
     "broker.heartbeat.interval.ms": "500",
     "log.retention.check.interval.ms": "1000",
@@ -66,7 +51,7 @@ _MECHANISMS = {
 USERS, PASSWORD = ("guest", "stranger"), "right"
 """Who may log in over SASL, with PLAIN and SCRAM; nobody may do anything until an ACL says so."""
 _FAST = ("-XX:TieredStopAtLevel=1",)
-_START_S, _STOP_S = 60.0, 30.0
+_ASK_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +73,7 @@ class Broker:
         self.folder = folder
         self.port, self._controller = free_port(), free_port()
         self.secure = secure
-        self._java_options = java_options
-        self._process: subprocess.Popen[bytes] | None = None
+        self._jvm = broker.Broker(root, folder, java=maven.java(), java_options=java_options, wrap=dying_with_us)
 
     @property
     def address(self) -> str:
@@ -99,9 +83,7 @@ class Broker:
     @property
     def pid(self) -> int:
         """The JVM's process id; raises RuntimeError when the broker is stopped."""
-        if self._process is None:
-            raise RuntimeError("the broker is stopped")
-        return self._process.pid
+        return self._jvm.pid
 
     def admin(self) -> AdminClient:
         """A superuser's client."""
@@ -112,26 +94,26 @@ class Broker:
         options = {key.replace("_", "."): value for key, value in config.items()}
         topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=options)
         admin = self.admin()  # futures die with their client
-        admin.create_topics([topic])[name].result(_START_S)
+        admin.create_topics([topic])[name].result(_ASK_S)
         return name
 
     def drop_topics(self, prefix: str) -> None:
         """Delete every topic whose name begins with `prefix`."""
         admin = self.admin()
-        names = [name for name in admin.list_topics(timeout=_START_S).topics if name.startswith(prefix)]
+        names = [name for name in admin.list_topics(timeout=_ASK_S).topics if name.startswith(prefix)]
         if names:
             for future in admin.delete_topics(names).values():
-                future.result(_START_S)
+                future.result(_ASK_S)
 
     def topic_config(self, name: str) -> dict[str, str]:
         """Every option of topic `name`."""
         admin, resource = self.admin(), ConfigResource(ResourceType.TOPIC, name)
-        found = admin.describe_configs([resource])[resource].result(_START_S)
+        found = admin.describe_configs([resource])[resource].result(_ASK_S)
         return {option: str(entry.value) for option, entry in found.items()}
 
     def log(self) -> str:
         """Everything that the broker has logged so far."""
-        return (self.folder / "server.log").read_text(errors="replace")
+        return self._jvm.log()
 
     def wait_log(self, words: str, *, timeout_s: float = 60.0) -> None:
         """Until the broker has logged `words`; TimeoutError when it does not in time."""
@@ -143,50 +125,20 @@ class Broker:
 
     def start(self) -> None:
         """Start the broker on its ports and wait until it is ready; `Unavailable` with its last words if it dies."""
-        if self._process is not None:
-            return
-        with (self.folder / "server.log").open("ab") as log:
-            begin = log.tell()
-            command = [maven.java(), "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", *self._java_options]
-            command += [f"-Dlog4j2.configurationFile={_LOG4J}", "-cp", f"{self.root}/*", "kafka.Kafka"]
-            self._process = subprocess.Popen(
-                dying_with_us([*command, str(self.folder / "server.properties")]),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                start_new_session=True,  # a Ctrl-C at the terminal is for us, not for the broker
-            )
-        deadline = time.monotonic() + _START_S
-        while "Kafka Server started" not in (self.folder / "server.log").read_bytes()[begin:].decode(errors="replace"):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                said = [line for line in self.log().splitlines() if "ERROR" in line] or self.log().splitlines()
-                raise Unavailable(f"Kafka did not start: {' | '.join(said[-3:])[:1000]}")
-            time.sleep(0.05)
+        with maven.available():
+            self._jvm.start()
 
     def stop(self) -> None:
         """Shut down in an orderly way. Idempotent."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._process = None
+        self._jvm.stop()
 
     def kill(self) -> None:
         """SIGKILL, as a crash. Idempotent."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(_STOP_S)
-            self._process = None
+        self._jvm.kill()
 
     def configure(self, settings: Mapping[str, str]) -> None:
         """Write settings, which win over those from before; a start reads them."""
-        with (self.folder / "server.properties").open("a") as file:
-            file.writelines(f"{name}={value}\n" for name, value in settings.items())
+        self._jvm.configure(settings)
 
 
 @contextmanager
@@ -201,16 +153,16 @@ def start(
     root = install()
     folder = Path(tempfile.mkdtemp(prefix="tailrace-kafka-"))
     listeners = _listeners(folder) if secure else None
-    broker = Broker(root, folder, secure=listeners, java_options=java_options)
+    server = Broker(root, folder, secure=listeners, java_options=java_options)
     try:
-        broker.configure({**_SETTINGS, **_addresses(broker), **(settings or {})})
+        server.configure({**_SETTINGS, **_addresses(server), **(settings or {})})
         _format(root, folder / "data")
-        broker.start()
+        server.start()
         if secure:
-            _make_users(broker.admin())
-        yield broker
+            _make_users(server.admin())
+        yield server
     finally:
-        broker.kill()  # nobody reads its data again: an orderly end would only take longer
+        server.kill()  # nobody reads its data again: an orderly end would only take longer
         artifact.remove(folder)
 
 
@@ -227,31 +179,20 @@ def _format_once(root: Path) -> None:
     """Format a data folder to copy from: a JVM less at each start."""
     with tempfile.TemporaryDirectory(dir=root.parent, prefix="kafka-format-") as scratch:
         folder, properties = Path(scratch, "formatted"), Path(scratch, "server.properties")
-        listeners = "listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093\n"
-        quorum = f"controller.quorum.voters=1@127.0.0.1:9093\nlog.dirs={folder}\n"
-        settings = "".join(f"{name}={value}\n" for name, value in _SETTINGS.items())
-        properties.write_text(settings + listeners + quorum)
-        command = [maven.java(), f"-Dlog4j2.configurationFile={_LOG4J}", "-cp", f"{root}/*", "kafka.tools.StorageTool"]
-        command += ["format", "-t", _id(), "-c", str(properties)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise Unavailable(f"Kafka's storage cannot be formatted: {(done.stderr or done.stdout)[-500:]}")
+        settings = {**_SETTINGS, **broker.listening(9092, 9093, folder)}
+        properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        with maven.available():
+            broker.format_storage(maven.java(), root, properties)
         folder.rename(root / "formatted")
 
 
 def _format(root: Path, data: Path) -> None:
     """A data folder of a new cluster: a copy, with ids of its own."""
     shutil.copytree(root / "formatted", data)
-    own = {"cluster.id": _id(), "directory.id": _id()}
+    own = {"cluster.id": broker.new_id(), "directory.id": broker.new_id()}
     path = data / "meta.properties"
     lines = [line.partition("=") for line in path.read_text().splitlines() if not line.startswith("#")]
     path.write_text("".join(f"{name}={own.get(name, value)}\n" for name, _, value in lines))
-
-
-def _id() -> str:
-    """A UUID as Kafka spells it; one that begins with a hyphen would be taken for an option."""
-    text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    return text if text[0] != "-" else _id()
 
 
 def _listeners(folder: Path) -> Secure:
@@ -264,26 +205,26 @@ def _listeners(folder: Path) -> Secure:
     return Secure(tls, sasl, sasl_tls, authority.certificate)
 
 
-def _addresses(broker: Broker) -> dict[str, str]:
-    addresses, protocols = {"PLAINTEXT": broker.address}, {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT"}
+def _addresses(server: Broker) -> dict[str, str]:
+    addresses, protocols = {"PLAINTEXT": server.address}, {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT"}
     settings = {}
-    if broker.secure is not None:
-        addresses |= {"TLS": broker.secure.tls, "SASL": broker.secure.sasl, "BOTH": broker.secure.sasl_tls}
+    if server.secure is not None:
+        addresses |= {"TLS": server.secure.tls, "SASL": server.secure.sasl, "BOTH": server.secure.sasl_tls}
         protocols |= {"TLS": "SSL", "SASL": "SASL_PLAINTEXT", "BOTH": "SASL_SSL"}
         for name in ("tls", "both"):
             settings[f"listener.name.{name}.ssl.keystore.type"] = "PEM"
-            settings[f"listener.name.{name}.ssl.keystore.location"] = str(broker.folder / "listener.pem")
+            settings[f"listener.name.{name}.ssl.keystore.location"] = str(server.folder / "listener.pem")
         for name in ("sasl", "both"):
             settings[f"listener.name.{name}.sasl.enabled.mechanisms"] = ",".join(_MECHANISMS)
             for mechanism, login in _MECHANISMS.items():
                 settings[f"listener.name.{name}.{mechanism.lower()}.sasl.jaas.config"] = login
     shown = ",".join(f"{name}://{address}" for name, address in addresses.items())
     return settings | {
-        "listeners": f"{shown},CONTROLLER://127.0.0.1:{broker._controller}",
+        "listeners": f"{shown},CONTROLLER://127.0.0.1:{server._controller}",
         "advertised.listeners": shown,
         "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
-        "controller.quorum.voters": f"1@127.0.0.1:{broker._controller}",
-        "log.dirs": str(broker.folder / "data"),
+        "controller.quorum.voters": f"1@127.0.0.1:{server._controller}",
+        "log.dirs": str(server.folder / "data"),
     }
 
 
@@ -292,4 +233,4 @@ def _make_users(admin: AdminClient) -> None:
         known = ScramCredentialInfo(mechanism, 4096)
         for user in USERS:
             credential = UserScramCredentialUpsertion(user, known, PASSWORD.encode(), os.urandom(16))
-            admin.alter_user_scram_credentials([credential])[user].result(_START_S)
+            admin.alter_user_scram_credentials([credential])[user].result(_ASK_S)

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 import tarfile
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from servers import artifact
 from servers.artifact import Unavailable
+from tailrace.demo import maven
+from tailrace.error import Fatal
 
 SETS = Path(__file__).parent / "jars"
-_POM = """<project><modelVersion>4.0.0</modelVersion><groupId>servers</groupId><artifactId>{name}</artifactId>
-<version>1</version><dependencies>{dependencies}</dependencies></project>"""
-_DEPENDENCY = "<dependency><groupId>{}</groupId><artifactId>{}</artifactId><version>{}</version></dependency>"
-_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin"
-_TREE, _ALONE = "3.6.1", "2.8"
+_ALONE = "2.8"
 """Later ones resolve an artifact's parents even when it alone is wanted, and some of them cannot be had."""
-_PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +57,15 @@ def java() -> str:
     return found
 
 
+@contextmanager
+def available() -> Iterator[None]:
+    """What the package calls fatal means here that this machine cannot run a server."""
+    try:
+        yield
+    except Fatal as error:
+        raise Unavailable(str(error.args[0])) from error
+
+
 def _load(name: str) -> _Set:
     lines = [line.split("#")[0].strip() for line in (SETS / f"{name}.txt").read_text().splitlines()]
     hashed = [line.split() for line in lines if " " in line]
@@ -71,14 +78,14 @@ def _fill(wanted: _Set, filled: Path, scratch: Path) -> None:
     filled.mkdir()
     plain = [line for line in wanted.artifacts if line.count(":") == 2]
     if plain:
-        dependencies = "".join(_DEPENDENCY.format(*line.split(":")) for line in plain)
-        (scratch / "pom.xml").write_text(_POM.format(name=scratch.name, dependencies=dependencies))
-        _maven(scratch, f"{_TREE}:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={got}")
+        with available():
+            maven.resolve(plain, got, scratch=scratch)
     for line in wanted.artifacts:
         if line.count(":") > 2:
             # Its tree of dependencies lies in the archive, and its parents need not be resolved.
-            _maven(scratch, f"{_ALONE}:get", "-Dtransitive=false", f"-Dartifact={line}")
-            _maven(scratch, f"{_ALONE}:copy", f"-Dartifact={line}", f"-DoutputDirectory={got}")
+            with available():
+                maven.run(scratch, f"{_ALONE}:get", "-Dtransitive=false", f"-Dartifact={line}")
+                maven.run(scratch, f"{_ALONE}:copy", f"-Dartifact={line}", f"-DoutputDirectory={got}")
     _verify(got, wanted.hashes)
     for path in sorted(got.iterdir()):
         if path.name.endswith(".tar.gz"):
@@ -93,17 +100,3 @@ def _verify(folder: Path, hashes: dict[str, str]) -> None:
     wrong = sorted(name for name in {*found, *hashes} if found.get(name) != hashes.get(name))
     if wrong:
         raise Unavailable(f"Maven brought other files than those that are pinned: {', '.join(wrong[:5])}")
-
-
-def _maven(folder: Path, goal: str, *options: str) -> None:
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise Unavailable("this server comes from Maven (no mvn found)")
-    command = [maven, "--quiet", "--batch-mode", f"{_PLUGIN}:{goal}", *options]
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=_PATIENCE_S)
-    except subprocess.TimeoutExpired:
-        raise Unavailable(f"Maven gave no answer within {_PATIENCE_S:g} s ({goal})") from None
-    if done.returncode != 0:
-        said = [line for line in done.stdout.splitlines() if "ERROR" in line] or ["it gave no reason"]
-        raise Unavailable(f"Maven failed ({goal}): {said[0][:300]}")

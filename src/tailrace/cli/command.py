@@ -304,7 +304,9 @@ def import_debezium(file: Path, /, *, options: ImportOptions = _IMPORT, logs: Lo
 
 
 @app.command
-def demo(*, seconds: float = 25.0, rate: float = 3000.0, keep: Flag = False, logs: Logs = _QUIET) -> int:
+def demo(
+    *, seconds: float = 25.0, rate: float = 3000.0, keep: Flag = False, kafka: Flag = False, logs: Logs = _QUIET
+) -> int:
     """Show Tailrace at work on a shop: two pipelines, two kills, a comparison row for row. Needs no server.
 
     Parameters
@@ -315,11 +317,13 @@ def demo(*, seconds: float = 25.0, rate: float = 3000.0, keep: Flag = False, log
         Changes a second.
     keep
         Leave the folder with the data and the target behind.
+    kafka
+        Over Kafka: two consumers of one group, each killed once. Needs a JDK 17, and Maven or KAFKA_HOME.
     """
     logs.start()
     from tailrace.demo.stage import run
 
-    return run(seconds=seconds, rate=rate, keep=keep)
+    return run(seconds=seconds, rate=rate, keep=keep, kafka=kafka)
 
 
 @app.command

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psycopg
 
+from tailrace.demo.interrupt import held
 from tailrace.error import Fatal
 
 SETTINGS: Mapping[str, str] = {
@@ -80,10 +81,10 @@ class Server:
             self._give_away()
         if not (self.data / "PG_VERSION").exists():
             self._initdb()
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         options = [f"-c{name}={value}" for name, value in {**SETTINGS, **self.settings}.items()]
         command: list[str | Path] = [self.binaries / "postgres", "-D", self.data, "-p", str(self.port), *options]
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, held():
             self._process = self._spawn(command, log.fileno())
         self._wait_until_ready()
 
@@ -167,7 +168,8 @@ def _reachable(path: Path) -> bool:
     return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -47,7 +47,11 @@ class PipelineTally:
     """One pipeline over all its lives: `counted` and `lags_ms` go on where a killed process stopped reporting."""
 
     name: str
+    road: str
+    """Where it leads, in words."""
     state: str = "starting"
+    partitions: int = 0
+    """How many of a topic's are its own."""
     error: str | None = None
     delivered: Pace = field(default_factory=Pace)
     lags_ms: Counter[int] = field(default_factory=Counter)
@@ -58,7 +62,7 @@ class PipelineTally:
     def take(self, report: Mapping[str, Any]) -> None:
         """Add a report."""
         lags = Counter({int(lag_ms): count for lag_ms, count in report["lags_ms"].items()})
-        self.state, self.error = report["state"], report["error"]
+        self.state, self.error, self.partitions = report["state"], report["error"], report["partitions"]
         self.delivered.reach(self._earlier + report["changes"])
         self.latest = report["latest"] or self.latest
         self.lags_ms.update(lags)
@@ -84,13 +88,21 @@ class PipelineTally:
 class Tally:
     """Everything that the view shows and the result needs."""
 
+    title: str
     pipelines: dict[str, PipelineTally]
+    targets: Mapping[str, tuple[str, ...]]
+    """Each copy, with the pipelines that fill it."""
     seconds: float
+    kills_due: int
     written: Pace = field(default_factory=Pace)
     transactions: int = 0
     kills: int = 0
     phase: str = "starting"
     started_at: float = field(default_factory=time.monotonic)
+
+    def lags_ms(self, target: str) -> Counter[int]:
+        """The lags of every change in a copy."""
+        return sum((self.pipelines[name].lags_ms for name in self.targets[target]), Counter[int]())
 
     @property
     def elapsed_s(self) -> float:

@@ -57,7 +57,7 @@ class View:
 
     def result(self, compared: Sequence[Compared], took_s: float) -> None:
         """The final tables: every comparison, and what the demo was."""
-        targets = list(self._tally.pipelines)
+        targets = list(self._tally.targets)
         rows = Table(title="Row for row, by checksum", title_justify="left", box=SIMPLE)
         rows.add_column("table")
         rows.add_column("rows", justify="right")
@@ -88,13 +88,13 @@ def _panel(tally: Tally) -> RenderableType:
     for each in tally.pipelines.values():
         state = Text(each.state, style=_STATE_STYLE.get(each.state, ""))
         numbers = (f"{each.delivered.per_s:,.0f}", f"{each.delivered.count:,}", _ms(each.recent_lag_ms))
-        table.add_row(f"PostgreSQL → {each.name}", state, *numbers)
+        table.add_row(each.road, state, *numbers)
     latest = [event for each in tally.pipelines.values() for event in each.latest[-2:]]
     events = Text("  ").join(Text(event, style=_OP_STYLE.get(event[0], "")) for event in latest)
     bar = ProgressBar(total=tally.seconds, completed=min(tally.seconds, tally.elapsed_s))
-    kills = f"{tally.kills} of 2 kills" if tally.kills else "the pipelines will be killed twice"
+    kills = f"{tally.kills} of {tally.kills_due} kills"
     content = Group(table, Text(""), Group(Text("latest  ", end="", style="dim"), events), bar)
-    return Panel(content, title=f"tailrace demo: {tally.phase}", subtitle=kills)
+    return Panel(content, title=f"{tally.title}: {tally.phase}", subtitle=kills)
 
 
 def _line(tally: Tally) -> str:
@@ -109,21 +109,22 @@ def _brief(each: PipelineTally) -> str:
 
 
 def _summary(tally: Tally, compared: Sequence[Compared], took_s: float) -> Table:
-    summary = Table(title="tailrace demo", title_justify="left", box=SIMPLE, pad_edge=False)
+    summary = Table(title=tally.title, title_justify="left", box=SIMPLE, pad_edge=False)
     summary.add_column("target")
     for heading in ("identical", "rows", "changes", "seconds", "p50 lag", "p99 lag", "kills\nsurvived"):
         summary.add_column(heading, justify="right")
-    for name, each in tally.pipelines.items():
-        own = [one for one in compared if one.target == name]
+    for target in tally.targets:
+        own = [one for one in compared if one.target == target]
         same = bool(own) and all(one.identical for one in own)
+        lags_ms = tally.lags_ms(target)
         summary.add_row(
-            name,
+            target,
             Text("yes", style="bold green") if same else Text("NO", style="bold red"),
             f"{sum(one.copy.rows for one in own):,}",
             f"{tally.written.count:,}",
             f"{took_s:.1f}",
-            _ms(quantile(each.lags_ms, 0.5)),
-            _ms(quantile(each.lags_ms, 0.99)),
+            _ms(quantile(lags_ms, 0.5)),
+            _ms(quantile(lags_ms, 0.99)),
             str(tally.kills),
         )
     summary.caption = "lag: commit to durable in the target, restarts after the kills included"
