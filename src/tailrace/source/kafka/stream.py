@@ -83,8 +83,9 @@ class KafkaStream:
         self._lags: dict[Key, int] = {}
         self._lag_at = 0.0
         self._watch = Watch(topics)
-        interval_ms = int(source.consuming("").get("max.poll.interval.ms", 300_000))
-        self._settle_s = interval_ms / 1000 / 2
+        settings = source.consuming("")
+        self._isolation = str(settings["isolation.level"])
+        self._settle_s = int(settings.get("max.poll.interval.ms", 300_000)) / 1000 / 2
 
     def subscribe(self, topics: list[str], ids: Mapping[str, str]) -> None:
         """Ask the group for partitions."""
@@ -102,9 +103,9 @@ class KafkaStream:
             return
         places = [TopicPartition(part.topic, part.partition) for part in parts]
         try:
-            committed = self._committed(places)
-            for part, place in zip(parts, places, strict=True):
-                low, high = self._consumer.get_watermark_offsets(place, timeout=_ASK_S)
+            committed, ends = self._committed(places), self._topics.ends(places, isolation=self._isolation)
+            for part in parts:
+                low, high = ends[part.topic, part.partition]
                 saved, known = claimed[part.lineage], committed.get((part.topic, part.partition))
                 part.next = start(part, self._place, saved=saved, committed=known, low=low, high=high)
                 part.until = high if self._place.until_current else None

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, TopicDescription
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec, TopicDescription
 
 from tailrace.dialect.kafka.fault import error_of, explain
 from tailrace.error import Fatal
@@ -88,6 +88,21 @@ class Topics:
                 if not is_missing(error_of(error)):
                     raise explain(error_of(error), f"topic {name}") from error
         return ids
+
+    def ends(self, places: Sequence[TopicPartition], *, isolation: str) -> dict[tuple[str, int], tuple[int, int]]:
+        """The offsets of the first record and behind the last one of each partition, as readers of this isolation see
+        them; KafkaException when one cannot be had.
+
+        All at once and over a connection of our own: on the consumer's each question waits for a fetch to end.
+        """
+        level = IsolationLevel.READ_COMMITTED if isolation == "read_committed" else IsolationLevel.READ_UNCOMMITTED
+        specs: list[OffsetSpec] = [OffsetSpec.earliest(), OffsetSpec.latest()]  # type: ignore[no-untyped-call]
+        asked = [
+            self._admin.list_offsets(dict.fromkeys(places, spec), isolation_level=level, request_timeout=_ASK_S)
+            for spec in specs
+        ]
+        low, high = ({(at.topic, at.partition): found.result().offset for at, found in each.items()} for each in asked)
+        return {place: (at, high[place]) for place, at in low.items()}
 
     def ask(self, names: Sequence[str]) -> dict[str, Future[TopicDescription]]:
         """Ask what the cluster knows of these topics now."""
