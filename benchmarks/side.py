@@ -266,9 +266,9 @@ def _side(name: str) -> Callable[..., Numbers]:
     if name in SIDES:
         return SIDES[name]
     if name.startswith("kafka"):
-        from benchmarks import topics
+        from benchmarks import group, topics
 
-        return topics.SIDES[name]
+        return {**topics.SIDES, **group.SIDES}[name]
     from benchmarks import inner  # imports pyarrow, which must not count as memory of the others
 
     return inner.SIDES[name]

@@ -35,11 +35,13 @@ _VALUE = (
 _TIMEOUT_S = 600.0
 
 
-def fill(*, url: str, slot: str, address: str, topic: str, rows: int, transactions: bool) -> Numbers:
+def fill(
+    *, url: str, slot: str, address: str, topic: str, rows: int, transactions: bool, schemas: bool = False
+) -> Numbers:
     """Our stream of `rows` rows into topics that begin with `topic`."""
     sink = Kafka(
         f"kafka://{address}",
-        format=Format(topic_prefix=topic),
+        format=Format(topic_prefix=topic, schemas_enable=schemas),
         transactions=transactions,
         transactional_id=topic,
         positions_topic=f"{topic}.positions",
