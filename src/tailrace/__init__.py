@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tailrace import checkpoint, sink, source, testing, transform
     from tailrace.app import App
     from tailrace.dead_letters import File as DeadLetterFile
+    from tailrace.dead_letters import Kafka as DeadLetterTopic
     from tailrace.pipeline import Pipeline, State, Status
     from tailrace.tailing import Tail, tail
 
@@ -40,6 +41,7 @@ __all__ = [
     "Column",
     "ConfigError",
     "DeadLetterFile",
+    "DeadLetterTopic",
     "EndOfStream",
     "Fatal",
     "Fenced",
@@ -73,6 +75,7 @@ _NAMESPACES = {"checkpoint", "sink", "source", "testing", "transform"}
 _LATER = {
     "App": ("tailrace.app", "App"),
     "DeadLetterFile": ("tailrace.dead_letters", "File"),
+    "DeadLetterTopic": ("tailrace.dead_letters", "Kafka"),
     "Pipeline": ("tailrace.pipeline", "Pipeline"),
     "State": ("tailrace.pipeline", "State"),
     "Status": ("tailrace.pipeline", "Status"),

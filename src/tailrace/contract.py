@@ -10,7 +10,19 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Protocol, runtime_checkable
 
-from tailrace.model import Assigned, Batch, Carried, Counter, Finding, Limits, Position, Rest, Revoked, Table
+from tailrace.model import (
+    Assigned,
+    Batch,
+    Carried,
+    Counter,
+    Finding,
+    Limits,
+    Position,
+    Rest,
+    Revoked,
+    Table,
+    Unreadable,
+)
 
 CONTRACT_VERSION = 1
 
@@ -63,8 +75,10 @@ class Checkpoint(Protocol):
 class Stream(Protocol):
     """An open source. All methods run on the reader thread, save `confirm`, which may come from any."""
 
-    def read(self, timeout_s: float) -> Batch | Assigned | Revoked | None:
+    def read(self, timeout_s: float) -> Batch | Assigned | Revoked | Unreadable | None:
         """The next batch, or None after `timeout_s` without one. A batch ends where a transaction ends.
+
+        `Unreadable` is for one record among others that can be read: it is parked, or stops the pipeline.
 
         Raises `EndOfStream` when the stream is bounded and done, `Retryable` when the connection broke, `HistoryLost`
         when the source cannot continue, `Fatal` on bytes that it does not understand (I10).
@@ -397,6 +411,19 @@ class Letters(Protocol):
 
     def close(self) -> None:
         """Release files and locks; closing twice is harmless (I12)."""
+        ...
+
+
+@runtime_checkable
+class Roaming(Protocol):
+    """What Letters are too that all members of a consumer group share: each deals with those of its own lineages."""
+
+    def take_over(self, lineages: Sequence[str]) -> None:
+        """These are ours from now on: learn what others have parked of them, before any change of them is offered."""
+        ...
+
+    def hand_over(self, lineages: Sequence[str]) -> None:
+        """These are another member's from now on, with all that is parked of them."""
         ...
 
 

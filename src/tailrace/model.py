@@ -75,6 +75,18 @@ class Revoked:
     lineages: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A record that the source does not understand, as a message in `batch`, which ends behind it.
+
+    `reason` names where it lies, not what is in it; `hint` says what to do when nobody parks it.
+    """
+
+    batch: Batch
+    reason: str
+    hint: str
+
+
 class Severity(StrEnum):
     """How grave a finding is: `ERROR` keeps the pipeline from running, `WARNING` will hurt later, `OK` was verified."""
 

@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "sink": SEAM | {"dialect", "registry"},
     "transform": SEAM,
     "checkpoint": SEAM,
-    "dead_letters": SEAM,
+    "dead_letters": SEAM | {"dialect"},
     "plugin": SEAM | PLUGINS,
     "config": RUNTIME | {"plugin"},
     "app": RUNTIME | {"plugin", "config"},

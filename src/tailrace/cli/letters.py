@@ -1,40 +1,32 @@
 """`tailrace dead-letters`: list, show, replay, drop. Never changes the letters itself while they have an owner.
 
 The owner is the running pipeline, which is asked; when none runs, this process takes the pipeline's lock and does it
-alone. An App has no TOML file: its file of letters stands for it, and nobody but the App can replay them.
+alone. An App has no TOML file: its file or topic of letters stands for it, and nobody but the App can replay them.
 """
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
+from tailrace.cli.parked import InFile, InTopic, Place
 from tailrace.cli.report import columns, confirm
 from tailrace.config import load
-from tailrace.dead_letters.file import File, discard, is_owned
-from tailrace.dead_letters.journal import read_all
+from tailrace.dead_letters import File, Kafka
 from tailrace.dead_letters.letter import Letter
-from tailrace.dead_letters.request import Action, submit
 from tailrace.durable import storage
-from tailrace.error import ConfigError, Retryable
-from tailrace.pipeline import Pipeline, alone, replay_alone
+from tailrace.error import ConfigError
 
 __all__ = ["drop", "replay", "show", "show_list"]
-
-_ANSWER_S = 30.0
-_LOOK_S = 0.1
 
 
 def show_list(target: Path, names: Sequence[str], *, as_json: bool) -> int:
     """One row a letter, without its cells."""
-    letters = _open(target, names).chosen()
+    letters = _chosen(*_open(target, names))
     if as_json:
         hidden = {"key", "before", "after", "message", "table"}
         rows = [
@@ -53,20 +45,20 @@ def show_list(target: Path, names: Sequence[str], *, as_json: bool) -> int:
 
 def show(target: Path, names: Sequence[str]) -> int:
     """Whole letters, cells included, as JSON lines."""
-    for letter in _open(target, names).chosen():
+    for letter in _chosen(*_open(target, names)):
         sys.stdout.write(msgspec.json.encode(letter).decode() + "\n")
     return 0
 
 
 def replay(target: Path, names: Sequence[str]) -> int:
     """Have letters offered again; 5 when some were refused again and stay."""
-    place = _open(target, names)
-    asked = place.chosen()
+    place, ids = _open(target, names)
+    asked = _chosen(place, ids)
     if not asked:
         sys.stdout.write("there is nothing to replay\n")
         return 0
-    _ask(place, action=Action.REPLAY, ids=place.ids)
-    left = {letter.id: letter for letter in read_all(place.path)}
+    place.replay(ids)
+    left = {letter.id: letter for letter in place.letters()}
     stayed = [left[letter.id] for letter in asked if letter.id in left]
     sys.stdout.write(f"replayed {len(asked) - len(stayed)}, still parked {len(stayed)}\n")
     for letter in stayed[:10]:
@@ -76,52 +68,45 @@ def replay(target: Path, names: Sequence[str]) -> int:
 
 def drop(target: Path, names: Sequence[str], *, yes: bool) -> int:
     """Throw letters away."""
-    place = _open(target, names)
-    asked = [letter.id for letter in place.chosen()]
+    place, ids = _open(target, names)
+    asked = [letter.id for letter in _chosen(place, ids)]
     if not asked:
         sys.stdout.write("there is nothing to drop\n")
         return 0
     confirm(f"Throw away {len(asked)} change(s) of {place} that the sink has never got?", yes=yes)
-    if place.pipeline is None and not is_owned(place.path):
-        discard(place.path, asked)
-    else:
-        _ask(place, action=Action.DROP, ids=asked)
+    place.drop(asked)
     sys.stdout.write(f"dropped {len(asked)}\n")
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where letters are, those that are meant (all without `ids`), and their pipeline; None when only it knows."""
-
-    path: Path
-    ids: tuple[str, ...]
-    pipeline: Pipeline | None = None
-
-    def __str__(self) -> str:
-        return f"pipeline {self.pipeline.name}" if self.pipeline else str(self.path)
-
-    def chosen(self) -> list[Letter]:
-        """The letters that are meant; `ConfigError` for an id that is not there."""
-        return _chosen(read_all(self.path), self.ids)
-
-
-def _open(target: Path, names: Sequence[str]) -> _Place:
-    """A file of letters and ids, or a configuration, the name of a pipeline and ids."""
+def _open(target: Path, names: Sequence[str]) -> tuple[Place, tuple[str, ...]]:
+    """Where the letters are, and the ids that are meant: behind a file or a topic of letters, or behind a configuration
+    and the name of a pipeline."""
+    if (topic := _as_url(target)) is not None:
+        return InTopic(Kafka(topic)), tuple(names)
     if _holds_letters(target):
-        return _Place(target, tuple(names))
+        return InFile(target), tuple(names)
     if not names:
         raise ConfigError(
             f"{target} is not a file of dead letters, and which pipeline is meant is not said",
-            hint="name a pipeline of the TOML file, or give the file of an App's dead letters",
+            hint="name a pipeline of the TOML file, or give the file, or the kafka:// URL, of an App's dead letters",
         )
     name, *ids = names
     pipeline = load(target, [name]).pipelines[name]
+    if isinstance(pipeline.dead_letters, Kafka):
+        return InTopic(pipeline.dead_letters), tuple(ids)
     if not isinstance(pipeline.dead_letters, File):
         raise ConfigError(
-            f"pipeline {name} has no dead letters in a file", hint=f"add [pipeline.{name}.dead_letters] to {target}"
+            f"pipeline {name} has no dead letters that can be looked into",
+            hint=f"add [pipeline.{name}.dead_letters] to {target}",
         )
-    return _Place(pipeline.dead_letters.path, tuple(ids), pipeline)
+    return InFile(pipeline.dead_letters.path, pipeline), tuple(ids)
+
+
+def _as_url(target: Path) -> str | None:
+    """The URL of a topic, which has lost a slash as a path."""
+    scheme, slash, rest = str(target).partition(":/")
+    return f"{scheme}://{rest.lstrip('/')}" if slash and scheme == "kafka" else None
 
 
 def _holds_letters(path: Path) -> bool:
@@ -132,48 +117,11 @@ def _holds_letters(path: Path) -> bool:
         return file.read(1) in {b"", b"{"}
 
 
-def _chosen(letters: Sequence[Letter], ids: Sequence[str]) -> list[Letter]:
+def _chosen(place: Place, ids: Sequence[str]) -> list[Letter]:
+    """The letters that are meant, all without ids; `ConfigError` for an id that is not there."""
+    letters = place.letters()
     known = {letter.id for letter in letters}
     for each in ids:
         if each not in known:
             raise ConfigError(f"there is no dead letter {each}", hint="`tailrace dead-letters list` shows them")
     return [letter for letter in letters if not ids or letter.id in ids]
-
-
-def _ask(place: _Place, *, action: Action, ids: Sequence[str]) -> None:
-    """Put the request where the owner finds it; be the owner, if there is none; wait until it is done."""
-    request = submit(place.path, action, tuple(ids) or None)
-    deadline = time.monotonic() + _ANSWER_S
-    cause: str | None = None
-    while request.path.exists():
-        told, cause = cause, _answer(place)
-        if cause is not None and cause != told:
-            print(f"tailrace: {cause}; trying again", file=sys.stderr, flush=True)  # noqa: T201
-        if time.monotonic() > deadline:
-            raise Retryable(
-                f"{place} has not come to it in {_ANSWER_S:.0f} s" + (f": {cause}" if cause else ""),
-                hint="the request stays: it is carried out between two batches, or at the next start",
-            )
-        if request.path.exists():
-            time.sleep(_LOOK_S)
-
-
-def _answer(place: _Place) -> str | None:
-    """Be the owner, where that is possible; returns why it did not work now. A process that runs it needs no help."""
-    if place.pipeline is None:
-        if is_owned(place.path):
-            return None
-        raise Retryable(
-            f"no process has {place.path} open, and only its App knows how to replay",
-            hint="the request stays: it is carried out when the App runs again",
-        )
-    with contextlib.ExitStack() as held:
-        try:
-            held.enter_context(alone(place.pipeline))
-        except Retryable:  # a process runs it, and will look at its requests between two batches
-            return None
-        try:
-            replay_alone(place.pipeline)
-        except Retryable as error:
-            return str(error.args[0])
-    return None

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from tailrace.cli.parked import letters_of, throw_away
 from tailrace.cli.report import confirm
 from tailrace.config import load
-from tailrace.dead_letters.file import File, discard
-from tailrace.dead_letters.journal import scan
+from tailrace.dead_letters import File, Kafka
 from tailrace.error import ConfigError
 from tailrace.pipeline import Pipeline, alone, forget
 
@@ -20,8 +20,8 @@ def reset(config: Path, name: str, *, dead_letters: Literal["keep", "drop"], yes
     """Forget the position; the next run starts with a snapshot, which has what most dead letters were about."""
     pipeline = load(config, [name]).pipelines[name]
     question = f"Forget the position of pipeline {name} and start again with a snapshot?"
-    file = _letters(pipeline, dropping=dead_letters == "drop")
-    parked = len(scan(file)[0]) if file else 0
+    letters = _letters(pipeline, dropping=dead_letters == "drop")
+    parked = len(letters_of(letters))
     if parked and dead_letters == "keep":
         question += f" {parked} dead letter(s) stay, and changes of their keys are parked behind them."
     elif parked:
@@ -30,8 +30,8 @@ def reset(config: Path, name: str, *, dead_letters: Literal["keep", "drop"], yes
     with alone(pipeline):
         _remove(pipeline)
         sys.stdout.write(f"{name}: the next run starts from the beginning\n")
-        if file and dead_letters == "drop":  # last: if the rest fails, nothing of it is lost
-            sys.stdout.write(f"{name}: threw away {discard(file)} dead letter(s)\n")
+        if letters and dead_letters == "drop":  # last: if the rest fails, nothing of it is lost
+            sys.stdout.write(f"{name}: threw away {throw_away(letters)} dead letter(s)\n")
         elif parked:
             sys.stdout.write(
                 f"{name}: {parked} dead letter(s) stay: changes of their keys, rows of the snapshot too, are parked "
@@ -59,10 +59,10 @@ def _remove(pipeline: Pipeline) -> list[str]:
     return removed
 
 
-def _letters(pipeline: Pipeline, *, dropping: bool) -> Path | None:
-    """The file of the pipeline's dead letters, if it has one."""
-    if isinstance(pipeline.dead_letters, File):
-        return pipeline.dead_letters.path
+def _letters(pipeline: Pipeline, *, dropping: bool) -> File | Kafka | None:
+    """The pipeline's dead letters, if it has some that can be looked into."""
+    if isinstance(pipeline.dead_letters, File | Kafka):
+        return pipeline.dead_letters
     if dropping:
-        raise ConfigError(f"pipeline {pipeline.name} has no dead letters in a file", hint="leave out --dead-letters")
+        raise ConfigError(f"pipeline {pipeline.name} has no dead letters to drop", hint="leave out --dead-letters")
     return None

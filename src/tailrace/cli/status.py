@@ -11,11 +11,10 @@ from pathlib import Path
 
 import msgspec
 
+from tailrace.cli.parked import letters_of
 from tailrace.cli.report import columns
 from tailrace.config import load
 from tailrace.contract import Remembering, Retaining
-from tailrace.dead_letters import File
-from tailrace.dead_letters.journal import read_all
 from tailrace.error import Retryable, TailraceError
 from tailrace.pipeline import Pipeline, State, Status, ask, lock_path, read_status, socket_path, status_path
 
@@ -118,8 +117,7 @@ def _positions(pipeline: Pipeline) -> Mapping[str, str]:
 
 def parked(pipeline: Pipeline) -> int:
     """How many changes wait in the dead letters."""
-    letters = pipeline.dead_letters
-    return len(read_all(Path(letters.path))) if isinstance(letters, File) else 0
+    return len(letters_of(pipeline.dead_letters))
 
 
 _HEAD = ("PIPELINE", "STATE", "FOR", "CHANGES", "ROWS/S", "KB/S", "LAG S", "LAG B", "RETAINED B", "DEAD", "RESTARTS",

@@ -16,13 +16,12 @@ from types import TracebackType
 import msgspec
 
 from tailrace.cli.option import VerifyOptions
+from tailrace.cli.parked import letters_of
 from tailrace.cli.report import columns, fail
 from tailrace.cli.run import Signals
 from tailrace.comparison import ComparableSink, ComparableSource, Key, TargetView
 from tailrace.config import load
 from tailrace.contract import Remembering
-from tailrace.dead_letters import File
-from tailrace.dead_letters.journal import read_all
 from tailrace.error import ConfigError, Retryable
 from tailrace.pipeline import Pipeline, ask, desk_path, socket_path
 from tailrace.supervisor import Supervisor
@@ -114,12 +113,11 @@ def _running(pipeline: Pipeline, stop: threading.Event) -> Iterator[tuple[Path, 
 def _parked(pipeline: Pipeline) -> Mapping[str, set[Key]]:
     """The keys of dead letters, by the table that they were to be written to."""
     found: dict[str, set[Key]] = {}
-    if isinstance(pipeline.dead_letters, File):
-        for letter in read_all(Path(pipeline.dead_letters.path)):
-            names = letter.table["key"] if letter.table is not None else ()
-            for image in (letter.key, letter.before, letter.after):
-                if names and image is not None and all(isinstance(image.get(name), str) for name in names):
-                    found.setdefault(letter.table_name, set()).add(tuple(image[name] for name in names))
+    for letter in letters_of(pipeline.dead_letters):
+        names = letter.table["key"] if letter.table is not None else ()
+        for image in (letter.key, letter.before, letter.after):
+            if names and image is not None and all(isinstance(image.get(name), str) for name in names):
+                found.setdefault(letter.table_name, set()).add(tuple(image[name] for name in names))
     return found
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from tailrace.contract import (
     Letters,
     Positions,
     Replaying,
+    Roaming,
     Sink,
     Source,
     Stream,
@@ -30,17 +30,18 @@ from tailrace.contract import (
     Yielding,
 )
 from tailrace.error import ConfigError, EndOfStream, Fatal, Fenced, Refused, Reject, Retryable
-from tailrace.model import Assigned, Batch, Limits, Position, Revoked
+from tailrace.model import Assigned, Batch, Limits, Position, Revoked, Unreadable
 from tailrace.pipeline.failpoint import Place, reach
 from tailrace.pipeline.gauge import Gauge, Look
 from tailrace.pipeline.reader import SILENT_S, Reader
 from tailrace.pipeline.repair import Repairs
-from tailrace.pipeline.shaping import Step, named, replayed, shaped, steps_of
+from tailrace.pipeline.shaping import UNREADABLE, Step, named, replayed, shaped, steps_of
 from tailrace.pipeline.shelf import End, Shelf
 from tailrace.pipeline.spans import spans
 from tailrace.pipeline.status import State
+from tailrace.pipeline.stopping import Stopping
 
-__all__ = ["Line", "Plan", "Stopping", "replay"]
+__all__ = ["Line", "Plan", "replay"]
 
 _IDLE_S = 0.5
 _ASKED_S = 0.5
@@ -78,47 +79,6 @@ def replay(letters: Letters, writer: Writer, *, at: Mapping[str, Position], plan
         at,
         writer.forget_replayed if isinstance(writer, Replaying) else None,
     )
-
-
-class Stopping:
-    """The wish to stop, and how long it may take; set from any thread or signal handler."""
-
-    def __init__(self) -> None:
-        # Not an Event: its lock is not reentrant, so a signal handler that sets it can deadlock with its own thread.
-        self._changed = threading.Condition()
-        self._deadline: float | None = None
-
-    def __bool__(self) -> bool:
-        return self._deadline is not None
-
-    def ask(self, timeout_s: float) -> None:
-        """Stop, within `timeout_s` if possible; asking again changes nothing."""
-        with self._changed:
-            if self._deadline is None:
-                self._deadline = time.monotonic() + timeout_s
-            self._changed.notify_all()
-
-    def clear(self) -> None:
-        """Stopped: the next run starts without the wish."""
-        self._deadline = None
-
-    def wait(self, timeout_s: float) -> bool:
-        """Pause; True as soon as a stop is asked for."""
-        until = time.monotonic() + timeout_s
-        with self._changed:
-            while self._deadline is None and (left := until - time.monotonic()) > 0:
-                self._changed.wait(min(left, _IDLE_S))  # see `shelf.py` on waits and signal handlers
-        return bool(self)
-
-    @property
-    def left_s(self) -> float:
-        """What is left of the time for finishing; without a wish to stop there is no end."""
-        return math.inf if self._deadline is None else self._deadline - time.monotonic()
-
-    @property
-    def overdue(self) -> bool:
-        """The time for finishing is over."""
-        return self.left_s < 0
 
 
 class Line:
@@ -248,6 +208,8 @@ class Line:
                 self._claim(taken, positions, reader)
             elif isinstance(taken, Revoked):
                 self._give_up(taken, positions, reader)
+            elif isinstance(taken, Unreadable):
+                self._set_aside(taken, writer)
             elif isinstance(taken, End):
                 self._settle(positions, reader)
                 self._raise(taken)
@@ -303,12 +265,15 @@ class Line:
         for lineage in assigned.lineages:
             with named(f"claiming {lineage}"):
                 claimed[lineage] = at = positions.claim(lineage)
-            self._claimed.add(lineage)
             if at is None:
                 self._last.pop(lineage, None)
             else:
                 self._last[lineage] = at
                 self._gauge.saved[lineage] = at.text
+        self._claimed.update(assigned.lineages)
+        if isinstance(self._letters, Roaming):
+            self._letters.take_over(assigned.lineages)
+            self._gauge.dead_letters = self._letters.count()
         reader.begin(claimed)
 
     def _give_up(self, revoked: Revoked, positions: Positions, reader: Reader) -> None:
@@ -323,6 +288,9 @@ class Line:
 
     def _yield_up(self, lineages: Sequence[str], positions: Positions) -> None:
         self._claimed.difference_update(lineages)
+        if isinstance(self._letters, Roaming):
+            self._letters.hand_over(lineages)
+            self._gauge.dead_letters = self._letters.count()
         if lineages and isinstance(positions, Yielding):
             with named("giving lineages up"):
                 positions.yield_up(lineages)
@@ -417,6 +385,16 @@ class Line:
                 hint="please report it; they are parked, and nothing else was written",
             )
         return rest
+
+    def _set_aside(self, unreadable: Unreadable, writer: Writer) -> None:
+        """Park a record that the source does not understand, and go on behind it; without dead letters, stop there."""
+        if self._letters is None:
+            raise Fatal(f"a record is not understood: {unreadable.reason}", hint=unreadable.hint)
+        self._letters.park(unreadable.batch, {0: unreadable.reason}, transform=UNREADABLE)
+        self._gauge.dead_letters = self._letters.count()
+        log.warning("%s: parked a record that is not understood: %s", self._plan.name, unreadable.reason)
+        for position in unreadable.batch.positions:
+            self._deliver(Batch.progress(position), writer)
 
     def _answer_operators(self, writer: Writer, positions: Positions, reader: Reader) -> None:
         """Replay or drop the dead letters that were asked for, between batches."""

@@ -18,9 +18,10 @@ from tailrace.error import ConfigError, Fatal, Retryable, trace
 from tailrace.model import Limits
 from tailrace.pipeline.desk import Desk
 from tailrace.pipeline.gauge import CURRENT, Gauge, Look
-from tailrace.pipeline.line import Line, Plan, Stopping
+from tailrace.pipeline.line import Line, Plan
 from tailrace.pipeline.repair import Repairs
 from tailrace.pipeline.status import State, Status, StatusServer, write_status
+from tailrace.pipeline.stopping import Stopping
 
 __all__ = ["Pipeline", "desk_path", "lock_path", "position_path", "socket_path", "status_path"]
 

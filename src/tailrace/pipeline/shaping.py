@@ -13,11 +13,13 @@ from tailrace.contract import Transform
 from tailrace.error import EndOfStream, Fatal, Reject, Retryable, TailraceError
 from tailrace.model import Batch
 
-__all__ = ["Step", "named", "replayed", "shaped", "steps_of"]
+__all__ = ["UNREADABLE", "Step", "named", "replayed", "shaped", "steps_of"]
 
 Step = tuple[str, Transform]
 """A transform and its name, which no other of the pipeline has."""
 
+UNREADABLE = "source"
+"""In place of a transform's name: the source itself did not understand the record."""
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -81,6 +83,9 @@ def replayed(batch: Batch, transform: str | None, *, steps: Sequence[Step], writ
     A `Reject` of any of them names indexes of `batch`. Without that transform the letters stay.
     """
     names = [name for name, _ in steps]
+    if transform == UNREADABLE:
+        reason = "a record that the source did not understand is not read again: write it anew, and drop this one"
+        raise Reject(dict.fromkeys(range(len(batch)), reason))
     if transform is not None and transform not in names:
         reason = f"transform {transform}, which refused it, is no longer in the pipeline"
         raise Reject(dict.fromkeys(range(len(batch)), reason))

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 
-from tailrace.model import Assigned, Batch, Revoked
+from tailrace.model import Assigned, Batch, Revoked, Unreadable
 
 __all__ = ["End", "Shelf"]
 
@@ -29,16 +29,21 @@ class End:
     error: BaseException | None = None
 
 
+_Mark = Assigned | Revoked | Unreadable | End
+
+
 def _began(batch: Batch) -> datetime | None:
     """When the first change of a batch was committed; a spilled batch is not read for it, its last commit must do."""
     whole = len(batch) and batch.resident_nbytes >= batch.nbytes
     return batch[0].committed_at if whole else batch.committed_at
 
 
-def _cost(item: Batch | Assigned | Revoked | End) -> int:
+def _cost(item: Batch | _Mark) -> int:
     """Bytes of memory that an item holds: spilled cells are on disk and do not count."""
     if isinstance(item, Batch):
         return item.resident_nbytes + len(item) * _CHANGE_NBYTES + _BATCH_NBYTES
+    if isinstance(item, Unreadable):
+        return item.batch.resident_nbytes + _BATCH_NBYTES
     return 0
 
 
@@ -48,7 +53,7 @@ class Shelf:
     def __init__(self, *, nbytes_max: int, take_nbytes_max: int) -> None:
         self._nbytes_max = nbytes_max
         self._take_nbytes_max = take_nbytes_max
-        self._items: deque[tuple[Batch | Assigned | Revoked | End, int]] = deque()
+        self._items: deque[tuple[Batch | _Mark, int]] = deque()
         self._taken: list[Batch] = []
         self._nbytes = 0
         self._woken = False
@@ -79,7 +84,7 @@ class Shelf:
         """Something waits here, or the writer is at work on what it took."""
         return bool(self._taken or self._items)
 
-    def put(self, item: Batch | Assigned | Revoked | End) -> None:
+    def put(self, item: Batch | _Mark) -> None:
         """Hand over; never blocks. The reader asks `full` before it reads."""
         cost = _cost(item)
         with self._changed:
@@ -92,7 +97,7 @@ class Shelf:
         with self._changed:
             return self._changed.wait_for(lambda: not self.full, timeout_s)
 
-    def take(self, timeout_s: float) -> list[Batch] | Assigned | Revoked | End | None:
+    def take(self, timeout_s: float) -> list[Batch] | _Mark | None:
         """All batches that wait, up to `take_nbytes_max` (at least one), or the one mark that stands first.
 
         None after `timeout_s` or when woken. The order is the order of `put`; marks are never passed by batches.
@@ -112,7 +117,7 @@ class Shelf:
         self.visited_at = time.monotonic()
         return taken
 
-    def _pop(self) -> list[Batch] | Assigned | Revoked | End:
+    def _pop(self) -> list[Batch] | _Mark:
         first, nbytes = self._items.popleft()
         self._nbytes -= nbytes
         if not isinstance(first, Batch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import pytest
 
 from servers.kafka import Broker
 from tailrace import Pipeline
+from tailrace.dead_letters import File
+from tailrace.dead_letters.journal import read_all
+from tailrace.dead_letters.request import Action, submit
 from tailrace.error import ConfigError, Fatal, HistoryLost
 from tailrace.model import Severity
 from tailrace.sink.duckdb import DuckDB
 from tailrace.source.kafka import Kafka
-from tailrace.testing.fake import ListSink, Target
+from tailrace.testing.fake import AtomicSink, ListSink, Target
 from tests.server.kafka.filling import Member, event, fill, produce, running
 from tests.waiting import until
 
@@ -97,6 +101,35 @@ def test_a_record_that_is_not_understood_stops_behind_what_was_before(
         run(source(kafka, topic), target, tmp_path)
     assert len(target.keys) == 3
     assert "secret" not in str(caught.value)
+
+
+def test_with_dead_letters_a_record_that_is_not_understood_is_parked_and_reading_goes_on(
+    kafka: Broker, topic: str, tmp_path: Path
+) -> None:
+    kafka.create_topic(topic, 2)
+    fill(kafka, topic, range(300))
+    for partition in (0, 1, 0):
+        produce(kafka, topic, [(b"k", b"\x00\x01secret")], partition=partition)
+        fill(kafka, topic, range(300, 310))
+    produce(kafka, topic, [(b"k", b"{")], partition=1)
+    target, letters = Target(), File(tmp_path / "dead.jsonl")
+    made = source(kafka, topic)
+
+    def again() -> None:
+        Pipeline(made, AtomicSink(target), name="p", state_dir=tmp_path, dead_letters=letters).run(until_current=True)
+
+    again()
+    again()
+    assert len(target.keys) == 330
+    parked = read_all(letters.path)
+    assert [letter.transform for letter in parked] == ["source"] * 4
+    contents = [json.loads(base64.b64decode(letter.message["content"])) for letter in parked if letter.message]
+    assert sorted(base64.b64decode(content["value"]) for content in contents) == [b"\x00\x01secret"] * 3 + [b"{"]
+    assert "secret" not in " ".join(letter.reason for letter in parked)
+    submit(letters.path, Action.REPLAY, None)
+    again()
+    assert "not read again" in read_all(letters.path)[0].reason
+    assert len(target.keys) == 330
 
 
 def test_a_missing_topic_is_named(kafka: Broker, topic: str, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from tailrace.error import Fatal, Refused, Reject
 from tailrace.model import Batch, Change, Limits
 from tailrace.pipeline import Pipeline, replay_alone
 from tailrace.pipeline.gauge import Gauge
-from tailrace.pipeline.line import Line, Stopping
+from tailrace.pipeline.line import Line
+from tailrace.pipeline.stopping import Stopping
 from tailrace.testing.fake import ListSink, Log, LogSource, Target
 from tailrace.transform import Rename, map_changes
 

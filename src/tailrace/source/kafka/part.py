@@ -58,17 +58,13 @@ class Part:
     nbytes: int = 0
     count: int = 0
 
-    def feed(self, records: Sequence[Record]) -> None:
-        """Read records; `ValueError` as `EventReader.feed`."""
-        assert self.reader is not None
-        if not records:
-            return
+    def saw(self, records: Sequence[Record]) -> None:
+        """These are being read, and none of them again."""
         self.next = records[-1][3] + 1
         self.count += len(records)
         self.nbytes += sum(len(key or b"") + len(value or b"") for key, value, _, _ in records)
         if self.until is not None and self.next >= self.until:
             self.ended = True
-        self.reader.feed(records)
 
     def lag(self, high: int) -> int:
         """Records that the broker has and we have not read."""

@@ -20,11 +20,12 @@ from tailrace._native import EventReader
 from tailrace.dialect.kafka.client import Told
 from tailrace.dialect.kafka.fault import error_of, explain
 from tailrace.error import EndOfStream, Fatal, HistoryLost, TailraceError
-from tailrace.model import Assigned, Batch, Position, Revoked
+from tailrace.model import Assigned, Batch, Position, Revoked, Unreadable
 from tailrace.registry import Client
 from tailrace.registry.framed import tell
 from tailrace.source.kafka.part import HOLE, Part, Place, Record, State, start
 from tailrace.source.kafka.topic import Topics, lineage
+from tailrace.source.kafka.unreadable import unreadable
 from tailrace.source.kafka.watch import Watch
 
 if TYPE_CHECKING:
@@ -47,10 +48,6 @@ _GONE = frozenset(
 )
 _SOON = frozenset((KafkaError._STATE, KafkaError._PREV_IN_PROGRESS))
 _RANGE = frozenset((KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE))
-_MEND = (
-    "mend whoever writes such records; to go on behind it, set the group's offset there and forget the pipeline's"
-    " position (tailrace reset)"
-)
 Key = tuple[str, int]
 
 log = logging.getLogger("tailrace.source.kafka")
@@ -70,7 +67,9 @@ class KafkaStream:
         self._registry = registry
         self._ids: dict[str, str] = {}
         self._parts: dict[Key, Part] = {}
-        self._ready: deque[Assigned] = deque()
+        self._ready: deque[Assigned | Revoked] = deque()
+        self._out: deque[Batch | Unreadable] = deque()
+        """What was read and not returned yet, each of one partition."""
         self._held: list[Message] = []
         """What came while the shelf was full."""
         self._fault: BaseException | None = None
@@ -116,7 +115,7 @@ class KafkaStream:
             part.state = State.SEEKING
         self._seek()
 
-    def read(self, timeout_s: float) -> Batch | Assigned | None:
+    def read(self, timeout_s: float) -> Batch | Assigned | Revoked | Unreadable | None:
         """See `Stream.read`."""
         if self._fault is not None:  # what lies behind it must not be read: it would be confirmed over a hole
             raise self._fault
@@ -125,6 +124,8 @@ class KafkaStream:
             self._consumer.resume(self._places(State.READING))
             self._paused = False
         self._full_since = None
+        if self._out:
+            return self._out.popleft()
         messages, self._held = self._held, []
         batch = self._decoded(messages or self._fetch(timeout_s))
         if batch is not None:
@@ -132,7 +133,8 @@ class KafkaStream:
         if self._fault is not None:
             raise self._fault
         if self._ready:
-            return self._offer(self._ready.popleft())
+            mark = self._ready.popleft()
+            return self._offer(mark) if isinstance(mark, Assigned) else mark
         if self._place.until_current and self._done():
             raise EndOfStream
         return None
@@ -234,7 +236,7 @@ class KafkaStream:
         except KafkaException as error:
             raise self._explained(error_of(error), "reading") from error
 
-    def _decoded(self, messages: list[Message]) -> Batch | None:
+    def _decoded(self, messages: list[Message]) -> Batch | Unreadable | None:
         """What the records of our partitions say; others are read by whoever owns their partition now."""
         runs: dict[Key, list[Record]] = {}
         for message in messages:
@@ -247,24 +249,43 @@ class KafkaStream:
                 continue
             record = message.key(), message.value(), message.timestamp()[1], message.offset()
             runs.setdefault(key, []).append(record)  # type: ignore[arg-type]
-        batches = []
+        clean: list[Batch] = []
         for key, records in runs.items():
-            if (batch := self._read_part(self._parts[key], records)) is not None:
-                batches.append(batch)
-        merged = Batch.merge(batches)
-        return merged[0] if merged else None
+            items = self._read_part(self._parts[key], records)
+            if len(items) == 1 and isinstance(items[0], Batch):
+                clean.append(items[0])
+            else:
+                self._out += items
+        merged = Batch.merge(clean)
+        if merged:
+            return merged[0]
+        return self._out.popleft() if self._out else None
 
-    def _read_part(self, part: Part, records: list[Record]) -> Batch | None:
+    def _read_part(self, part: Part, records: list[Record]) -> list[Batch | Unreadable]:
+        """What the records say, in their order: batches, and between them those that are not understood."""
         assert part.reader is not None
-        known = self._learn(part.reader, part, records)
-        try:
-            part.feed(known)
-        except ValueError as error:
-            self._fault = self._fault or Fatal(f"a record is not understood: {error}", hint=_MEND)
-        return part.reader.take()
+        items: list[Batch | Unreadable] = []
+        part.saw(records)
+        while records:
+            known, reason, hint = self._learn(part.reader, part, records)
+            good = len(known)
+            try:
+                part.reader.feed(known)
+            except ValueError as error:
+                reason, hint, good = str(error), None, -1
+            batch = part.reader.take()
+            if batch is not None:
+                items.append(batch)
+            if good < 0:  # what was before it was read, and nothing behind
+                last = -1 if batch is None else int(batch.positions[0].text)
+                good = sum(record[3] <= last for record in records)
+            if good < len(records):
+                items.append(unreadable(part, records[good], reason, hint=hint))
+            records = records[good + 1 :]
+        return items
 
-    def _learn(self, reader: EventReader, part: Part, records: list[Record]) -> list[Record]:
-        """Ask the registry for the schemas of records; those before the first that has none are returned.
+    def _learn(self, reader: EventReader, part: Part, records: list[Record]) -> tuple[list[Record], str, str | None]:
+        """Ask the registry for the schemas of records; those before the first that has none, and why it has none.
 
         `Retryable` while the registry does not answer: then nothing of them is read.
         """
@@ -276,11 +297,8 @@ class KafkaStream:
                     tell(reader, [record], client=self._registry)
                 except Fatal as error:
                     where = f"topic {part.topic}, partition {part.partition}, offset {record[3]}"
-                    self._fault = self._fault or Fatal(
-                        f"a record is not understood: {where}: {error.args[0]}", hint=error.hint or _MEND
-                    )
-                    return records[:index]
-        return records
+                    return records[:index], f"{where}: {error.args[0]}", error.hint
+        return records, "", None
 
     def _heard(self, error: KafkaError, key: tuple[str | None, int | None], offset: int | None) -> None:
         """An error, or news, of one partition or of the client."""
@@ -391,21 +409,34 @@ class KafkaStream:
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """The group has given us up: others may read these partitions already, and our claims keep order (I16)."""
         log.warning("the group has taken %d partition(s) away without asking", len(partitions))
-        self._forget_new(partitions)
+        parts = self._forget_new(partitions)
+        if parts:
+            self._ready.append(Revoked(tuple(part.lineage for part in parts)))
         self._let_go(consumer, partitions)
 
     def _forget_new(self, partitions: list[TopicPartition]) -> list[Part]:
         """Those of the partitions that the pipeline knows of; it never hears of the others."""
         parts = [part for place in partitions if (part := self._parts.get((place.topic, place.partition))) is not None]
         new = {part.lineage for part in parts if part.state is State.NEW}
-        kept = (tuple(name for name in mark.lineages if name not in new) for mark in self._ready)
-        self._ready = deque(Assigned(lineages) for lineages in kept if lineages)
+        marks, self._ready = self._ready, deque()
+        for mark in marks:
+            left = tuple(name for name in mark.lineages if name not in new or isinstance(mark, Revoked))
+            if left:
+                self._ready.append(type(mark)(left))
         return [part for part in parts if part.state is not State.NEW]
 
     def _let_go(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for place in partitions:
             part = self._parts.pop((place.topic, place.partition), None)
             if part is not None:
+                kept = (item for item in self._out if _lineage_of(item) != part.lineage)
+                self._out = deque(kept)
                 with self._lock:
                     self._confirmed.pop(part.lineage, None)
         consumer.incremental_unassign(partitions)
+
+
+def _lineage_of(item: Batch | Unreadable) -> str:
+    """Of what was read of one partition."""
+    batch = item.batch if isinstance(item, Unreadable) else item
+    return batch.positions[0].lineage

@@ -1,0 +1,207 @@
+"""Parks changes in a store and offers them again, in the order of their keys. Never knows where the store is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Protocol
+
+from tailrace.dead_letters.letter import Group, Letter, groups_of, letter_id, rebuild
+from tailrace.dead_letters.order import Order
+from tailrace.dead_letters.request import Action
+from tailrace.error import Fatal, Reject
+from tailrace.model import Batch, Position
+
+__all__ = ["Asked", "Parked", "Store"]
+
+_REPLAY_CHANGES = 500
+
+_Write = Callable[[Batch, str | None], None]
+_Gone = Callable[[Sequence[Position]], None]
+
+
+class Store(Protocol):
+    """Letters, kept durably."""
+
+    def __len__(self) -> int: ...
+
+    def __contains__(self, letter_id: object) -> bool: ...
+
+    def read(self, letter_id: str) -> Letter:
+        """The letter, with its last reason."""
+        ...
+
+    def letters(self) -> Iterator[Letter]:
+        """All that are parked, in the order in which they were."""
+        ...
+
+    def park(self, letters: Iterable[Letter]) -> None:
+        """Add them, durably on return; `Fatal` when there is no room (I8)."""
+        ...
+
+    def fail(self, letter_id: str, reason: str) -> None:
+        """Note that it was refused again."""
+        ...
+
+    def remove(self, letter_ids: Iterable[str], why: str) -> None:
+        """Forget these, durably on return."""
+        ...
+
+    def close(self) -> None:
+        """Release it; closing twice is harmless (I12)."""
+        ...
+
+
+class Asked(Protocol):
+    """What is to be done with letters; `ids` None means all that are parked."""
+
+    @property
+    def action(self) -> Action:
+        """What to do."""
+        ...
+
+    @property
+    def ids(self) -> tuple[str, ...] | None:
+        """The letters that are meant."""
+        ...
+
+    def done(self) -> None:
+        """It is carried out, durably."""
+        ...
+
+
+class Parked:
+    """See `Letters`. `asked` gives what is to be done, oldest first; `release` lets go of what the store stands on."""
+
+    def __init__(self, store: Store, asked: Callable[[], Sequence[Asked]], release: Callable[[], None]) -> None:
+        self._store = store
+        self._asked = asked
+        self._release = release
+        self._known: dict[str, frozenset[Group]] = {}
+        self.index()
+
+    def park(self, batch: Batch, reasons: Mapping[int, str], *, transform: str | None = None) -> None:
+        """See `Letters.park`."""
+        fresh: list[tuple[Letter, frozenset[Group]]] = []
+        for index in sorted(reasons):
+            change = batch[index]
+            if letter_id(change.position) not in self._store:
+                letter = Letter.of(change, reasons[index], attempts=1, transform=transform)
+                fresh.append((letter, groups_of(change)))
+        self._store.park(letter for letter, _ in fresh)
+        for letter, groups in fresh:
+            self._orders[transform].add(groups, letter.at)
+
+    def parked(self, batch: Batch, *, transform: str | None = None) -> Mapping[int, str]:
+        """See `Letters.parked`."""
+        order = self._orders.get(transform)
+        if order is None or not (order.messages or order.tables() & {str(table) for table in batch.tables}):
+            return {}
+        behind: dict[int, str] = {}
+        ahead = Order()  # what this very batch adds: a change of key carries the block over to its new key
+        for index, change in enumerate(batch):
+            groups, position = groups_of(change), change.position
+            known = letter_id(position) in self._store
+            if known or order.holds(groups, position) or ahead.holds(groups, position):
+                behind[index] = "an earlier change of this key is parked"
+                ahead.add(groups, position)
+        return behind
+
+    def replay(
+        self,
+        write: _Write,
+        at: Mapping[str, Position],
+        gone: _Gone | None = None,
+    ) -> int:
+        """See `Letters.replay`."""
+        gone = gone or (lambda positions: None)
+        left = 0
+        for asked in self._asked():
+            before = len(self._store)
+            try:
+                wanted = self._wanted(asked.ids)
+                if asked.action is Action.DROP:
+                    self._store.remove([letter.id for letter in wanted], "dropped")
+                    gone([letter.at for letter in wanted])
+                else:
+                    self._replay([letter.id for letter in wanted], write, at=at, gone=gone)
+            except Fatal:
+                asked.done()  # or it would stop every later run as well, and no other request could pass it
+                raise
+            asked.done()
+            left += before - len(self._store)
+        if left:
+            self.index()
+        return left
+
+    def count(self) -> int:
+        """See `Letters.count`."""
+        return len(self._store)
+
+    def close(self) -> None:
+        """See `Letters.close`."""
+        self._store.close()
+        self._release()
+
+    def index(self) -> None:
+        """Learn anew what is parked."""
+        self._orders: defaultdict[str | None, Order] = defaultdict(Order)
+        known, self._known = self._known, {}
+        for letter in self._store.letters():
+            if letter.id in known:
+                self._known[letter.id] = known[letter.id]
+            self._orders[letter.transform].add(self.groups(letter), letter.at)
+
+    def groups(self, letter: Letter) -> frozenset[Group]:
+        """What a letter must stay in order with."""
+        found = self._known.get(letter.id)
+        if found is None:
+            found = self._known[letter.id] = groups_of(rebuild([letter], letter.at)[0])
+        return found
+
+    def _wanted(self, ids: tuple[str, ...] | None) -> list[Letter]:
+        """The letters that are meant, in stream order."""
+        letters = [letter for letter in self._store.letters() if ids is None or letter.id in ids]
+        return sorted(letters, key=lambda letter: (letter.lineage, letter.position))
+
+    def _replay(self, ids: Sequence[str], write: _Write, *, at: Mapping[str, Position], gone: _Gone) -> None:
+        """Offer these letters in stream order. One whose key has an earlier letter that stays, stays as well."""
+        stuck = Order()
+        asked = set(ids)
+        for letter in self._store.letters():
+            if letter.id not in asked:
+                stuck.add(self.groups(letter), letter.at)
+        for first in range(0, len(ids), _REPLAY_CHANGES):
+            part = [self._store.read(each) for each in ids[first : first + _REPLAY_CHANGES]]
+            for _, letters in groupby(part, key=lambda letter: letter.transform):
+                taken = self._offer(list(letters), stuck, write=write, at=at)
+                self._store.remove([letter.id for letter in taken], "replayed")
+                gone([letter.at for letter in taken])
+
+    def _offer(self, letters: list[Letter], stuck: Order, *, write: _Write, at: Mapping[str, Position]) -> list[Letter]:
+        """Write what nobody refuses and what waits for nothing; returns what was written."""
+        while letters := self._free(letters, stuck):
+            end = at.get(letters[0].lineage) or next(iter(at.values()), letters[-1].at)
+            try:
+                write(rebuild(letters, end), letters[0].transform)
+            except Reject as reject:
+                reasons = reject.checked(len(letters), "the sink")
+                for index, reason in reasons.items():
+                    self._store.fail(letters[index].id, reason)
+                    stuck.add(self.groups(letters[index]), letters[index].at)
+                letters = [letter for index, letter in enumerate(letters) if index not in reasons]
+            else:
+                break
+        return letters
+
+    def _free(self, letters: list[Letter], stuck: Order) -> list[Letter]:
+        """Those that wait for nothing; the others become something to wait for."""
+        free: list[Letter] = []
+        for letter in letters:
+            groups = self.groups(letter)
+            if stuck.holds(groups, letter.at):
+                stuck.add(groups, letter.at)
+            else:
+                free.append(letter)
+        return free

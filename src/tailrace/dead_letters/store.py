@@ -1,0 +1,290 @@
+"""The topics of dead letters: a compacted log of what is parked, held in memory. Never decides what to park or when.
+
+A record's key is the letter's id, its value the letter as a line of JSON, a tombstone its end. A key `ask/<id>` in the
+topic of dead letters asks for what its value says to be done with that letter; its tombstone says that it is done.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
+
+from tailrace.dead_letters.header import Names, headers
+from tailrace.dead_letters.letter import Letter
+from tailrace.dead_letters.request import Action
+from tailrace.dialect.kafka import client
+from tailrace.dialect.kafka.fault import error_of, explain
+from tailrace.dialect.kafka.make import make_compacted
+from tailrace.error import Fatal
+
+if TYPE_CHECKING:
+    from tailrace.dead_letters.topic import Kafka
+
+__all__ = ["Entry", "TopicStore"]
+
+_ASK_S, _STEP_S = 30.0, 1.0
+_MANY = 1_000
+_ASK = "ask/"
+_UNREADABLE = "source"
+_Record = tuple[str, str, bytes | None, Sequence[tuple[str, bytes]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A letter that is parked; `due` is when it is offered again, in seconds since the Unix epoch, None for never."""
+
+    letter: Letter
+    nbytes: int
+    due: float | None
+
+
+class TopicStore:
+    """See `Store`. What belongs to lineages of other members is kept apart: `letters`, `len` and `read` show ours."""
+
+    def __init__(self, settings: Kafka, pipeline: str, *, nbytes_max: int, make: bool) -> None:
+        self._settings = settings
+        self._pipeline = pipeline
+        self._nbytes_max = nbytes_max
+        self._dead: dict[str, Entry] = {}
+        self._waiting: dict[str, Entry] = {}
+        self._asked: dict[str, Action] = {}
+        self._owned: set[str] | None = None
+        self._told = client.Told()
+        common = settings.settings()
+        self._admin = client.admin(common, self._told)
+        client.reach(self._admin, self._told)
+        wanted = (settings.topic, settings.retry_topic)
+        for topic in wanted if make else ():
+            make_compacted(self._admin, topic, replication=settings.replication)
+        there = self._admin.list_topics(timeout=_ASK_S).topics
+        self._topics = [topic for topic in wanted if make or topic in there]
+        self._names = Names(self._admin)
+        self._producer = client.producer({**common, "acks": "all", "enable.idempotence": True}, self._told)
+        # It joins no group: every member reads all of both topics, which hold only what is parked.
+        own = {"group.id": "tailrace", "enable.auto.commit": False, "enable.partition.eof": True}
+        self._consumer = client.consumer({**common, **own}, self._told)
+        self._next = dict.fromkeys(self._topics, 0)
+        self._consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING) for topic in self._topics])
+        self._behind = True
+        self.refresh()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.letters())
+
+    def __contains__(self, letter_id: object) -> bool:
+        return letter_id in self._dead or letter_id in self._waiting
+
+    def read(self, letter_id: str) -> Letter:
+        """See `Store.read`."""
+        return (self._dead.get(letter_id) or self._waiting[letter_id]).letter
+
+    def letters(self) -> Iterator[Letter]:
+        """See `Store.letters`."""
+        return (entry.letter for _, entry in self.entries())
+
+    def entries(self) -> Iterator[tuple[bool, Entry]]:
+        """What is ours, and whether it is dead: not offered again unless somebody asks."""
+        every = [(True, entry) for entry in self._dead.values()]
+        every += [(False, entry) for key, entry in self._waiting.items() if key not in self._dead]
+        return (each for each in every if self._is_ours(each[1].letter))
+
+    def own(self, lineages: Collection[str], *, add: bool) -> None:
+        """Lineages that are ours from now on, or no longer; before the first call everything is."""
+        owned = self._owned or set()
+        self._owned = owned | set(lineages) if add else owned - set(lineages)
+        self._behind = True
+
+    def asked(self) -> dict[Action, list[str]]:
+        """What was asked of letters of ours; what is asked of those that have gone is done."""
+        gone = [each for each in self._asked if each not in self]
+        self.answer(gone)
+        found: dict[Action, list[str]] = {}
+        for each, action in self._asked.items():
+            if self._is_ours(self.read(each)):
+                found.setdefault(action, []).append(each)
+        return found
+
+    def ask(self, action: Action, letter_ids: Iterable[str]) -> None:
+        """Ask whoever has the lineage, durably on return."""
+        value = json.dumps({"action": action}).encode()
+        self._write([(self._settings.topic, _ASK + each, value, ()) for each in letter_ids])
+
+    def answer(self, letter_ids: Iterable[str]) -> None:
+        """What was asked of these is done."""
+        done = [each for each in letter_ids if self._asked.pop(each, None) is not None]
+        self._write([(self._settings.topic, _ASK + each, None, ()) for each in done])
+
+    def open_asks(self) -> Collection[str]:
+        """Letters of which something is asked that nobody has done yet."""
+        return self._asked.keys()
+
+    def park(self, letters: Iterable[Letter]) -> None:
+        """See `Store.park`: first to the retry topic, if there are retries and it could be read."""
+        entries = [self._entry(letter) for letter in letters]
+        nbytes = sum(entry.nbytes for entry in (*self._dead.values(), *self._waiting.values(), *entries))
+        if nbytes > self._nbytes_max:
+            raise Fatal(
+                f"dead letters in {self._settings.topic} are full: {self._nbytes_max} bytes, {len(self)} change(s)",
+                hint="`tailrace dead-letters replay` or `drop` them, or raise bytes_max",
+            )
+        self._put(entries)
+
+    def fail(self, letter_id: str, reason: str) -> None:
+        """See `Store.fail`: the next pause begins, or it is dead."""
+        dead, letter = letter_id in self._dead, self.read(letter_id)
+        letter = replace(letter, reason=reason, attempts=letter.attempts + 1)
+        self._put([self._entry(letter, dead=dead)])
+
+    def bury(self, letters: Iterable[Letter]) -> None:
+        """These are dead: they wait behind one that is."""
+        self._put([self._entry(letter, dead=True) for letter in letters])
+
+    def remove(self, letter_ids: Iterable[str], why: str) -> None:
+        """See `Store.remove`."""
+        gone = set(letter_ids)
+        ends: list[_Record] = [(self._settings.topic, each, None, ()) for each in gone & self._dead.keys()]
+        ends += [(self._settings.retry_topic, each, None, ()) for each in gone & self._waiting.keys()]
+        self._write(ends)
+        for each in gone:
+            self._dead.pop(each, None)
+            self._waiting.pop(each, None)
+
+    def refresh(self) -> bool:
+        """Read what others have written; all of it after we wrote ourselves, or got lineages. Whether there was any."""
+        ends = self._ends() if self._behind else {}
+        found = self._take(0)
+        deadline = time.monotonic() + _ASK_S
+        while any(self._next[topic] < end for topic, end in ends.items()):
+            found = self._take(_STEP_S) or found
+            if time.monotonic() > deadline:
+                raise self._told.fault(f"the topics {' and '.join(self._topics)} cannot be read to their ends")
+        self._behind = False
+        return found
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._consumer.close()
+
+    def _is_ours(self, letter: Letter) -> bool:
+        return self._owned is None or letter.lineage in self._owned
+
+    def _entry(self, letter: Letter, *, dead: bool = False) -> Entry:
+        delays = self._settings.retry_delays_s
+        last = dead or letter.attempts > len(delays) or letter.transform == _UNREADABLE
+        due = None if last else time.time() + delays[letter.attempts - 1]
+        return Entry(letter, len(letter.line()), due)
+
+    def _put(self, entries: Sequence[Entry]) -> None:
+        """Write entries where they belong; what was waiting and is dead now ends there, once it is dead here."""
+        self._write([self._record(entry) for entry in entries])
+        dead = [entry.letter.id for entry in entries if entry.due is None]
+        self._write([(self._settings.retry_topic, each, None, ()) for each in dead if each in self._waiting])
+        for entry in entries:
+            self._waiting.pop(entry.letter.id, None)
+            (self._dead if entry.due is None else self._waiting)[entry.letter.id] = entry
+
+    def _record(self, entry: Entry) -> _Record:
+        letter = entry.letter
+        topic = self._settings.topic if entry.due is None else self._settings.retry_topic
+        told = headers(letter, self._pipeline, due=entry.due, topic=self._names.of(letter.lineage))
+        return topic, letter.id, letter.line().rstrip(b"\n"), told
+
+    def _write(self, records: Iterable[_Record]) -> None:
+        """Durable on return; a broker that is away makes it `Retryable`."""
+        failed: list[KafkaError] = []
+        wrote = False
+
+        def note(error: KafkaError | None, _: Message) -> None:
+            if error is not None:
+                failed.append(error)
+
+        for topic, key, value, told in records:
+            self._produce(topic, key, value, told=told, note=note)
+            wrote = True
+        if not wrote:
+            return
+        self._behind = True
+        left = self._producer.flush(_ASK_S)
+        if failed:
+            raise explain(failed[0], f"topic {self._settings.topic}")
+        if left:
+            self._producer.purge()
+            raise self._told.fault(f"the topic {self._settings.topic} did not take dead letters in {_ASK_S:g} s")
+
+    def _produce(
+        self,
+        topic: str,
+        key: str,
+        value: bytes | None,
+        *,
+        told: Sequence[tuple[str, bytes]],
+        note: Callable[[KafkaError | None, Message], None],
+    ) -> None:
+        try:
+            self._producer.produce(topic, value, key, partition=0, headers=list(told), on_delivery=note)
+        except KafkaException as error:
+            raise explain(error_of(error), f"topic {topic}") from error
+        except BufferError:
+            self._producer.flush(_ASK_S)
+            self._producer.produce(topic, value, key, partition=0, headers=list(told), on_delivery=note)
+
+    def _ends(self) -> Mapping[str, int]:
+        try:
+            return {
+                topic: self._consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_ASK_S)[1]
+                for topic in self._topics
+            }
+        except KafkaException as error:
+            raise explain(error_of(error), f"topic {self._settings.topic}") from error
+
+    def _take(self, timeout_s: float) -> bool:
+        try:
+            messages = self._consumer.consume(_MANY, timeout_s) if timeout_s == 0 else self._first(timeout_s)
+        except KafkaException as error:
+            raise explain(error_of(error), "reading dead letters") from error
+        found = False
+        for message in messages:
+            topic, at, fault = str(message.topic()), message.offset() or 0, message.error()
+            if fault is not None and fault.code() == KafkaError._PARTITION_EOF:
+                self._next[topic] = at  # what lies before may have been compacted away
+            elif fault is not None:
+                raise explain(fault, f"topic {topic}")
+            else:
+                self._next[topic] = at + 1
+                self._learn(message)
+                found = True
+        return found
+
+    def _first(self, timeout_s: float) -> list[Message]:
+        first = self._consumer.poll(timeout_s)
+        return [] if first is None else [first, *self._consumer.consume(_MANY, 0)]
+
+    def _learn(self, message: Message) -> None:
+        key, value = (message.key() or b"").decode(errors="replace"), message.value()
+        try:
+            if key.startswith(_ASK):
+                self._learn_ask(key.removeprefix(_ASK), value)
+                return
+            held = self._dead if message.topic() == self._settings.topic else self._waiting
+            if value is None:
+                held.pop(key, None)
+                return
+            told = dict(message.headers() or ())
+            due = float(told["tailrace.due"] or 0) if held is self._waiting else None
+            held[key] = Entry(Letter.parse(json.loads(value)["letter"]), len(value), due)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Fatal(
+                f"topic {message.topic()}, offset {message.offset()}: not a dead letter ({type(error).__name__})",
+                hint="give dead letters a topic of their own",
+            ) from error
+
+    def _learn_ask(self, letter_id: str, value: bytes | None) -> None:
+        if value is None:
+            self._asked.pop(letter_id, None)
+        else:
+            self._asked[letter_id] = Action(json.loads(value)["action"])

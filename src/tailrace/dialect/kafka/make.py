@@ -1,0 +1,26 @@
+"""Makes topics that are logs of states. Never changes one that is there."""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from tailrace.dialect.kafka.fault import error_of, explain
+
+__all__ = ["make_compacted"]
+
+_ASK_S = 30.0
+
+
+def make_compacted(admin: AdminClient, name: str, *, replication: int | None) -> None:
+    """A topic of one partition that keeps each key's last value, where it is missing; `replication` None: as the broker
+    has it."""
+    if name in admin.list_topics(timeout=_ASK_S).topics:
+        return
+    replicas = -1 if replication is None else replication
+    topic = NewTopic(name, num_partitions=1, replication_factor=replicas, config={"cleanup.policy": "compact"})
+    try:
+        admin.create_topics([topic], request_timeout=_ASK_S)[name].result()
+    except KafkaException as error:
+        if error_of(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise explain(error_of(error), f"making the topic {name}") from error
