@@ -533,7 +533,8 @@ class CopyReader:
 
 @final
 class Relation:
-    """A pgoutput Relation message that the decoder has not seen: look it up in the catalog, then `describe` it."""
+    """A pgoutput Relation message that the decoder has not seen, or whose rows contradict what it was described as:
+    look it up in the catalog, then `describe` it."""
 
     @property
     def oid(self) -> int: ...
@@ -546,6 +547,9 @@ class Relation:
     @property
     def columns(self) -> tuple[tuple[str, int, int, bool], ...]:
         """(name, type oid, type modifier, part of the replica identity)."""
+    @property
+    def nullable(self) -> tuple[str, ...]:
+        """Columns that can be null whatever the catalog says now: rows have shown it."""
 
 @final
 class PgOutput:

@@ -13,7 +13,7 @@ use crate::error::raise;
 use crate::libpq::Chunk;
 use crate::table::Table;
 
-/// A pgoutput Relation message that the decoder has not seen.
+/// A pgoutput Relation message that the decoder has not seen, or whose rows contradict what it was described as.
 #[pyclass(frozen, module = "tailrace._native")]
 pub struct Relation {
     inner: pgoutput::Relation,
@@ -45,6 +45,11 @@ impl Relation {
     fn columns<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let columns = self.inner.columns.iter();
         PyTuple::new(py, columns.map(|column| (&column.name, column.type_oid, column.modifier, column.key)))
+    }
+
+    #[getter]
+    fn nullable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.inner.nullable.iter().map(|column| &self.inner.columns[*column].name))
     }
 
     fn __repr__(&self) -> String {
@@ -93,7 +98,7 @@ impl PgOutput {
         Ok(Self { decoder })
     }
 
-    /// Decode; stops at a Relation that must be described first.
+    /// Decode; stops at a Relation that must be described first, or again.
     fn feed(&mut self, py: Python<'_>, chunk: Option<&Chunk>) -> PyResult<Option<Relation>> {
         let chunk = chunk.map(|chunk| Arc::clone(&chunk.inner));
         let decoder = &mut self.decoder;

@@ -477,3 +477,64 @@ fn another_first_transaction_than_the_one_that_was_handed_over_is_whole() {
     ];
     assert_eq!(handed_over(0x60, &messages).unwrap(), ["c t - -> 1", "c t - -> 2"]);
 }
+
+#[test]
+fn a_null_where_none_was_possible_describes_the_table_again() {
+    let mut decoder = Decoder::new(settings());
+    let (update, full) = (
+        xlog(3, Bytes::kind(b'U').u32(T).tuple(b'O', "2,~,y").tuple(b'N', "2,x,y")),
+        xlog(4, Bytes::kind(b'D').u32(T).tuple(b'K', "1,~,~")),
+    );
+    let messages = [
+        begin(0x100, 7),
+        relation(None, T, "t", "+id,v,w"),
+        insert(None, 1, T, "1,x,y"),
+        full,
+        update,
+        insert(None, 5, T, "3,~,y"),
+        relation(None, T, "t", "+id,v,w"),
+        insert(None, 6, T, "4,~,~"),
+        commit(0x100),
+    ];
+    let chunk: Chunk = messages.iter().map(Vec::as_slice).collect();
+    let mut asked = decoder.feed(Some(Arc::new(chunk))).unwrap();
+    let mut nullable = Vec::new();
+    while let Some(relation) = asked {
+        nullable.push(relation.nullable.clone());
+        if let [_, ..] = relation.nullable[..] {
+            // The catalog may be ahead of the row: what it says does not make the null go away.
+            assert!(matches!(decoder.describe(T, &strict_table_of(&relation, &[])), Err(Error::Usage(_))));
+        }
+        decoder.describe(T, &strict_table_of(&relation, &relation.nullable)).unwrap();
+        asked = decoder.feed(None).unwrap();
+    }
+    assert_eq!(nullable, [vec![], vec![1], vec![1, 2]]);
+    let batch = decoder.take().unwrap();
+    let expected = ["c t - -> 1,x,y", "d t 1,~,~ -> -", "u t 2,~,y -> 2,x,y", "c t - -> 3,~,y", "c t - -> 4,~,~"];
+    assert_eq!(changes(&batch), expected);
+    let segments: Vec<_> = batch.parts().iter().map(|part| part.load().unwrap()).collect();
+    let tables: Vec<_> = segments.iter().map(|segment| segment.rows().next().unwrap().table().unwrap()).collect();
+    let possible = |table: &Arc<Table>| table.columns.iter().map(|column| column.nullable).collect::<Vec<_>>();
+    assert_eq!(
+        tables.iter().map(|table| possible(table)).collect::<Vec<_>>(),
+        [[false, false, false], [false, true, false], [false, true, true]]
+    );
+}
+
+#[test]
+fn a_null_behind_the_sixty_fourth_column_is_seen() {
+    let columns = 70;
+    let names: Vec<String> = (0..columns).map(|index| format!("c{index}")).collect();
+    let cells = |null: usize| (0..columns).map(|i| if i == null { "~" } else { "x" }).collect::<Vec<_>>().join(",");
+    let mut decoder = Decoder::new(settings());
+    let (head, first, second) =
+        (relation(None, T, "t", &names.join(",")), insert(None, 1, T, &cells(65)), insert(None, 2, T, &cells(69)));
+    let chunk: Chunk = [begin(0x100, 7), head, first, second, commit(0x100)].iter().map(Vec::as_slice).collect();
+    let relation = decoder.feed(Some(Arc::new(chunk))).unwrap().unwrap();
+    decoder.describe(T, &strict_table_of(&relation, &[65])).unwrap();
+    let again = decoder.feed(None).unwrap().unwrap();
+    assert_eq!(again.nullable, [65, 69]);
+    decoder.describe(T, &strict_table_of(&again, &again.nullable)).unwrap();
+    assert_eq!(decoder.feed(None).unwrap(), None);
+    assert_eq!(decoder.take().unwrap().parts().len(), 2);
+}

@@ -13,15 +13,15 @@ use tailrace_wire::pgoutput::{Decoder, Relation, Settings};
 use tailrace_wire::table::{Column, Note, Table, Type};
 
 fn table_of(relation: &Relation) -> Arc<Table> {
-    let column = |name: &String| Column {
+    let column = |(index, name): (usize, &String)| Column {
         name: name.clone(),
         kind: Type::Text,
         native: "text".into(),
-        nullable: true,
+        nullable: relation.nullable.contains(&index),
         labels: Vec::new(),
         note: Note::default(),
     };
-    let columns = relation.columns.iter().map(|known| column(&known.name)).collect();
+    let columns = relation.columns.iter().map(|known| &known.name).enumerate().map(column).collect();
     Table::new(relation.schema.clone(), relation.name.clone(), columns, Vec::new())
 }
 

@@ -17,6 +17,7 @@ pub use segment::{
     SnapshotFlag, Txn,
 };
 pub use spill::{OpenSegment, Settlement, SpillFile, SpillQuota, SpilledSegment};
+pub(crate) use tuple::column_bit;
 pub use tuple::{Cell, Cells, Tuple};
 
 use crate::error::Result;

@@ -6,6 +6,13 @@
 
 use crate::error::{Error, Result};
 
+/// The bit that stands for a column in a set of columns; all behind the 63rd share the last one.
+#[inline]
+#[must_use]
+pub(crate) fn column_bit(column: usize) -> u64 {
+    1 << column.min(63)
+}
+
 /// One cell, as the server sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell<'a> {
@@ -29,6 +36,12 @@ impl<'a> Tuple<'a> {
     /// # Errors
     /// [`Error::Malformed`] for another number of cells, an unknown kind, or a length beyond the input.
     pub fn measure(bytes: &[u8], offset: usize, columns: usize) -> Result<usize> {
+        Self::scan(bytes, offset, columns).map(|(end, _)| end)
+    }
+
+    /// As [`Tuple::measure`], and which cells are null: a bit each, see [`column_bit`].
+    #[inline]
+    fn scan(bytes: &[u8], offset: usize, columns: usize) -> Result<(usize, u64)> {
         let short = |at: usize| Error::malformed("tuple ends early", at);
         let count = bytes.get(offset..offset.saturating_add(2)).ok_or_else(|| short(offset))?;
         let count = usize::from(u16::from_be_bytes([count[0], count[1]]));
@@ -39,10 +52,15 @@ impl<'a> Tuple<'a> {
             ));
         }
         let mut rest = &bytes[offset + 2..];
-        for _ in 0..count {
+        let mut nulls = 0;
+        for column in 0..count {
             rest = match rest {
                 [b't', a, b, c, d, text @ ..] => text.get(u32::from_be_bytes([*a, *b, *c, *d]) as usize..),
-                [b'n' | b'u', next @ ..] => Some(next),
+                [b'u', next @ ..] => Some(next),
+                [b'n', next @ ..] => {
+                    nulls |= column_bit(column);
+                    Some(next)
+                }
                 [kind, ..] if *kind != b't' => {
                     let at = bytes.len() - rest.len();
                     return Err(Error::malformed(format!("unknown cell kind {kind:#04x}"), at));
@@ -51,16 +69,17 @@ impl<'a> Tuple<'a> {
             }
             .ok_or_else(|| short(bytes.len() - rest.len()))?;
         }
-        Ok(bytes.len() - rest.len())
+        Ok((bytes.len() - rest.len(), nulls))
     }
 
-    /// Check the tuple of `columns` cells at `bytes[offset]`; returns it and the offset behind it.
+    /// Check the tuple of `columns` cells at `bytes[offset]`; returns it, the offset behind it, and the [`column_bit`]s
+    /// of the cells that are null.
     ///
     /// # Errors
     /// As [`Tuple::measure`].
-    pub fn read(bytes: &'a [u8], offset: usize, columns: usize) -> Result<(Self, usize)> {
-        let end = Self::measure(bytes, offset, columns)?;
-        Ok((Self { bytes: &bytes[offset..end] }, end))
+    pub fn read(bytes: &'a [u8], offset: usize, columns: usize) -> Result<(Self, usize, u64)> {
+        let (end, nulls) = Self::scan(bytes, offset, columns)?;
+        Ok((Self { bytes: &bytes[offset..end] }, end, nulls))
     }
 
     /// The tuple at the start of `bytes`, which [`Tuple::measure`] or a builder has validated.

@@ -187,10 +187,12 @@ impl Decoder {
         Ok(None)
     }
 
-    /// The table for the Relation that `feed` stopped at.
+    /// The table for the Relation that `feed` stopped at. A relation that was described already comes again when a row
+    /// has a null where the table has none.
     ///
     /// # Errors
-    /// [`Error::Usage`] when `feed` did not stop there, or the columns are not the Relation's, in order.
+    /// [`Error::Usage`] when `feed` did not stop there, or the columns are not the Relation's, in order, or not null
+    /// where rows have shown that they can be.
     pub fn describe(&mut self, oid: u32, table: &Arc<Table>) -> Result<()> {
         if self.waiting != Some(oid) {
             return Err(Error::Usage(format!("no relation {oid} waits to be described as {table}")));
@@ -205,7 +207,7 @@ impl Decoder {
                 known.relation.schema, known.relation.name
             )));
         }
-        known.table = Some(described.remember(&known.relation, table));
+        known.set_table(described.remember(&known.relation, table));
         self.waiting = None;
         Ok(())
     }

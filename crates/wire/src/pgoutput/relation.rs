@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::message::Reader;
+use crate::batch::column_bit;
 use crate::error::{Error, Result};
 use crate::table::Table;
 
@@ -21,6 +22,9 @@ pub struct Relation {
     pub replica_identity: char,
     /// The published columns in the order of the cells.
     pub columns: Vec<RelationColumn>,
+    /// Indexes of the columns that can be null, whatever the catalog says now: rows have shown it. The message tells
+    /// nothing of it.
+    pub nullable: Vec<usize>,
 }
 
 /// One column of a Relation message.
@@ -63,13 +67,27 @@ impl Relation {
         }
         reader.end()?;
         let schema = if schema.is_empty() { "pg_catalog" } else { schema };
-        Ok(Self { oid, schema: schema.to_owned(), name: name.to_owned(), replica_identity, columns })
+        Ok(Self {
+            oid,
+            schema: schema.to_owned(),
+            name: name.to_owned(),
+            replica_identity,
+            columns,
+            nullable: Vec::new(),
+        })
     }
 
-    /// Whether the table has this relation's columns, in order.
+    /// Whether both came as the same message.
+    fn is_like(&self, other: &Self) -> bool {
+        (self.oid, &self.schema, &self.name, self.replica_identity, &self.columns)
+            == (other.oid, &other.schema, &other.name, other.replica_identity, &other.columns)
+    }
+
+    /// Whether the table has this relation's columns, in order, and room for the nulls that were seen.
     pub(super) fn fits(&self, table: &Table) -> bool {
         let names = self.columns.iter().map(|column| &column.name);
         names.eq(table.columns.iter().map(|column| &column.name))
+            && self.nullable.iter().all(|column| table.columns[*column].nullable)
     }
 }
 
@@ -79,9 +97,51 @@ pub(super) struct Known {
     pub(super) relation: Relation,
     /// What it was described as.
     pub(super) table: Option<Arc<Table>>,
+    /// The [`column_bit`]s of the columns that cannot be null in that.
+    required: u64,
     /// Index of the table in the segment that `epoch` names.
     pub(super) slot: u16,
     pub(super) epoch: u64,
+}
+
+impl Known {
+    fn new(relation: Relation, table: Option<Arc<Table>>) -> Self {
+        let mut known = Self { relation, table: None, required: 0, slot: 0, epoch: 0 };
+        if let Some(table) = table {
+            known.set_table(table);
+        }
+        known
+    }
+
+    /// The rows that follow belong to this version.
+    pub(super) fn set_table(&mut self, table: Arc<Table>) {
+        let columns = table.columns.iter().enumerate();
+        self.required =
+            columns.filter(|(_, column)| !column.nullable).fold(0, |bits, (index, _)| bits | column_bit(index));
+        (self.table, self.epoch) = (Some(table), 0);
+    }
+
+    /// Whether a row with these nulls ([`column_bit`]s) may contradict what the table was described as.
+    #[inline]
+    pub(super) fn may_contradict(&self, nulls: u64) -> bool {
+        self.required & nulls != 0
+    }
+
+    /// Forget the description if one of these columns, which are null in a row, cannot be null in it: the server does
+    /// not announce that NOT NULL was dropped, and the catalog may be ahead of the row. What could be null stays so.
+    #[cold]
+    pub(super) fn contradict(&mut self, nulls: impl Iterator<Item = usize>) -> bool {
+        let Some(table) = &self.table else { return false };
+        let mut seen: Vec<usize> = nulls.filter(|column| !table.columns[*column].nullable).collect();
+        if seen.is_empty() {
+            return false;
+        }
+        seen.extend((0..table.columns.len()).filter(|column| table.columns[*column].nullable));
+        seen.sort_unstable();
+        seen.dedup();
+        (self.relation.nullable, self.table) = (seen, None);
+        true
+    }
 }
 
 /// Relations by oid. Born and dying with a connection; a streamed transaction has its own, which become everyone's when
@@ -95,7 +155,7 @@ impl Relations {
     /// Take note of a Relation message.
     pub(super) fn learn(&mut self, relation: Relation, described: &Described) {
         let table = described.table(&relation);
-        self.by_oid.insert(relation.oid, Known { relation, table, slot: 0, epoch: 0 });
+        self.by_oid.insert(relation.oid, Known::new(relation, table));
     }
 
     #[inline]
@@ -122,7 +182,7 @@ pub(super) struct Described {
 impl Described {
     fn table(&self, relation: &Relation) -> Option<Arc<Table>> {
         let (known, table) = self.by_oid.get(&relation.oid)?;
-        (known == relation).then(|| Arc::clone(table))
+        known.is_like(relation).then(|| Arc::clone(table))
     }
 
     /// Remember a description; returns the table's version, an older one when nothing of it has changed.

@@ -17,13 +17,15 @@ struct Images<'a> {
     old_image: OldImage,
     old: Option<Tuple<'a>>,
     new: Option<Tuple<'a>>,
+    /// The columns that are null in a whole row: an old key has nulls for all that it leaves out.
+    nulls: u64,
 }
 
 impl<'a> Images<'a> {
     /// Read what follows the relation's oid.
     #[inline]
     fn read(kind: u8, reader: &mut Reader<'a>, columns: usize) -> Result<Self> {
-        let mut images = Self { op: Op::Create, old_image: OldImage::None, old: None, new: None };
+        let mut images = Self { op: Op::Create, old_image: OldImage::None, old: None, new: None, nulls: 0 };
         images.op = match kind {
             b'I' => Op::Create,
             b'U' => Op::Update,
@@ -38,7 +40,11 @@ impl<'a> Images<'a> {
                 _ => OldImage::None,
             };
             if images.old_image != OldImage::None {
-                images.old = Some(Self::tuple(reader, columns)?);
+                let (old, nulls) = Self::tuple(reader, columns)?;
+                images.old = Some(old);
+                if images.old_image == OldImage::Full {
+                    images.nulls = nulls;
+                }
                 if images.op == Op::Update {
                     at = reader.place().1;
                     tag = reader.u8()?;
@@ -46,7 +52,11 @@ impl<'a> Images<'a> {
             }
         }
         match (images.op, tag) {
-            (Op::Create | Op::Update, b'N') => images.new = Some(Self::tuple(reader, columns)?),
+            (Op::Create | Op::Update, b'N') => {
+                let (new, nulls) = Self::tuple(reader, columns)?;
+                images.new = Some(new);
+                images.nulls |= nulls;
+            }
             (Op::Delete, b'K' | b'O') => {}
             _ => return Err(Error::malformed(format!("unexpected tuple {tag:#04x}"), at)),
         }
@@ -55,11 +65,18 @@ impl<'a> Images<'a> {
     }
 
     #[inline]
-    fn tuple(reader: &mut Reader<'a>, columns: usize) -> Result<Tuple<'a>> {
+    fn tuple(reader: &mut Reader<'a>, columns: usize) -> Result<(Tuple<'a>, u64)> {
         let (bytes, at) = reader.place();
-        let (tuple, end) = Tuple::read(bytes, at, columns)?;
+        let (tuple, end, nulls) = Tuple::read(bytes, at, columns)?;
         reader.skip_to(end);
-        Ok(tuple)
+        Ok((tuple, nulls))
+    }
+
+    /// The columns that are null, one by one.
+    fn null_columns(&self) -> impl Iterator<Item = usize> {
+        let old = self.old.filter(|_| self.old_image == OldImage::Full);
+        let cells = [old, self.new].into_iter().flatten().flat_map(|tuple| tuple.cells().enumerate());
+        cells.filter(|(_, cell)| *cell == Cell::Null).map(|(column, _)| column)
     }
 
     /// Write the images into a segment; returns their offsets.
@@ -141,6 +158,9 @@ impl Decoder {
         }
         let images = Images::read(kind, &mut reader, known.relation.columns.len());
         let images = images.map_err(|error| name_relation(error, known))?;
+        if known.may_contradict(images.nulls) && known.contradict(images.null_columns()) {
+            return Ok(Step::Describe(oid));
+        }
         let table = rows.slot(known, ready)?;
         let (old, new) = images.write(&mut rows.builder)?;
         let row = Entry { old, new, old_image: images.old_image, ..entry(images.op, table, lsn) };

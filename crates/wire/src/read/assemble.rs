@@ -82,7 +82,7 @@ impl Assembler {
     /// Of the tuple at `offset`, the last one, keep only the cells of the table's key.
     pub(super) fn keep_key(&mut self, offset: u32, table: &Table) -> Result<()> {
         let image = self.builder.arena().split_off(offset as usize);
-        let (tuple, _) = Tuple::read(&image, 0, table.columns.len())?;
+        let (tuple, ..) = Tuple::read(&image, 0, table.columns.len())?;
         let key = |index: usize| table.key.iter().any(|key| usize::from(*key) == index);
         let cells = tuple.cells().enumerate().map(|(index, cell)| if key(index) { cell } else { Cell::Null });
         self.builder.tuple(cells).map(drop)

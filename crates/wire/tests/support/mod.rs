@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tailrace_wire::batch::{Batch, Cell, Op, RowRef, Tuple};
 use tailrace_wire::chunk::Chunk;
 use tailrace_wire::error::Result;
-use tailrace_wire::pgoutput::{Decoder, Relation, Settings};
+use tailrace_wire::pgoutput::{Decoder, Relation, RelationColumn, Settings};
 use tailrace_wire::table::{Column, Note, Table, Type};
 
 /// Clock of every XLogData, microseconds since PostgreSQL's epoch.
@@ -151,15 +151,20 @@ pub fn settings() -> Settings {
 
 /// The table as the catalog would have it: all text, the replica identity as key.
 pub fn table_of(relation: &Relation) -> Arc<Table> {
-    let column = |name: &String| Column {
-        name: name.clone(),
+    strict_table_of(relation, &(0..relation.columns.len()).collect::<Vec<_>>())
+}
+
+/// The same with NOT NULL on all columns but these.
+pub fn strict_table_of(relation: &Relation, nullable: &[usize]) -> Arc<Table> {
+    let column = |(index, known): (usize, &RelationColumn)| Column {
+        name: known.name.clone(),
         kind: Type::Text,
         native: "text".into(),
-        nullable: true,
+        nullable: nullable.contains(&index),
         labels: Vec::new(),
         note: Note::default(),
     };
-    let columns = relation.columns.iter().map(|known| column(&known.name)).collect();
+    let columns = relation.columns.iter().enumerate().map(column).collect();
     let key = (0u16..).zip(&relation.columns).filter(|(_, column)| column.key).map(|(index, _)| index).collect();
     Table::new(relation.schema.clone(), relation.name.clone(), columns, key)
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from tailrace.dialect.postgres import session
+from tailrace.dialect.postgres.origin import FUNCTIONS
 from tailrace.dialect.postgres.session import Connection, Login, fetch, statement_text
 from tailrace.error import TailraceError
 from tailrace.model import Finding, Severity, Table
@@ -22,15 +23,6 @@ from tailrace.sink.postgres.target import Placing
 __all__ = ["check", "check_tables"]
 
 _OLDEST, _GRANTABLE = 140000, 150000
-_ORIGINS = (
-    "pg_replication_origin_create",
-    "pg_replication_origin_drop",
-    "pg_replication_origin_oid",
-    "pg_replication_origin_session_is_setup",
-    "pg_replication_origin_session_reset",
-    "pg_replication_origin_session_setup",
-    "pg_replication_origin_xact_setup",
-)
 _REPLICA = "triggers and foreign keys would act on replicated rows"
 
 
@@ -85,7 +77,7 @@ def check_tables(login: Login, name: str, placing: Placing, *, tables: Sequence[
 
 
 def _facts(connection: Connection) -> _Facts:
-    return _Facts(*fetch(connection, query.load("facts"), {"functions": list(_ORIGINS)})[0])
+    return _Facts(*fetch(connection, query.load("facts"), {"functions": list(FUNCTIONS)})[0])
 
 
 def _server(connection: Connection) -> Iterator[Finding]:

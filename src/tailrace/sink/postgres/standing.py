@@ -16,10 +16,11 @@ import psycopg
 from psycopg import sql
 
 from tailrace.dialect.postgres.fault import told, translate
-from tailrace.dialect.postgres.session import Connection, Login, connect
+from tailrace.dialect.postgres.origin import grant, origin_name
+from tailrace.dialect.postgres.session import Connection, Login, connect, fetch
 from tailrace.error import CheckFailed
 
-__all__ = ["Standing", "drop_origins", "mark_writes", "open_session", "origin_name"]
+__all__ = ["Standing", "drop_origins", "make_origin", "mark_writes", "open_session"]
 
 log = logging.getLogger("tailrace.sink.postgres")
 
@@ -34,6 +35,7 @@ _SETTINGS = {
 }
 _FORBIDDEN = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState)
 _ORIGINS_SETTABLE = 180000
+_KNOWN = "SELECT 1 FROM pg_catalog.pg_replication_origin WHERE roname = %(origin)s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +69,27 @@ def open_session(login: Login) -> tuple[Connection, Standing]:
     return connection, Standing(replica=True)
 
 
-def origin_name(database: str, name: str, member: int = 1) -> str:
-    """A replication origin of pipeline `name` into `database`: origins belong to the whole server.
+def make_origin(connection: Connection, name: str) -> None:
+    """Make the first origin of pipeline `name`, if there is none and the role may.
 
-    One for each `member` of a group that writes at the same time: an origin is one session's.
+    Comes before the claim: a pipeline the other way takes one that has claimed and has no origin for one that writes
+    without.
     """
-    first = f"tailrace/{database}/{name}"
-    return first if member == 1 else f"{first}/{member}"
+    origin = origin_name(connection.info.dbname, name)
+    try:
+        _make(connection, origin)
+    except _FORBIDDEN:  # `mark_writes` tells of it
+        return
+    except psycopg.Error as error:
+        raise translate(error, f"make the replication origin {origin} in the target") from error
 
 
 def mark_writes(connection: Connection, name: str) -> bool:
     """Let what this session writes carry an origin of pipeline `name`; False when the role may not.
 
-    It is the first one that no other session has. `CheckFailed` when the server has no room for another origin: what is
-    marked today must not go unmarked tomorrow, or a pipeline the other way would send it back.
+    It is the first one that no other session has. `CheckFailed` when the server has no room for another origin, or the
+    role lost the right to this one: what is marked today must not go unmarked tomorrow, or a pipeline the other way
+    would send it back.
     """
     for member in count(1):
         origin = origin_name(connection.info.dbname, name, member)
@@ -97,6 +106,13 @@ def mark_writes(connection: Connection, name: str) -> bool:
                 hint=f"raise {setting} there and restart it, or let pipelines that are no more go: tailrace drop",
             ) from error
         except _FORBIDDEN as error:
+            if fetch(connection, _KNOWN, {"origin": origin}, doing="look for the replication origin in the target"):
+                [[role]] = fetch(connection, "SELECT current_user::text")
+                raise CheckFailed(
+                    f"the writes of pipeline {name!r} in the target carried a replication origin, and role {role} may"
+                    " not use it any more: a pipeline the other way would send them back",
+                    hint=grant(role),
+                ) from error
             log.warning(
                 "%s: writes in the target carry no replication origin (SQLSTATE %s): fine, unless a pipeline goes back"
                 " from there; `tailrace check` says what is missing",
@@ -111,16 +127,19 @@ def mark_writes(connection: Connection, name: str) -> bool:
 
 def _take(connection: Connection, name: str) -> None:
     """Make the origin where it is missing, and let this session have it; `ObjectInUse` when another has."""
-    origin = {"origin": name}
+    _make(connection, name)
+    connection.execute("SELECT pg_catalog.pg_replication_origin_session_setup(%(origin)s)", {"origin": name})
+    # Tried at once, not in the first transaction with rows.
+    connection.execute("SELECT pg_catalog.pg_replication_origin_xact_setup('0/0', pg_catalog.now())")
+
+
+def _make(connection: Connection, name: str) -> None:
     with suppress(psycopg.errors.UniqueViolation):  # another member makes it at this very moment
         connection.execute(
             "SELECT pg_catalog.pg_replication_origin_create(%(origin)s)"
             " WHERE pg_catalog.pg_replication_origin_oid(%(origin)s) IS NULL",
-            origin,
+            {"origin": name},
         )
-    connection.execute("SELECT pg_catalog.pg_replication_origin_session_setup(%(origin)s)", origin)
-    # Tried at once, not in the first transaction with rows.
-    connection.execute("SELECT pg_catalog.pg_replication_origin_xact_setup('0/0', pg_catalog.now())")
 
 
 def drop_origins(connection: Connection, name: str) -> None:

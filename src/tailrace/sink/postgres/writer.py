@@ -14,7 +14,7 @@ from tailrace.error import Fenced, Retryable, TailraceError
 from tailrace.model import Batch, Position
 from tailrace.sink.postgres.apply import Applier
 from tailrace.sink.postgres.ledger import Ledger
-from tailrace.sink.postgres.standing import drop_origins, mark_writes, open_session
+from tailrace.sink.postgres.standing import drop_origins, make_origin, mark_writes, open_session
 from tailrace.sink.postgres.target import Placing, Targets
 
 __all__ = ["PostgresWriter"]
@@ -49,10 +49,12 @@ class PostgresWriter:
 
     def claim(self, lineage: str) -> Position | None:
         """Record a new epoch for `lineage` in the target; return its position."""
+        if self._asked_to_mark:  # a member of a group claims many
+            return self._ledger.claim(lineage)
+        make_origin(self._connection, self._name)
         position = self._ledger.claim(lineage)
-        if not self._asked_to_mark:  # a member of a group claims many
-            self._asked_to_mark = True
-            self._applier.marked = mark_writes(self._connection, self._name)
+        self._asked_to_mark = True
+        self._applier.marked = mark_writes(self._connection, self._name)
         return position
 
     def yield_up(self, lineages: Sequence[str]) -> None:

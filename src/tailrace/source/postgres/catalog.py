@@ -19,13 +19,17 @@ from tailrace.source.postgres.portable import Bottom, portable
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A relation as in pgoutput's Relation message: columns are (name, type oid, modifier, part of the identity)."""
+    """A relation as in pgoutput's Relation message: columns are (name, type oid, modifier, part of the identity).
+
+    The columns `nullable` can be null whatever the catalog says now: rows have shown it.
+    """
 
     oid: int
     schema: str
     name: str
     replica_identity: str
     columns: tuple[tuple[str, int, int, bool], ...]
+    nullable: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ def table(connection: Connection, relation: Described) -> Table:
     columns = []
     for name, oid, typmod, _ in relation.columns:
         now = known.get(name)
-        certain = now is not None and (now.type_oid, now.not_null) == (oid, True)
+        certain = now is not None and (now.type_oid, now.not_null) == (oid, True) and name not in relation.nullable
         kind = types[oid, typmod]
         column = Column(
             name,

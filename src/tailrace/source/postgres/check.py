@@ -15,7 +15,7 @@ from tailrace.dialect.postgres import session
 from tailrace.dialect.postgres.session import Connection, fetch, statement_text
 from tailrace.error import ConfigError, TailraceError
 from tailrace.model import Finding
-from tailrace.source.postgres import availability, pattern, publication, query, resume, slot
+from tailrace.source.postgres import availability, loop, pattern, publication, query, resume, slot
 from tailrace.source.postgres.finding import error as _error
 from tailrace.source.postgres.finding import ok as _ok
 from tailrace.source.postgres.finding import warning as _warning
@@ -88,6 +88,8 @@ def _findings(source: Postgres, connection: Connection) -> Iterator[Finding]:
     yield from _room(source, connection, facts)
     yield from _retention(facts)
     yield from _slot(source, connection, facts)
+    if source.origin == "none":
+        yield from _origins(connection)
     yield from _tables(source, connection, facts)
     for pid, seconds in fetch(connection, query.load("elders")):
         yield _warning(
@@ -201,6 +203,14 @@ def _slot(source: Postgres, connection: Connection, facts: _Facts) -> Iterator[F
         yield _ok(subject, f"in use by PID {found.active_pid}; {retained}")
     else:
         yield _ok(subject, retained)
+
+
+def _origins(connection: Connection) -> Iterator[Finding]:
+    found = loop.unmarked(connection)
+    for each in found:
+        yield _error("origin", f'{each.reason}: origin = "none" would send it back', each.fix)
+    if not found:
+        yield _ok("origin", "whatever pipelines write into this database is marked and left out")
 
 
 def _tables(source: Postgres, connection: Connection, facts: _Facts) -> Iterator[Finding]:

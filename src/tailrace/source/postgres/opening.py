@@ -24,6 +24,7 @@ from tailrace.model import Batch, Limits
 from tailrace.source.postgres import gap, host, pattern, plan, publication, resume, slot, snapshot
 from tailrace.source.postgres.guardian import Guardian
 from tailrace.source.postgres.host import Host
+from tailrace.source.postgres.loop import Watch
 from tailrace.source.postgres.measure import Measure
 from tailrace.source.postgres.place import Lineage, Place, format_lsn, parse_lsn
 from tailrace.source.postgres.plan import Moved
@@ -101,6 +102,8 @@ class Opening:
         host.require_same(here, walsender.host())
         there = slot.load(side, self._names.slot)
         host.require_role(here, walsender.server_version, slot=there, failover=self._source.failover)
+        if self._source.origin == "none":
+            Watch(side)()
         # Complain about names before anything is recorded or made.
         pattern.choose(self._source.tables, publication.relations(side))
         identity = walsender.identify()
@@ -186,7 +189,7 @@ class Opening:
             follow,
             first=first,
             keep=None if globs is None else Select(tables=globs),
-            watch=self._watch(scene) if scene.host.standby else None,
+            watches=self._watches(scene, measure),
             give_up=partial(self._give_up, scene) if self._source.snapshot == "when_needed" else None,
             guardian=guardian,
             resources=self._resources,
@@ -250,14 +253,18 @@ class Opening:
             scene.walsender.keep_for_failover(there.name)
             _log.info("turned on failover of replication slot %s", there.name)
 
-    def _watch(self, scene: _Scene) -> Callable[[], None]:
-        """What a stream from a standby asks before it hands on what it read: whether the timeline is still ours.
+    def _watches(self, scene: _Scene, measure: Measure) -> tuple[Callable[[], None], ...]:
+        """What is asked before what was read is handed on.
 
-        Positions tell theirs, and no session with SQL can be asked for that of a standby.
+        From a standby, whether the timeline is still ours: positions tell theirs, and no session with SQL can be asked
+        for that of a standby. With origin = "none", whether what pipelines write here is marked.
         """
+        marked = (Watch(scene.side, measure.settle),) if self._source.origin == "none" else ()
+        if not scene.host.standby:
+            return marked
         asked = self._resources.enter_context(closing(self._walsender()))
         host.require_same(scene.host, asked.host())
-        return partial(host.require_timeline, scene.timeline, lambda: asked.identify().timeline)
+        return (partial(host.require_timeline, scene.timeline, lambda: asked.identify().timeline), *marked)
 
     def _walsender(self) -> Walsender:
         return Walsender(self._source.login, frame_bytes_max=self._limits.frame_bytes_max, stop=self._stop)

@@ -46,7 +46,14 @@ class Describer:
     def __call__(self, relation: Relation) -> Table:
         """The table version that rows under this Relation message belong to; `Retryable` when cut off."""
         self._settle()
-        described = Described(relation.oid, relation.schema, relation.name, relation.replica_identity, relation.columns)
+        described = Described(
+            relation.oid,
+            relation.schema,
+            relation.name,
+            relation.replica_identity,
+            relation.columns,
+            frozenset(relation.nullable),
+        )
         table = catalog.table(self._connection, described)
         captured = self._globs is None or pattern.matches(str(table), self._globs)
         if captured and str(table) not in self._expected:
@@ -64,7 +71,7 @@ class Opened:
     """What `opening` hands over: parts that are open, and how to begin.
 
     `first` is told before anything else: where the stream begins. `follow` starts the log; None ends after the
-    snapshot. `keep` selects tables, if not all are wanted. `watch` raises when what was read may not be handed on.
+    snapshot. `keep` selects tables, if not all are wanted. `watches` raise when what was read may not be handed on.
     `give_up` makes the next `open` begin anew when the history is lost meanwhile; None when a human must decide that.
     `guardian` watches what the slot keeps, if anybody asked for that.
     """
@@ -75,7 +82,7 @@ class Opened:
     follow: Callable[[], Receiver] | None
     first: Batch | None = None
     keep: Select | None = None
-    watch: Callable[[], None] | None = None
+    watches: Sequence[Callable[[], None]] = ()
     give_up: Callable[[HistoryLost], Retryable] | None = None
     guardian: Guardian | None = None
     resources: ExitStack = field(default_factory=ExitStack)
@@ -108,8 +115,9 @@ class PostgresStream:
         if receiver.finished:
             raise EndOfStream
         batch = self._unless_lost(lambda: receiver.read(timeout_s))
-        if batch is not None and self._opened.watch is not None:
-            self._opened.watch()
+        if batch is not None:
+            for watch in self._opened.watches:
+                watch()
         keep = self._opened.keep
         return batch if batch is None or keep is None else keep(batch)
 

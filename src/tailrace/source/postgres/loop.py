@@ -1,0 +1,67 @@
+"""Keeps `origin = "none"` from sending back what a pipeline the other way wrote without a mark. Changes nothing.
+
+A pipeline into this database is known by its claim in `tailrace.position`, which it commits before its first row. A
+batch that was read after that claim is therefore not handed on before the claim is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from tailrace.dialect.postgres.origin import grant
+from tailrace.dialect.postgres.session import Connection, fetch, statement_text
+from tailrace.error import CheckFailed
+from tailrace.source.postgres import query
+
+__all__ = ["Unmarked", "Watch", "unmarked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unmarked:
+    """What would be sent back, and the statement by which it is told apart."""
+
+    reason: str
+    fix: str
+
+
+def unmarked(connection: Connection) -> list[Unmarked]:
+    """Every pipeline into this database without a replication origin, or that the role may not see them."""
+    return [] if (closed := _closed(connection)) is None else [*closed, *([] if closed else _pipelines(connection))]
+
+
+class Watch:
+    """Called before anything is handed on: `CheckFailed` for the first pipeline that is not marked."""
+
+    def __init__(self, connection: Connection, settle: Callable[[], None] = lambda: None) -> None:
+        self._connection = connection
+        self._settle = settle
+        self._readable = False
+
+    def __call__(self) -> None:
+        """See the class."""
+        self._settle()
+        found = list(_pipelines(self._connection)) if self._readable else unmarked(self._connection)
+        if found:
+            raise CheckFailed(f'{found[0].reason}, and origin = "none" would send it back', hint=found[0].fix)
+        self._readable = self._readable or _closed(self._connection) == []
+
+
+def _closed(connection: Connection) -> list[Unmarked] | None:
+    """That the role may not look; nothing if it may; None while no pipeline has ever written here."""
+    found = fetch(connection, query.load("bookkeeping"))
+    if not found:
+        return None
+    [[readable, role]] = found
+    if readable:
+        return []
+    fix = sql.SQL("GRANT USAGE ON SCHEMA tailrace TO {0}; GRANT SELECT ON tailrace.position TO {0}")
+    reason = f"pipelines write into this database, and role {role} may not see whether they mark what they write"
+    return [Unmarked(reason, statement_text(fix.format(sql.Identifier(role))))]
+
+
+def _pipelines(connection: Connection) -> Iterator[Unmarked]:
+    for name, role in fetch(connection, query.load("unmarked")):
+        yield Unmarked(f"pipeline {name!r} writes into this database without a replication origin", grant(role))

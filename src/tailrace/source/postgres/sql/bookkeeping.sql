@@ -1,0 +1,5 @@
+-- Whether pipelines keep their positions in this database, and whether the role may read them; no row when there are none.
+SELECT has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'), current_user::text
+FROM pg_class AS c
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.nspname = 'tailrace' AND c.relname = 'position'
