@@ -20,15 +20,20 @@ from tailrace.model import Batch, Table
 from tailrace.sink.postgres.bulk import Bulk, Doubt
 from tailrace.sink.postgres.ledger import MOVE, MOVE_MARKED, Ledger
 from tailrace.sink.postgres.pipe import Failure, Pipe
-from tailrace.sink.postgres.refusal import GENERATED_ALWAYS, NOT_FOUND, concerns_rows, counts_alone, reason
+from tailrace.sink.postgres.refusal import (
+    GENERATED_ALWAYS,
+    NOT_FOUND,
+    UNREADABLE,
+    concerns_rows,
+    counts_alone,
+    reason,
+)
 from tailrace.sink.postgres.rows import Rows, Statement
 from tailrace.sink.postgres.standing import Standing
 from tailrace.sink.postgres.target import Target, Targets
 
 __all__ = ["Applier"]
 
-_UNREADABLE = "22P02"
-"""`invalid_text_representation`: not a label of the enum, too many attributes for the composite."""
 _OUTDATED = frozenset(("42804", "42883", "0A000"))
 """Statements and temporary tables that were made for a column's type of before: `datatype_mismatch`, no operator for
 it, and "cached plan must not change result type"."""
@@ -57,6 +62,8 @@ class Applier:
         self._bulk = Bulk(connection, self._target)
         self._nulls: set[tuple[str, str, str]] = set()
         """Columns (schema, table, name at the target) that refused a null which the source has sent."""
+        self._growth: list[int] = []
+        """Changes of the batch before which a composite type gets its next attribute."""
         self._missing = 0
         self._aged = False
         """Changes were applied: the source read its types a while ago, and is not told of a label that an enum gets."""
@@ -80,7 +87,7 @@ class Applier:
                 if error.sqlstate not in _OUTDATED:
                     raise
                 # Another member of our group has widened a column; what we know of the table is forgotten by now.
-                self._apply(batch, careful=True)
+                self._carefully(batch)
                 return
             if self._refuses_null(error):
                 self.apply(batch)
@@ -89,7 +96,28 @@ class Applier:
             return
         # Values were refused. Change by change, in the order of the source, is right for every constraint, and finds
         # the change to blame.
-        self._apply(batch, careful=True)
+        self._carefully(batch)
+
+    def _carefully(self, batch: Batch, *, replayed: bool = False) -> None:
+        """As `_apply`, again whenever it was found before which change a type has to grow."""
+        self._growth.clear()
+        while True:
+            try:
+                self._apply(batch, careful=True, replayed=replayed)
+            except Doubt:
+                continue
+            return
+
+    def _grows(self, batch: Batch, change: int) -> bool:
+        """Whether the value that could not be read may have an attribute that its composite type lacks at the target.
+
+        ALTER TYPE … ADD ATTRIBUTE is not in the log. Values from before it have fewer attributes, so the type may not
+        grow before the first one that has more.
+        """
+        if change < 0 or not self._targets.lacks(batch[change].table):
+            return False
+        self._growth.append(change)
+        return True
 
     def _refuses_null(self, error: Exception) -> bool:
         """Whether a column refused a null for the first time: it allows them in the next attempt.
@@ -109,7 +137,7 @@ class Applier:
         written = self._ledger.replayed()
         kept = [index for index, change in enumerate(batch) if change.position not in written]
         try:
-            self._apply(batch.only(kept), careful=True, replayed=True)
+            self._carefully(batch.only(kept), replayed=True)
         except Reject as reject:
             raise Reject({kept[index]: why for index, why in reject.reasons.items()}) from None
 
@@ -218,7 +246,11 @@ class Applier:
         """One statement a change, in the order of the source; when `careful`, an insert takes the place of a row of its
         key."""
         # Rows of a snapshot have distinct keys, and what is in their way is refused: it is not ours.
+        growth = sorted(self._growth) if careful else []
         for statement in self._rows.statements(batch, merge=careful and batch.snapshot is None):
+            while growth and growth[0] <= statement.index:
+                self._finish()
+                self._targets.grow(batch[growth.pop(0)].table)
             what = _ADDS if statement.adds else _REMOVES if statement.removes else 0
             self._send(statement.text, statement.params, index=statement.index, what=what)
 
@@ -276,9 +308,11 @@ class Applier:
             return counts_alone(self._ready[table.version], table)
         if not careful or not concerns_rows(failure.error):
             return failure.error
+        if failure.error.sqlstate == UNREADABLE and self._grows(batch, change):
+            return Doubt()
         blamed = change if change >= 0 else _last_of(batch, self._sent[: failure.index], failure.error)
         table = batch[blamed].table
-        if failure.error.sqlstate == _UNREADABLE and table.types and self._aged:
+        if failure.error.sqlstate == UNREADABLE and table.types and self._aged:
             return Retryable(
                 f"the target cannot read a value of {table}: a type may have grown since the stream was opened",
                 hint="it is opened again, which reads the types anew",

@@ -84,6 +84,8 @@ class Definitions:
     def __init__(self, connection: Connection, beside: Callable[[], Connection]) -> None:
         self._connection = connection
         self._beside = beside
+        self._lacking: dict[TypeDefinition, list[tuple[str, str]]] = {}
+        """The attributes that composite types of the target do not have yet, in order."""
 
     def look(self, table: Table) -> Spelled:
         """How the target writes the types of `table` as it is; a type that is missing stays as the source writes it."""
@@ -95,7 +97,10 @@ class Definitions:
         return Spelled(names)
 
     def prepare(self, table: Table) -> Spelled:
-        """Make what is missing and extend what has grown; `Fatal` for what cannot follow."""
+        """Make what is missing and give enums their new labels; `Fatal` for what cannot follow.
+
+        New attributes of a composite type wait for the first value that has them: see `grow`.
+        """
         names: dict[TypeDefinition, str] = {}
         spelled = Spelled(names)
         for definition in needed(table):
@@ -187,7 +192,7 @@ class Definitions:
         if definition.kind == "enum":
             self._add_labels(definition, present)
         elif definition.kind == "composite":
-            self._add_attributes(definition, present, parts, table=table)
+            self._compare_attributes(definition, present, parts, table=table)
         elif definition.kind == "domain" and not fits(
             spelled.base(dict(definition.parts)["base"]), self._bottom(present)
         ):
@@ -216,10 +221,27 @@ class Definitions:
             run(session, ddl.add_label(definition, label, labels), f"add a label to the type {definition}")
             labels.append(label)
 
-    def _add_attributes(
+    def lacks(self, table: Table) -> int:
+        """How many attributes the composite types of `table` have had more than those of the target, when they were
+        last prepared: the most that one of them lacks."""
+        return max((len(self._lacking.get(definition, ())) for definition in needed(table)), default=0)
+
+    def grow(self, table: Table) -> None:
+        """Give each composite type of `table` that lacks attributes the next one of them."""
+        for definition in needed(table):
+            lacking = self._lacking.get(definition, [])
+            if lacking:
+                name, type = lacking.pop(0)
+                doing = f"add an attribute to the type {definition}"
+                run(self._connection, ddl.add_attribute(definition, name, self.read(type)), doing)
+
+    def _compare_attributes(
         self, definition: TypeDefinition, present: _Present, parts: Mapping[str, str], *, table: Table
     ) -> None:
-        """A composite value is written by place, so attributes may only have come behind those that are there."""
+        """A composite value is written by place, so attributes may only have come behind those that are there.
+
+        They are not added here: values from before them may still come, and have fewer.
+        """
         ours = list(parts.items())
         for (name, type), (known, held) in zip(ours, present.parts.items(), strict=False):
             if name != known or type != held:
@@ -228,12 +250,7 @@ class Definitions:
             _differ(
                 definition, table, f"it has {len(ours)} attributes at the source, {len(present.parts)} at the target"
             )
-        for name, type in ours[len(present.parts) :]:
-            run(
-                self._connection,
-                ddl.add_attribute(definition, name, self.read(type)),
-                f"add an attribute to the type {definition}",
-            )
+        self._lacking[definition] = ours[len(present.parts) :]
 
 
 def _differ(definition: TypeDefinition, table: Table, what: str) -> None:

@@ -12,11 +12,17 @@ from tailrace.error import Fatal
 from tailrace.model import Table
 from tailrace.sink.postgres.target import Target
 
-__all__ = ["GENERATED_ALWAYS", "NOT_FOUND", "concerns_rows", "counts_alone", "reason"]
+__all__ = ["GENERATED_ALWAYS", "NOT_FOUND", "UNREADABLE", "concerns_rows", "counts_alone", "reason"]
 
 NOT_FOUND: Final = "22012"
 """Our own statements divide by the number of rows that they found."""
 GENERATED_ALWAYS: Final = "428C9"
+UNREADABLE: Final = "22P02"
+"""`invalid_text_representation`: not a label of the enum, too few or too many attributes for the composite."""
+_COMPOSITE: Final = (
+    "; a value of a composite type from a transaction that was open while that got an attribute has one too few:"
+    " `tailrace verify --repair` brings the row as it is now, once this change is dropped"
+)
 
 
 def concerns_rows(error: psycopg.Error) -> bool:
@@ -50,7 +56,13 @@ def reason(error: psycopg.Error, target: Target | None, table: Table) -> str:
         if name is not None
     ]
     key = f" (key {', '.join(target.key)})" if target is not None and target.key else ""
-    return f"{what} at the target in {table}{key}{''.join(f', {name}' for name in named)} (SQLSTATE {error.sqlstate})"
+    grown = _COMPOSITE if error.sqlstate == UNREADABLE and _is_composite(table) else ""
+    names = "".join(f", {name}" for name in named)
+    return f"{what} at the target in {table}{key}{names} (SQLSTATE {error.sqlstate}){grown}"
+
+
+def _is_composite(table: Table) -> bool:
+    return any(definition.kind == "composite" for definition in table.types)
 
 
 def _words(name: str) -> str:

@@ -131,6 +131,14 @@ class Targets:
             if present is not None:
                 self._columns.allow_null(present, present.columns[column])
 
+    def lacks(self, table: Table) -> int:
+        """How many attributes a composite type of `table`, which was prepared, has yet to get at the target."""
+        return self._definitions.lacks(table)
+
+    def grow(self, table: Table) -> None:
+        """A value of `table` has an attribute that its type lacks: give it the next one."""
+        self._definitions.grow(table)
+
     def complete(self) -> None:
         """The snapshot is complete, and the first changes behind it come: what waited beside tables goes in."""
         for record in self._records.incomplete():

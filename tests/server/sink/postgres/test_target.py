@@ -105,6 +105,61 @@ def test_labels_and_attributes_that_types_get_are_followed(road: Road) -> None:
     assert road.rows("SELECT enum_range(NULL::mood)::text") == [("{low,middle,high}",)]
 
 
+@pytest.mark.parametrize("rows", [1, 500], ids=["statements", "sets"])
+def test_attributes_are_added_before_the_first_value_that_has_them(road: Road, rows: int) -> None:
+    road.at_source(
+        "CREATE TYPE pair AS (x int)",
+        "CREATE TYPE other AS (a int)",
+        "CREATE TABLE t (id int PRIMARY KEY, p pair, many pair[])",
+        "CREATE TABLE u (id int PRIMARY KEY, o other, p pair)",
+        "INSERT INTO t VALUES (0, '(0)', NULL)",
+        "INSERT INTO u VALUES (0, '(0)', '(0)')",
+    )
+    road.run()
+    some = f"FROM generate_series(1, {rows}) AS i"
+    slow = psycopg.connect(road.urls[0])
+    slow.execute("INSERT INTO t VALUES (1, '(2)')")
+    road.at_source(f"INSERT INTO t SELECT 1000 + i, ROW(i)::pair, ARRAY[ROW(i)::pair] {some}")
+    road.at_source(
+        "ALTER TYPE pair ADD ATTRIBUTE y text", f"INSERT INTO t SELECT 2000 + i, ROW(i, 'y')::pair, NULL {some}"
+    )
+    road.at_source("INSERT INTO u VALUES (1, '(1)', '(1,y)')")
+    slow.commit()
+    slow.close()
+    road.at_source("ALTER TYPE other ADD ATTRIBUTE b int", "ALTER TYPE other ADD ATTRIBUTE c int")
+    road.at_source("ALTER TYPE pair ADD ATTRIBUTE z int")
+    road.at_source("INSERT INTO u VALUES (2, '(1,2,3)', '(1,y,4)')")
+    road.at_source(f"INSERT INTO t SELECT 3000 + i, ROW(i, 'y', 7)::pair, ARRAY[ROW(i, NULL, 8)::pair] {some}")
+    road.run()
+    road.same("t", "u")
+
+
+def test_a_value_of_a_transaction_that_was_streamed_before_its_type_grew_is_refused_with_what_to_do(
+    road: Road, caplog: pytest.LogCaptureFixture
+) -> None:
+    road.at_source("CREATE TYPE pair AS (x int)", "CREATE TABLE t (id int PRIMARY KEY, p pair, pad text)")
+    road.at_source(f"ALTER DATABASE {road.source.info.dbname} SET logical_decoding_work_mem = '64kB'")
+    pipeline = road.make()
+    thread = threading.Thread(target=pipeline.run)
+    thread.start()
+    try:
+        road.source.execute(b"INSERT INTO t VALUES (1, '(1)')")
+        until(lambda: road.rows("SELECT to_regclass('t') IS NOT NULL") == [(True,)], "for the table")
+        with psycopg.connect(road.urls[0]) as slow:
+            slow.execute("INSERT INTO t SELECT i, ROW(i)::pair, repeat('p', 99) FROM generate_series(11, 2010) AS i")
+            streamed = (
+                f"SELECT stream_txns > 0 FROM pg_stat_replication_slots WHERE slot_name = 'tailrace_{pipeline.name}'"
+            )
+            until(lambda: road.source.execute(streamed.encode()).fetchone() == (True,), "for a streamed block")
+            road.at_source("ALTER TYPE pair ADD ATTRIBUTE y text", "INSERT INTO t VALUES (2, '(2,y)')")
+            until(lambda: (2,) in road.rows("SELECT id FROM t"), "for the value with the new attribute")
+        until(lambda: "has one too few: `tailrace verify --repair` brings" in caplog.text, "for the refusal")
+    finally:
+        pipeline.stop()
+        thread.join()
+    assert road.rows("SELECT id FROM t ORDER BY id") == [(1,), (2,)]
+
+
 def test_a_label_that_an_enum_gets_while_the_stream_is_open_is_followed(road: Road) -> None:
     road.at_source("CREATE TYPE mood AS ENUM ('low')", "CREATE TABLE t (id int PRIMARY KEY, m mood)")
     pipeline = road.make()
