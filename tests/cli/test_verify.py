@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import duckdb
 import psycopg
 import pytest
 
+from servers.postgres import Server
 from tests import waiting
 from tests.cli.conftest import Cli, Ended
 
@@ -87,3 +90,60 @@ def test_a_pipeline_that_never_ran_is_not_begun(cli: Cli, config: Path) -> None:
     assert ended.code == 2
     assert "has not run yet" in ended.err
     assert not (cli.folder / "shop.duckdb").exists()
+
+
+@pytest.mark.parametrize("target", ["duckdb", "postgres"])
+def test_a_pipeline_that_was_killed_before_is_run_while_it_is_verified(
+    cli: Cli, config: Path, shop: str, other: str, target: str
+) -> None:
+    sink = "duckdb:shop.duckdb" if target == "duckdb" else other
+    config.write_text(config.read_text().replace('"file:out.jsonl"', f'"{sink}"'))
+    assert cli.run("run", config.name, "--until-current").code == 0
+    running = cli.start("run", config.name)
+    waiting.until(lambda: (cli.folder / ".tailrace" / "orders.desk").exists(), "for the pipeline")
+    running.kill()
+    running.wait(30)
+    assert (cli.folder / ".tailrace" / "orders.desk").exists(), "a kill leaves its socket"
+    with psycopg.connect(shop, autocommit=True) as source:
+        source.execute("insert into orders values (4, 'four')")
+    ended = cli.run("verify", config.name, "orders")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.splitlines()[1].split()[:3] == ["public.orders", "4", "4"]
+
+
+@pytest.fixture
+def other(postgres18: Server) -> Iterator[str]:
+    """An empty database, to be a target."""
+    name = f"target_{uuid.uuid4().hex[:12]}"
+    yield postgres18.create_database(name)
+    postgres18.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def killed_while_verified(cli: Cli, config: Path, shop: str, *options: str) -> Ended:
+    """Verify; when that reads the first rows of the source, kill the pipeline that runs beside it."""
+    running = cli.start("run", config.name)
+    waiting.until(lambda: (cli.folder / ".tailrace" / "orders.desk").exists(), "for the pipeline")
+    waiting.until(lambda: cli.run("status", config.name, "--json").out.find('"streaming"') > 0, "for the stream")
+    with psycopg.connect(shop) as holder, psycopg.connect(shop, autocommit=True) as watcher:
+        holder.execute("lock table orders in access exclusive mode")
+        verifying = cli.start("verify", config.name, "orders", *options)
+        waits = "select count(*) > 0 from pg_locks where relation = 'orders'::regclass and not granted"
+        waiting.until(lambda: watcher.execute(waits).fetchone() == (True,), "for verify to read")
+        running.kill()
+        running.wait(30)
+        holder.rollback()
+        out, err = verifying.communicate(timeout=60)
+    return Ended(verifying.returncode, out, err)
+
+
+@pytest.mark.parametrize("options", [(), ("--repair",)], ids=["compare", "repair"])
+def test_a_target_whose_process_is_killed_meanwhile_ends_the_comparison(
+    cli: Cli, replica: Path, shop: str, options: tuple[str, ...]
+) -> None:
+    plant(cli, "update public.orders set note = 'x' where id = 1")
+    ended = killed_while_verified(cli, replica, shop, *options)
+    assert (ended.code, ended.out) == (75, "")
+    assert "the pipeline ended while it was verified" in ended.err and "run it, and verify again" in ended.err
+    assert "Traceback" not in ended.err
+    again = cli.run("verify", replica.name, "orders", *options)
+    assert again.code == (0 if options else 3)

@@ -14,11 +14,15 @@ from tailrace.error import Fatal, Retryable
 from tailrace.pipeline.desk import Ask, Reply
 from tailrace.pipeline.status import short_address
 
-__all__ = ["Remote"]
+__all__ = ["PipelineGone", "Remote"]
 
 _CONNECT_S = 5.0
 _ANSWER_S = 600.0
 T = TypeVar("T")
+
+
+class PipelineGone(Retryable):
+    """The process that runs the pipeline has ended, and nobody answers in its place."""
 
 
 class Remote:
@@ -70,11 +74,17 @@ class Remote:
         try:
             self._socket.sendall(msgspec.json.encode(ask) + b"\n")
             line = self._lines.readline()
+        except ConnectionError as error:
+            raise _gone() from error
         except OSError as error:
             raise Retryable(f"the running pipeline has not answered: {error.strerror or 'timed out'}") from error
         if not line:
-            raise Retryable("the pipeline ended while it was verified", hint="run it, and verify again")
+            raise _gone()
         reply = msgspec.json.decode(line, type=Reply)
         if reply.error is not None:
             raise (Retryable if reply.retryable else Fatal)(reply.error, hint=reply.hint)
         return bytes(reply.value)
+
+
+def _gone() -> PipelineGone:
+    return PipelineGone("the pipeline ended while it was verified", hint="run it, and verify again")

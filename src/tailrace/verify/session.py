@@ -11,6 +11,7 @@ from tailrace.comparison import Compared, Image, Key, Shape, SourceView, TargetV
 from tailrace.contract import Transform
 from tailrace.error import ConfigError, Fatal, TailraceError
 from tailrace.model import Table
+from tailrace.verify.remote import PipelineGone
 from tailrace.verify.report import Report, TableReport, Verdict
 from tailrace.verify.shape import shape
 from tailrace.verify.side import Direct, Written
@@ -116,7 +117,14 @@ def _repair(comparison: TableComparison, repair: Repair) -> None:
         part = keys[first : first + _TOGETHER]
         try:
             repair(report.table, part)
+        except PipelineGone as gone:  # nobody is left to repair the others, nor to bring the target on
+            report.obstacle = f"not all was repaired: {gone.args[0]}"
+            return
         except TailraceError as error:
             report.obstacle = f"not all was repaired: {error.args[0]}"
-        verdicts = comparison.settle(part)
+        try:
+            verdicts = comparison.settle(part)
+        except PipelineGone as gone:
+            report.obstacle = f"not all was repaired: {gone.args[0]}"
+            return
         report.repaired += sum(verdicts.get(key) in (Verdict.EQUAL, Verdict.GONE) for key in part)
