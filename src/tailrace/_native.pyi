@@ -347,7 +347,7 @@ class Unregistered(Exception):
     """Keys or values have a schema of which the registry's id is not known yet: tell it (`DebeziumJson.register`), and
     ask the same iterator for its next part again."""
 
-    schemas: list[tuple[int, Literal["key", "value"], str, str, Literal["AVRO"], str]]
+    schemas: list[tuple[int, Literal["key", "value"], str, str, Literal["AVRO", "JSON"], str]]
     """For each: table version, half, topic, the record's full name, the text's kind, the text."""
 
 @final

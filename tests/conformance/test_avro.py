@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,13 +12,13 @@ import pytest
 from servers import postgres
 from servers import registry as servers_registry
 from servers.debezium import Record
-from tailrace._native import Batch, Encoded, EventReader, Row
+from tailrace._native import Batch, EventReader
 from tailrace.error import Fatal
 from tailrace.format import Format
-from tailrace.registry import Client, Registry
-from tailrace.registry.framed import tell
+from tailrace.registry import Registry
 from tests.conformance import binary, generated, sides
 from tests.conformance.cases import Case, Statements
+from tests.conformance.framed import Pair, by_table, read, said
 from tests.conformance.shapes import SHAPES
 from tests.conformance.values import VALUES
 from tests.conftest import _fresh
@@ -79,47 +78,6 @@ def test_schemas_and_bytes_equal_debeziums(case: Case, compared: Both) -> None:
     assert expected
     assert [event.key for event in found] == [event.key for event in expected]
     assert found == expected
-
-
-Pair = tuple[bytes | None, bytes | None]
-Read = tuple[str, object, object, object, object]
-
-
-def read(topic: str, records: Sequence[Pair], client: Client | None = None) -> list[Read]:
-    """What the changes of one topic's records say."""
-    reader = EventReader("kafka/cluster/topic/0", topic=topic)
-    given = [(key, value, 0, offset) for offset, (key, value) in enumerate(records)]
-    tell(reader, given, client=client)
-    reader.feed(given)
-    return said(reader)
-
-
-def said(reader: EventReader) -> list[Read]:
-    """What the changes that a reader has read say."""
-    return [
-        (
-            change.op,
-            None if change.op == "m" else (change.table.columns, change.table.key),
-            shown(change.before),
-            shown(change.after),
-            change.message and (change.message.prefix, change.message.content),
-        )
-        for change in reader.take() or ()
-    ]
-
-
-def shown(row: Row | None) -> object:
-    """A row's cells as texts, since NaN is not equal to itself."""
-    return row and {name: row.text(name) for name in row}
-
-
-def by_table(parts: Iterable[Encoded]) -> dict[str, list[Pair]]:
-    """Keys and values of each table's records, or those of messages."""
-    found: dict[str, list[Pair]] = defaultdict(list)
-    for part in parts:
-        for index in range(len(part)):
-            found[part.topic(index).rpartition(".")[2]].append((part.key(index), part.value(index)))
-    return found
 
 
 @dataclass(frozen=True, slots=True)

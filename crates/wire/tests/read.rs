@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 use tailrace_wire::batch::{Batch, Cell, OldImage, Op, Segment, SnapshotFlag};
-use tailrace_wire::read::{Plain, Reader, Record, Settings};
+use tailrace_wire::encode::connect::{Kind, Schema};
+use tailrace_wire::encode::json_schema::{Options, write_schema};
+use tailrace_wire::read::{Plain, Reader, Record, SchemaKind, Settings};
 
 fn reader(plain: Plain) -> Reader {
     Reader::new(Settings {
@@ -161,7 +163,76 @@ fn a_value_that_contradicts_its_schema_is_refused() {
     assert_eq!(reader.take().unwrap().tables()[0].columns[0].kind.to_string(), "int4");
 }
 
+/// The text of an envelope's JSON Schema, around rows with a list and a map in them.
+fn json_schema() -> String {
+    let map = Schema::new(Kind::Map(Box::new((Schema::new(Kind::Int16), Schema::new(Kind::Float64)))));
+    let decimal = Schema::named(Kind::Bytes, "org.apache.kafka.connect.data.Decimal").with("scale", "2");
+    let row = Schema::structure([
+        ("id", Schema::new(Kind::Int32)),
+        ("n", decimal.optional()),
+        ("l", Schema::array(Schema::new(Kind::String)).optional()),
+        ("m", map),
+    ]);
+    let members = [
+        ("before", row.clone().optional()),
+        ("after", row.optional()),
+        ("op", Schema::new(Kind::String)),
+        ("ts_ms", Schema::new(Kind::Int64).optional()),
+    ];
+    let mut text = Vec::new();
+    write_schema(&Schema::structure(members), Options::default(), &mut text);
+    String::from_utf8(text).unwrap()
+}
+
+const FRAMED: &[u8] = b"\0\0\0\0\x07{\"before\":null,\"after\":{\"id\":1,\"n\":\"bg==\",\"l\":[\"a\"],\"m\":[{\"key\":2,\"value\":0.5}]},\"op\":\"c\",\"ts_ms\":1}";
+
+#[test]
+fn a_json_schema_of_connects_gives_the_types() {
+    let mut reader = reader(Plain::Append);
+    let framed = Record { key: None, value: Some(FRAMED), timestamp_ms: 0, offset: 0 };
+    assert_eq!(reader.unknown(&framed).collect::<Vec<_>>(), [7]);
+    reader.add_schema(7, SchemaKind::Json, &json_schema(), &[]).unwrap();
+    reader.feed(framed).unwrap();
+    let batch = reader.take().unwrap();
+    let kinds: Vec<String> = batch.tables()[0].columns.iter().map(|c| format!("{} {}", c.name, c.kind)).collect();
+    assert_eq!(kinds, ["id int4", "n numeric", "l text[]", "m json"]);
+    let cells = ["1", "1.10", "{a}", "[[2,0.5]]"].map(str::to_owned).to_vec();
+    assert_eq!(told(&batch), [('c', cells)]);
+}
+
 proptest! {
+    #[test]
+    fn any_schema_and_any_framed_bytes_are_read_without_panic(avro: bool, text: String, value: Vec<u8>) {
+        let mut reader = reader(Plain::Append);
+        let kind = if avro { SchemaKind::Avro } else { SchemaKind::Json };
+        let framed = [&FRAMED[..5], &value].concat();
+        let known = reader.add_schema(7, kind, &text, &[]).is_ok();
+        let read = reader.feed(Record { key: None, value: Some(&framed), timestamp_ms: 0, offset: 1 });
+        prop_assert!(known || read.is_err());
+    }
+
+    #[test]
+    fn a_broken_schema_or_a_broken_framed_value_is_read_without_panic(
+        at in 0_usize..2000, byte in 32_u8..127, cut in 0_usize..2000, place in 5_usize..100, other: u8
+    ) {
+        let whole = json_schema().into_bytes();
+        let mut text = whole.clone();
+        let index = at % text.len();
+        text[index] = byte;
+        text.truncate(text.len() - if cut < 1000 { 0 } else { cut % text.len() });
+        let mut framed = FRAMED.to_vec();
+        let index = 5 + place % (framed.len() - 5);
+        framed[index] = other;
+        let record = |value| Record { key: Some(value), value: Some(value), timestamp_ms: 0, offset: 1 };
+        for (text, value) in [(&text, FRAMED), (&whole, &framed), (&text, &framed)] {
+            let mut reader = reader(Plain::Append);
+            let _ = reader.add_schema(7, SchemaKind::Json, std::str::from_utf8(text).unwrap(), &[]);
+            let _ = reader.feed(record(value));
+            let batch = reader.take();
+            prop_assert!(batch.is_none_or(|batch| batch.len() <= 1));
+        }
+    }
+
     #[test]
     fn any_bytes_are_read_without_panic(records: Vec<(Option<Vec<u8>>, Option<Vec<u8>>)>) {
         let mut reader = reader(Plain::Upsert);

@@ -45,6 +45,9 @@ _HARMLESS_REGISTRY = {
     "bearer.auth.credentials.source": "static_token",
     "schemas.cache.config": None,
     "max.schemas.per.subject": None,
+    "use.optional.for.nonrequired": None,  # of those who read
+    "decimal.format": "base64",
+    "json.fail.invalid.schema": "false",
 }
 _PLACES = {
     Form.CONNECT: ("{}.converter", "{}.converter."),

@@ -125,7 +125,7 @@ class Option:
         return re.sub("^(key|value)_converter_", "", name) if self.converter else name
 
 
-FORMS = ("json", "avro")
+FORMS = ("json", "avro", "json_schema")
 STRATEGIES = ("TopicNameStrategy", "RecordNameStrategy", "TopicRecordNameStrategy")
 _STRATEGIES = ("Schema", "SchemaUnicode", "SchemaRegex", "Default", "DefaultUnicode", "DefaultRegex")
 _ADJUSTMENT = Choice(("none", "avro", "avro_unicode"))
@@ -157,6 +157,12 @@ OPTIONS: tuple[Option, ...] = (
                 Flag(),
                 "false",
                 "`avro`: names that Avro does not allow are made into some it does",
+            ),
+            (
+                "object_additional_properties",
+                Flag(),
+                "true",
+                "`json_schema`: whether structs may have members that their schema does not name",
             ),
             ("enhanced_avro_schema_support", Flag(), "false", "taken and without effect: events are the same with it"),
         )

@@ -76,8 +76,8 @@ def write(broker: Broker, topic: str, **options: Any) -> str:
     return f"{topic}.public.orders"
 
 
-def avro(registry: servers_registry.Server) -> dict[str, str]:
-    return {"key_converter": "avro", "value_converter": "avro", "schema_registry_url": registry.url}
+def framed_as(form: str, registry: servers_registry.Server) -> dict[str, str]:
+    return {"key_converter": form, "value_converter": form, "schema_registry_url": registry.url}
 
 
 def read(source: str | Kafka, folder: Path, seen: Seen) -> None:
@@ -92,15 +92,17 @@ def read(source: str | Kafka, folder: Path, seen: Seen) -> None:
     app.pipeline(state_dir=folder).run(until_current=True, retry=False)
 
 
-def test_avro_and_json_of_the_same_changes_are_read_as_equal(
-    kafka: Broker, registry: servers_registry.Server, topic: str, tmp_path: Path
+@pytest.mark.parametrize("form", ["avro", "json_schema"])
+def test_framed_and_plain_json_of_the_same_changes_are_read_as_equal(
+    kafka: Broker, registry: servers_registry.Server, topic: str, tmp_path: Path, form: str
 ) -> None:
-    json, framed = write(kafka, f"{topic}.json", schemas_enable=True), write(kafka, f"{topic}.avro", **avro(registry))
+    json = write(kafka, f"{topic}.json", schemas_enable=True)
+    framed = write(kafka, f"{topic}.{form}", **framed_as(form, registry))
     url = f"kafka://{kafka.address}/"
     plain: Seen = []
     read(f"{url}{json}?group={json}", tmp_path / "json", plain)
     by_url: Seen = []
-    read(f"{url}{framed}?group={framed}&schema_registry_url={registry.url}", tmp_path / "avro", by_url)
+    read(f"{url}{framed}?group={framed}&schema_registry_url={registry.url}", tmp_path / "framed", by_url)
     by_table: Seen = []
     source = Kafka(url, topics=[framed], group=f"{topic}.table", registry=SchemaRegistry(registry.url))
     read(source, tmp_path / "table", by_table)
@@ -115,7 +117,7 @@ def test_avro_and_json_of_the_same_changes_are_read_as_equal(
 def test_nothing_is_lost_while_the_registry_is_down(
     kafka: Broker, registry: servers_registry.Server, topic: str, tmp_path: Path
 ) -> None:
-    framed = write(kafka, topic, **avro(registry))
+    framed = write(kafka, topic, **framed_as("avro", registry))
     url = f"kafka://{kafka.address}/{framed}?group={topic}&schema_registry_url="
     seen: Seen = []
     with pytest.raises(Retryable, match=r"schema registry .* does not answer"):

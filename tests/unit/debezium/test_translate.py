@@ -349,6 +349,25 @@ def test_what_a_registry_cannot_be_told_is_named(options: dict[str, str], reason
     assert reason in refusal(**{**AVRO, **options})
 
 
+def test_json_schema_goes_on_with_its_own_options(tmp_path: Path) -> None:
+    name = "io.confluent.connect.json.JsonSchemaConverter"
+    options = {**AVRO, "key_converter": name, "value_converter": name}
+    own = {"value_converter_object_additional_properties": "false", "key_converter_decimal_format": "BASE64"}
+    found = made(**options, **own)
+    assert tomllib.loads(found.toml)["pipeline"]["shop"]["format"] == {
+        "extended_headers_enabled": True,
+        "topic_prefix": "store",
+        "key_converter": "json_schema",
+        "value_converter": "json_schema",
+        "schema_registry_url": "http://registry:8081",
+        "value_converter_object_additional_properties": False,
+    }
+    pipeline(found, tmp_path)
+    assert "as if it were 'base64' here" in refusal(**options, value_converter_decimal_format="NUMERIC")
+    protobuf = {"value_converter": "io.confluent.connect.protobuf.ProtobufConverter"}
+    assert "is not known" in refusal(**{**AVRO, **protobuf})
+
+
 def test_keys_may_be_json_and_values_avro() -> None:
     options = {**AVRO, "key_converter": "org.apache.kafka.connect.json.JsonConverter"}
     del options["key_converter_schema_registry_url"]

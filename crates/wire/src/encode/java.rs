@@ -185,11 +185,25 @@ impl Scientific {
 
 /// Order entries as `java.util.HashMap` iterates over them when they were put in the present order.
 pub fn hash_order<T>(entries: &mut [T], key: impl Fn(&T) -> &[u8]) {
-    bucket_order(entries, 16, |entry| {
-        String::from_utf8_lossy(key(entry))
-            .encode_utf16()
-            .fold(0_u32, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)))
-    });
+    bucket_order(entries, 16, |entry| text_hash(key(entry)));
+}
+
+/// The same of a map that was made for as many entries as it has.
+pub fn sized_order<T>(entries: &mut [T], key: impl Fn(&T) -> &[u8]) {
+    bucket_order(entries, entries.len(), |entry| text_hash(key(entry)));
+}
+
+/// The same of a copy of such a map, `new HashMap<>(map)`, as Java makes it up to version 18: later ones give a map of
+/// 3, 6, 12, … entries half the room.
+pub fn copied_order<T>(entries: &mut [T], key: impl Fn(&T) -> &[u8]) {
+    hash_order(entries, &key);
+    bucket_order(entries, entries.len() * 4 / 3 + 1, |entry| text_hash(key(entry)));
+}
+
+/// `String.hashCode`
+fn text_hash(text: &[u8]) -> u32 {
+    let units = String::from_utf8_lossy(text);
+    units.encode_utf16().fold(0, |hash, unit| hash.wrapping_mul(31).wrapping_add(u32::from(unit)))
 }
 
 /// The same of a map with such hashes that was made for `room` entries.

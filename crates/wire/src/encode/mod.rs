@@ -8,6 +8,7 @@ pub mod debezium;
 mod encoded;
 mod java;
 pub(crate) mod json;
+pub mod json_schema;
 pub mod smt;
 
 pub use encoded::{Encoded, Record};

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::scan::{Scanner, owned};
+use super::scan::Scanner;
+use super::tree::{DEPTH_MAX, Json};
 use crate::encode::connect::{Field, Kind, Member, Schema};
 use crate::error::{Error, Result};
 
-const DEPTH_MAX: usize = 64;
 /// Of a schema's text and of what its names stand for: a name that is used twice is two nodes here.
 const NODES_MAX: usize = 100_000;
 const PREFIX: &str = "org.apache.kafka.connect.data.";
@@ -29,71 +29,6 @@ pub(super) enum Node {
     Map(Box<Node>),
     /// A map whose keys are no text: a list of records of two.
     Entries(Box<(Node, Node)>),
-}
-
-/// JSON, whole.
-#[derive(Debug)]
-enum Json {
-    Text(String),
-    List(Vec<Json>),
-    Object(Vec<(String, Json)>),
-    /// A number, as it stands there.
-    Number(String),
-    /// True, false, null.
-    Other,
-}
-
-impl Json {
-    fn read(scanner: &mut Scanner<'_>, depth: usize) -> Result<Self> {
-        let depth = depth.checked_sub(1).ok_or_else(|| scanner.fault("a schema that is nested too deeply"))?;
-        let mut first = true;
-        Ok(match scanner.peek()? {
-            b'"' => Self::Text(owned(scanner.string()?).ok_or_else(|| scanner.fault("not a text"))?),
-            b'[' => {
-                let mut list = Vec::new();
-                scanner.open(b'[')?;
-                while scanner.element(&mut first)? {
-                    list.push(Self::read(scanner, depth)?);
-                }
-                Self::List(list)
-            }
-            b'{' => {
-                let mut members = Vec::new();
-                scanner.open(b'{')?;
-                while let Some(name) = scanner.member(&mut first)? {
-                    let name = owned(name).ok_or_else(|| scanner.fault("not a text"))?;
-                    members.push((name, Self::read(scanner, depth)?));
-                }
-                Self::Object(members)
-            }
-            b'-' | b'0'..=b'9' => Self::Number(String::from_utf8_lossy(scanner.number()?).into_owned()),
-            _ => {
-                scanner.skip()?;
-                Self::Other
-            }
-        })
-    }
-
-    fn get(&self, name: &str) -> Option<&Self> {
-        match self {
-            Self::Object(members) => members.iter().find(|(known, _)| known == name).map(|(_, value)| value),
-            _ => None,
-        }
-    }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        match self.get(name)? {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    fn number<T: std::str::FromStr>(&self, name: &str) -> Option<T> {
-        match self.get(name)? {
-            Self::Number(text) => text.parse().ok(),
-            _ => None,
-        }
-    }
 }
 
 /// A schema's node and its Connect schema; `references` are texts of those that it names.

@@ -4,8 +4,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::Record;
-use super::avro::Decoder;
+use super::{Record, avro, json_schema};
 use crate::error::{Error, Result};
 
 /// Bytes of the frame.
@@ -23,7 +22,8 @@ pub enum SchemaKind {
 /// How values of one schema are read.
 #[derive(Debug)]
 enum Inner {
-    Avro(Decoder),
+    Avro(avro::Decoder),
+    JsonSchema(json_schema::Decoder),
     Json,
 }
 
@@ -58,8 +58,10 @@ impl Frames {
     /// Take in a schema, and those that it refers to by name.
     pub(super) fn add(&mut self, id: u32, kind: SchemaKind, text: &str, references: &[(String, String)]) -> Result<()> {
         let inner = match kind {
-            SchemaKind::Avro => Inner::Avro(Decoder::parse(text, references.iter().map(|(_, text)| text.as_str()))?),
-            SchemaKind::Json => Inner::Json,
+            SchemaKind::Avro => {
+                Inner::Avro(avro::Decoder::parse(text, references.iter().map(|(_, text)| text.as_str()))?)
+            }
+            SchemaKind::Json => json_schema::Decoder::parse(text)?.map_or(Inner::Json, Inner::JsonSchema),
         };
         self.known.insert(id, inner);
         Ok(())
@@ -77,6 +79,11 @@ impl Frames {
         match self.known.get(&id) {
             None => Err(Error::malformed(format!("a value of schema {id}, which nobody told"), 1)),
             Some(Inner::Json) => Ok(&bytes[FRAME..]),
+            Some(Inner::JsonSchema(decoder)) => {
+                into.clear();
+                decoder.decode(bytes, FRAME, into)?;
+                Ok(into)
+            }
             Some(Inner::Avro(decoder)) => {
                 into.clear();
                 decoder.decode(bytes, FRAME, into)?;

@@ -1,6 +1,10 @@
-"""Avro through a real broker and a real registry, read by Confluent's own deserializer and by Tailrace's reader."""
+"""Framed formats through a real broker and a real registry, read by Confluent's own deserializer for Avro and by
+Tailrace's reader."""
 
 from __future__ import annotations
+
+import json
+from collections.abc import Sequence
 
 import pytest
 from confluent_kafka.schema_registry import SchemaRegistryClient
@@ -17,7 +21,7 @@ from tailrace.model import Batch, Column, Limits, Table
 from tailrace.registry import Registry
 from tailrace.registry.framed import tell
 from tailrace.sink.kafka import Kafka, Topic
-from tests.server.sink.kafka.topics import read
+from tests.server.sink.kafka.topics import Got, read
 
 ORDERS = Table("public", "orders", [Column("id", "int8", nullable=False), Column("note", "text")], key=["id"])
 
@@ -33,9 +37,9 @@ def batch() -> Batch:
     return builder.take()
 
 
-def sink(broker: server.Broker, url: str, prefix: str) -> Kafka:
+def sink(broker: server.Broker, url: str, prefix: str, word: str = "avro") -> Kafka:
     rules = [Topic("*.orders", f"{prefix}-renamed")]
-    form = Format(topic_prefix=prefix, key_converter="avro", value_converter="avro", schema_registry_url=url)
+    form = Format(topic_prefix=prefix, key_converter=word, value_converter=word, schema_registry_url=url)
     return Kafka(f"kafka://{broker.address}", format=form, create_topics=True, topics=rules)
 
 
@@ -65,7 +69,12 @@ def test_avro_is_read_by_confluents_deserializer_and_by_our_own_reader(
         ("d", {"id": 1, "note": None}, None),
         None,
     ]
-    reader, ours = EventReader("kafka/cluster/topic/0", topic=records[0].topic), Registry(registry.url).open()
+    assert_read(records, registry.url)
+
+
+def assert_read(records: Sequence[Got], url: str) -> None:
+    """Our reader finds the changes of `batch` in them."""
+    reader, ours = EventReader("kafka/cluster/topic/0", topic=records[0].topic), Registry(url).open()
     given = [(record.key, record.value, record.timestamp_ms, at) for at, record in enumerate(records)]
     tell(reader, given, client=ours)
     reader.feed(given)
@@ -75,6 +84,24 @@ def test_avro_is_read_by_confluents_deserializer_and_by_our_own_reader(
         ("u", "orders", {"id": 1}),
         ("d", "orders", {"id": 1}),
     ]
+
+
+def test_json_schema_is_framed_json_under_the_ids_of_the_registry(
+    kafka: server.Broker, registry: servers_registry.Server, topic: str
+) -> None:
+    write(sink(kafka, registry.url, topic, "json_schema"))
+    records = read(kafka, f"{topic}-renamed")
+    client = SchemaRegistryClient({"url": registry.url})
+    latest = client.get_latest_version(f"{topic}-renamed-value")
+    assert latest.schema.schema_type == "JSON"
+    values = [json.loads(record.value[5:]) for record in records if record.value is not None]
+    assert [(value["op"], value["after"]) for value in values] == [
+        ("c", {"id": 1, "note": "a"}),
+        ("u", {"id": 1, "note": None}),
+        ("d", None),
+    ]
+    assert all(record.value is None or record.value[:5] == b"\0" + latest.schema_id.to_bytes(4) for record in records)
+    assert_read(records, registry.url)
 
 
 def test_nothing_is_written_while_the_registry_is_down(kafka: server.Broker, topic: str) -> None:

@@ -11,6 +11,8 @@ pub struct Json<'a> {
     out: &'a mut Vec<u8>,
     /// Whether no schema goes with the values.
     bare: bool,
+    /// Whether entries of maps whose keys are no text are objects, as Confluent's converter has it, and no pairs.
+    entries: bool,
     /// For each open map, whether its keys are text.
     maps: u64,
 }
@@ -19,7 +21,18 @@ impl<'a> Json<'a> {
     /// Append to `out`; `bare` when no schema goes with the values.
     #[inline]
     pub fn new(out: &'a mut Vec<u8>, bare: bool) -> Self {
-        Self { out, bare, maps: 0 }
+        Self { out, bare, entries: false, maps: 0 }
+    }
+
+    /// Append to `out` as Confluent's JsonSchemaConverter does.
+    #[inline]
+    pub fn entries(out: &'a mut Vec<u8>) -> Self {
+        Self { out, bare: false, entries: true, maps: 0 }
+    }
+
+    /// The end of an entry of a map whose keys are no text.
+    fn close_entry(&mut self) {
+        self.out.push(if self.entries { b'}' } else { b']' });
     }
 }
 
@@ -112,22 +125,26 @@ impl Format for Json<'_> {
     fn key(&mut self, first: bool) {
         if !first {
             if self.maps & 1 == 0 {
-                self.out.push(b']');
+                self.close_entry();
             }
             self.out.push(b',');
         }
         if self.maps & 1 == 0 {
-            self.out.push(b'[');
+            self.out.extend_from_slice(if self.entries { b"{\"key\":" } else { b"[" });
         }
     }
 
     fn entry(&mut self, _: bool) {
-        self.out.push(if self.maps & 1 == 1 { b':' } else { b',' });
+        self.out.extend_from_slice(match (self.maps & 1, self.entries) {
+            (1, _) => b":",
+            (_, true) => b",\"value\":",
+            (_, false) => b",",
+        });
     }
 
     fn end_map(&mut self, count: usize) {
         if self.maps & 1 == 0 && count > 0 {
-            self.out.push(b']');
+            self.close_entry();
         }
         self.out.push(if self.maps & 1 == 1 { b'}' } else { b']' });
         self.maps >>= 1;

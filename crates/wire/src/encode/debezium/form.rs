@@ -11,7 +11,8 @@ use super::profile::Profile;
 use super::schema;
 use crate::batch::{Segment, Tuple};
 use crate::encode::avro::{self, Avro};
-use crate::encode::connect::Schema;
+use crate::encode::connect::{Json, Schema};
+use crate::encode::json_schema;
 use crate::error::{Error, Result};
 
 /// What no table version is: where the ids of messages stand.
@@ -27,6 +28,8 @@ pub enum Form {
     Json,
     /// As AvroConverter does.
     Avro(avro::Options),
+    /// As JsonSchemaConverter does.
+    JsonSchema(json_schema::Options),
 }
 
 impl Form {
@@ -36,6 +39,7 @@ impl Form {
         match self {
             Self::Json => None,
             Self::Avro(_) => Some("AVRO"),
+            Self::JsonSchema(_) => Some("JSON"),
         }
     }
 
@@ -44,6 +48,7 @@ impl Form {
         match self {
             Self::Json => {}
             Self::Avro(options) => avro::write_schema(schema, options, &mut text)?,
+            Self::JsonSchema(options) => json_schema::write_schema(schema, options, &mut text),
         }
         String::from_utf8(text).map_err(|_| "a schema that is not UTF-8".to_owned())
     }
@@ -74,6 +79,25 @@ pub struct Unregistered {
     pub kind: &'static str,
     /// The schema.
     pub text: String,
+}
+
+/// Have `$write` write a value through `$format` in the form that was chosen; a fault of it returns from the function.
+macro_rules! spelled {
+    ($form:expr, $out:ident, $format:ident => $write:expr) => {
+        match $form {
+            Form::Avro(_) => {
+                let mut avro = Avro::new($out);
+                let $format = &mut avro;
+                $write?;
+                avro.finish()
+            }
+            Form::Json | Form::JsonSchema(_) => {
+                let $format = &mut Json::entries($out);
+                $write?;
+                Ok(())
+            }
+        }
+    };
 }
 
 /// A form, and the id of the schema that goes with it.
@@ -109,9 +133,8 @@ impl Spelling {
             return Ok(());
         }
         self.frame(out);
-        let mut avro = Avro::new(out);
-        plan.write_key(row, key_only, other, scratch, &mut avro)?;
-        avro.finish().map_err(|reason| (NO_COLUMN, reason))
+        spelled!(self.form, out, format => plan.write_key(row, key_only, other, scratch, format))
+            .map_err(|reason| (NO_COLUMN, reason))
     }
 
     /// Append an event.
@@ -124,17 +147,14 @@ impl Spelling {
         out: &mut Vec<u8>,
     ) -> std::result::Result<(), Fault> {
         self.frame(out);
-        let mut avro = Avro::new(out);
-        event.write(plan, segment, scratch, &mut avro)?;
-        avro.finish().map_err(|reason| (NO_COLUMN, reason))
+        spelled!(self.form, out, format => event.write(plan, segment, scratch, format))
+            .map_err(|reason| (NO_COLUMN, reason))
     }
 
     /// Append the key of a message.
     pub(super) fn write_message_key(self, prefix: &[u8], out: &mut Vec<u8>) -> std::result::Result<(), &'static str> {
         self.frame(out);
-        let mut avro = Avro::new(out);
-        event::write_message_key(prefix, &mut avro)?;
-        avro.finish()
+        spelled!(self.form, out, format => event::write_message_key(prefix, format))
     }
 
     /// Append the event of a message.
@@ -146,9 +166,7 @@ impl Spelling {
         out: &mut Vec<u8>,
     ) -> std::result::Result<(), &'static str> {
         self.frame(out);
-        let mut avro = Avro::new(out);
-        event.write_message(message, segment, &mut avro)?;
-        avro.finish()
+        spelled!(self.form, out, format => event.write_message(message, segment, format))
     }
 }
 

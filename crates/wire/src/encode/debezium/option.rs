@@ -8,7 +8,7 @@ use super::mask::Mask;
 use super::naming::{Adjustment, Rerouting};
 use super::profile::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, OpSet, Profile, TimePrecision, Wrapping};
 use super::rule::{Rules, hash_of};
-use crate::encode::avro;
+use crate::encode::{avro, json_schema};
 use crate::pattern::{Pattern, Patterns};
 use crate::value::bytea;
 
@@ -22,6 +22,7 @@ impl Profile {
     pub fn parse<'a>(options: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
         let mut profile = Self::new("");
         let mut avro = [avro::Options::default(); 2];
+        let mut json = [json_schema::Options::default(); 2];
         for (name, text) in options {
             let (sides, option) = sides(name);
             match option {
@@ -30,12 +31,17 @@ impl Profile {
                 "scrub_invalid_names" => {
                     avro[sides].iter_mut().try_for_each(|side| set(&mut side.scrub, name, text))?
                 }
+                "object_additional_properties" => {
+                    json[sides].iter_mut().try_for_each(|side| set(&mut side.additional, name, text))?
+                }
                 _ => profile.set(name, text)?,
             }
         }
-        for (form, options) in [&mut profile.key_form, &mut profile.value_form].into_iter().zip(avro) {
-            if let Form::Avro(own) = form {
-                *own = options;
+        for (at, form) in [&mut profile.key_form, &mut profile.value_form].into_iter().enumerate() {
+            match form {
+                Form::Json => {}
+                Form::Avro(own) => *own = avro[at],
+                Form::JsonSchema(own) => *own = json[at],
             }
         }
         match profile.wrapping {
@@ -192,7 +198,11 @@ fn set(flag: &mut bool, name: &str, text: &str) -> Set {
     Ok(())
 }
 
-const FORM: &[(&str, Form)] = &[("json", Form::Json), ("avro", Form::Avro(avro::Options::DEFAULT))];
+const FORM: &[(&str, Form)] = &[
+    ("json", Form::Json),
+    ("avro", Form::Avro(avro::Options::DEFAULT)),
+    ("json_schema", Form::JsonSchema(json_schema::Options::DEFAULT)),
+];
 /// What of a profile is not a matter of other options.
 const PROFILE: &[(&str, Wrapping)] = &[
     ("debezium", Wrapping::Plain),
