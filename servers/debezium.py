@@ -124,6 +124,10 @@ class Engine:
             count = int(self._line(deadline)[0])
         return count
 
+    def said(self, text: str) -> bool:
+        """Whether the text stands in the engine's log."""
+        return text in self._log.read_text(errors="replace")
+
     def kill(self) -> None:
         """End the JVM where it stands (SIGKILL)."""
         self._process.kill()

@@ -349,6 +349,17 @@ class Succeeded(Protocol):
 
 
 @runtime_checkable
+class Retiring(Protocol):
+    """A Source may also clear away at its server when a pipeline has stopped on purpose."""
+
+    def retire(self, name: str) -> None:
+        """Called once on the pipeline's thread after a stop or the end, when the stream is closed and all is saved.
+
+        Never after a fault, which needs what is there to go on."""
+        ...
+
+
+@runtime_checkable
 class Leavable(Protocol):
     """A Source may also say whether everything of it has gone over; asked by `tailrace cutover`."""
 

@@ -18,11 +18,12 @@ class Document:
     """The tables of one pipeline, in the order in which they are written. An empty one is left out."""
 
     name: str
-    source: dict[str, Value] = field(default_factory=dict)
+    source: dict[str, Value | float] = field(default_factory=dict)
     takeover: dict[str, Value] = field(default_factory=dict)
     format: dict[str, Value] = field(default_factory=dict)
     format_transforms: list[dict[str, Value]] = field(default_factory=list)
     sink: dict[str, Value] = field(default_factory=dict)
+    dead_letters: dict[str, Value] = field(default_factory=dict)
     sink_url: str | None = None
     """What `--sink` said; then there is no table `sink`."""
 
@@ -39,6 +40,7 @@ def written(document: Document, head: Sequence[str]) -> str:
     for transform in document.format_transforms:
         lines += ["", f"[[{pipeline}.format.transform]]", *_pairs(transform)]
     lines += _table(f"{pipeline}.sink", document.sink)
+    lines += _table(f"{pipeline}.dead_letters", document.dead_letters)
     return "\n".join(lines) + "\n"
 
 
@@ -47,11 +49,11 @@ def literal(text: str) -> str:
     return text.replace("${", "$${")
 
 
-def _table(name: str, values: Mapping[str, Value]) -> list[str]:
+def _table(name: str, values: Mapping[str, Value | float]) -> list[str]:
     return ["", f"[{name}]", *_pairs(values)] if values else []
 
 
-def _pairs(values: Mapping[str, Value]) -> list[str]:
+def _pairs(values: Mapping[str, Value | float]) -> list[str]:
     return [f"{_key(name)} = {_value(value)}" for name, value in values.items()]
 
 
@@ -59,10 +61,10 @@ def _key(name: str) -> str:
     return name if _BARE.fullmatch(name) else _value(name)
 
 
-def _value(value: Value) -> str:
+def _value(value: Value | float) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int):
+    if isinstance(value, int | float):
         return str(value)
     if isinstance(value, str):  # TOML's basic strings are JSON's, but for DEL
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")

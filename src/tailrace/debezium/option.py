@@ -52,19 +52,14 @@ _REPLICATION = (
     taken("slot.name", "`[source]` `slot`"),
     taken("slot.failover", "`[source]` `failover`"),
     taken("slot.stream.params", "`[source]` `origin`, for `origin=…`; others are refused"),
-    refused(
-        "slot.drop.on.stop",
-        "the slot stays when the pipeline stops",
-        "set it to false; `tailrace drop` drops it",
-        "false",
-    ),
+    taken("slot.drop.on.stop", "`[source]` `slot_drop_on_stop`"),
     dropped("slot.max.retries", _RETRY),
     dropped("slot.retry.delay.ms", _RETRY),
     taken("publication.name", "`[source]` `publication`"),
     taken(
         "publication.autocreate.mode",
         "`[source]` `create`: `all_tables` and `filtered` are `true`, a publication of the pipeline's tables;"
-        " `disabled` is `false`; `no_tables` is refused",
+        " `disabled` is `false`; `no_tables` is `no_tables`",
     ),
     taken("publish.via.partition.root", "`[source]` `publish_via_partition_root`"),
     taken("lsn.flush.mode", "what is durable in the sink is confirmed, idle log too; `manual` is refused"),
@@ -105,8 +100,8 @@ _TABLES = (
 _SNAPSHOT = (
     taken(
         "snapshot.mode",
-        "`[source]` `snapshot`: `initial`, `when_needed`; `initial_only` is `only`, `no_data` and `never` are `never`;"
-        " `configuration_based` is what its three flags say; `always` and `custom` are refused",
+        "`[source]` `snapshot`: `initial`, `always`, `when_needed`; `initial_only` is `only`, `no_data` and `never` are"
+        " `never`; `configuration_based` is what its three flags say; `custom`, a Java class, is refused",
     ),
     taken("snapshot.mode.configuration.based.snapshot.data", "`[source]` `snapshot`"),
     taken("snapshot.mode.configuration.based.snapshot.schema", "`[source]` `snapshot`"),
@@ -181,7 +176,7 @@ _EVENTS = (
     shape("topic.heartbeat.name"),
     shape("heartbeat.topics.prefix", "__debezium-heartbeat", hint="it is the old name of topic.heartbeat.prefix"),
     shape("heartbeat.interval.ms", "0", hint="set it to 0: an idle slot moves without heartbeats"),
-    shape("heartbeat.action.query", hint="remove it: an idle slot moves without heartbeats"),
+    taken("heartbeat.action.query", "`[source]` `heartbeat_action_query`, each `heartbeat.interval.ms`"),
     shape("decimal.handling.mode", "precise"),
     shape("time.precision.mode", "adaptive"),
     shape("interval.handling.mode", "numeric"),
@@ -212,11 +207,10 @@ _EVENTS = (
         "remove it",
         "io.debezium.connector.postgresql.PostgresSourceInfoStructMaker",
     ),
-    refused(
+    taken(
         "event.processing.failure.handling.mode",
-        "a change that cannot be read is never passed over (`warn`, `skip`, `ignore`)",
-        "set it to fail; dead letters take what cannot be written, if the pipeline has them",
-        "fail",
+        "`[dead_letters]`: `warn`, `skip` and `ignore` park a change that cannot be written, with a warning; bytes that"
+        " cannot be read stop the pipeline in every mode",
     ),
     shape("event.converting.failure.handling.mode", "warn", "fail", hint="set it to fail"),
     refused("converters", _JAVA, "a `map_changes` transform converts values in Python"),

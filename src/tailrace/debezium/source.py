@@ -15,6 +15,7 @@ _SSL = ("sslmode", "sslcert", "sslkey", "sslrootcert")
 _DER = (".pk8", ".der", ".p12", ".pfx")
 _MODES = {
     "initial": "initial",
+    "always": "always",
     "initial_only": "only",
     "no_data": "never",
     "never": "never",
@@ -23,6 +24,7 @@ _MODES = {
 }
 _BASED = "snapshot.mode.configuration.based."
 _READERS_MAX = 64
+_BEAT_MS_MIN = 10
 
 
 def fill(document: Document, values: Values, *, taking_over: bool) -> None:
@@ -33,7 +35,13 @@ def fill(document: Document, values: Values, *, taking_over: bool) -> None:
     _fill_tables(document, values)
     _fill_slot(document, values, taking_over=taking_over)
     _fill_publication(document, values)
-    mode = _snapshot(values)
+    _fill_heartbeat(document, values)
+    mode = _snapshot(values, taking_over=taking_over)
+    if table.get("slot_drop_on_stop") and mode not in ("always", "when_needed"):
+        values.notes.append(
+            "slot.drop.on.stop: what changes between a stop and the next start is in no slot, so that start ends with"
+            " exit code 4 until `tailrace reset`; snapshot.mode always or when_needed makes a snapshot instead"
+        )
     if mode != "initial":
         table["snapshot"] = mode
     threads = values.text("snapshot.max.threads", "1")
@@ -126,6 +134,8 @@ def _fill_slot(document: Document, values: Values, *, taking_over: bool) -> None
         )
     if values.flag("slot.failover", default=False):
         table["failover"] = True
+    if values.flag("slot.drop.on.stop", default=False):
+        table["slot_drop_on_stop"] = True
     for parameter in filter(None, (part.strip() for part in values.text("slot.stream.params").split(";"))):
         key, _, value = parameter.partition("=")
         if key.strip() == "origin" and value.strip() in ("any", "none"):
@@ -148,22 +158,38 @@ def _fill_publication(document: Document, values: Values) -> None:
     words = {"all_tables": "create", "filtered": "create", "disabled": "", "no_tables": "none"}
     create = values.one_of("publication.autocreate.mode", words, "all_tables")
     if create == "none":
-        values.refuse(
-            "publication.autocreate.mode", "a publication without tables is not made", "make it, and say disabled"
-        )
+        table["no_tables"] = True
+        if values.text("snapshot.mode", "initial").lower() not in ("no_data", "never"):
+            values.notes.append(
+                "publication.autocreate.mode no_tables: the snapshot has the tables that are in the publication, and no"
+                " other, of which no change would come"
+            )
     if not create:
         table["create"] = False
     table["publish_via_partition_root"] = values.flag("publish.via.partition.root", default=False)
     table["publish_generated_columns"] = False
 
 
-def _snapshot(values: Values) -> str:
+def _fill_heartbeat(document: Document, values: Values) -> None:
+    """The statement of each heartbeat; Debezium runs none while the interval is 0, its default."""
+    statement, interval = values.text("heartbeat.action.query"), values.text("heartbeat.interval.ms", "0")
+    if not statement or not (interval.isascii() and interval.isdigit()):
+        return
+    if int(interval) == 0:
+        values.notes.append("heartbeat.action.query: not run, as by Debezium: heartbeat.interval.ms is 0")
+        return
+    document.source["heartbeat_action_query"] = literal(statement)
+    document.source["heartbeat_action_interval_s"] = max(int(interval), _BEAT_MS_MIN) / 1000
+
+
+def _snapshot(values: Values, *, taking_over: bool) -> str:
     mode = values.text("snapshot.mode", "initial").lower()
-    if mode == "always":
+    if mode == "always" and taking_over:
         values.refuse(
-            "snapshot.mode", "a start never makes a new snapshot", "choose initial; `tailrace reset` makes one"
+            "snapshot.mode",
+            "always begins with a snapshot, so that there is no position to take over",
+            "import without --offsets, and give another slot; or choose initial",
         )
-        return "initial"
     if mode == "custom":
         values.refuse("snapshot.mode", "a custom mode is a Java class", "choose initial, no_data or when_needed")
         return "initial"

@@ -73,6 +73,7 @@ def translate(connector: Connector, choices: Choices) -> Translated:
     _check_format(document, values)
     _fill_sink(document, values, form=connector.form, choices=choices)
     transform.fill(document, values)
+    _fill_dead_letters(document, values)
     if choices.from_slot:
         document.takeover.update(_ANYWHERE)
         values.notes.append(
@@ -166,6 +167,19 @@ def _fill_sink(document: Document, values: Values, *, form: Form, choices: Choic
         )
     document.sink.update({"kind": "kafka", "url": f"kafka://{servers or f'${{{_BOOTSTRAP}}}'}"})
     document.sink.update(_topics(values))
+
+
+def _fill_dead_letters(document: Document, values: Values) -> None:
+    """Where Debezium goes on without an event that it cannot make, the change is parked: it is told, and not lost."""
+    name = "event.processing.failure.handling.mode"
+    parks = values.one_of(name, {"fail": "", "warn": "park", "skip": "park", "ignore": "park"}, "fail")
+    if parks:
+        path = f"{re.sub(r'[^A-Za-z0-9_.-]', '_', document.name)}.dead.jsonl"
+        document.dead_letters.update({"kind": "file", "path": path})
+        values.notes.append(
+            f"{name}: a change that cannot be written is parked in {path}, with a warning that names its position, and"
+            " later changes of the same row behind it; `tailrace dead-letters` lists, replays and drops them"
+        )
 
 
 def _topics(values: Values) -> dict[str, Value]:

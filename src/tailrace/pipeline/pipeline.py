@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tailrace.checkpoint.file import File
-from tailrace.contract import Checkpoint, DeadLetters, Sink, Source, Transform
+from tailrace.contract import Checkpoint, DeadLetters, Retiring, Sink, Source, Transform
 from tailrace.durable import Lock, make_folder, storage
 from tailrace.error import ConfigError, Fatal, Retryable, trace
 from tailrace.model import Limits
@@ -201,6 +201,8 @@ class Pipeline:
                         raise
                     self._pause(error, backoff)
                 else:
+                    if isinstance(self.source, Retiring):
+                        self.source.retire(self.name)
                     return
                 finally:
                     self.status()  # keeps the moment until which everything is durable

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tailrace.config import load
+from tailrace.dead_letters import File
 from tailrace.debezium import RULES, Choices, Fate, Translated, translate
 from tailrace.debezium.connector import Connector, Form
 from tailrace.error import ConfigError
@@ -87,6 +88,13 @@ def test_what_debezium_does_without_being_told_is_written_out(tmp_path: Path) ->
         ({"snapshot_mode": "never"}, "snapshot", "never"),
         ({"snapshot_mode": "initial_only"}, "snapshot", "only"),
         ({"snapshot_mode": "when_needed"}, "snapshot", "when_needed"),
+        ({"snapshot_mode": "always"}, "snapshot", "always"),
+        ({"slot_drop_on_stop": "true"}, "slot_drop_on_stop", True),
+        ({"publication_autocreate_mode": "no_tables"}, "no_tables", True),
+        ({"heartbeat_action_query": "SELECT 'x'", "heartbeat_interval_ms": "1500"}, "heartbeat_action_query",
+         "SELECT 'x'"),
+        ({"heartbeat_action_query": "SELECT 1", "heartbeat_interval_ms": "1500"}, "heartbeat_action_interval_s", 1.5),
+        ({"heartbeat_action_query": "SELECT 1"}, "heartbeat_action_query", None),
         ({"snapshot_max_threads": "4"}, "snapshot_readers", 4),
     ],
 )  # fmt: skip
@@ -172,20 +180,15 @@ def test_what_has_no_meaning_here_is_listed_with_the_reason() -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"snapshot_mode": "always"}, "snapshot.mode: a start never makes a new snapshot"),
         ({"snapshot_mode": "custom"}, "snapshot.mode: a custom mode is a Java class"),
         ({"snapshot_mode": "sometimes"}, "'sometimes' is not one of initial"),
-        ({"event_processing_failure_handling_mode": "warn"}, "a change that cannot be read is never passed over"),
-        ({"event_processing_failure_handling_mode": "skip"}, "a change that cannot be read is never passed over"),
-        ({"event_processing_failure_handling_mode": "ignore"}, "a change that cannot be read is never passed over"),
+        ({"event_processing_failure_handling_mode": "stop"}, "'stop' is not one of fail, warn, skip, ignore"),
         ({"plugin_name": "wal2json"}, "'wal2json' is not one of pgoutput"),
         ({"publication_autocreate_mode": "some"}, "'some' is not one of all_tables"),
         ({"slot_failover": "maybe"}, "slot.failover: 'maybe' is not one of true, false"),
         ({"snapshot_mode": "configuration_based"}, "it neither reads the tables nor streams"),
-        ({"slot_drop_on_stop": "true"}, "slot.drop.on.stop: the slot stays"),
         ({"lsn_flush_mode": "manual"}, "lsn.flush.mode: what is durable in the sink is always confirmed"),
         ({"flush_lsn_source": "false"}, "flush.lsn.source: what is durable in the sink is always confirmed"),
-        ({"publication_autocreate_mode": "no_tables"}, "a publication without tables is not made"),
         ({"slot_stream_params": "binary=true"}, "'binary=true' is not asked of the server"),
         ({"table_include_list": r"public\.(a"}, 'table.include.list: "public'),
         ({"database_sslkey": "k.pk8"}, "libpq wants PEM"),
@@ -206,8 +209,29 @@ def test_what_cannot_be_honoured_is_named_with_the_reason(options: dict[str, str
     assert reason in refusal(**options)
 
 
+@pytest.mark.parametrize("mode", ["warn", "skip", "IGNORE"])
+def test_what_debezium_would_pass_over_is_parked(mode: str, tmp_path: Path) -> None:
+    translated = made(event_processing_failure_handling_mode=mode)
+    letters = pipeline(translated, tmp_path).dead_letters
+    assert isinstance(letters, File)
+    assert Path(letters.path) == tmp_path / "shop.dead.jsonl"
+    assert any("parked in shop.dead.jsonl" in note for note in translated.notes)
+
+
+def test_a_failure_stops_where_debezium_would_stop(tmp_path: Path) -> None:
+    assert pipeline(made(event_processing_failure_handling_mode="fail"), tmp_path).dead_letters is None
+
+
+def test_what_a_start_and_a_stop_cannot_keep_is_told() -> None:
+    assert "exit code 4" in " ".join(made(slot_drop_on_stop="true").notes)
+    assert not made(slot_drop_on_stop="true", snapshot_mode="always").notes
+    assert "heartbeat.interval.ms is 0" in " ".join(made(heartbeat_action_query="SELECT 1").notes)
+    with pytest.raises(ConfigError, match="always begins with a snapshot"):
+        made(Choices(sink="file:x", from_slot=True), snapshot_mode="always")
+
+
 def test_all_that_is_wrong_is_said_at_once() -> None:
-    said = refusal(snapshot_mode="always", slot_nam="s", converters="x")
+    said = refusal(snapshot_mode="custom", slot_nam="s", converters="x")
     assert said.startswith("3 options cannot be honoured:") and said.count("\n  ") == 4
 
 

@@ -102,6 +102,11 @@ def connect(login: Login | str) -> Connection:
     return _login(login)
 
 
+def connect_plain(login: Login | str) -> Connection:
+    """A session with the settings of its role and database: for statements that are not ours, nothing is read of it."""
+    return _login(login, options=parse(login.url if isinstance(login, Login) else login).get("options", ""))
+
+
 def connect_replication(login: Login | str) -> Connection:
     """A session of a walsender, which takes commands of the streaming replication protocol and simple queries."""
     return _login(login, replication="database")
@@ -143,7 +148,8 @@ def _open(url: str, **extra: str) -> Connection:
     options = parse(url)
     ours = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
     settings = {**_DEFAULTS, **options, **extra, "client_encoding": "UTF8"}
-    settings["options"] = f"{options.get('options', '')} {ours}".strip()
+    if "options" not in extra:
+        settings["options"] = f"{options.get('options', '')} {ours}".strip()
     try:
         connection = psycopg.connect(autocommit=True, prepare_threshold=None, **settings)  # type: ignore[arg-type]
     except psycopg.Error as error:

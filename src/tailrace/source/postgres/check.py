@@ -15,7 +15,7 @@ from tailrace.dialect.postgres import session
 from tailrace.dialect.postgres.session import Connection, fetch, statement_text
 from tailrace.error import ConfigError, TailraceError
 from tailrace.model import Finding
-from tailrace.source.postgres import availability, loop, pattern, publication, query, resume, slot
+from tailrace.source.postgres import availability, heartbeat, loop, pattern, publication, query, resume, slot
 from tailrace.source.postgres.finding import error as _error
 from tailrace.source.postgres.finding import ok as _ok
 from tailrace.source.postgres.finding import warning as _warning
@@ -91,6 +91,8 @@ def _findings(source: Postgres, connection: Connection) -> Iterator[Finding]:
     if source.origin == "none":
         yield from _origins(connection)
     yield from _tables(source, connection, facts)
+    if source.heartbeat_action_query is not None:
+        yield from heartbeat.check(source.login, source.heartbeat_action_query, standby=facts.standby)
     for pid, seconds in fetch(connection, query.load("elders")):
         yield _warning(
             "transactions",
@@ -214,6 +216,9 @@ def _origins(connection: Connection) -> Iterator[Finding]:
 
 
 def _tables(source: Postgres, connection: Connection, facts: _Facts) -> Iterator[Finding]:
+    if source.no_tables:
+        yield _without_tables(source, connection, facts)
+        return
     try:
         chosen = pattern.choose(source.tables, publication.relations(connection))
     except ConfigError as error:
@@ -235,6 +240,16 @@ def _tables(source: Postgres, connection: Connection, facts: _Facts) -> Iterator
         yield _creation(wanted, statement, facts=facts, foreign=foreign)
     for relation in chosen:
         yield from _table(relation, rights[relation.oid], facts, snapshot=source.snapshot != "never")
+
+
+def _without_tables(source: Postgres, connection: Connection, facts: _Facts) -> Finding:
+    found = None if source.publication is None else publication.load(connection, source.publication)
+    if found is not None:
+        inside = publication.published(connection, found.name)
+        return _ok(f"publication {found.name}", f"contains {len(inside)} table(s), and no_tables = true adds none")
+    wanted = source.wanted("", source.publication or _ANY_PIPELINE)
+    statement = publication.create_statement(wanted, (), connection.info.server_version)
+    return _creation(wanted, statement, facts=facts, foreign=())
 
 
 def _creation(wanted: Wanted, statement: str, *, facts: _Facts, foreign: Sequence[str]) -> Finding:

@@ -40,7 +40,8 @@ class Postgres:
     later, the rows from before are not in. `slot` and `publication` default to `tailrace_<pipeline>`.
 
     `snapshot`: `initial` reads the tables first; `never` begins with the changes; `only` ends after the tables and
-    leaves no slot; `when_needed` is `initial` and makes a new snapshot where the others would raise `HistoryLost`.
+    leaves no slot; `when_needed` is `initial` and makes a new snapshot where the others would raise `HistoryLost`;
+    `always` makes a new one at every start of a process, whatever is saved, and not after a fault that passed.
     `origin="none"` leaves out what came by replication from elsewhere (16 or newer). `temporary` leaves nothing on the
     server: its slot goes with the connection, and its publication with the stream.
 
@@ -55,6 +56,12 @@ class Postgres:
 
     `takeover` continues a slot that another reader left, such as Debezium's, at the place where that one was: see
     `Takeover`. It counts as long as nothing is saved.
+
+    `no_tables` makes a publication without tables, and never adds one: messages come, and what others add to it.
+
+    `heartbeat_action_query` is run every `heartbeat_action_interval_s`, with the role's own settings; one that fails is
+    told in the log. `slot_drop_on_stop` drops the slot when the pipeline has stopped on purpose, not after a fault:
+    what changes until the next start is not kept, so that start raises `HistoryLost` or makes a snapshot.
 
     `password_command` is run at every connection, without a shell; the one line that it prints is the password.
     """
@@ -80,6 +87,12 @@ class Postgres:
     gaps: str | Path | None = None
     takeover: Takeover | None = None
     password_command: str | None = field(default=None, repr=False)
+    no_tables: bool = False
+    slot_drop_on_stop: bool = False
+    heartbeat_action_query: str | None = field(default=None, repr=False)
+    heartbeat_action_interval_s: float = 10.0
+    begun: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    """The pipelines that this very object has begun: what `snapshot = "always"` means by a start."""
 
     def __post_init__(self) -> None:
         _ = self.login
@@ -94,6 +107,10 @@ class Postgres:
         _require(self.snapshot, get_args(SnapshotMode), "snapshot")
         _require(self.origin, ("any", "none"), "origin")
         self._require_allowance()
+        if not 0.01 <= self.heartbeat_action_interval_s <= 86400:
+            raise ConfigError(f"heartbeat_action_interval_s is {self.heartbeat_action_interval_s}, not 0.01 to 86400")
+        if self.heartbeat_action_query is not None and not self.heartbeat_action_query.strip():
+            raise ConfigError("heartbeat_action_query is empty", hint="write a statement, or take it out")
         if self.failover and self.temporary:
             raise ConfigError("failover = true needs a slot that stays, and temporary = true makes one that does not")
         if not 1 <= self.snapshot_readers <= _READERS_MAX:
@@ -128,6 +145,12 @@ class Postgres:
             elif publication.drop(connection, names.publication):
                 removed.append(f"publication {names.publication}")
         return removed
+
+    def retire(self, name: str) -> None:
+        """See `Retiring.retire`: the slot, if it does not stay beyond a stop."""
+        if self.slot_drop_on_stop and not self.temporary:
+            with session.connect(self.login) as connection:
+                slot.drop(connection, Names.of(self, name).slot)
 
     def successor(self, name: str, saved: Mapping[str, Position | None]) -> tuple[Position, Position]:
         """See `Succeeded.successor`: the same slot on a server that pg_upgrade made of the one that was read."""
@@ -196,6 +219,7 @@ class Postgres:
             via_root=self.publish_via_partition_root,
             generated=self.publish_generated_columns,
             standby=standby,
+            no_tables=self.no_tables,
         )
 
 

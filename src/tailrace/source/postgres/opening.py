@@ -23,6 +23,7 @@ from tailrace.error import CheckFailed, ConfigError, HistoryLost, Retryable, Tai
 from tailrace.model import Batch, Limits
 from tailrace.source.postgres import gap, host, pattern, plan, publication, resume, slot, snapshot
 from tailrace.source.postgres.guardian import Guardian
+from tailrace.source.postgres.heartbeat import Heartbeat
 from tailrace.source.postgres.host import Host
 from tailrace.source.postgres.loop import Watch
 from tailrace.source.postgres.measure import Measure
@@ -111,6 +112,7 @@ class Opening:
         scene = _Scene(side, walsender, lineage, identity.timeline, here)
         decision = resume.decide(self._situation(scene, positions))
         self._claim(scene, positions, decision)
+        self._source.begun.add(self._pipeline)
         return self._go(scene, decision, until_current)
 
     def _situation(self, scene: _Scene, positions: Positions) -> Situation:
@@ -132,13 +134,16 @@ class Opening:
             standby=scene.host.standby,
             gap=gap.last(gaps, str(scene.lineage)) if (gaps := self._source.allowance.gaps) is not None else None,
             takeover=self._source.takeover,
+            begins=self._pipeline not in self._source.begun,
         )
 
     def _claim(self, scene: _Scene, positions: Positions, decision: Decision) -> None:
         lineage = str(scene.lineage)
         known = positions.known().get(lineage)
         if decision.lost is not None:
-            _log.warning("%s; snapshot = when_needed: starting again with a new snapshot", decision.lost)
+            mode = self._source.snapshot
+            level = logging.INFO if mode == "always" else logging.WARNING
+            _log.log(level, "%s; snapshot = %s: starting again with a new snapshot", decision.lost, mode)
             slot.drop(scene.side, scene.lineage.slot, self._stop)
             positions.forget()
             known = None
@@ -211,6 +216,10 @@ class Opening:
         walsender.start(options, course.begin.end)
         measure.settle()
         timeout_s = slot.sender_timeout_s(scene.side)
+        statement = self._source.heartbeat_action_query
+        if statement is not None:
+            beat = Heartbeat(self._source.login, statement, self._source.heartbeat_action_interval_s)
+            self._resources.enter_context(closing(beat))
         return Receiver(
             walsender, course, describe=describe, measure=measure, limits=self._limits, sender_timeout_s=timeout_s
         )

@@ -21,6 +21,7 @@ from tailrace.source.postgres.pattern import Relation
 
 _log = logging.getLogger("tailrace.source.postgres")
 _OURS = "Made by Tailrace for pipeline "
+_BARE = "Made by Tailrace for pipeline, without tables: "
 _TAIL = "Made by tailrace tail; dropped when it ends"
 _GENERATED = 180000
 
@@ -41,6 +42,11 @@ class Publication:
     @property
     def ours(self) -> bool:
         """Whether Tailrace made it."""
+        return (self.comment or "").startswith((_OURS, _BARE, _TAIL))
+
+    @property
+    def chosen(self) -> bool:
+        """Whether its tables are those that Tailrace chose for it."""
         return (self.comment or "").startswith((_OURS, _TAIL))
 
 
@@ -64,7 +70,7 @@ class Published:
 class Wanted:
     """The publication that a source asks for. `pipeline` is None for a tail, whose publication goes with it.
 
-    On a `standby` nothing can be made.
+    On a `standby` nothing can be made. With `no_tables` it is made without any, and none is added.
     """
 
     name: str
@@ -74,6 +80,7 @@ class Wanted:
     via_root: bool
     generated: bool
     standby: bool = False
+    no_tables: bool = False
 
 
 def load(connection: Connection, name: str) -> Publication | None:
@@ -101,11 +108,11 @@ def relations(connection: Connection) -> list[Relation]:
 
 
 def selection(connection: Connection, found: Publication, patterns: Sequence[str]) -> tuple[str, ...] | None:
-    """Globs of what is captured of a publication that somebody else made; None when that is all of it, as of ours.
+    """Globs of what is captured of a publication that somebody else filled; None when that is all of it, as of ours.
 
     A partition that is sent in its own name is meant by a pattern for a partitioned table above it.
     """
-    if found.ours or pattern.is_all(patterns):
+    if found.chosen or pattern.is_all(patterns):
         return None
     there = {relation.oid: relation for relation in relations(connection)}
     meant = [
@@ -122,7 +129,7 @@ def ensure(connection: Connection, wanted: Wanted) -> Publication:
     Raises `ConfigError` for a table that does not exist or when nothing matches, `CheckFailed` with the statement for
     an administrator when the role may not do it.
     """
-    chosen = pattern.choose(wanted.tables, relations(connection))
+    chosen = [] if wanted.no_tables else pattern.choose(wanted.tables, relations(connection))
     found = load(connection, wanted.name)
     if found is None:
         _create(connection, wanted, chosen)
@@ -131,10 +138,10 @@ def ensure(connection: Connection, wanted: Wanted) -> Publication:
     made = load(connection, wanted.name)
     if made is None:
         raise ConfigError(f"publication {wanted.name!r} was dropped while the source was opened")
-    if not made.all_tables and not published(connection, wanted.name):
+    if not made.all_tables and not wanted.no_tables and not published(connection, wanted.name):
         raise ConfigError(
             f"publication {wanted.name!r} contains no table",
-            hint=f"add one: ALTER PUBLICATION {wanted.name} ADD TABLE ...",
+            hint=f"add one: ALTER PUBLICATION {wanted.name} ADD TABLE ...; for messages only: no_tables = true",
         )
     return made
 
@@ -166,7 +173,7 @@ def sweep(connection: Connection) -> None:
 
 
 def _create(connection: Connection, wanted: Wanted, chosen: Sequence[Relation]) -> None:
-    if not chosen:
+    if not chosen and not wanted.no_tables:
         raise ConfigError(
             f"no table matches {', '.join(wanted.tables)}",
             hint="as in public.order_* or /public\\.order_\\d+/; views and unlogged tables cannot be captured",
@@ -181,7 +188,8 @@ def _create(connection: Connection, wanted: Wanted, chosen: Sequence[Relation]) 
         raise CheckFailed(
             f"publication {wanted.name!r} does not exist and create = false", hint=statement_text(statement)
         )
-    comment = f"{_OURS}{wanted.pipeline}" if wanted.pipeline is not None else _TAIL
+    made_for = _BARE if wanted.no_tables else _OURS
+    comment = f"{made_for}{wanted.pipeline}" if wanted.pipeline is not None else _TAIL
     with _rights(wanted.name, statement), connection.transaction():
         run(connection, statement, f"create publication {wanted.name!r}")
         note = sql.SQL("COMMENT ON PUBLICATION {} IS {}").format(sql.Identifier(wanted.name), sql.Literal(comment))
@@ -196,13 +204,14 @@ def _create_sql(wanted: Wanted, chosen: Sequence[Relation], server_version: int)
         options.append(
             sql.SQL("publish_generated_columns = {}").format(sql.SQL("stored" if wanted.generated else "none"))
         )
-    return sql.SQL("CREATE PUBLICATION {} FOR TABLE {} WITH ({})").format(
-        sql.Identifier(wanted.name), _names(chosen), sql.SQL(", ").join(options)
+    tables = sql.SQL(" FOR TABLE {}").format(_names(chosen)) if chosen else sql.SQL("")
+    return sql.SQL("CREATE PUBLICATION {}{} WITH ({})").format(
+        sql.Identifier(wanted.name), tables, sql.SQL(", ").join(options)
     )
 
 
 def _extend(connection: Connection, wanted: Wanted, *, found: Publication, chosen: Sequence[Relation]) -> None:
-    if found.all_tables:
+    if found.all_tables or wanted.no_tables:
         return
     inside = {table.oid for table in published(connection, wanted.name)}
     missing = [r for r in chosen if r.oid not in inside and not _covered(connection, r, inside)]

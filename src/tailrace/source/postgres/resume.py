@@ -24,7 +24,7 @@ _UNSYNCED = (
 )
 _FEEDBACK = "set hot_standby_feedback = on at the standby, and give it a slot at its primary (primary_slot_name)"
 _ANEW = "take `takeover` out of the configuration, and drop the slot if it is there: a new snapshot begins"
-SnapshotMode = Literal["initial", "never", "only", "when_needed"]
+SnapshotMode = Literal["initial", "always", "never", "only", "when_needed"]
 
 
 class Road(StrEnum):
@@ -67,11 +67,15 @@ class Situation:
     standby: bool = False
     gap: Gap | None = None
     takeover: Takeover | None = None
+    begins: bool = True
+    """Nothing was opened yet since the process began: `always` means this start."""
 
 
 def decide(situation: Situation) -> Decision:
     """The road; `HistoryLost` when the source cannot go on right after what is saved and may not begin anew."""
     check_slot(situation.slot, situation.lineage.database)
+    if situation.mode == "always" and situation.begins and situation.known.get(str(situation.lineage)) is not None:
+        return Decision(Road.SNAPSHOT, lost="a start")
     try:
         return _decide(situation)
     except HistoryLost as error:

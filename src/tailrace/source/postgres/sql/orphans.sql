@@ -9,7 +9,7 @@ WHERE s.slot_type = 'logical' AND s.plugin = 'pgoutput' AND s.slot_name LIKE 'ta
 UNION ALL
 SELECT 'publication', p.pubname::text, current_database()::text, NULL
 FROM pg_publication AS p
-WHERE (p.pubname LIKE 'tailrace\_%%' OR obj_description(p.oid, 'pg_publication') LIKE 'Made by Tailrace for pipeline %%')
+WHERE (p.pubname LIKE 'tailrace\_%%' OR obj_description(p.oid, 'pg_publication') LIKE 'Made by Tailrace for pipeline%%')
   AND p.pubname <> ALL (%(publications)s::text[])
   AND NOT EXISTS (SELECT FROM pg_replication_slots AS s WHERE s.slot_name = p.pubname AND s.active)
 ORDER BY 1 DESC, 2
