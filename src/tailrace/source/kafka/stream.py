@@ -149,8 +149,8 @@ class KafkaStream:
         if not self._paused and now - self._full_since > _PAUSE_S:
             self._consumer.pause(self._places(State.READING))
             self._paused = True
-        if self._paused:
-            self._held += self._consume(1)
+        if self._paused:  # what is no record of the partitions that are read comes again, in its turn
+            self._held += [message for message in self._consume(1) if self._reading(message)]
 
     def confirm(self, positions: Sequence[Position]) -> None:
         """See `Stream.confirm`: the group's offsets follow, within a second and before partitions are let go."""
@@ -196,6 +196,7 @@ class KafkaStream:
                 if error_of(error).code() in _SOON:
                     continue
                 raise explain(error_of(error), f"topic {part.topic}, partition {part.partition}") from error
+            self._held = [message for message in self._held if (message.topic(), message.partition()) != key]
             part.reader = self._reader(part)
             part.state = State.READING
             if self._paused:
@@ -304,10 +305,11 @@ class KafkaStream:
         """An error, or news, of one partition or of the client."""
         part = self._parts.get(key)  # type: ignore[arg-type]
         if error.code() == KafkaError._PARTITION_EOF:
-            if part is not None and part.until is not None and offset is not None and offset >= part.until:
+            reading = part is not None and part.state is State.READING
+            if reading and part.until is not None and offset is not None and offset >= part.until:
                 part.ended = True
             return
-        if part is not None and part.reader is None:
+        if part is not None and part.state is not State.READING:
             return  # not read yet: where it begins is asked when it is claimed
         if error.code() == KafkaError._MAX_POLL_EXCEEDED:
             log.warning("the group has given this member up: it was silent for longer than max.poll.interval.ms")
@@ -356,6 +358,10 @@ class KafkaStream:
             return {}
         found = self._consumer.committed(places, timeout=_ASK_S)
         return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+
+    def _reading(self, message: Message) -> bool:
+        part = self._parts.get((message.topic(), message.partition()))  # type: ignore[arg-type]
+        return message.error() is not None if part is None else part.state is State.READING
 
     def _places(self, *states: State) -> list[TopicPartition]:
         return [TopicPartition(*key) for key, part in self._parts.items() if part.state in states]
