@@ -305,9 +305,8 @@ class KafkaStream:
         """An error, or news, of one partition or of the client."""
         part = self._parts.get(key)  # type: ignore[arg-type]
         if error.code() == KafkaError._PARTITION_EOF:
-            reading = part is not None and part.state is State.READING
-            if reading and part.until is not None and offset is not None and offset >= part.until:
-                part.ended = True
+            if part is not None and part.state is State.READING:
+                part.ended |= part.until is not None and offset is not None and offset >= part.until
             return
         if part is not None and part.state is not State.READING:
             return  # not read yet: where it begins is asked when it is claimed
