@@ -75,9 +75,11 @@ class Kafka:
             raise ConfigError(
                 "the URL of a Kafka sink names no topic", hint="topics are named by topic_prefix and by sink.topics"
             )
-        for name in {**address.query, **self.options}:
+        for name, text in {**address.query, **self.options}.items():
             if name in _OURS:
                 raise ConfigError(f"the option {name!r} is Tailrace's own", hint="leave it out")
+            if name == "batch.size" and not text.isdecimal():
+                raise ConfigError("the option 'batch.size' is a number of bytes", hint='"batch.size" = "1000000"')
         if address.username is not None and self.security.mechanism is None:
             raise ConfigError(
                 "the URL has a user, and no mechanism is given", hint='say mechanism = "SCRAM-SHA-512" in security'

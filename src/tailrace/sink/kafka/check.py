@@ -57,7 +57,7 @@ def _check_cluster(sink: Kafka) -> list[Finding]:
 
     client, brokers = _reached(sink)
     findings = [Finding(Severity.OK, sink.address.servers, f"{brokers} broker(s) answer")]
-    about = client.describe_cluster(include_authorized_operations=True, request_timeout=_ASK_S).result(_ASK_S)
+    about = client.describe_cluster(include_authorized_operations=True, request_timeout=_ASK_S).result()
     allowed = set(about.authorized_operations or ())
     if sink.create_topics and allowed and not allowed & {AclOperation.CREATE, AclOperation.ALL}:
         findings.append(

@@ -93,10 +93,7 @@ class Sender:
 
     def put(self, topic: str, key: bytes, value: bytes | None) -> None:
         """Hand over one record of our own."""
-        try:
-            self._retry(topic, value, key, headers=None)
-        except KafkaException as error:
-            raise self.fault(f"topic {topic}", error_of(error)) from None
+        self._retry(topic, value, key, headers=None)
 
     @property
     def refused(self) -> bool:
@@ -217,10 +214,7 @@ class Sender:
             at_ms = int(batch[change].committed_at.timestamp() * 1000) if self._timestamps else 0
             failed, partition = None if told is None else told(change), records.partition(index)
             chosen = -1 if partition is None else partition
-            try:
-                self._retry(topic, value, key, headers=headers, at_ms=at_ms, failed=failed, partition=chosen)
-            except KafkaException as error:
-                raise self.fault(f"topic {topic}", error_of(error)) from None
+            self._retry(topic, value, key, headers=headers, at_ms=at_ms, failed=failed, partition=chosen)
 
     def _retry(
         self,
@@ -237,14 +231,15 @@ class Sender:
         moved_at, before = time.monotonic(), -1
         while True:
             try:
-                self.producer.produce(topic, value, key, partition, failed, None, at_ms, headers)  # type: ignore[arg-type]
-            except BufferError:
-                self.producer.poll(_PAUSE_S)
-                if (left := len(self.producer)) != before:
-                    moved_at, before = time.monotonic(), left
-                self.check_patience(moved_at)
-            else:
-                return
+                with contextlib.suppress(BufferError):
+                    self.producer.produce(topic, value, key, partition, failed, None, at_ms, headers)  # type: ignore[arg-type]
+                    return
+                self.producer.poll(_PAUSE_S)  # a producer that was fenced says so here too
+            except KafkaException as error:
+                raise self.fault(f"topic {topic}", error_of(error)) from None
+            if (left := len(self.producer)) != before:
+                moved_at, before = time.monotonic(), left
+            self.check_patience(moved_at)
 
     def _fit(self, limit: int) -> None:
         """Let the client make no batch of records that is larger than the smallest topic takes: it would be refused."""

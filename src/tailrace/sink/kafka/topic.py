@@ -19,6 +19,7 @@ _log = logging.getLogger("tailrace.sink.kafka")
 _LIMIT = 1_048_588
 """What a broker takes unless it was told otherwise (`message.max.bytes`)."""
 _ASK_S = 30.0
+"""The client itself ends what it asks for after this: a second clock for its answer might strike first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def make(client: AdminClient, name: str, rule: Topic) -> None:
         config=dict(rule.options()),
     )
     try:
-        client.create_topics([wanted], request_timeout=_ASK_S)[name].result(_ASK_S)
+        client.create_topics([wanted], request_timeout=_ASK_S)[name].result()
         _log.info("made the topic %s", name)
     except KafkaException as error:
         if error_of(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
@@ -118,7 +119,7 @@ def describe(client: AdminClient, name: str) -> TopicDescription | None:
 
     asked = client.describe_topics(TopicCollection([name]), include_authorized_operations=True, request_timeout=_ASK_S)
     try:
-        found: TopicDescription = asked[name].result(_ASK_S)
+        found: TopicDescription = asked[name].result()
     except KafkaException as error:
         if error_of(error).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return None
@@ -149,7 +150,7 @@ def _limit(client: AdminClient, name: str) -> int:
 
     resource = ConfigResource(ResourceType.TOPIC, name)
     try:
-        found = client.describe_configs([resource], request_timeout=_ASK_S)[resource].result(_ASK_S)
+        found = client.describe_configs([resource], request_timeout=_ASK_S)[resource].result()
     except KafkaException as error:
         _log.debug("the largest message of %s is not known: %s", name, error.args[0].str())
         return _LIMIT

@@ -16,7 +16,7 @@ from tailrace.error import Retryable
 from tailrace.format import Format
 from tailrace.model import Limits
 from tailrace.pipeline import Pipeline
-from tailrace.sink.kafka import Kafka
+from tailrace.sink.kafka import Kafka, topic
 from tailrace.source import Postgres
 from tests.server.sink.kafka.topics import read
 from tests.unit.sink.feed import Feed
@@ -131,5 +131,19 @@ def test_a_stop_ends_the_wait_for_a_broker_that_hangs(start_kafka: Callable[...,
     writer.interrupt()
     with pytest.raises(Retryable, match="stopped before Kafka acknowledged"):
         writer.write(feed.insert(2))
+    process.resume()
+    writer.close()
+
+
+def test_brokers_that_are_away_when_a_new_topic_comes_may_come_back(
+    start_kafka: Callable[..., server.Broker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topic, "_ASK_S", 1.0)
+    broker = start_kafka()
+    sink = Kafka(f"kafka://{broker.address}", format=Format(topic_prefix="t"), create_topics=True)
+    feed, writer = Feed(), sink.open("p", Limits())
+    process = hang(broker)
+    with pytest.raises(Retryable, match=r"topic t\.public\.orders"):
+        writer.write(feed.insert(1))
     process.resume()
     writer.close()

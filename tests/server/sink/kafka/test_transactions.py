@@ -81,6 +81,20 @@ def test_i16_of_two_writers_only_the_one_that_claimed_last_commits(
     assert keys(kafka, topic) == [1, 2, 3]
 
 
+def test_a_writer_that_is_fenced_while_it_waits_for_room_in_the_queue_says_so(
+    kafka: server.Broker, topic: str, transactional: Callable[..., Kafka]
+) -> None:
+    feed, sink = Feed(), transactional(options={"queue.buffering.max.messages": "10"})
+    paused = opened(sink)
+    paused.write(feed.insert(1))
+    other = opened(sink)
+    with pytest.raises(Fenced):
+        paused.write(feed.insert(*range(10, 5000)))
+    paused.close()
+    other.close()
+    assert keys(kafka, topic) == [1]
+
+
 def test_a_transaction_that_its_process_left_open_is_ended_by_the_next_one(
     kafka: server.Broker, topic: str, transactional: Callable[..., Kafka]
 ) -> None:

@@ -245,3 +245,9 @@ def test_an_option_that_a_promise_hangs_on_is_refused_and_an_unknown_one_named()
         Kafka("kafka://broker:9092?acks=1")
     with pytest.raises(ConfigError, match=r"linger\.mss"):
         Kafka("kafka://broker:9092", options={"linger.mss": "1"}).open("p", Limits())
+
+
+@pytest.mark.parametrize("url", ["kafka://broker:9092", "kafka://broker:9092?batch.size=1MB"])
+def test_a_size_that_is_no_number_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"batch\.size"):
+        Kafka(url, options={} if "?" in url else {"batch.size": "1MB"})
