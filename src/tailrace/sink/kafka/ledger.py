@@ -6,6 +6,7 @@ pipeline's would hide our last position from us, and we would go on from an olde
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from tailrace.dialect.kafka.fault import error_of, explain
 from tailrace.error import Fatal, Retryable
 from tailrace.model import Position
 
-__all__ = ["Held", "Key", "key_of", "read", "replayed_key", "value_of"]
+__all__ = ["Held", "Key", "holder_key", "holder_value", "key_of", "read", "replayed_key", "value_of"]
 
 _PATIENCE_S = 60.0
 _POLL_S = 0.05  # the client waits as long for more than there is
@@ -36,10 +37,11 @@ class Held:
 
 
 class Key(msgspec.Struct, omit_defaults=True):
-    """The key of a record: a lineage, or a dead letter that was replayed and may still be parked."""
+    """The key of a record: a lineage, a dead letter that was replayed and may still be parked, or (without a lineage)
+    who took the transactional id over last."""
 
     pipeline: str
-    lineage: str
+    lineage: str | None = None
     replayed: str | None = None
 
 
@@ -49,6 +51,7 @@ class Ledger:
 
     held: Mapping[str, Held]
     replayed: frozenset[Position]
+    holder: str | None = None
 
     def positions(self) -> dict[str, Position | None]:
         """Every lineage that was claimed, with its committed position."""
@@ -68,37 +71,48 @@ def replayed_key(pipeline: str, position: Position) -> bytes:
     return msgspec.json.encode(Key(pipeline, position.lineage, position.text))
 
 
+def holder_key(pipeline: str) -> bytes:
+    """The key of the record that says who took the transactional id over last."""
+    return msgspec.json.encode(Key(pipeline))
+
+
+def holder_value(holder: str) -> bytes:
+    """The value of that record."""
+    return msgspec.json.encode(holder)
+
+
 def value_of(held: Held) -> bytes:
     """The value of a lineage's record."""
     return msgspec.json.encode(held)
 
 
-def read(settings: Mapping[str, Any], topic: str, pipeline: str) -> Ledger:
-    """Everything that is committed in `topic`; nothing when there is no such topic.
+def read(settings: Mapping[str, Any], topic: str, pipeline: str, *, settled: bool = False) -> Ledger:
+    """Everything that is committed in `topic`; nothing when there is no such topic. `Fatal` when that is not ours.
 
-    `Retryable` when a transaction in it stays open, `Fatal` when what lies there is not ours.
+    With `settled` it waits for the end of every transaction that is open now; `Retryable` when one stays open.
     """
     told = Told()
-    reader = client.consumer(
-        {
-            **settings,
-            "group.id": f"tailrace.{pipeline}",  # asked for, and never joined
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "allow.auto.create.topics": False,
-        },
-        told,
-    )
-    try:
-        return _replay(_Reading(reader, told, topic).messages(), topic, pipeline)
-    finally:
-        reader.close()
+    asking = {
+        **settings,
+        "group.id": f"tailrace.{pipeline}",  # asked for, and never joined
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "allow.auto.create.topics": False,
+    }
+    with contextlib.ExitStack() as stack:
+        reader = client.consumer({**asking, "isolation.level": "read_committed"}, told)
+        stack.callback(reader.close)
+        measure = reader
+        if settled:  # one that reads what is committed is not told of an end beyond that
+            measure = client.consumer({**asking, "isolation.level": "read_uncommitted"}, told)
+            stack.callback(measure.close)
+        return _replay(_Reading(reader, measure, told, topic).messages(), topic, pipeline)
 
 
 class _Reading:
-    def __init__(self, reader: Any, told: Told, topic: str) -> None:
+    def __init__(self, reader: Any, measure: Any, told: Told, topic: str) -> None:
         self._reader = reader
+        self._measure = measure
         self._told = told
         self._topic = topic
         self._deadline = time.monotonic() + _PATIENCE_S
@@ -126,8 +140,8 @@ class _Reading:
         raise explain(error, f"reading topic {self._topic}")
 
     def _consume(self) -> list[tuple[bytes, bytes | None]]:
-        """Read until the client says that it is at the end, and the end is what uncommitted readers see too."""
-        _, high = self._reader.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_PATIENCE_S)
+        """Read until the client says that it is at the end, and that is the end that `measure` sees."""
+        _, high = self._measure.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_PATIENCE_S)
         self._reader.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
         read: list[tuple[bytes, bytes | None]] = []
         while True:
@@ -150,10 +164,11 @@ class _Reading:
 def _replay(messages: list[tuple[bytes, bytes | None]], topic: str, pipeline: str) -> Ledger:
     held: dict[str, Held] = {}
     replayed: set[Position] = set()
+    holder: str | None = None
     for name, value in messages:
         try:
             key = msgspec.json.decode(name, type=Key)
-            new = None if value is None or key.replayed is not None else msgspec.json.decode(value, type=Held)
+            new = _value(key, value)
         except msgspec.DecodeError:
             raise Fatal(
                 f"topic {topic} holds something else than positions of Tailrace",
@@ -164,10 +179,18 @@ def _replay(messages: list[tuple[bytes, bytes | None]], topic: str, pipeline: st
                 f"topic {topic} belongs to the pipeline {key.pipeline!r}, not to {pipeline!r}",
                 hint="give each pipeline a positions_topic of its own",
             )
-        if key.replayed is not None:
+        if key.lineage is None:
+            holder = new if isinstance(new, str) else None
+        elif key.replayed is not None:
             (replayed.discard if value is None else replayed.add)(Position(key.lineage, key.replayed))
-        elif new is None:
-            held.pop(key.lineage, None)
-        else:
+        elif isinstance(new, Held):
             held[key.lineage] = new
-    return Ledger(held, frozenset(replayed))
+        else:
+            held.pop(key.lineage, None)
+    return Ledger(held, frozenset(replayed), holder)
+
+
+def _value(key: Key, value: bytes | None) -> Held | str | None:
+    if value is None or key.replayed is not None:
+        return None
+    return msgspec.json.decode(value, type=str) if key.lineage is None else msgspec.json.decode(value, type=Held)

@@ -48,6 +48,7 @@ def open_writer(sink: Kafka, name: str, limits: Limits) -> KafkaWriter | Transac
             reading=sink.settings(),
             nbytes_max=sink.transaction_bytes_max,
             split=sink.split_transactions,
+            timeout_s=sink.transaction_timeout_s,
             stop_timeout_s=limits.stop_timeout_s,
         )
         return TransactionalWriter(sender, plan)

@@ -1,14 +1,16 @@
 """Writes batches in Kafka's transactions, our position in the same one: exactly once for `read_committed` readers.
 
 Fenced twice. Kafka lets only the newest holder of the transactional id commit. That says only that somebody came later,
-or that the coordinator gave us up for being slow; so each claim also counts an epoch up in the topic of positions, and
-that tells the two apart. Never commits a part of a source's transaction, unless it was told to.
+or that the coordinator gave us up for being slow; so whoever takes the id over says so in the topic of positions, and
+counts an epoch up with each claim: that tells the two apart. Never commits a part of a source's transaction, unless it
+was told to.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 from confluent_kafka import KafkaException
 
 from tailrace.dialect.kafka.fault import error_of
-from tailrace.error import Fatal, Fenced, Reject, TailraceError
+from tailrace.error import Fatal, Fenced, Reject, Retryable, TailraceError
 from tailrace.model import Batch, Position
 from tailrace.sink.kafka import ledger
 from tailrace.sink.kafka.ledger import Held
@@ -40,6 +42,7 @@ class Plan:
     reading: Mapping[str, Any]
     nbytes_max: int
     split: bool
+    timeout_s: float
     stop_timeout_s: float
 
 
@@ -53,6 +56,7 @@ class TransactionalWriter:
     def __init__(self, sender: Sender, plan: Plan) -> None:
         self._sender = sender
         self._plan = plan
+        self._name = uuid.uuid4().hex
         self._claimed: dict[str, Held] = {}
         self._ready = False
         self._open = False
@@ -61,7 +65,11 @@ class TransactionalWriter:
         self._replayed: set[Position] = set(found.replayed)
 
     def known(self) -> Mapping[str, Position | None]:
-        """Every lineage in the topic of positions, with the position that was committed last."""
+        """Every lineage in the topic of positions, with the position that was committed last.
+
+        Whoever wrote before is fenced off first: what it commits behind our back would make this untrue.
+        """
+        self._own()
         return {
             lineage: None if held.position is None else Position(lineage, held.position)
             for lineage, held in self._held.items()
@@ -69,8 +77,7 @@ class TransactionalWriter:
 
     def claim(self, lineage: str) -> Position | None:
         """Fence off whoever wrote for this pipeline before, record a new epoch; return the committed position."""
-        if not self._ready:
-            self._take_over()
+        self._own()
         held = self._held.get(lineage, Held(0))
         new = replace(held, epoch=held.epoch + 1)
         with self._transaction():
@@ -92,8 +99,7 @@ class TransactionalWriter:
 
     def forget(self) -> None:
         """Remove every claim and position."""
-        if not self._ready:
-            self._take_over()
+        self._own()
         with self._transaction():
             for lineage in self._held:
                 self._put(lineage, None)
@@ -108,10 +114,14 @@ class TransactionalWriter:
             self._put_replayed(positions, written=False)
         self._replayed.difference_update(positions)
 
+    def yield_up(self, lineages: Sequence[str]) -> None:
+        """See `Yielding`: whoever claims these from now on does not fence us off."""
+        for lineage in lineages:
+            self._claimed.pop(lineage, None)
+
     def write(self, batch: Batch) -> None:
         """Commit the records of `batch` and its positions together."""
-        if not self._ready:
-            self._take_over()  # nobody claimed: dead letters are written without their source
+        self._own()  # nobody may have claimed: dead letters are written without their source
         moves = any(self.known().get(position.lineage) != position for position in batch.positions)
         if batch.snapshot is None and not moves and len(batch):
             self._replay(batch)
@@ -194,24 +204,48 @@ class TransactionalWriter:
             key = ledger.replayed_key(self._plan.pipeline, position)
             self._sender.put(self._plan.topic, key, b"{}" if written else None)
 
-    def _read(self) -> ledger.Ledger:
-        return ledger.read(self._plan.reading, self._plan.topic, self._plan.pipeline)
+    def _read(self, *, settled: bool = False) -> ledger.Ledger:
+        return ledger.read(self._plan.reading, self._plan.topic, self._plan.pipeline, settled=settled)
+
+    def _own(self) -> None:
+        if not self._ready:
+            self._take_over()
+            self._ready = True
 
     def _take_over(self) -> None:
         """Fence off older holders of the transactional id, end what they left open, and read what they committed."""
         self._patiently(self._sender.producer.init_transactions, "taking over the transactional id")
-        found = self._read()
-        self._check_claims(found)
+        found = self._read(settled=True)
+        self._check_owner(found)
         self._held, self._replayed = dict(found.held), set(found.replayed)
-        self._ready = True
+        key, value = ledger.holder_key(self._plan.pipeline), ledger.holder_value(self._name)
+        with self._transaction():
+            self._sender.put(self._plan.topic, key, value)
 
-    def _check_claims(self, found: ledger.Ledger) -> None:
+    def _check_owner(self, found: ledger.Ledger) -> None:
+        """Raise when another process has claimed what is ours since, or has come to claim something."""
         for lineage, ours in self._claimed.items():
             if found.held.get(lineage, Held(0)).epoch != ours.epoch:
                 raise Fenced(
                     f"another process has claimed {lineage} of the pipeline {self._plan.pipeline!r} since",
                     hint="let that one go on; this one stops",
                 )
+        if self._ready and found.holder != self._name:
+            raise Fatal(
+                f"another process has taken over the transactional id of the pipeline {self._plan.pipeline!r}",
+                hint="one process writes a pipeline's transactions: one member only, where the source is a group",
+            )
+
+    def _explained(self, error: TailraceError) -> TailraceError:
+        """What a refusal in the words of a fence was: raises when somebody else has come, else we were too slow."""
+        self._check_owner(self._read(settled=True))
+        if not self._ready or not isinstance(error, Retryable):
+            return error
+        return Retryable(
+            str(error.args[0]),
+            hint=f"a transaction is given up after transaction_timeout_s = {self._plan.timeout_s:g}: "
+            "raise it if writing a batch takes longer",
+        )
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -229,7 +263,7 @@ class TransactionalWriter:
             if refused:
                 raise _Refused from None
             if self._sender.fenced and isinstance(error, TailraceError):
-                self._check_claims(self._read())
+                raise self._explained(error) from None
             raise
 
     def _begin(self) -> None:

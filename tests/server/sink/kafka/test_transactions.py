@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException, Producer
 
 from servers import kafka as server
 from tailrace.config import load
 from tailrace.error import ConfigError, Fatal, Fenced, Reject, Retryable
 from tailrace.format import Format
 from tailrace.model import Batch, Limits, Position
-from tailrace.sink.kafka import Kafka
+from tailrace.sink.kafka import Kafka, ledger
+from tailrace.sink.kafka.ledger import Held
 from tailrace.sink.kafka.transaction import TransactionalWriter
 from tests.server.sink.kafka.topics import read
 from tests.unit.sink.feed import LINEAGE, Feed
@@ -95,6 +97,66 @@ def test_a_writer_that_is_fenced_while_it_waits_for_room_in_the_queue_says_so(
     assert keys(kafka, topic) == [1]
 
 
+def test_what_is_known_stays_true_because_nobody_commits_behind_it(
+    topic: str, transactional: Callable[..., Kafka]
+) -> None:
+    """A commit is answered before its end can be read; a source would take its position for lost history."""
+    feed, sink = Feed(), transactional()
+    late = opened(sink)
+    first, second = feed.insert(1), feed.insert(2)
+    late.write(first)
+    late._begin()
+    late._put(LINEAGE, Held(1, second.positions[0].text))
+    late._sender.settle()
+    again = opened(sink, claim=False)
+    assert again.known() == {LINEAGE: first.positions[0]}
+    with pytest.raises(KafkaException):
+        late._sender.producer.commit_transaction(30)
+    assert sink.saved("p") == again.known()
+    late.close()
+    again.close()
+
+
+def test_a_topic_of_positions_with_an_open_transaction_is_not_taken_for_settled(
+    kafka: server.Broker, topic: str, transactional: Callable[..., Kafka], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "_PATIENCE_S", 3.0)
+    sink, batch = transactional(), Feed().insert(1)
+    writer = opened(sink)
+    writer.write(batch)
+    writer.close()
+    other = Producer({"bootstrap.servers": kafka.address, "transactional.id": f"{topic}.other"})
+    other.init_transactions(30)
+    other.begin_transaction()
+    other.produce(f"{topic}.positions", b"null", ledger.key_of("p", "another"))
+    other.flush(30)
+    assert sink.saved("p") == {LINEAGE: batch.positions[0]}
+    with pytest.raises(Retryable, match="still open"):
+        ledger.read(sink.settings(), f"{topic}.positions", "p", settled=True)
+    other.abort_transaction(30)
+    assert ledger.read(sink.settings(), f"{topic}.positions", "p", settled=True).positions() == sink.saved("p")
+
+
+def test_of_two_members_of_a_group_the_first_stops_and_says_why(
+    kafka: server.Broker, topic: str, transactional: Callable[..., Kafka]
+) -> None:
+    """They share one transactional id: without the hint they would fence each other without end."""
+    feed, sink = Feed(), transactional()
+    first, second = opened(sink, claim=False), opened(sink, claim=False)
+    for lineage in (LINEAGE, "kafka/c/t/1"):
+        first.claim(lineage)
+    first.write(feed.insert(1))
+    first.yield_up(["kafka/c/t/1"])
+    second.claim("kafka/c/t/1")
+    with pytest.raises(Fatal, match="taken over the transactional id") as stopped:
+        first.write(feed.insert(2))
+    assert not isinstance(stopped.value, Fenced)
+    assert "one member only" in str(stopped.value)
+    first.close()
+    second.close()
+    assert keys(kafka, topic) == [1]
+
+
 def test_a_transaction_that_its_process_left_open_is_ended_by_the_next_one(
     kafka: server.Broker, topic: str, transactional: Callable[..., Kafka]
 ) -> None:
@@ -124,7 +186,7 @@ def test_a_writer_that_was_only_slow_goes_on(
     writer._sender.settle()
     kafka.wait_log("Completed rollback of ongoing transaction for transactionalId " + topic)
     monkeypatch.setattr(writer, "_begin", lambda: setattr(writer, "_open", True))
-    with pytest.raises(Retryable):
+    with pytest.raises(Retryable, match="transaction_timeout_s = 1: raise it"):
         writer.write(feed.insert(3))
     writer.close()
     again = opened(sink)
