@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,7 +33,22 @@ class Decoded:
 
 def decode(messages: Sequence[bytes], limits: Limits, spill_dir: Path) -> Decoded:
     """Feed chunks, take after each one."""
-    decoder = PgOutput(
+    decoder = _decoder(limits, spill_dir)
+    decoded = Decoded()
+    for batch in _batches(decoder, messages, limits):
+        decoded.rows.extend(rows_of(batch))
+        decoded.ends.append((batch.positions[0].text, len(decoded.rows)))
+    decoded.received = decoder.received_lsn
+    return decoded
+
+
+def batches(messages: Sequence[bytes], limits: Limits, spill_dir: Path) -> list[Batch]:
+    """As `decode`, as they come."""
+    return list(_batches(_decoder(limits, spill_dir), messages, limits))
+
+
+def _decoder(limits: Limits, spill_dir: Path) -> PgOutput:
+    return PgOutput(
         "postgres/1/db/slot",
         database="db",
         timeline=1,
@@ -44,7 +59,9 @@ def decode(messages: Sequence[bytes], limits: Limits, spill_dir: Path) -> Decode
         spill_bytes_max=1 << 30,
         spill_dir=spill_dir,
     )
-    decoded = Decoded()
+
+
+def _batches(decoder: PgOutput, messages: Sequence[bytes], limits: Limits) -> Iterator[Batch]:
     for start in range(0, len(messages), limits.chunk_messages):
         relation = decoder.feed(Chunk.of(messages[start : start + limits.chunk_messages]))
         while relation is not None:
@@ -52,10 +69,7 @@ def decode(messages: Sequence[bytes], limits: Limits, spill_dir: Path) -> Decode
             relation = decoder.feed(None)
         batch = decoder.take()
         if batch is not None:
-            decoded.rows.extend(rows_of(batch))
-            decoded.ends.append((batch.positions[0].text, len(decoded.rows)))
-    decoded.received = decoder.received_lsn
-    return decoded
+            yield batch
 
 
 def table_of(relation: Relation) -> Table:

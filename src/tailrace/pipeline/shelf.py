@@ -98,7 +98,8 @@ class Shelf:
             return self._changed.wait_for(lambda: not self.full, timeout_s)
 
     def take(self, timeout_s: float) -> list[Batch] | _Mark | None:
-        """All batches that wait, up to `take_nbytes_max` (at least one), or the one mark that stands first.
+        """All batches that wait, up to `take_nbytes_max` (at least one), or the one mark that stands first. What was
+        spilled counts whole.
 
         None after `timeout_s` or when woken. The order is the order of `put`; marks are never passed by batches.
         """
@@ -122,10 +123,10 @@ class Shelf:
         self._nbytes -= nbytes
         if not isinstance(first, Batch):
             return first
-        batches = [first]
+        batches, together = [first], max(nbytes, first.nbytes)
         while self._items and isinstance(item := self._items[0][0], Batch):
-            nbytes += self._items[0][1]
-            if nbytes > self._take_nbytes_max:
+            together += max(self._items[0][1], item.nbytes)
+            if together > self._take_nbytes_max:
                 break
             self._nbytes -= self._items.popleft()[1]
             batches.append(item)

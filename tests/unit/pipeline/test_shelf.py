@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from tailrace.model import Batch, Position, Revoked
 from tailrace.pipeline.shelf import End, Shelf
 from tailrace.testing.fake import Log
+from tests.wire import capture, native
 
 
 def batches(count: int) -> list[Batch]:
@@ -75,6 +77,23 @@ def test_a_batch_above_the_limit_is_taken_alone_and_whole() -> None:
     for batch in made:
         shelf.put(batch)
     assert [shelf.take(0) for _ in made] == [[batch] for batch in made]
+
+
+def test_what_was_spilled_counts_whole_for_what_is_taken_together(tmp_path: Path) -> None:
+    """A sink is told how large a batch may become: several that lie on disk would make a larger one."""
+    made = native.batches(capture.load("postgres18.bin"), native.Limits(2_000, 4_096, 7), tmp_path)
+    limit = max(batch.nbytes for batch in made)
+    assert sum(batch.resident_nbytes < batch.nbytes for batch in made) > 1
+    shelf = Shelf(nbytes_max=1 << 30, take_nbytes_max=limit)
+    for batch in made:
+        shelf.put(batch)
+    taken: list[Batch] = []
+    while shelf.nbytes:
+        part = shelf.take(0)
+        assert isinstance(part, list)
+        assert sum(batch.nbytes for batch in part) <= limit
+        taken.extend(part)
+    assert taken == made
 
 
 def test_i8_full_at_its_limit_and_not_before() -> None:

@@ -42,7 +42,7 @@ class Kafka:
     With `transactions`, readers with `isolation.level=read_committed` see each change once: the position is committed
     with the records, in `positions_topic` (default `tailrace.<pipeline>.positions`, compacted, of this pipeline alone).
     A source's transaction above `transaction_bytes_max` is an error, or is split, and at-least-once, with
-    `split_transactions`.
+    `split_transactions`. `limits.batch_bytes_max`, to which smaller ones are joined, must not be above it.
     """
 
     kind: ClassVar[str] = "kafka"

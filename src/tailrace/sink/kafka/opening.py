@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tailrace.dialect.kafka import client
 from tailrace.dialect.kafka.client import Told
+from tailrace.error import ConfigError
 from tailrace.model import Limits
 from tailrace.sink.kafka.claim import ClaimCheck
 from tailrace.sink.kafka.sender import Sender
@@ -25,6 +26,12 @@ _SMALL = {"segment.bytes": str(16 << 20), "min.cleanable.dirty.ratio": "0.1"}
 
 def open_writer(sink: Kafka, name: str, limits: Limits) -> KafkaWriter | TransactionalWriter:
     """Connect as pipeline `name`. See `Kafka.open`."""
+    if sink.transactions and sink.transaction_bytes_max < limits.batch_bytes_max:
+        raise ConfigError(
+            f"transaction_bytes_max = {sink.transaction_bytes_max}, and transactions of the source that wait together"
+            f" are written as one of up to limits.batch_bytes_max = {limits.batch_bytes_max} bytes",
+            hint="raise transaction_bytes_max, or lower limits.batch_bytes_max",
+        )
     told = Told()
     admin = client.admin(sink.settings(), told)
     topics = Topics(admin, sink.rules(), create=sink.create_topics)

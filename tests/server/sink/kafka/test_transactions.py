@@ -38,8 +38,8 @@ def transactional(kafka: server.Broker, topic: str) -> Callable[..., Kafka]:
     return make
 
 
-def opened(sink: Kafka, *, claim: bool = True) -> TransactionalWriter:
-    writer = sink.open("p", Limits())
+def opened(sink: Kafka, *, claim: bool = True, limits: Limits | None = None) -> TransactionalWriter:
+    writer = sink.open("p", limits or Limits())
     assert isinstance(writer, TransactionalWriter)
     if claim:
         writer.claim(LINEAGE)
@@ -216,19 +216,26 @@ def test_a_refused_change_leaves_nothing_of_its_batch(
 def test_a_transaction_above_the_limit_is_an_error_unless_it_may_be_split(
     kafka: server.Broker, topic: str, transactional: Callable[..., Kafka]
 ) -> None:
-    feed = Feed()
+    feed, small = Feed(), Limits(batch_bytes_max=5000)
     (large,) = Batch.merge([feed.insert(key, note="x" * 1000) for key in range(10)])
-    writer = opened(transactional(transaction_bytes_max=5000))
+    writer = opened(transactional(transaction_bytes_max=5000), limits=small)
     with pytest.raises(Fatal, match="split_transactions") as refused:
         writer.write(large)
     assert "5000" in str(refused.value)
     writer.close()
     assert keys(kafka, topic) == []
-    split = opened(transactional(transaction_bytes_max=5000, split_transactions=True))
+    split = opened(transactional(transaction_bytes_max=5000, split_transactions=True), limits=small)
     split.write(large)
     assert split.known() == {LINEAGE: large.positions[0]}
     split.close()
     assert keys(kafka, topic) == list(range(10))
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_small_transactions_that_waited_together_are_never_too_large(split: bool) -> None:
+    sink = Kafka("kafka://broker:9092", transactions=True, transaction_bytes_max=5000, split_transactions=split)
+    with pytest.raises(ConfigError, match=r"transaction_bytes_max = 5000, .* limits\.batch_bytes_max = 5001 bytes"):
+        sink.open("p", Limits(batch_bytes_max=5001))
 
 
 def test_a_dead_letter_that_is_offered_again_after_a_crash_is_written_once(
