@@ -7,10 +7,10 @@ asks a schema registry for the ids that some formats need.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tailrace._native import DebeziumJson
+from tailrace._native import BatchBuilder, DebeziumJson, Table
 from tailrace.error import ConfigError
 from tailrace.format.encoder import Encoder, Side
 from tailrace.format.option import OPTIONS, Option, Value, option_of, texts
@@ -27,6 +27,10 @@ _CHOSEN: Mapping[Value, Mapping[str, Value]] = {
 _FLAT = Transform(
     "extract_new_record_state", delete_tombstone_handling_mode="rewrite", add_fields="op,lsn,source.ts_ms:ts_ms"
 )
+
+
+_RENAMES, _ROUTES = "by_logical_table_router", "content_based_router"
+"""Transforms that choose a topic: by its name alone, and by the record."""
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -92,13 +96,31 @@ class Format:
         """
         return Encoder(self._profile(name), key=self._side("key"), value=self._side("value"), called=called)
 
-    def _profile(self, name: str) -> DebeziumJson:
+    def topics(self, name: str, table: Table) -> list[str] | None:
+        """Where the rows of `table` go in pipeline `name`, as Debezium calls it, transaction metadata too; None when
+        that depends on what they hold. Asks no registry.
+        """
+        if any(transform.kind == _ROUTES or "route_by_field" in dict(transform.given) for transform in self.transform):
+            return None
+        rows = BatchBuilder("check/1/check")
+        rows.begin(xid=1, lsn=1, committed_at_us=0)
+        rows.add("c", table, after=dict.fromkeys(column.name for column in table.columns))
+        rows.commit()
+        profile = self._profile(
+            name,
+            transform=[transform for transform in self.transform if transform.kind == _RENAMES],
+            key_converter="json",
+            value_converter="json",
+        )
+        return list(dict.fromkeys(message[0] for part in rows.take().json(profile) for message in part.messages()))
+
+    def _profile(self, name: str, *, transform: Sequence[Transform] | None = None, **chosen: str) -> DebeziumJson:
         options = {"topic_prefix": name}
         options |= {option.name: option.default for option in OPTIONS if option.default is not None}
-        options |= dict(self.given)
+        options |= dict(self.given) | chosen
         known = {name: text for name, text in options.items() if not option_of(name).registry}
         try:
-            transforms = [transform.native() for transform in self.transform]
+            transforms = [each.native() for each in (self.transform if transform is None else transform)]
             return DebeziumJson(known, run_id=str(uuid.uuid4()), transforms=transforms)
         except ValueError as error:
             raise ConfigError(str(error)) from None

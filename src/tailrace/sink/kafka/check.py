@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tailrace.error import TailraceError
 from tailrace.model import Finding, Severity, Table
+from tailrace.sink.kafka.topic import describe, option
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
 
     from tailrace.sink.kafka import Kafka
 
-__all__ = ["check", "check_tables"]
+__all__ = ["check", "check_tables", "forgetting"]
 
 _ASK_S = 30.0
-_ILLEGAL = re.compile(r"[^a-zA-Z0-9._-]")
 
 
 def check(sink: Kafka) -> list[Finding]:
@@ -32,15 +31,57 @@ def check(sink: Kafka) -> list[Finding]:
 
 
 def check_tables(sink: Kafka, name: str, tables: Sequence[Table]) -> list[Finding]:
-    """Whether the topic of each table is there or may be made, has the partitions asked for, and may be written to."""
+    """Whether the topic of each table is there or may be made, has the partitions asked for, and may be written to.
+
+    With transactions also whether positions can be kept.
+    """
     try:
         client = _reached(sink)[0]
-        prefix = sink.format["topic_prefix"] or name
-        topics = [_ILLEGAL.sub("_", f"{prefix}.{table.schema}.{table.name}") for table in tables]
+        named = {table: sink.format.topics(name, table) for table in tables}
+        topics = dict.fromkeys(topic for each in named.values() for topic in each or ())
         findings = [finding for topic in topics for finding in _check_topic(sink, client, topic)]
+        if None in named.values():
+            findings.append(Finding(Severity.OK, "topics", "transforms route records by what they hold: not looked at"))
+        if sink.transactions:
+            findings.append(_check_positions(client, sink.positions(name)))
     except TailraceError as error:
         return [Finding(Severity.ERROR, sink.address.servers, str(error.args[0]), error.hint)]
     return findings
+
+
+def forgetting(client: AdminClient, topic: str) -> Finding | None:
+    """What is wrong with how the topic of positions is cleaned up: anything but compaction forgets a position."""
+    policy = option(client, topic, "cleanup.policy")
+    if policy is None or policy == "compact":
+        return None
+    said = f"positions lie there, and its cleanup.policy is {policy}: they would be deleted after a while"
+    fix = f"kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config cleanup.policy=compact"
+    return Finding(Severity.ERROR, f"topic {topic}", said, fix)
+
+
+def _check_positions(client: AdminClient, topic: str) -> Finding:
+    """Whether the pipeline can keep its positions in `topic`."""
+    from confluent_kafka.admin import AclOperation
+
+    found = describe(client, topic)
+    if found is None:
+        return Finding(Severity.OK, f"topic {topic}", "it is not there; it is made, compacted, at the first start")
+    if len(found.partitions) != 1:
+        said = f"positions need one order, and it has {len(found.partitions)} partitions"
+        return Finding(Severity.ERROR, f"topic {topic}", said, "another positions_topic in the sink")
+    if (finding := forgetting(client, topic)) is not None:
+        return finding
+    allowed = set(found.authorized_operations or ())
+    for needed in (AclOperation.READ, AclOperation.WRITE) if allowed else ():
+        if not allowed & {needed, AclOperation.ALL}:
+            operation = needed.name.capitalize()
+            return Finding(
+                Severity.ERROR,
+                f"topic {topic}",
+                f"this user may not {operation.lower()} the positions there",
+                _acl(operation, f"--topic {topic}"),
+            )
+    return Finding(Severity.OK, f"topic {topic}", "positions are kept there")
 
 
 def _reached(sink: Kafka) -> tuple[AdminClient, int]:
@@ -79,7 +120,7 @@ def _check_cluster(sink: Kafka) -> list[Finding]:
 def _check_topic(sink: Kafka, client: AdminClient, topic: str) -> list[Finding]:
     from confluent_kafka.admin import AclOperation
 
-    from tailrace.sink.kafka.topic import Topics, describe
+    from tailrace.sink.kafka.topic import Topics
 
     rule = Topics(client, sink.rules(), create=False).rule(topic)
     name = rule.called(topic)

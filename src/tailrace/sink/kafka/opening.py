@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from tailrace.dialect.kafka import client
 from tailrace.dialect.kafka.client import Told
-from tailrace.error import ConfigError
+from tailrace.error import CheckFailed, ConfigError
 from tailrace.model import Limits
+from tailrace.sink.kafka.check import forgetting
 from tailrace.sink.kafka.claim import ClaimCheck
 from tailrace.sink.kafka.sender import Sender
 from tailrace.sink.kafka.topic import Topic, Topics, make
@@ -49,6 +50,8 @@ def open_writer(sink: Kafka, name: str, limits: Limits) -> KafkaWriter | Transac
         if not sink.transactions:
             return KafkaWriter(sender, stop_timeout_s=limits.stop_timeout_s)
         make(admin, sink.positions(name), Topic("*", partitions=1, cleanup_policy="compact", config=_SMALL))
+        if (finding := forgetting(admin, sink.positions(name))) is not None:
+            raise CheckFailed(f"{finding.subject}: {finding.message}", hint=finding.fix)
         plan = Plan(
             name,
             sink.positions(name),

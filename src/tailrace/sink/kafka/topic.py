@@ -13,7 +13,7 @@ from tailrace.error import ConfigError
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient, TopicDescription
 
-__all__ = ["Topic", "Topics", "describe", "make", "rules"]
+__all__ = ["Topic", "Topics", "describe", "make", "option", "rules"]
 
 _log = logging.getLogger("tailrace.sink.kafka")
 _LIMIT = 1_048_588
@@ -143,8 +143,8 @@ def rules(given: Iterable[Topic], otherwise: Topic) -> list[Topic]:
     return [*filled, otherwise]
 
 
-def _limit(client: AdminClient, name: str) -> int:
-    """The topic's `max.message.bytes`; the broker's usual one when nobody may ask, or the topic is not there yet."""
+def option(client: AdminClient, name: str, option: str) -> str | None:
+    """An option of topic `name`; None when nobody may ask, or the topic is not there yet."""
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import ConfigResource, ResourceType
 
@@ -152,7 +152,12 @@ def _limit(client: AdminClient, name: str) -> int:
     try:
         found = client.describe_configs([resource], request_timeout=_ASK_S)[resource].result()
     except KafkaException as error:
-        _log.debug("the largest message of %s is not known: %s", name, error.args[0].str())
-        return _LIMIT
-    entry = found.get("max.message.bytes")
-    return _LIMIT if entry is None or entry.value is None else int(entry.value)
+        _log.debug("%s of %s is not known: %s", option, name, error.args[0].str())
+        return None
+    entry = found.get(option)
+    return None if entry is None or entry.value is None else str(entry.value)
+
+
+def _limit(client: AdminClient, name: str) -> int:
+    """The topic's `max.message.bytes`; the broker's usual one when that is not known."""
+    return int(option(client, name, "max.message.bytes") or _LIMIT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ from confluent_kafka import KafkaException, Producer
 
 from servers import kafka as server
 from tailrace.config import load
-from tailrace.error import ConfigError, Fatal, Fenced, Reject, Retryable
+from tailrace.error import CheckFailed, ConfigError, Fatal, Fenced, Reject, Retryable
 from tailrace.format import Format
-from tailrace.model import Batch, Limits, Position
+from tailrace.model import Batch, Limits, Position, Severity
 from tailrace.sink.kafka import Kafka, ledger
 from tailrace.sink.kafka.ledger import Held
 from tailrace.sink.kafka.transaction import TransactionalWriter
@@ -229,6 +230,24 @@ def test_a_transaction_above_the_limit_is_an_error_unless_it_may_be_split(
     assert split.known() == {LINEAGE: large.positions[0]}
     split.close()
     assert keys(kafka, topic) == list(range(10))
+
+
+def test_a_topic_that_forgets_positions_is_refused_and_check_says_so(
+    kafka: server.Broker, topic: str, transactional: Callable[..., Kafka]
+) -> None:
+    sink, name = transactional(), f"topic {topic}.positions"
+    (missing,) = sink.check_tables("p", [])
+    assert (missing.severity, missing.subject) == (Severity.OK, name)
+    kafka.create_topic(f"{topic}.positions", cleanup_policy="delete")
+    with pytest.raises(CheckFailed, match=r"\.positions: .* cleanup\.policy is delete"):
+        sink.open("p", Limits())
+    (forgets,) = sink.check_tables("p", [])
+    assert (forgets.severity, forgets.subject) == (Severity.ERROR, name)
+    assert "cleanup.policy=compact" in (forgets.fix or "")
+    kafka.create_topic(f"{topic}.compacted", cleanup_policy="compact")
+    compacted = replace(sink, positions_topic=f"{topic}.compacted")
+    assert [found.severity for found in compacted.check_tables("p", [])] == [Severity.OK]
+    opened(compacted).close()
 
 
 @pytest.mark.parametrize("split", [False, True])

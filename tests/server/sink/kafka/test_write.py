@@ -176,6 +176,26 @@ def test_a_topic_that_is_not_there_and_not_made_stops_the_pipeline(start_kafka: 
     assert (missing.severity, missing.fix) == (Severity.WARNING, "create_topics = true in the sink")
 
 
+def test_check_looks_at_the_topics_that_will_be_written(kafka: server.Broker, topic: str) -> None:
+    kafka.create_topic(f"{topic}_public_all", 2)
+    kafka.create_topic(f"{topic}_transaction")
+    router = Transform(
+        "by_logical_table_router", topic_regex=f"{topic}_(.*)_(orders|log)", topic_replacement=f"{topic}_$1_all"
+    )
+    delimited = Format(topic_prefix=topic, topic_delimiter="_", transform=[router], schemas_enable=True)
+    sink = replace(kafka_sink(kafka, topic), format=delimited)
+    told = [(found.subject, found.message) for found in sink.check_tables("p", [ORDERS, LOG])]
+    assert told == [(f"topic {topic}_public_all", "it can be written, 2 partition(s)")]
+    metadata = replace(sink, format=Format(topic_prefix=topic, topic_delimiter="_", provide_transaction_metadata=True))
+    assert [found.subject for found in metadata.check_tables("p", [ORDERS])] == [
+        f"topic {topic}_transaction",
+        f"topic {topic}_public_orders",
+    ]
+    by_row = Transform("content_based_router", topic_expression="value['after']['note']", language="python")
+    routed = replace(sink, format=Format(topic_prefix=topic, transform=[by_row], schemas_enable=True))
+    assert [found.subject for found in routed.check_tables("p", [ORDERS])] == ["topics"]
+
+
 def _allow(admin: AdminClient, *operations: AclOperation, kind: ResourceType, name: str) -> None:
     bindings = [
         AclBinding(kind, name, ResourcePatternType.LITERAL, "User:guest", "*", operation, AclPermissionType.ALLOW)
