@@ -252,6 +252,8 @@ class TopicStore:
             topic, at, fault = str(message.topic()), message.offset() or 0, message.error()
             if fault is not None and fault.code() == KafkaError._PARTITION_EOF:
                 self._next[topic] = at  # what lies before may have been compacted away
+            elif fault is not None and fault.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+                continue  # the client asks for the group that it must name; we join none
             elif fault is not None:
                 raise explain(fault, f"topic {topic}")
             else:

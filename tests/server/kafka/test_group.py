@@ -27,7 +27,7 @@ from tests.waiting import until
 
 ROOT = Path(__file__).parents[3]
 PROTOCOLS = ("classic", "consumer")
-_QUICK = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "500"}
+QUICK = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "500"}
 
 
 def source(broker: Broker, topic: str, **options: object) -> Kafka:
@@ -107,7 +107,7 @@ def test_i16_a_member_that_hangs_is_given_up_and_writes_nothing_when_it_wakes(
     kafka.create_topic(topic, 2)
     fill(kafka, topic, range(50))
     target = Target()
-    made = source(kafka, topic, options={**_QUICK, "max.poll.interval.ms": "6000"})
+    made = source(kafka, topic, options={**QUICK, "max.poll.interval.ms": "6000"})
     hanging, healthy = Gated(target), Gated(target)
     healthy.gate.set()
     first, second = (Member(made, sink, "p", tmp_path / str(at)) for at, sink in enumerate((hanging, healthy)))
@@ -129,7 +129,7 @@ def test_a_slow_sink_does_not_cost_the_membership(
     fill(kafka, topic, range(2_000))
     target = Target()
     target.gate.clear()
-    made = source(kafka, topic, options={**_QUICK, "max.poll.interval.ms": "6000"})
+    made = source(kafka, topic, options={**QUICK, "max.poll.interval.ms": "6000"})
     limits = Limits(shelf_bytes_max=32 << 10, batch_bytes_max=8 << 10)
     member = Member(made, ListSink(target), "p", tmp_path, limits)
     with caplog.at_level(logging.INFO, "tailrace"), running(member):

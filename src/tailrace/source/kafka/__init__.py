@@ -38,6 +38,18 @@ _OURS = (
 """Settings that promises hang on: their values are ours."""
 _FIELDS = ("group", "schema_registry_url")
 """What the query of a URL may say beside librdkafka's settings."""
+_COMMON = (
+    "ssl.",
+    "enable.ssl.",
+    "sasl.",
+    "enable.sasl.",
+    "security.",
+    "socket.",
+    "broker.",
+    "client.",
+    "reconnect.",
+    "metadata.",
+)
 _QUEUE_KB = 16 << 10
 _PARTITION_BYTES = 1 << 20
 
@@ -181,7 +193,7 @@ class Kafka:
 
 def _is_common(name: str) -> bool:
     """Whether a setting is of connections: an admin client takes no other."""
-    return name.startswith(("ssl.", "sasl.", "security.", "socket.", "broker.", "client.", "reconnect.", "metadata."))
+    return name.startswith(_COMMON)
 
 
 def _require_client() -> None:

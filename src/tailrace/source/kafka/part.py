@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -12,6 +13,8 @@ from tailrace.error import HistoryLost
 from tailrace.model import Position
 
 __all__ = ["HOLE", "Part", "Place", "State", "start"]
+
+log = logging.getLogger("tailrace.source.kafka")
 
 HOLE = '`tailrace reset` begins anew; out_of_range = "earliest" goes on with what is there, over the hole'
 """What to do about records that are gone."""
@@ -85,4 +88,9 @@ def start(part: Part, place: Place, *, saved: Position | None, committed: int | 
             f"topic {part.topic}, partition {part.partition}: offset {wanted} comes next, and the log {lost}",
             hint=HOLE,
         )
-    return low if place.out_of_range == "earliest" else high
+    at = low if place.out_of_range == "earliest" else high
+    log.warning(
+        "topic %s, partition %d: offset %d comes next and is not there: going on at %d, as out_of_range says",
+        *(part.topic, part.partition, wanted, at),
+    )
+    return at

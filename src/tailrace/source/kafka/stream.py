@@ -19,7 +19,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 from tailrace._native import EventReader
 from tailrace.dialect.kafka.client import Told
 from tailrace.dialect.kafka.fault import error_of, explain
-from tailrace.error import EndOfStream, Fatal, HistoryLost, TailraceError
+from tailrace.error import EndOfStream, Fatal, HistoryLost, Retryable, TailraceError
 from tailrace.model import Assigned, Batch, Position, Revoked, Unreadable
 from tailrace.registry import Client
 from tailrace.registry.framed import tell
@@ -313,12 +313,19 @@ class KafkaStream:
         if error.code() == KafkaError._MAX_POLL_EXCEEDED:
             log.warning("the group has given this member up: it was silent for longer than max.poll.interval.ms")
             return
-        self._fault = self._fault or self._explained(error, f"topic {key[0]}, partition {key[1]}")
+        self._fault = self._fault or self._explained(
+            error, "reading" if key[0] is None else f"topic {key[0]}, partition {key[1]}"
+        )
 
     def _explained(self, error: KafkaError, where: str) -> TailraceError:
         if error.code() in _GONE:
             return Fatal(
                 f"{where}: the topic does not exist any more", hint="make it anew and `tailrace reset`, or leave it out"
+            )
+        if error.code() in _RANGE and self._place.out_of_range != "stop":
+            return Retryable(
+                f"{where}: the records that come next are no longer there",
+                hint=f"it goes on at the {self._place.out_of_range} one that is, as out_of_range says",
             )
         if error.code() in _RANGE:
             return HistoryLost(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
@@ -16,6 +17,7 @@ from tailrace.error import Fatal
 __all__ = ["Topics", "id_of", "is_glob", "is_missing", "lineage", "subscription"]
 
 _ASK_S = 15.0
+_NEW_S, _LOOK_S = 2.0, 0.2
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -57,15 +59,24 @@ class Topics:
     def __init__(self, admin: AdminClient, wanted: Sequence[str]) -> None:
         self._admin = admin
         self._wanted = wanted
-        found = admin.list_topics(timeout=_ASK_S)
-        self.cluster = str(found.cluster_id)
-        """The cluster's id."""
-        self.existing: Mapping[str, int] = {name: len(topic.partitions) for name, topic in found.topics.items()}
+        self.existing: Mapping[str, int] = {}
         """Names of all topics that we may see, with their number of partitions."""
+        self.cluster = self._list()
+        """The cluster's id."""
+
+    def _list(self) -> str:
+        found = self._admin.list_topics(timeout=_ASK_S)
+        self.existing = {name: len(topic.partitions) for name, topic in found.topics.items()}
+        return str(found.cluster_id)
 
     def matching(self) -> list[str]:
-        """Those that are wanted; `Fatal` for a name that is missing."""
+        """Those that are wanted; `Fatal` for a name that is missing, also after a moment: brokers hear of a topic that
+        was just made one after another."""
         names = [topic for topic in self._wanted if not is_glob(topic)]
+        deadline = time.monotonic() + _NEW_S
+        while not self.existing.keys() >= set(names) and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
+            self._list()
         for name in names:
             if name not in self.existing:
                 raise Fatal(

@@ -1,0 +1,92 @@
+"""The Kafka source and dead letters over TLS and SASL: who may read, and what is said to who may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from servers import kafka as server
+from tailrace.dead_letters import Kafka as Letters
+from tailrace.dialect.kafka.address import Mechanism, Security
+from tailrace.error import Fatal
+from tailrace.model import Severity
+from tailrace.pipeline import Pipeline
+from tailrace.source.kafka import Kafka
+from tailrace.testing.fake import AtomicSink, Target
+from tests.server.kafka.filling import fill, produce
+from tests.waiting import until
+
+
+def _allow(admin: AdminClient, kind: ResourceType, name: str, *operations: AclOperation) -> None:
+    bindings = [
+        AclBinding(kind, name, ResourcePatternType.PREFIXED, "User:guest", "*", operation, AclPermissionType.ALLOW)
+        for operation in operations
+    ]
+    for future in admin.create_acls(bindings).values():
+        future.result(30)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"])
+def test_a_user_reads_over_tls_and_sasl_where_an_acl_allows_it(
+    secure_kafka: server.Broker, tmp_path: Path, mechanism: Mechanism
+) -> None:
+    assert secure_kafka.secure is not None
+    topic = f"read{mechanism.lower()}"
+    admin = secure_kafka.admin()
+    secure_kafka.create_topic(topic)
+    fill(secure_kafka, topic, range(3))
+    produce(secure_kafka, topic, [(None, b"{")])
+    security = Security(
+        tls=True,
+        ca=secure_kafka.secure.authority,
+        mechanism=mechanism,
+        username="guest",
+        password=server.PASSWORD,
+    )
+    token = {"enable.sasl.oauthbearer.unsecure.jwt": "true", "sasl.oauthbearer.config": "principal=guest"}
+    options = token if mechanism == "OAUTHBEARER" else {}
+    url = f"kafka://{secure_kafka.secure.sasl_tls}/{topic}"
+    source = Kafka(f"{url}?group={topic}", security=security, options=options)
+    letters = Letters(f"{url}_dead", security=security, options=options)
+    target = Target()
+
+    def run() -> None:
+        made = Pipeline(source, AtomicSink(target), name="p", state_dir=tmp_path, dead_letters=letters)
+        made.run(until_current=True, retry=False)
+
+    for name in (f"{topic}_dead", f"{topic}_dead.retry"):
+        secure_kafka.create_topic(name, cleanup_policy="compact")
+    _allow(admin, ResourceType.TOPIC, f"{topic}_dead", AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE)
+    with pytest.raises(Fatal, match=topic) as denied:
+        run()
+    assert server.PASSWORD not in str(denied.value)
+    _allow(admin, ResourceType.TOPIC, topic, AclOperation.DESCRIBE)
+    until(lambda: "it may not be read" in [found.message for found in source.check()], "for what check says")
+    _allow(admin, ResourceType.TOPIC, topic, AclOperation.READ)
+    with pytest.raises(Fatal, match=r"[Gg]roup.* authorization failed") as denied:
+        run()
+    assert "READ on the group" in str(denied.value.hint)
+    _allow(admin, ResourceType.GROUP, topic, AclOperation.READ)
+    until(lambda: all(found.severity is Severity.OK for found in source.check()), "for the broker to hear of the ACL")
+    run()
+    assert target.keys == ["0", "1", "2"]
+
+
+def test_a_wrong_password_stops_the_pipeline_and_is_not_shown(secure_kafka: server.Broker, tmp_path: Path) -> None:
+    assert secure_kafka.secure is not None
+    source = Kafka(
+        f"kafka://guest:wr0ng@{secure_kafka.secure.sasl}/orders", security=Security(mechanism="SCRAM-SHA-512")
+    )
+    pipeline = Pipeline(source, AtomicSink(Target()), name="p", state_dir=tmp_path)
+    with pytest.raises(Fatal, match="connecting to Kafka") as refused:
+        pipeline.run(until_current=True, retry=False)
+    assert "wr0ng" not in str(refused.value) + repr(source)

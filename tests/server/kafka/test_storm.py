@@ -1,0 +1,164 @@
+"""The group and the broker at their worst: members come and go without a pause, the broker dies while it is read, what
+comes next is gone, a member is static."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from servers.kafka import Broker
+from tailrace.error import HistoryLost
+from tailrace.model import Limits
+from tailrace.testing.fake import AtomicSink, ListSink, Target
+from tests.server.kafka.filling import Member, fill, running
+from tests.server.kafka.test_group import PROTOCOLS, QUICK, source
+from tests.waiting import until
+
+SMALL = Limits(batch_bytes_max=8 << 10, shelf_bytes_max=32 << 10, backoff_s_max=0.5)
+
+
+class Filler:
+    """Inserts rows until it is stopped; `count` were acknowledged then."""
+
+    def __init__(self, broker: Broker, topic: str) -> None:
+        self.count = 0
+        self._broker = broker
+        self._topic = topic
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+
+    def _work(self) -> None:
+        while not self._stopped.wait(0.05):
+            fill(self._broker, self._topic, range(self.count, self.count + 20))
+            self.count += 20
+
+    def __enter__(self) -> Filler:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_i16_a_storm_of_joins_and_leaves_loses_and_doubles_nothing(
+    kafka: Broker, topic: str, tmp_path: Path, protocol: str
+) -> None:
+    seed = int(os.environ.get("TAILRACE_SEED", 0)) or random.SystemRandom().randrange(1, 1 << 31)
+    print(f"TAILRACE_SEED={seed}")
+    chance = random.Random(seed)
+    kafka.create_topic(topic, 12)
+    target = Target()
+    made = source(kafka, topic, group_protocol=protocol)
+    members: list[Member] = []
+    started = 0
+
+    def join() -> None:
+        nonlocal started
+        assert all(member.alive for member in members)
+        started += 1
+        members.append(Member(made, AtomicSink(target), "p", tmp_path / str(started), SMALL))
+        members[-1].start()
+
+    try:
+        with Filler(kafka, topic) as filler:
+            join()
+            target.wait(20, 60)
+            for _ in range(24):
+                if len(members) < 2 or (len(members) < 5 and chance.random() < 0.5):
+                    join()
+                else:
+                    members.pop(chance.randrange(len(members))).stop()
+                pause = chance.uniform(0, 0.3)
+                threading.Event().wait(pause)
+        until(lambda: len(target.records) >= filler.count, "for the rest")
+        assert all(member.alive for member in members)
+    finally:
+        for member in members:
+            member.pipeline.stop()
+    for member in members:
+        member.stop()
+    assert sorted(map(int, filter(None, target.keys))) == list(range(filler.count))
+
+
+def test_a_broker_that_is_killed_and_restarted_while_it_is_read_costs_nothing(
+    start_kafka: Callable[..., Broker], tmp_path: Path
+) -> None:
+    broker = start_kafka()
+    topic = broker.create_topic("orders", 3)
+    target = Target()
+    member = Member(source(broker, topic, options=QUICK), AtomicSink(target), "p", tmp_path, SMALL)
+    with running(member):
+        for life, end in enumerate((broker.kill, broker.stop)):
+            fill(broker, topic, range(life * 2_000, (life + 1) * 2_000))
+            until(lambda life=life: len(target.records) > life * 2_000, "for reading")
+            end()
+            broker.start()
+        fill(broker, topic, range(4_000, 4_100))
+        until(lambda: len(target.records) >= 4_100, "for the rest")
+        assert member.alive
+    assert sorted(map(int, filter(None, target.keys))) == list(range(4_100))
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_records_that_go_while_they_are_waited_for_are_a_hole_unless_told(
+    kafka: Broker, topic: str, tmp_path: Path, told: bool
+) -> None:
+    kafka.create_topic(topic, segment_bytes="1048576")
+    fill(kafka, topic, range(60_000))  # more than the client fetches ahead, and the shelf holds
+    target = Target()
+    target.gate.clear()
+    options = {"options": {"queued.max.messages.kbytes": "64", "fetch.message.max.bytes": "32768"}}
+    made = source(kafka, topic, **({"out_of_range": "earliest"} if told else {}), **options)
+    member = Member(made, ListSink(target), "p", tmp_path, SMALL)
+    with running(member):
+        target.wait_for(lambda: target.offers > 0, 30)
+        admin = kafka.admin()
+        gone = TopicPartition(topic, 0, 59_000)
+        admin.delete_records([gone])[gone].result(30)
+        target.gate.set()
+        if told:
+            until(lambda: len(target.keys) and target.keys[-1] == "59999", "for what is still there")
+            assert member.alive
+        else:
+            until(lambda: not member.alive, "for the end")
+    if not told:
+        assert isinstance(member.error, HistoryLost)
+        assert f"topic {topic}, partition 0" in str(member.error)
+    assert len(target.keys) < 59_000
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_static_member_gets_its_partitions_back_and_nobody_else_notices(
+    kafka: Broker, topic: str, tmp_path: Path, protocol: str
+) -> None:
+    kafka.create_topic(topic, 4)
+    fill(kafka, topic, range(40))
+    target = Target()
+
+    def member(name: str) -> Member:
+        made = source(kafka, topic, member=name, group_protocol=protocol)
+        return Member(made, AtomicSink(target), "p", tmp_path / name)
+
+    def held(member: Member) -> set[str]:
+        return set(member.pipeline.status().positions)
+
+    one, two = member("one"), member("two")
+    with running(two):
+        target.wait(40, 60)
+        with running(one):
+            until(lambda: (fill(kafka, topic, [0]), len(held(one)) == len(held(two)) == 2)[1], "for the sharing")
+            before = held(one), held(two)
+        claims = dict(target.epochs)
+        again = member("one")
+        with running(again):
+            until(lambda: (fill(kafka, topic, [1]), len(held(again)) == 2)[1], "for it to be back")
+            assert (held(again), held(two)) == before
+    assert all(target.epochs[lineage] == claims[lineage] for lineage in before[1])  # nobody claimed them anew
