@@ -93,7 +93,10 @@ def serve(pipelines: Mapping[str, tuple[Pipeline, Meter]]) -> int:
     """Run all until SIGTERM, telling of each, by the name given here, what it does; 1 when one of them failed."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     failed: list[BaseException] = []
-    threads = [threading.Thread(target=_run, args=(pipeline, failed)) for pipeline, _ in pipelines.values()]
+    # Daemons: when nobody reads what we tell any more, because the stage was killed, all of this ends with us.
+    threads = [
+        threading.Thread(target=_run, args=(pipeline, failed), daemon=True) for pipeline, _ in pipelines.values()
+    ]
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     for thread in threads:

@@ -38,6 +38,7 @@ _ASK_S = 15.0
 _COMMIT_S = 1.0
 _PAUSE_S = 0.5
 _LAG_S = 0.25
+_COMING_S = 0.02
 _GONE = frozenset(
     (
         KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -222,7 +223,9 @@ class KafkaStream:
         """All that has come, or what comes first: `consume` waits until it has as many as it was asked for."""
         if messages := self._consume(_RECORDS):
             return messages
-        first = self._poll(timeout_s)
+        # A partition that comes does not end the waiting, and is to be read soon.
+        coming = not self._joined or any(part.state is not State.READING for part in self._parts.values())
+        first = self._poll(min(timeout_s, _COMING_S) if coming else timeout_s)
         return [] if first is None else [first, *self._consume(_RECORDS - 1)]
 
     def _consume(self, count: int) -> list[Message]:
