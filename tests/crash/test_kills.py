@@ -1,4 +1,4 @@
-"""SIGKILL at every room and at random instants, over snapshot and stream, into every sink: 215 kills.
+"""SIGKILL at every room and at random instants, over snapshot and stream, into every sink: 301 kills.
 
 Exactly once, in order, whole: where the sink keeps the position. Elsewhere changes may come again, none is lost.
 """
@@ -146,7 +146,16 @@ def test_i4_i15_kills_during_the_snapshot_leave_one_attempt_and_no_ghost(
     assert killed.victim.kills == SNAPSHOT_KILLS + 2
 
 
-@kinds("kill -9, twenty times", "stream, at random instants", "zstd", "duckdb", "postgres", "stdout", "app", "kafka")
+@kinds(
+    "kill -9, twenty times",
+    "stream, at random instants",
+    "zstd",
+    "duckdb",
+    "postgres",
+    "stdout",
+    "app",
+    *KAFKA,
+)
 def test_i1_i4_kills_at_random_instants_of_the_stream_keep_whole_transactions_in_order(
     scene: Callable[[str], Scene], kind: str
 ) -> None:
@@ -163,7 +172,16 @@ def test_i1_i4_kills_at_random_instants_of_the_stream_keep_whole_transactions_in
     killed.finish()
 
 
-@kinds("kill -9 at each room", "read to confirm, thirteen times", "file", "duckdb", "postgres", "stdout", "app")
+@kinds(
+    "kill -9 at each room",
+    "read to confirm, thirteen times",
+    "file",
+    "duckdb",
+    "postgres",
+    "stdout",
+    "app",
+    *KAFKA,
+)
 def test_i1_i4_kills_at_every_room_keep_whole_transactions_in_order(scene: Callable[[str], Scene], kind: str) -> None:
     killed = scene(kind)
     killed.victim.live(writes=25, after_s=0.1)

@@ -19,7 +19,7 @@ committed, and then compares the target with the source and with the ledger of w
 whole transactions in order. A pipeline that stops prints the message, no traceback and no value of a row; `…` stands
 for what differs. “Waits” means that it tries again with growing pauses until the fault has passed.
 
-kill -9 of Tailrace itself, in each room and at random instants, into every sink, is `tests/crash/test_kills.py`: 255 in
+kill -9 of Tailrace itself, in each room and at random instants, into every sink, is `tests/crash/test_kills.py`: 301 in
 a run, judged by the same ledger.
 
 Made from the results of `pytest tests/fault tests/crash` by `python -m tests.fault.page`: do not edit.
