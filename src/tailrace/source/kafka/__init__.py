@@ -51,7 +51,8 @@ _COMMON = (
     "metadata.",
 )
 _QUEUE_KB = 16 << 10
-_PARTITION_BYTES = 1 << 20
+_PARTITION_BYTES = 256 << 10
+"""Of one answer, as it was compressed: events with schemas are twenty times as large when they are unpacked."""
 
 
 @dataclass(frozen=True, slots=True)
