@@ -5,9 +5,21 @@ from __future__ import annotations
 import time
 
 import pytest
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
-from servers.kafka import Broker
-from tailrace.source.kafka import Kafka
+from servers.kafka import PASSWORD, Broker
+from tailrace.error import Fatal, Retryable
+from tailrace.model import Position
+from tailrace.source.kafka import Kafka, Security
 from tests.server.kafka.filling import fill
 from tests.server.kafka.stepping import Steps, stepping
 from tests.waiting import until
@@ -38,3 +50,109 @@ def test_i6_what_comes_while_a_partition_waits_to_be_claimed_is_read_in_its_turn
         tend(steps, 1)
         steps.until_read(8)
         assert steps.ids == list(range(8))
+
+
+def test_a_topic_without_an_id_is_not_read_under_another_name(kafka: Broker, topic: str) -> None:
+    kafka.create_topic(topic)
+    with stepping(source(kafka, topic)) as steps:
+        unheard = [TopicPartition(f"{topic}.unheard", 0)]  # given to us before the broker that we ask knows of it
+        steps.stream._on_assign(steps.stream._consumer, unheard)
+        with pytest.raises(Retryable, match=f"the id of topic {topic}.unheard is not known yet"):
+            until(steps.read, "for the fault")
+        assert steps.offered == []
+
+
+def test_what_is_confirmed_late_does_not_take_the_group_back(kafka: Broker, topic: str) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(10))
+    other = Consumer({"bootstrap.servers": kafka.address, "group.id": topic})
+    other.commit(offsets=[TopicPartition(topic, 0, 8)], asynchronous=False)  # by whoever had it in between
+    other.close()
+    with stepping(source(kafka, topic)) as steps:
+        steps.until_offered()
+        steps.stream.confirm([Position(steps.offered[0], f"{4:020d}")])  # written when it was ours before
+        tend(steps, 2)  # longer than it takes until offsets are committed
+        assert committed(kafka, topic) == 8
+        steps.begin()
+        steps.until_read(2)
+        assert steps.ids == [8, 9]
+        tend(steps, 2)
+        assert committed(kafka, topic) == 8
+        steps.stream.confirm(steps.positions)
+        until(lambda: steps.read() or committed(kafka, topic) == 10, "for what was confirmed since")
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+@pytest.mark.parametrize(("policy", "expected"), [("earliest", [0, 1, 7, 8, 9]), ("latest", [0, 1, 10])])
+def test_a_reader_that_is_overtaken_goes_on_where_it_was_told(
+    kafka: Broker, topic: str, caplog: pytest.LogCaptureFixture, protocol: str, policy: str, expected: list[int]
+) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(2))
+    with stepping(source(kafka, topic, out_of_range=policy, group_protocol=protocol)) as steps:
+        steps.until_offered()
+        steps.begin()
+        steps.until_read(2)
+        tend(steps, 1)  # paused: what comes is not fetched
+        fill(kafka, topic, range(2, 10))
+        delete_records(kafka, topic, 7)
+        until(lambda: steps.read() or "offset 2 comes next and is gone" in caplog.text, "for the warning")
+        if policy == "latest":
+            fill(kafka, topic, [10])
+        steps.until_read(len(expected))
+    assert steps.ids == expected
+
+
+def test_i6_an_error_of_one_partition_is_not_taken_for_one_that_was_never_read(secure_kafka: Broker) -> None:
+    assert secure_kafka.secure is not None
+    name = secure_kafka.create_topic("denied")
+    admin = secure_kafka.admin()
+    allow(admin, ResourceType.GROUP, "denied")
+    allowed = allow(admin, ResourceType.TOPIC, "denied")
+    login = Security(mechanism="PLAIN", username="stranger", password=PASSWORD)
+    made = Kafka(f"kafka://{secure_kafka.secure.sasl}/{name}", group=name, security=login, auto_offset_reset="latest")
+    with stepping(made) as steps:
+        steps.until_offered()
+        for future in admin.delete_acls([allowed]).values():
+            future.result(30)
+        with pytest.raises(Fatal, match=r"the offset of topic denied, partition 0: .*authorization") as caught:
+            steps.begin()
+    assert "READ and DESCRIBE on the topic" in str(caught.value.hint)
+
+
+def test_what_is_not_read_yet_is_not_taken_for_caught_up(kafka: Broker, topic: str) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(50))
+    with stepping(source(kafka, topic)) as steps:
+        steps.until_offered()
+        tend(steps, 0.5)
+        assert steps.stream.lag_bytes() is None
+        steps.begin()
+        until(lambda: steps.stream.lag_bytes() is not None, "for a first measure")
+        assert steps.stream.lag_bytes() == 50
+        assert steps.stream.lags() == {f"{topic}/0": 50}
+        steps.until_read(50)
+        until(lambda: steps.read() or steps.stream.lag_bytes() == 0, "for the end")
+
+
+def committed(broker: Broker, topic: str) -> int:
+    """The offset that the group has committed of the topic's only partition."""
+    admin = broker.admin()
+    asked = ConsumerGroupTopicPartitions(topic, [TopicPartition(topic, 0)])
+    [place] = admin.list_consumer_group_offsets([asked])[topic].result(30).topic_partitions
+    return int(place.offset)
+
+
+def allow(admin: AdminClient, kind: ResourceType, name: str) -> AclBindingFilter:
+    """Let the stranger read it; returns what takes that back."""
+    what = kind, name, ResourcePatternType.LITERAL, "User:stranger", "*", AclOperation.READ, AclPermissionType.ALLOW
+    for future in admin.create_acls([AclBinding(*what)]).values():
+        future.result(30)
+    return AclBindingFilter(*what)
+
+
+def delete_records(broker: Broker, topic: str, before: int) -> None:
+    """As retention does it."""
+    admin = broker.admin()
+    for future in admin.delete_records([TopicPartition(topic, 0, before)]).values():
+        future.result(30)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from confluent_kafka import KafkaError, KafkaException
 
 from tailrace.error import Fatal, Retryable, TailraceError
@@ -79,16 +81,17 @@ def is_fenced(error: KafkaError) -> bool:
     return error.code() in _FENCED
 
 
-def explain(error: KafkaError, where: str) -> TailraceError:
+def explain(error: KafkaError, where: str, *, hints: Mapping[int, str] | None = None) -> TailraceError:
     """The pipeline's error for `error`, which happened at `where` (a topic, a broker): `Retryable` unless a human is
-    needed."""
+    needed. `hints` says by code what to do, where that is not what a writer has to do."""
     code, reason = error.code(), f"{where}: {_words(error)}"
+    hint = None if hints is None else hints.get(code)
     if code in _RIGHTS:
-        return Fatal(reason, hint=f"an ACL must allow it: {_needed(code)}")
+        return Fatal(reason, hint=hint or f"an ACL must allow it: {_needed(code)}")
     if code in _LOGIN:
         return Fatal(reason, hint="check user, password, mechanism and certificates of the connection")
     if code in _UNKNOWN:
-        return Fatal(reason, hint="create the topic, or let the sink do it (create_topics = true)")
+        return Fatal(reason, hint=hint or "create the topic, or let the sink do it (create_topics = true)")
     if code in _SETTINGS:
         return Fatal(reason, hint="change the setting that it names")
     return Retryable(reason)

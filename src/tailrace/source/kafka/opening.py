@@ -9,9 +9,9 @@ from confluent_kafka import KafkaError, KafkaException
 
 from tailrace.contract import Positions
 from tailrace.dialect.kafka import client
-from tailrace.dialect.kafka.fault import error_of, explain
 from tailrace.error import HistoryLost, Retryable
 from tailrace.model import Position
+from tailrace.source.kafka.fault import DROPPING, error_of, explain
 from tailrace.source.kafka.part import Place
 from tailrace.source.kafka.stream import KafkaStream
 from tailrace.source.kafka.topic import Topics, is_glob, subscription
@@ -81,5 +81,5 @@ def drop_group(source: Kafka, name: str) -> list[str]:
             return []
         if code == KafkaError.NON_EMPTY_GROUP:
             raise Retryable(f"the group {group} has members", hint="stop every process that reads with it") from None
-        raise explain(error_of(error), f"group {group}") from error
+        raise explain(error_of(error), f"group {group}", hints=DROPPING) from error
     return [f"the consumer group {group} with its offsets"]

@@ -32,6 +32,8 @@ class State(Enum):
     SEEKING = 3
     """It is claimed, and reading is to begin."""
     READING = 4
+    OVERTAKEN = 5
+    """What was to be read next is gone, and reading is to go on beyond it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,10 @@ class Place:
     first: Literal["earliest", "latest"]
     out_of_range: Literal["stop", "earliest", "latest"]
     until_current: bool
+
+    def beyond(self, low: int, high: int) -> int:
+        """Where to go on when what came next is gone; the log is from `low` to `high`."""
+        return low if self.out_of_range == "earliest" else high
 
 
 @dataclass(eq=False, slots=True)
@@ -58,6 +64,8 @@ class Part:
     until: int | None = None
     """Where a bounded stream ends in it."""
     ended: bool = False
+    high: int = 0
+    """Offset behind the last record, as far as was heard."""
     nbytes: int = 0
     count: int = 0
 
@@ -69,9 +77,9 @@ class Part:
         if self.until is not None and self.next >= self.until:
             self.ended = True
 
-    def lag(self, high: int) -> int:
+    def lag(self) -> int:
         """Records that the broker has and we have not read."""
-        return max(0, high - self.next)
+        return max(0, self.high - self.next)
 
 
 def start(part: Part, place: Place, *, saved: Position | None, committed: int | None, low: int, high: int) -> int:

@@ -7,6 +7,7 @@ back, what was read of it is written before it goes.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -18,11 +19,11 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 
 from tailrace._native import EventReader
 from tailrace.dialect.kafka.client import Told
-from tailrace.dialect.kafka.fault import error_of, explain
 from tailrace.error import EndOfStream, Fatal, HistoryLost, Retryable, TailraceError
 from tailrace.model import Assigned, Batch, Position, Revoked, Unreadable
 from tailrace.registry import Client
 from tailrace.registry.framed import tell
+from tailrace.source.kafka.fault import error_of, explain, explained
 from tailrace.source.kafka.part import HOLE, Part, Place, Record, State, start
 from tailrace.source.kafka.topic import Topics, lineage
 from tailrace.source.kafka.unreadable import unreadable
@@ -90,7 +91,10 @@ class KafkaStream:
     def subscribe(self, topics: list[str], ids: Mapping[str, str]) -> None:
         """Ask the group for partitions."""
         self._ids.update(ids)
-        self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        with explained("subscribing"):
+            self._consumer.subscribe(
+                topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
 
     def attach(self, settle: Callable[[Revoked, float], bool]) -> None:
         """See `Shared.attach`."""
@@ -110,10 +114,13 @@ class KafkaStream:
                 part.next = start(part, self._place, saved=saved, committed=known, low=low, high=high)
                 part.until = high if self._place.until_current else None
                 part.ended = part.until is not None and part.next >= high
+                part.high = high
         except KafkaException as error:
             raise explain(error_of(error), f"beginning to read {parts[0].topic}") from error
         for part in parts:
             part.state = State.SEEKING
+            with self._lock:  # of an earlier time that it was ours: others may have gone on from there since
+                self._confirmed.pop(part.lineage, None)
         self._seek()
 
     def read(self, timeout_s: float) -> Batch | Assigned | Revoked | Unreadable | None:
@@ -122,7 +129,8 @@ class KafkaStream:
             raise self._fault
         self._look()
         if self._paused:
-            self._consumer.resume(self._places(State.READING))
+            with explained("resuming"):
+                self._consumer.resume(self._places(State.READING))
             self._paused = False
         self._full_since = None
         if self._out:
@@ -148,7 +156,8 @@ class KafkaStream:
         if self._full_since is None:
             self._full_since = now
         if not self._paused and now - self._full_since > _PAUSE_S:
-            self._consumer.pause(self._places(State.READING))
+            with explained("pausing"):
+                self._consumer.pause(self._places(State.READING))
             self._paused = True
         if self._paused:  # what is no record of the partitions that are read comes again, in its turn
             self._held += [message for message in self._consume(1) if self._reading(message)]
@@ -166,7 +175,10 @@ class KafkaStream:
         self._measure()
         if not self._joined:
             return None
-        behind = [(self._parts[key], lag) for key, lag in self._lags.items() if key in self._parts]
+        parts, lags = self._parts, self._lags
+        if any(part.state is not State.READING or key not in lags for key, part in parts.items()):
+            return None
+        behind = [(part, lags[key]) for key, part in parts.items()]
         return sum(lag * (part.nbytes // part.count if part.count else 1) for part, lag in behind)
 
     def lags(self) -> Mapping[str, int]:
@@ -189,6 +201,8 @@ class KafkaStream:
     def _seek(self) -> None:
         """Begin to read what is claimed; librdkafka takes a moment until it can be told where."""
         for key, part in self._parts.items():
+            if part.state is State.OVERTAKEN:
+                self._jump(part)
             if part.state is not State.SEEKING:
                 continue
             try:
@@ -201,7 +215,25 @@ class KafkaStream:
             part.reader = self._reader(part)
             part.state = State.READING
             if self._paused:
-                self._consumer.pause([TopicPartition(*key)])
+                with explained("pausing"):
+                    self._consumer.pause([TopicPartition(*key)])
+
+    def _jump(self, part: Part) -> None:
+        """What would come next is gone: go on where `out_of_range` says."""
+        place = TopicPartition(part.topic, part.partition)
+        where = f"topic {part.topic}, partition {part.partition}"
+        with explained(where):
+            low, high = self._consumer.get_watermark_offsets(place, timeout=_ASK_S)
+            gone, part.next = part.next, self._place.beyond(low, high)
+            place.offset = part.next
+            # librdkafka has stopped to fetch it, and cannot seek before it is given to it again.
+            self._consumer.incremental_unassign([place])
+            self._consumer.incremental_assign([place])
+            if self._paused:
+                self._consumer.pause([place])
+        log.warning("%s: offset %d comes next and is gone: going on at %d (out_of_range)", where, gone, part.next)
+        part.ended = part.until is not None and part.next >= part.until
+        part.state = State.READING
 
     def _reader(self, part: Part) -> EventReader:
         """What turns the records of a partition into batches."""
@@ -316,6 +348,9 @@ class KafkaStream:
         if error.code() == KafkaError._MAX_POLL_EXCEEDED:
             log.warning("the group has given this member up: it was silent for longer than max.poll.interval.ms")
             return
+        if part is not None and error.code() in _RANGE and self._place.out_of_range != "stop":
+            part.state = State.OVERTAKEN
+            return
         self._fault = self._fault or self._explained(
             error, "reading" if key[0] is None else f"topic {key[0]}, partition {key[1]}"
         )
@@ -348,9 +383,11 @@ class KafkaStream:
             self._commit(list(self._parts.values()), wait=False)
 
     def _commit(self, parts: Sequence[Part], *, wait: bool) -> None:
-        """Commit what was confirmed of `parts`: advice (I2), so that a group that has moved on is no fault."""
+        """Commit what was confirmed of `parts` that are read: advice (I2), so that a group that has moved on is no
+        fault."""
         with self._lock:
-            found = [(part, self._confirmed.pop(part.lineage, None)) for part in parts]
+            read = [part for part in parts if part.state is State.READING]
+            found = [(part, self._confirmed.pop(part.lineage, None)) for part in read]
         offsets = [TopicPartition(part.topic, part.partition, at) for part, at in found if at is not None]
         if not offsets:
             return
@@ -366,6 +403,9 @@ class KafkaStream:
         if self._place.kept == "sink":
             return {}
         found = self._consumer.committed(places, timeout=_ASK_S)
+        for place in found:
+            if place.error is not None:  # not to be taken for a partition that was never read
+                raise explain(place.error, f"the offset of topic {place.topic}, partition {place.partition}")
         return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
     def _reading(self, message: Message) -> bool:
@@ -387,8 +427,10 @@ class KafkaStream:
         lags = {}
         for key, part in self._parts.items():
             if part.state is State.READING:
-                _, high = self._consumer.get_watermark_offsets(TopicPartition(*key), cached=True)
-                lags[key] = part.lag(high)
+                with contextlib.suppress(KafkaException):  # never heard of: then what `begin` was told is the latest
+                    _, high = self._consumer.get_watermark_offsets(TopicPartition(*key), cached=True)
+                    part.high = max(part.high, high)
+                lags[key] = part.lag()
         self._lags = lags
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -402,9 +444,13 @@ class KafkaStream:
         except TailraceError as error:
             self._fault = error
             return
+        if unknown := sorted({place.topic for place in partitions} - self._ids.keys()):
+            # Under any other name than the one with its id its position would be lost, or another topic's.
+            self._fault = Retryable(f"the id of topic {unknown[0]} is not known yet")
+            return
         lineages = []
         for place in partitions:
-            name = lineage(self._topics.cluster, self._ids.get(place.topic, ""), place.partition)
+            name = lineage(self._topics.cluster, self._ids[place.topic], place.partition)
             self._parts[place.topic, place.partition] = Part(place.topic, place.partition, name)
             lineages.append(name)
         if lineages:

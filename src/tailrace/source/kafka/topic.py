@@ -11,8 +11,8 @@ from concurrent.futures import Future
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec, TopicDescription
 
-from tailrace.dialect.kafka.fault import error_of, explain
 from tailrace.error import Fatal
+from tailrace.source.kafka.fault import error_of, explain, explained
 
 __all__ = ["Topics", "id_of", "is_glob", "is_missing", "lineage", "subscription"]
 
@@ -65,7 +65,8 @@ class Topics:
         """The cluster's id."""
 
     def _list(self) -> str:
-        found = self._admin.list_topics(timeout=_ASK_S)
+        with explained("listing the topics"):
+            found = self._admin.list_topics(timeout=_ASK_S)
         self.existing = {name: len(topic.partitions) for name, topic in found.topics.items()}
         return str(found.cluster_id)
 

@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import TopicDescription
 
-from tailrace.dialect.kafka.fault import error_of
 from tailrace.error import Fatal, HistoryLost
+from tailrace.source.kafka.fault import error_of
 from tailrace.source.kafka.topic import Topics, id_of, is_missing
 
 __all__ = ["Watch"]

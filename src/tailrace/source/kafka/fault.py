@@ -1,0 +1,44 @@
+"""What Kafka's errors mean for a reader, and what it can do about them. Never shows a key or a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+
+from confluent_kafka import KafkaError, KafkaException
+
+from tailrace.dialect.kafka import fault
+from tailrace.dialect.kafka.fault import error_of
+from tailrace.error import TailraceError
+
+__all__ = ["DROPPING", "error_of", "explain", "explained"]
+
+_TOPIC = "create the topic, or leave it out of topics"
+_READING: Mapping[int, str] = MappingProxyType(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED: "an ACL must allow it: READ and DESCRIBE on the topic",
+        KafkaError.GROUP_AUTHORIZATION_FAILED: "an ACL must allow it: READ on the group",
+        KafkaError.UNKNOWN_TOPIC_OR_PART: _TOPIC,
+        KafkaError._UNKNOWN_TOPIC: _TOPIC,
+        KafkaError._UNKNOWN_PARTITION: _TOPIC,
+    }
+)
+DROPPING: Mapping[int, str] = MappingProxyType(
+    {KafkaError.GROUP_AUTHORIZATION_FAILED: "an ACL must allow it: DELETE on the group"}
+)
+"""For whoever deletes a group."""
+
+
+def explain(error: KafkaError, where: str, *, hints: Mapping[int, str] = _READING) -> TailraceError:
+    """The pipeline's error for `error` of a reader, which happened at `where`."""
+    return fault.explain(error, where, hints=hints)
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Whatever the client raises inside is told as by `explain`."""
+    try:
+        yield
+    except KafkaException as error:
+        raise explain(error_of(error), where) from error
