@@ -29,7 +29,7 @@ def reset(config: Path, name: str, *, dead_letters: Literal["keep", "drop"], yes
     confirm(question, yes=yes)
     with alone(pipeline):
         _remove(pipeline)
-        sys.stdout.write(f"{name}: the next run starts from the beginning\n")
+        sys.stdout.write(f"{name}: the next run begins as a first one does\n")
         if letters and dead_letters == "drop":  # last: if the rest fails, nothing of it is lost
             sys.stdout.write(f"{name}: threw away {throw_away(letters)} dead letter(s)\n")
         elif parked:

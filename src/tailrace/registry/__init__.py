@@ -118,7 +118,11 @@ class Client:
         """
         known = self._ids.get((subject, kind, text))
         if known is None:
-            known = self._asked(f"subject {subject}", lambda: self._id(subject, kind, text))
+            known = self._asked(
+                f"subject {subject}",
+                lambda: self._id(subject, kind, text),
+                missing="auto_register_schemas = true registers what a subject lacks",
+            )
             self._ids[subject, kind, text] = known
         return known
 
@@ -126,7 +130,11 @@ class Client:
         """The schema of this id, with all that it refers to. Errors as of `register`."""
         known = self._schemas.get(schema_id)
         if known is None:
-            known = self._asked(f"schema id {schema_id}", lambda: self._fetched(schema_id))
+            known = self._asked(
+                f"schema id {schema_id}",
+                lambda: self._fetched(schema_id),
+                missing="schema_registry_url must lead to the registry that the writer of these records used",
+            )
             self._schemas[schema_id] = known
         return known
 
@@ -158,11 +166,11 @@ class Client:
         kind = SchemaKind(schema.schema_type or SchemaKind.AVRO)
         return Registered(kind, schema.schema_str or "", tuple(reversed(references.items())))
 
-    def _asked(self, about: str, ask: Callable[[], T]) -> T:
+    def _asked(self, about: str, ask: Callable[[], T], *, missing: str) -> T:
         try:
             return ask()
         except Exception as error:
-            known = translated(error, self._settings.place, about)
+            known = translated(error, self._settings.place, about, missing=missing)
             if known is None:
                 raise
             raise known from None

@@ -10,13 +10,18 @@ _WORDS_MAX = 500
 _BUSY = {408, 425, 429}
 
 
-def translated(error: Exception, place: str, about: str) -> TailraceError | None:
-    """Our error for one that the client raised while it asked `place` about a subject or an id; None for a defect."""
+def translated(error: Exception, place: str, about: str, *, missing: str) -> TailraceError | None:
+    """Our error for one that the client raised while it asked `place` about a subject or an id; None for a defect.
+
+    `missing` says what to do when there is no such thing.
+    """
     from confluent_kafka.schema_registry.error import SchemaRegistryError
 
     if isinstance(error, SchemaRegistryError):
         return _answered(
-            error.http_status_code, f"schema registry {place}, {about}: {str(error.error_message)[:_WORDS_MAX]}"
+            error.http_status_code,
+            f"schema registry {place}, {about}: {str(error.error_message)[:_WORDS_MAX]}",
+            missing=missing,
         )
     # The client's HTTP library goes by one of two names (httpx, httpx2), and its errors by the same in both.
     if not isinstance(error, OSError) and "TransportError" not in (kind.__name__ for kind in type(error).__mro__):
@@ -29,7 +34,7 @@ def translated(error: Exception, place: str, about: str) -> TailraceError | None
     return Retryable(f"schema registry {place} does not answer: {type(error).__name__}: {error}")
 
 
-def _answered(status: int, words: str) -> TailraceError:
+def _answered(status: int, words: str, *, missing: str) -> TailraceError:
     said = f"{words} (HTTP {status})"
     if status >= 500 or status in _BUSY:
         return Retryable(said)
@@ -41,5 +46,5 @@ def _answered(status: int, words: str) -> TailraceError:
     if status in (401, 403):
         return Fatal(said, hint="basic_auth_user_info, bearer_auth_token or a client certificate say who we are")
     if status == 404:
-        return Fatal(said, hint="auto_register_schemas = true registers what a subject lacks")
+        return Fatal(said, hint=missing)
     return Fatal(said)

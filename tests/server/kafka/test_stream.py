@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from concurrent.futures import Future
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -14,12 +16,15 @@ from confluent_kafka.admin import (
     AdminClient,
     ResourcePatternType,
     ResourceType,
+    TopicDescription,
 )
 
 from servers.kafka import PASSWORD, Broker
 from tailrace.error import Fatal, Retryable
 from tailrace.model import Position
 from tailrace.source.kafka import Kafka, Security
+from tailrace.source.kafka.topic import Topics
+from tailrace.source.kafka.watch import Watch
 from tests.server.kafka.filling import fill
 from tests.server.kafka.stepping import Steps, stepping
 from tests.waiting import until
@@ -133,6 +138,45 @@ def test_what_is_not_read_yet_is_not_taken_for_caught_up(kafka: Broker, topic: s
         assert steps.stream.lags() == {f"{topic}/0": 50}
         steps.until_read(50)
         until(lambda: steps.read() or steps.stream.lag_bytes() == 0, "for the end")
+
+
+def test_one_refusal_of_one_broker_does_not_stop_the_source(kafka: Broker, topic: str) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, [1])
+    with stepping(source(kafka, topic)) as steps:
+        steps.stream._told(KafkaError(KafkaError._SSL))  # as the client does for a broker whose TLS fails
+        steps.until_offered()
+        steps.begin()
+        steps.until_read(1)
+    assert steps.ids == [1]
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_kafkas_own_topics_match_no_glob(kafka: Broker, topic: str, protocol: str) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, [1])
+    with stepping(Kafka(f"kafka://{kafka.address}", ["*"], group=topic, group_protocol=protocol)) as steps:
+        steps.until_offered()
+        steps.begin()
+        until(lambda: steps.read() or 1 in steps.ids, "for the topic")
+        given = {place.topic for place in steps.stream._consumer.assignment()}
+        assert topic in given
+        assert protocol == "consumer" or not [name for name in given if name.startswith("__")]
+        assert not [name for name, _ in steps.stream._parts if name.startswith("__")]
+
+
+def test_one_answer_alone_does_not_say_that_a_topic_is_gone(kafka: Broker, topic: str) -> None:
+    topics = Topics(kafka.admin(), [topic])
+    watch, asked, ask = Watch(topics), [], topics.ask
+
+    def counted(names: Sequence[str]) -> dict[str, Future[TopicDescription]]:
+        asked.append(names)
+        return ask(names)
+
+    topics.ask = counted  # type: ignore[method-assign]
+    with pytest.raises(Fatal, match="was deleted"):
+        until(lambda: watch.look({topic: "id"}), "for two answers")
+    assert len(asked) == 2
 
 
 def committed(broker: Broker, topic: str) -> int:

@@ -59,19 +59,31 @@ class Address:
 
 def parse(url: str) -> Address:
     """Read `kafka://[user:password@]host:port[,host:port…][/path][?name=value]`; `ConfigError` when it is not one."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # of a host in brackets
+        raise ConfigError("this is not a Kafka URL", hint=f"for example {_EXAMPLE}") from None
     login, _, servers = parts.netloc.rpartition("@")
     if parts.scheme != "kafka" or not servers:
         raise ConfigError("this is not a Kafka URL", hint=f"for example {_EXAMPLE}")
-    for server in servers.split(","):
-        host, colon, port = server.rpartition(":")
-        if not (host and colon and port.isdecimal()):
-            raise ConfigError(f"the broker {server!r} has no port", hint=f"for example {_EXAMPLE}")
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    # A password with one of these ends the host's part, and what stands there must not be shown.
+    cut = parts.fragment or "@" in parts.path or any("@" in name for name in query)
+    if cut or not all(map(_is_server, servers.split(","))):
+        raise ConfigError(
+            "the URL names a broker without a port",
+            hint=f"for example {_EXAMPLE}; in a password / is written %2F, ? %3F, # %23 and @ %40",
+        )
     user, _, password = login.partition(":")
     return Address(
         servers,
         unquote(parts.path.removeprefix("/")),
-        dict(parse_qsl(parts.query, keep_blank_values=True)),
+        query,
         unquote(user) or None,
         unquote(password) or None,
     )
+
+
+def _is_server(server: str) -> bool:
+    host, colon, port = server.rpartition(":")
+    return bool(host and colon and port.isdecimal())

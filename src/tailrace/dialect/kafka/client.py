@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -13,10 +14,11 @@ from confluent_kafka.admin import AdminClient
 from tailrace.dialect.kafka.fault import error_of, explain
 from tailrace.error import ConfigError, Retryable, TailraceError
 
-__all__ = ["Told", "admin", "consumer", "producer", "reach"]
+__all__ = ["Told", "admin", "consumer", "producer", "reach", "refuse_stopped"]
 
 _log = logging.getLogger("tailrace.kafka")
 _REACH_S, _STEP_S = 15.0, 1.0
+_LASTS_S = 10.0
 _GRAVE = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
 ClientT = TypeVar("ClientT", Producer, AdminClient, Consumer)
 
@@ -27,6 +29,7 @@ class Told:
     def __init__(self) -> None:
         self.last: KafkaError | None = None
         self.grave: KafkaError | None = None
+        self._grave_at = self._again_at = 0.0
 
     def __call__(self, error: KafkaError) -> None:
         """The client's `error_cb`."""
@@ -34,8 +37,20 @@ class Told:
         if error.code() != KafkaError._ALL_BROKERS_DOWN or self.last is None:
             self.last = error
         if error.code() in _GRAVE:
+            self._again_at = time.monotonic()
+            if self.grave is None:
+                self._grave_at = self._again_at
             self.grave = error
         _log.debug("%s", error.str())
+
+    @property
+    def lasts(self) -> bool:
+        """The same needs a human since a while, and was said again: it was no hiccup of one broker."""
+        return self.grave is not None and self._again_at - self._grave_at >= _LASTS_S
+
+    def answered(self) -> None:
+        """Something has come: what was said before is mended, or of another broker."""
+        self.grave = None
 
     def fault(self, otherwise: str) -> TailraceError:
         """The error to raise when nothing has come in time."""
@@ -71,10 +86,23 @@ def _made(kind: Callable[..., ClientT], settings: Mapping[str, object], told: To
         raise ConfigError(f"Kafka's client refuses its settings{'' if secret else f': {words}'}") from None
 
 
-def reach(client: Producer | AdminClient | Consumer, told: Told, *, timeout_s: float = _REACH_S) -> int:
-    """How many brokers answer; `Retryable` when none does in time, `Fatal` when they refuse us."""
+def refuse_stopped(stop: threading.Event | None) -> None:
+    """`Retryable` once `stop` is set: nobody wants what is being opened any more."""
+    if stop is not None and stop.is_set():
+        raise Retryable("stopped before Kafka was open")
+
+
+def reach(
+    client: Producer | AdminClient | Consumer,
+    told: Told,
+    *,
+    timeout_s: float = _REACH_S,
+    stop: threading.Event | None = None,
+) -> int:
+    """How many brokers answer; `Retryable` when none does in time, or `stop` is set, `Fatal` when they refuse us."""
     deadline = time.monotonic() + timeout_s
     while True:
+        refuse_stopped(stop)
         try:
             return len(client.list_topics(timeout=_STEP_S).brokers)
         except KafkaException as error:

@@ -16,6 +16,7 @@ from tailrace.dialect.kafka.address import Address, Security, parse
 from tailrace.error import ConfigError
 from tailrace.model import Finding, Limits
 from tailrace.registry import Registry
+from tailrace.source.kafka.pattern import refuse_broken
 from tailrace.source.kafka.registry import SchemaRegistry
 
 if TYPE_CHECKING:
@@ -100,9 +101,13 @@ class Kafka:
         object.__setattr__(self, "topics", named or tuple(self.topics))
         if not self.topics or not all(self.topics):
             raise ConfigError("no topic is named", hint='for example topics = ["shop.public.*"]')
+        refuse_broken(self.topics)
         for name in {**address.query, **self.options}:
             if name in _OURS:
                 raise ConfigError(f"the option {name!r} is Tailrace's own", hint="leave it out")
+        interval = str(self._given().get("max.poll.interval.ms", "1"))
+        if not interval.isdecimal() or not int(interval):
+            raise ConfigError("max.poll.interval.ms is no number of milliseconds", hint="for example 300000")
         if self.registry is not None and "schema_registry_url" in address.query:
             raise ConfigError("a schema registry stands in the URL and in registry", hint="leave one of the two out")
         if address.username is not None and self.security.mechanism is None:
@@ -135,7 +140,7 @@ class Kafka:
         _require_client()
         from tailrace.source.kafka.opening import open_stream
 
-        return open_stream(self, name, positions, until_current=until_current)
+        return open_stream(self, name, positions, until_current=until_current, stop=stop)
 
     def drop(self, name: str) -> list[str]:
         """Delete the consumer group with its offsets; `Retryable` while members are in it."""
@@ -169,12 +174,14 @@ class Kafka:
     def consuming(self, name: str) -> dict[str, Any]:
         """librdkafka's settings of the consumer of pipeline `name`; what it holds is bounded."""
         classic = {"partition.assignment.strategy": "cooperative-sticky"} if self.group_protocol == "classic" else {}
+        ignored = {} if any(topic.startswith("__") for topic in self.topics) else {"topic.blacklist": "^__"}
         static = {"group.instance.id": self.member} if self.member else {}
         return {
             "queued.max.messages.kbytes": _QUEUE_KB,
             "fetch.message.max.bytes": _PARTITION_BYTES,
             "fetch.queue.backoff.ms": 10,
             "isolation.level": "read_committed",
+            **ignored,
             **self.settings(),
             **self._given(),
             "group.id": self.group_of(name),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -13,8 +15,9 @@ from tailrace.error import HistoryLost, Retryable
 from tailrace.model import Position
 from tailrace.source.kafka.fault import DROPPING, error_of, explain
 from tailrace.source.kafka.part import Place
+from tailrace.source.kafka.pattern import is_glob, subscription
 from tailrace.source.kafka.stream import KafkaStream
-from tailrace.source.kafka.topic import Topics, is_glob, subscription
+from tailrace.source.kafka.topic import Topics
 
 if TYPE_CHECKING:
     from tailrace.source.kafka import Kafka
@@ -24,25 +27,38 @@ __all__ = ["drop_group", "open_stream"]
 _ASK_S = 15.0
 
 
-def open_stream(source: Kafka, name: str, positions: Positions, *, until_current: bool) -> KafkaStream:
-    """A stream that has subscribed; its partitions come with its first reads."""
+def open_stream(
+    source: Kafka,
+    name: str,
+    positions: Positions,
+    *,
+    until_current: bool,
+    stop: threading.Event | None = None,
+) -> KafkaStream:
+    """A stream that has subscribed; its partitions come with its first reads. `Retryable` once `stop` is set."""
     told = client.Told()
     admin = client.admin(source.settings(), told)
-    client.reach(admin, told)
+    client.reach(admin, told, stop=stop)
     topics = Topics(admin, source.topics)
     ids = topics.ids(topics.matching())
     _refuse_recreated(source, topics, ids, known=positions.known())
-    schemas = source.schemas()
-    registry = None if schemas is None else schemas.open()
-    consumer = client.consumer(source.consuming(name), told)
+    client.refuse_stopped(stop)
     place = Place(
         kept="sink" if _in_sink(source, positions) else "group",
         first=source.auto_offset_reset,
         out_of_range=source.out_of_range,
         until_current=until_current,
     )
-    stream = KafkaStream(source, consumer, topics, place=place, told=told, registry=registry)
-    stream.subscribe(subscription(source.topics), ids)
+    with contextlib.ExitStack() as opened:
+        schemas = source.schemas()
+        registry = None if schemas is None else schemas.open()
+        if registry is not None:
+            opened.callback(registry.close)
+        consumer = client.consumer(source.consuming(name), told)
+        opened.callback(consumer.close)
+        stream = KafkaStream(source, consumer, topics, place=place, told=told, registry=registry)
+        stream.subscribe(subscription(source.topics), ids)
+        opened.pop_all()  # the stream closes them
     return stream
 
 

@@ -138,6 +138,7 @@ class KafkaStream:
         messages, self._held = self._held, []
         batch = self._decoded(messages or self._fetch(timeout_s))
         if batch is not None:
+            self._told.answered()
             return batch
         if self._fault is not None:
             raise self._fault
@@ -374,7 +375,7 @@ class KafkaStream:
 
     def _look(self) -> None:
         """What has happened beside the records: refused logins, topics that were made anew, offsets to be committed."""
-        if self._told.grave is not None:
+        if self._told.lasts:
             raise self._told.fault("no Kafka broker answered")
         self._watch.look(self._ids)
         self._seek()
@@ -438,6 +439,7 @@ class KafkaStream:
         for place in partitions:
             place.offset = OFFSET_END
         consumer.incremental_assign(partitions)
+        partitions = [place for place in partitions if self._topics.wants(place.topic)]  # a broker may match more
         try:
             new = {place.topic for place in partitions} - self._ids.keys()
             self._ids.update(self._topics.ids(sorted(new)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -13,29 +11,12 @@ from confluent_kafka.admin import AdminClient, OffsetSpec, TopicDescription
 
 from tailrace.error import Fatal
 from tailrace.source.kafka.fault import error_of, explain, explained
+from tailrace.source.kafka.pattern import is_glob, is_wanted
 
-__all__ = ["Topics", "id_of", "is_glob", "is_missing", "lineage", "subscription"]
+__all__ = ["Topics", "id_of", "is_missing", "lineage"]
 
 _ASK_S = 15.0
 _NEW_S, _LOOK_S = 2.0, 0.2
-_GLOB = re.compile(r"[*?\[]")
-
-
-def is_glob(topic: str) -> bool:
-    """Whether `topic` stands for all that match it."""
-    return _GLOB.search(topic) is not None
-
-
-def subscription(topics: Sequence[str]) -> list[str]:
-    """What librdkafka subscribes to: names, and regular expressions that begin with `^`."""
-    return [_regex(topic) if is_glob(topic) else topic for topic in topics]
-
-
-def _regex(glob: str) -> str:
-    parts = {"*": ".*", "?": "."}
-    return (
-        "^" + "".join(parts.get(char, char if char in "[]-" or char.isalnum() else f"\\{char}") for char in glob) + "$"
-    )
 
 
 def lineage(cluster: str, topic_id: str, partition: int) -> str:
@@ -84,9 +65,11 @@ class Topics:
                     f"the topic {name} does not exist in the cluster, or may not be seen",
                     hint="create it, mend its name in topics, or allow DESCRIBE and READ on it",
                 )
-        globs = [topic for topic in self._wanted if is_glob(topic)]
-        found = (name for name in self.existing if any(fnmatch.fnmatchcase(name, glob) for glob in globs))
-        return sorted({*names, *(name for name in found if not name.startswith("__"))})
+        return sorted(name for name in self.existing if self.wants(name))
+
+    def wants(self, name: str) -> bool:
+        """Whether the topic `name` is one of those that are wanted."""
+        return is_wanted(name, self._wanted)
 
     def ids(self, names: Sequence[str]) -> dict[str, str]:
         """The id of each topic; one that is gone is left out."""
