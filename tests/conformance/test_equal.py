@@ -10,11 +10,12 @@ from servers import postgres
 from tailrace.format import Format
 from tests.conformance import generated, sides
 from tests.conformance.cases import Case
+from tests.conformance.equal import SEED
 from tests.conformance.shapes import SHAPES
 from tests.conformance.values import VALUES
 from tests.conftest import _fresh
 
-CASES: list[Case] = [*VALUES, *SHAPES, *generated.cases(seed=20261122)]
+CASES: list[Case] = [*VALUES, *SHAPES, *generated.cases(seed=SEED)]
 
 
 @pytest.fixture(scope="module")
