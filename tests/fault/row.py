@@ -33,10 +33,6 @@ MODULES = {
 """Where rows are declared, in the order of the page, with the title of their part of it."""
 
 
-OR = "” or “"
-"""Between messages of which one is said: which depends on who hears of the fault first."""
-
-
 @dataclass(frozen=True, slots=True)
 class End:
     """How a fault ends: without a `code` the pipeline goes on. `message` is what it says, `then` what follows."""
@@ -55,10 +51,9 @@ class End:
         return f"goes on, {self.then}" + (f", and warns{said}" if said else "")
 
     def said_in(self, text: str) -> bool:
-        """Whether one of the lines is the message, whole, or one of several with “or” between them."""
-        told = self.message.split(OR)
-        patterns = (".*".join(re.escape(part) for part in each.split("…")) for each in told)
-        return re.search(f"^({'|'.join(patterns)})$", text, re.MULTILINE) is not None
+        """Whether one of the lines is the message, whole."""
+        pattern = ".*".join(re.escape(part) for part in self.message.split("…"))
+        return re.search(f"^{pattern}$", text, re.MULTILINE) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from servers.postgres import VERSIONS, Server
 from servers.proxy import Proxy
 from tests.fault.conftest import MakePipe, MakeTraffic
 from tests.fault.row import fault, goes_on, stops
+from tests.waiting import until
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 Start = Callable[..., Server]
@@ -77,3 +78,69 @@ def test_i6_a_slot_that_is_dropped_on_older_servers(
         END $$""",
     )
     pipe.stops()
+
+
+@older
+@fault(
+    "kill -9 of the server between the blocks of a transaction that it streams, then of Tailrace",
+    "source (14, 15, 16, 17: protocols 2, 3, 4), `logical_decoding_work_mem` at 64 kB, a subtransaction rolled back",
+    goes_on(),
+)
+def test_a_streamed_transaction_that_is_cut_on_older_servers(
+    make_pipe: MakePipe, start_postgres: Start, execute: Execute, version: int
+) -> None:
+    server = start_postgres(version, settings={"logical_decoding_work_mem": "64kB"})
+    execute(server.url, "CREATE TABLE wide (id int PRIMARY KEY, pad text)")
+    pipe = make_pipe(server.url)
+    pipe.start()
+    pipe.catch_up()
+    streamed = f"SELECT stream_count > 0 FROM pg_stat_replication_slots WHERE slot_name = '{pipe.slot}'"
+    for killed in ("server", "Tailrace"):
+        execute(server.url, f"SELECT pg_stat_reset_replication_slot('{pipe.slot}')")
+        with psycopg.connect(server.url) as large:
+            large.execute("INSERT INTO wide SELECT n, repeat('p', 200) FROM generate_series(1, 4000) AS n")
+            large.execute("SAVEPOINT gone")
+            large.execute("UPDATE wide SET pad = 'lost'")
+            large.execute("ROLLBACK TO gone")
+            until(lambda: execute(server.url, streamed) == [(True,)], "for a block")
+            if killed == "Tailrace":
+                pipe.kill()
+                large.commit()
+            else:
+                server.kill()
+                large.close()
+        if killed == "server":
+            server.start()
+            pipe.attached()
+    pipe.start()
+    pipe.goes_on()
+
+
+@pytest.mark.parametrize("version", [14, 15])
+@fault("`origin = \"none\"`, which the server does not know", "source (14, 15)", stops(
+    2, 'origin = "none" needs PostgreSQL 16, the server is …'
+))  # fmt: skip
+def test_an_origin_that_older_servers_cannot_leave_out(
+    make_pipe: MakePipe, start_postgres: Start, execute: Execute, version: int
+) -> None:
+    server = start_postgres(version)
+    execute(server.url, "CREATE TABLE t (id int PRIMARY KEY)")
+    pipe = make_pipe(server.url, source={"origin": "none"})
+    pipe.start()
+    pipe.stops()
+    assert execute(server.url, "SELECT count(*) FROM pg_replication_slots") == [(0,)]
+
+
+@pytest.mark.parametrize("version", [14, 15, 16])
+@fault("`failover = true`, which the server does not know", "source (14, 15, 16)", stops(
+    2, "failover = true needs PostgreSQL 17, the server is …"
+))  # fmt: skip
+def test_a_slot_that_older_servers_cannot_keep_for_failover(
+    make_pipe: MakePipe, start_postgres: Start, execute: Execute, version: int
+) -> None:
+    server = start_postgres(version)
+    execute(server.url, "CREATE TABLE t (id int PRIMARY KEY)")
+    pipe = make_pipe(server.url, source={"failover": True})
+    pipe.start()
+    pipe.stops()
+    assert execute(server.url, "SELECT count(*) FROM pg_replication_slots") == [(0,)]
