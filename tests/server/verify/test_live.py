@@ -217,6 +217,23 @@ def test_a_table_that_cannot_be_read_leaves_the_others_to_be_compared(
     assert (words.obstacle, items.obstacle is None, report.exit_code) == (None, False, 3)
 
 
+def test_rows_whose_type_got_an_attribute_are_brought_by_a_repair(
+    database: str, target_database: str, tmp_path: Path
+) -> None:
+    stand = Stand(database, PostgresSink(target_database), tmp_path)
+    stand.source.execute("CREATE TYPE pair AS (x int)")
+    stand.source.execute("CREATE TABLE items (id int PRIMARY KEY, p pair)")
+    stand.source.execute("INSERT INTO items SELECT i, ROW(i)::pair FROM generate_series(1, 150) AS i")
+    stand.start()
+    stand.source.execute("ALTER TYPE pair ADD ATTRIBUTE y text")
+    assert only(stand.verify()).different == 150
+    report = only(stand.verify(repair=True))
+    stand.close()
+    assert (report.repaired, report.differences) == (150, 0)
+    with psycopg.connect(target_database) as there:
+        assert there.execute("SELECT p::text FROM items WHERE id = 7").fetchone() == ("(7,)",)
+
+
 class Waits(threading.Event):
     """What ends a comparison, and the seconds that this was asked to wait for that."""
 

@@ -64,4 +64,5 @@ def _closed(connection: Connection) -> list[Unmarked] | None:
 
 def _pipelines(connection: Connection) -> Iterator[Unmarked]:
     for name, role in fetch(connection, query.load("unmarked")):
-        yield Unmarked(f"pipeline {name!r} writes into this database without a replication origin", grant(role))
+        reason = f"pipeline {name!r} writes into this database without a replication origin"
+        yield Unmarked(f"{reason} (if it is no more: `tailrace drop`)", grant(role))
