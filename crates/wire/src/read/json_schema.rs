@@ -5,9 +5,12 @@
 use std::borrow::Cow;
 
 use super::scan::{Scanner, owned};
-use super::tree::{DEPTH_MAX, Json};
+use super::tree::Json;
 use crate::encode::connect::{Kind, Member, Schema, write_schema};
 use crate::error::Result;
+
+/// Levels of JSON that a schema may have: those of other producers may be deep, and need only be passed over.
+const DEPTH_MAX: usize = 256;
 
 /// Puts a schema before values.
 #[derive(Debug)]
