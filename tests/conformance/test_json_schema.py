@@ -17,14 +17,17 @@ from tailrace._native import Batch
 from tailrace.format import Format
 from tailrace.registry import Client, Registry
 from tests.conformance import json_schema, sides
-from tests.conformance.cases import Case
+from tests.conformance.cases import Case, Values
 from tests.conformance.defaults import DEFAULTS
+from tests.conformance.foreign import FOREIGN
 from tests.conformance.framed import Pair, by_table, read
 from tests.conformance.oracle import masked
 from tests.conformance.test_avro import CASES as OTHERS
 from tests.conftest import _fresh
 
-CASES: list[Case] = [*OTHERS, *DEFAULTS]
+CASES: list[Case] = [*OTHERS, *DEFAULTS, *FOREIGN]
+OPTIONS = {"hstore_handling_mode": "map", "time_precision_mode": "connect", "interval_handling_mode": "string"}
+"""Debezium's, for what its defaults never write: maps of texts, and Connect's own types."""
 CONVERTED = sorted(Path(__file__).with_name("converted").glob("*.txt"))
 
 
@@ -64,13 +67,19 @@ def framed(registry: servers_registry.Server, **options: str) -> Format:
 @pytest.fixture(scope="module")
 def both(postgres18: postgres.Server, registry: servers_registry.Server, start_debezium: sides.Start) -> Both:
     """Both sides at their defaults, over all cases at once: one start of the engine is enough."""
-    for url in _fresh(postgres18):
-        batches, records = sides.watched(
-            start_debezium, url, CASES, extended_headers_enabled="false", converter_schemas_enable="true"
-        )
-        encoder = framed(registry).encoder(sides.PREFIX)
-        found = by_table(part for batch in batches for part in encoder.encode(batch))
-        encoder.close()
+    (found,) = (written(start_debezium, url, CASES, registry) for url in _fresh(postgres18))
+    return found
+
+
+def written(
+    start: sides.Start, url: str, cases: Sequence[Case], registry: servers_registry.Server, **options: str
+) -> Both:
+    """What both sides write of the cases with these options of Debezium's."""
+    plain = {"extended_headers_enabled": "false", "converter_schemas_enable": "true"}
+    batches, records = sides.watched(start, url, cases, **plain, **options)
+    encoder = framed(registry, **options).encoder(sides.PREFIX)
+    found = by_table(part for batch in batches for part in encoder.encode(batch))
+    encoder.close()
     return Both(batches, found, records)
 
 
@@ -129,3 +138,17 @@ def test_what_is_written_is_read_as_json_with_schemas_is(
     assert expected
     assert read(topic, both.framed[case.name], client) == expected
     client.close()
+
+
+def test_maps_and_connects_own_types_equal_too(
+    database: str, registry: servers_registry.Server, start_debezium: sides.Start
+) -> None:
+    columns = "h hstore, d date NOT NULL, t time, ts timestamp DEFAULT '2024-02-29 12:34:56.123456', b bool NOT NULL"
+    rows = ("'a=>1, b=>NULL', '2024-02-29', '12:34:56', now(), true", "NULL, '1969-12-31', NULL, '1969-12-31', false")
+    found = written(start_debezium, database, [Values("own_types", columns, rows)], registry, **OPTIONS)
+    client = Registry(registry.url).open()
+    expected = [theirs(record) for record in found.records]
+    assert [ours(pair, client) for pair in found.framed["own_types"]] == expected
+    client.close()
+    text = expected[0][1] and expected[0][1].schema
+    assert text and '"connect.type":"map","additionalProperties"' in text and "connect.data.Date" in text
