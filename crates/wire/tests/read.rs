@@ -57,6 +57,18 @@ fn segment(batch: &Batch) -> std::sync::Arc<Segment> {
 }
 
 #[test]
+fn the_grammar_of_images_that_an_operation_does_not_show_is_checked() {
+    let row = r#"{"id":1}"#;
+    let bad = r#"{"id":,}"#;
+    for value in [event("c", bad, row), event("d", row, bad), event("c", row, bad), event("x", bad, row)] {
+        assert!(reader(Plain::Append).feed(record(None, Some(&value), 0)).is_err(), "{value}");
+    }
+    let twice = event("c", "null", row).replacen('{', r#"{"after":{]},"#, 1);
+    assert!(reader(Plain::Append).feed(record(None, Some(&twice), 0)).is_err());
+    assert!(reader(Plain::Append).feed(record(None, Some(&event("c", row, row)), 0)).is_ok());
+}
+
+#[test]
 fn i7_positions_are_offsets_and_a_batch_ends_at_the_last_record() {
     let (create, delete) = (event("c", "null", r#"{"id":1,"t":"a"}"#), event("d", r#"{"id":1,"t":null}"#, "null"));
     let key = Some(r#"{"id":1}"#);

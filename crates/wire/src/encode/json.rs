@@ -61,16 +61,36 @@ fn is_plain(text: &[u8]) -> bool {
     }
 }
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = ONES * 0x80;
+
 /// Not zero when one of eight bytes is a control, a quote, a backslash or not ASCII.
 #[inline]
 const fn specials(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
     let (quote, backslash) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
     // A borrow may mark the byte above a special one as well: it never hides one.
-    let controls = word.wrapping_sub(ONES * 0x20) & !word;
     let quotes = quote.wrapping_sub(ONES) & !quote;
     let backslashes = backslash.wrapping_sub(ONES) & !backslash;
-    (controls | quotes | backslashes | word) & (ONES * 0x80)
+    (controls(word) | quotes | backslashes | word) & HIGHS
+}
+
+/// Has a high bit when one of eight bytes is a control.
+#[inline]
+const fn controls(word: u64) -> u64 {
+    word.wrapping_sub(ONES * 0x20) & !word
+}
+
+/// The high bits of exactly those of eight bytes that are not zero.
+#[inline]
+const fn others(word: u64) -> u64 {
+    ((word & !HIGHS) + !HIGHS) | word
+}
+
+/// The high bits of exactly those of eight bytes that are quotes or backslashes.
+#[inline]
+const fn quotes(word: u64) -> u64 {
+    let (quote, backslash) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
+    !(others(quote) & others(backslash)) & HIGHS
 }
 
 #[cold]
@@ -107,12 +127,27 @@ fn escape(text: &[u8], surrogates: bool, out: &mut Vec<u8>) -> Option<()> {
         }
     }
     let (words, tail) = text.as_chunks::<8>();
-    for word in words {
-        if specials(u64::from_ne_bytes(*word)) == 0 {
-            out.extend_from_slice(word);
-        } else {
-            escape_few(word, out);
+    for bytes in words {
+        let word = u64::from_le_bytes(*bytes);
+        if controls(word) & HIGHS != 0 {
+            escape_few(bytes, out);
+            continue;
         }
+        let mut marks = quotes(word);
+        if marks == 0 {
+            out.extend_from_slice(bytes);
+            continue;
+        }
+        let (mut wide, mut length) = (u128::from(word), 8);
+        while marks != 0 {
+            // The backslash goes before its byte, which those before it have moved up already.
+            let at = marks.trailing_zeros() / 8 * 8 + (length - 8) * 8;
+            let below = (1_u128 << at) - 1;
+            wide = (wide & below) | u128::from(b'\\') << at | (wide & !below) << 8;
+            length += 1;
+            marks &= marks - 1;
+        }
+        out.extend_from_slice(&wide.to_le_bytes()[..length as usize]);
     }
     escape_few(tail, out);
     Some(())
@@ -222,6 +257,14 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn runs_of_escapes_are_those_of_single_characters(text in "[a\"\\\\\n\u{1}é]{0,40}") {
+            let single = |char: char| written(&char.to_string()).trim_matches('"').to_owned();
+            let expected: String =
+                text.chars().map(|char| if char == '"' { "\\\"".to_owned() } else { single(char) }).collect();
+            proptest::prop_assert_eq!(written(&text), format!("\"{expected}\""));
+        }
+
         #[test]
         fn every_string_comes_back(text: String) {
             let json = written(&text);

@@ -196,6 +196,7 @@ impl Reader {
         let parts = Parts::read(&mut scanner)?;
         scanner.end()?;
         let Some(at) = parts.wrapped() else { return self.parts(record, key, (value, 0), parts, None) };
+        parts.check(None, value)?;
         let form = match parts.schema {
             Some(schema) if schema < at => {
                 if self.forms.len() >= SHAPES_MAX {
@@ -235,6 +236,7 @@ impl Reader {
                 match (form, parts.wrapped()) {
                     // A CloudEvent's data may be wrapped once more.
                     (None, Some(inner)) => {
+                        parts.check(None, value)?;
                         let mut scanner = Scanner::new(value, inner);
                         scanner.open(b'{')?;
                         scanner.jump(inner);
@@ -270,6 +272,7 @@ impl Reader {
         form: Option<usize>,
     ) -> Result<()> {
         let Some(op) = parts.event() else { return self.plain(record, key, (value, at), form) };
+        parts.check(Some(op), value)?;
         let source = match parts.source {
             Some(at) => Source::read(&mut Scanner::new(value, at))?,
             None => Source::default(),

@@ -141,7 +141,7 @@ impl<'a> Scanner<'a> {
         let mut at = start;
         loop {
             let rest = self.bytes.get(at..).unwrap_or_default();
-            let Some(found) = memchr2(b'"', b'\\', rest) else { return Err(self.fault("a string without an end")) };
+            let Some(found) = quote(rest) else { return Err(self.fault("a string without an end")) };
             at += found;
             if self.bytes[at] == b'"' {
                 self.at = at + 1;
@@ -157,7 +157,7 @@ impl<'a> Scanner<'a> {
     pub(super) fn number(&mut self) -> Result<&'a [u8]> {
         self.peek()?;
         let rest = self.rest();
-        let digits = |from: usize| rest[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = |from: usize| digits(&rest[from..]);
         let mut end = usize::from(rest.first() == Some(&b'-'));
         let whole = digits(end);
         if whole == 0 || (whole > 1 && rest[end] == b'0') {
@@ -210,6 +210,27 @@ impl<'a> Scanner<'a> {
         Ok(&self.bytes[start..self.at])
     }
 
+    /// Pass over the object that comes next, looking for nothing but its end: whoever reads it checks its grammar.
+    pub(super) fn leap(&mut self) -> Result<()> {
+        let mut depth = 0_usize;
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b'"') => {
+                    self.string()?;
+                    continue;
+                }
+                Some(b'{' | b'[') => depth += 1,
+                Some(b'}' | b']') => depth -= 1,
+                Some(_) => {}
+                None => return Err(self.fault("JSON ends early")),
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Ok(());
+            }
+        }
+    }
+
     fn value(&mut self, depth: usize) -> Result<()> {
         let Some(depth) = depth.checked_sub(1) else { return Err(self.fault("JSON that is nested too deeply")) };
         match self.peek()? {
@@ -235,6 +256,43 @@ impl<'a> Scanner<'a> {
             _ => self.number().map(drop),
         }
     }
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = ONES * 0x80;
+/// Bytes that are looked at in place before a call is worth it: most strings are shorter.
+const NEAR: usize = 32;
+
+/// Where the first quote or backslash is.
+#[inline]
+fn quote(text: &[u8]) -> Option<usize> {
+    let (words, _) = text[..text.len().min(NEAR)].as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let (quote, backslash) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
+        // A borrow may mark bytes above the first one as well.
+        let marks = (quote.wrapping_sub(ONES) & !quote | backslash.wrapping_sub(ONES) & !backslash) & HIGHS;
+        if marks != 0 {
+            return Some(at * 8 + marks.trailing_zeros() as usize / 8);
+        }
+    }
+    let far = words.len() * 8;
+    memchr2(b'"', b'\\', &text[far..]).map(|at| far + at)
+}
+
+/// How many digits come first.
+#[inline]
+fn digits(text: &[u8]) -> usize {
+    let (words, tail) = text.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let digits = u64::from_le_bytes(*word) ^ (ONES * 0x30);
+        // A carry may mark bytes above the first one as well.
+        let others = (digits.wrapping_add(ONES * 0x76) | digits) & HIGHS;
+        if others != 0 {
+            return at * 8 + others.trailing_zeros() as usize / 8;
+        }
+    }
+    words.len() * 8 + tail.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
 /// Append what a string says; None for an escape that is not JSON's, or half of a surrogate pair.
@@ -317,6 +375,19 @@ mod tests {
     }
 
     #[test]
+    fn an_object_is_leapt_over_to_its_end() {
+        for text in ["{}", r#"{"a":{"}":[1,{"b":"\"}"}]},"c":null}"#] {
+            let bytes = [text, ",x"].concat();
+            let mut scanner = Scanner::new(bytes.as_bytes(), 0);
+            scanner.leap().unwrap();
+            assert_eq!(scanner.rest(), b",x", "{text}");
+        }
+        for text in ["{", r#"{"a"#, "{[}"] {
+            assert!(Scanner::new(text.as_bytes(), 0).leap().is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn escapes_are_undone() {
         let read = |text: &str| {
             let mut out = Vec::new();
@@ -338,6 +409,14 @@ mod tests {
             crate::encode::json::text(&text, &mut json);
             let quoted = Scanner::new(&json, 0).string().unwrap();
             proptest::prop_assert_eq!(owned(quoted), Some(text));
+        }
+
+        #[test]
+        fn the_first_quote_and_the_last_digit_are_found_at_any_place(text in r#"[0-9a"\\é/:!#]{0,80}"#) {
+            let bytes = text.as_bytes();
+            proptest::prop_assert_eq!(quote(bytes), bytes.iter().position(|byte| b"\"\\".contains(byte)));
+            let other = bytes.iter().position(|byte| !byte.is_ascii_digit());
+            proptest::prop_assert_eq!(digits(bytes), other.unwrap_or(bytes.len()));
         }
 
         #[test]

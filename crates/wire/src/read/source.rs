@@ -31,7 +31,8 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    /// Read the object that comes next.
+    /// Read the object that comes next. Of a row image or a source block that stands there once the grammar is not checked:
+    /// that is for who reads it, or [`Self::check`].
     pub(super) fn read(scanner: &mut Scanner<'_>) -> Result<Self> {
         let mut parts = Self::default();
         scanner.open(b'{')?;
@@ -39,7 +40,23 @@ impl Parts {
         while let Some(name) = scanner.member(&mut first)? {
             let first_byte = scanner.peek()?;
             let at = scanner.at();
-            let raw = scanner.skip()?;
+            let seen = match name.raw {
+                b"before" => Some(parts.before),
+                b"after" => Some(parts.after),
+                b"source" => Some(parts.source),
+                _ => None,
+            };
+            if let Some(Some(before)) = seen {
+                let mut again = scanner.clone();
+                again.jump(before);
+                again.skip()?;
+            }
+            let raw = if first_byte == b'{' && seen == Some(None) {
+                scanner.leap()?;
+                scanner.since(at)
+            } else {
+                scanner.skip()?
+            };
             let object = (first_byte == b'{').then_some(at);
             parts.members += 1;
             match name.raw {
@@ -62,6 +79,18 @@ impl Parts {
             }
         }
         Ok(parts)
+    }
+
+    /// Check the grammar of what nobody reads: images that `op` does not show; of what is no event, the source block too.
+    pub(super) fn check(&self, op: Option<Op>, bytes: &[u8]) -> Result<()> {
+        let unread = match op {
+            Some(Op::Create | Op::Read) => [self.before, None, None],
+            Some(Op::Update) => [None; 3],
+            Some(Op::Delete) => [None, self.after, None],
+            Some(Op::Truncate | Op::Message) => [self.before, self.after, None],
+            None => [self.before, self.after, self.source],
+        };
+        unread.into_iter().flatten().try_for_each(|at| Scanner::new(bytes, at).skip().map(drop))
     }
 
     /// Where what is wrapped begins, if these are the members of a wrapper.
