@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import psycopg
 import pytest
@@ -43,7 +44,7 @@ class Both:
     records: Sequence[Record]
 
 
-def avro(registry: servers_registry.Server, **options: str) -> Format:
+def avro(registry: servers_registry.Server, **options: Any) -> Format:
     """The format of the tests here."""
     return Format(key_converter="avro", value_converter="avro", schema_registry_url=registry.url, **options)
 

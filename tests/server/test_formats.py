@@ -21,6 +21,7 @@ from tailrace._native import Batch, Column, Table
 from tailrace.error import Fatal, Retryable
 from tailrace.format import Format
 from tests.unit.native.made import made
+from tests.waiting import until
 
 ID = Column("id", "int8", nullable=False)
 ORDERS = Table("public", "orders", [ID, Column("note", "text")], key=["id"])
@@ -165,3 +166,69 @@ def test_headers_hold_the_keys_of_a_changed_key_as_json(mine: Registry) -> None:
     with pytest.raises(BufferError):
         memoryview(part)
     encoder.close()
+
+
+def test_transforms_register_what_they_leave_under_the_topic_that_they_choose(mine: Registry, records: Encode) -> None:
+    route = {"kind": "by_logical_table_router", "topic_regex": "(.*)orders", "topic_replacement": "$1all"}
+    row = {"id": "7", "note": "b"}
+    batch = made_of(("c", None, row), ("u", None, row), ("d", {"id": "7"}, None), table=ORDERS)
+    rows = records(mine.format(transform=[route, {"kind": "extract_new_record_state"}]), batch, batch)
+    assert mine.subjects() == {".public.all-key", ".public.all-value"}
+    assert mine.client.get_versions(f"{mine.prefix}.public.all-value") == [1]
+    assert [value and mine.read(value) for _, value in rows] == 2 * [row | {"id": 7}, row | {"id": 7}, None]
+    name = f"{mine.prefix}.public.orders"
+    assert mine.read(rows[0][0]) == {"id": 7, "__dbz__physicalTableIdentifier": name}
+
+
+def test_a_route_by_values_registers_each_topic_at_once(mine: Registry, records: Encode) -> None:
+    unwrap = {"kind": "extract_new_record_state", "route_by_field": "note"}
+    rows = [("c", None, {"id": str(index), "note": f"{mine.prefix}.{index % 3}"}) for index in range(9)]
+    written = records(mine.format(transform=[unwrap]), made_of(*rows, table=ORDERS))
+    assert mine.subjects() == {f".{index}-{half}" for index in range(3) for half in ("key", "value")}
+    assert [mine.read(value)["id"] for _, value in written] == list(range(9))
+
+
+def test_profiles_with_rows_or_keys_that_are_no_json(mine: Registry, records: Encode) -> None:
+    row = {"id": "7", "note": "b"}
+    batch = made_of(("u", row, row), table=ORDERS)
+    ((_, value),) = records(mine.format(profile="flink"), batch)
+    assert mine.read(value)["before"] == mine.read(value)["after"] == {"id": 7, "note": "b"}
+    for profile in ("payload", "cloudevents"):
+        ((key, value),) = records(mine.format(profile=profile, value_converter="json"), batch)
+        assert mine.read(key) == {"id": 7} and value is not None
+        event = json.loads(value)
+        assert (event["payload"] if profile == "payload" else event["data"])["after"] == {"id": 7, "note": "b"}
+
+
+def test_a_name_that_a_transform_makes_and_avro_does_not_allow_is_fatal(mine: Registry, records: Encode) -> None:
+    unwrap = {"kind": "extract_new_record_state", "add_fields": "op:a-b"}
+    with pytest.raises(Fatal, match=r'public\.orders: "__a-b" is no name that Avro allows'):
+        records(mine.format(transform=[unwrap]), made_of(("c", None, {"id": "1", "note": "a"}), table=ORDERS))
+
+
+def test_transactions_have_subjects_of_their_own(mine: Registry, records: Encode) -> None:
+    batch = made_of(("c", None, {"id": "7", "note": "b"}), table=ORDERS)
+    written = records(mine.format(provide_transaction_metadata="true"), batch)
+    assert {".transaction-key", ".transaction-value"} < mine.subjects()
+    begin, event, end = (mine.read(value) for _, value in written)
+    assert (begin["status"], end["status"], end["event_count"]) == ("BEGIN", "END", 1)
+    assert event["transaction"] == {"id": begin["id"], "total_order": 1, "data_collection_order": 1}
+
+
+def test_heartbeats_have_subjects_of_their_own(mine: Registry) -> None:
+    batch = made_of(("c", None, {"id": "7", "note": "b"}), table=ORDERS)
+    encoder = mine.format(heartbeat_interval_ms="1").encoder("orders")
+    beats: list[tuple[Any, Any]] = []
+
+    def beaten() -> bool:
+        for part in encoder.encode(batch):
+            of_beats = (index for index in range(len(part)) if "heartbeat" in part.topic(index))
+            beats.extend((mine.read(part.key(index)), mine.read(part.value(index))) for index in of_beats)
+        return bool(beats)
+
+    until(beaten, "for a heartbeat")
+    encoder.close()
+    assert beats[0][0] == {"serverName": mine.prefix}
+    assert set(beats[0][1]) == {"ts_ms"}
+    names = {name for name in mine.client.get_subjects() if mine.prefix in name}
+    assert {f"__debezium-heartbeat.{mine.prefix}-key", f"__debezium-heartbeat.{mine.prefix}-value"} < names

@@ -84,3 +84,10 @@ def test_sinks_of_lines_refuse_what_is_no_json() -> None:
     made = Format(value_converter="avro", schema_registry_url="http://a")
     with pytest.raises(ConfigError, match="writes JSON, not avro"):
         made.profile("p")
+
+
+@pytest.mark.parametrize("profile", ["payload", "cloudevents", "cloudevents_binary"])
+def test_profiles_that_are_ways_to_write_json_have_no_other_values(profile: str) -> None:
+    with pytest.raises(ConfigError, match=r"value_converter: this profile is a way to write JSON"):
+        Format(profile=profile, value_converter="avro", schema_registry_url="http://a")
+    Format(profile=profile, key_converter="avro", schema_registry_url="http://a")

@@ -47,7 +47,7 @@ impl DebeziumJson {
                 let mut court = Court::new(&self.scripts, &segment, course.change);
                 encoder.encode_next(&segment, course, &mut court, &mut out)?;
             }
-            None => encoder.encode_idle(course.now_ns, &mut out),
+            None => encoder.encode_idle(course.now_ns, &mut out)?,
         }
         Ok(out)
     }

@@ -1,7 +1,7 @@
 //! Regular expressions as Debezium takes them: anchored, in any case, several with commas between. Java's syntax as far as
 //! the `fancy-regex` crate has it: look-around, atomic groups and back references included.
 
-use fancy_regex::{Regex, RegexBuilder};
+use fancy_regex::{Captures, Regex, RegexBuilder};
 
 /// A list of expressions.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +66,9 @@ impl Pattern {
     }
 
     fn build(text: &str, any_case: bool) -> Result<Self, String> {
-        let whole = RegexBuilder::new(&format!(r"\A(?:{text})\z")).case_insensitive(any_case).build();
+        let built = |text: &str| RegexBuilder::new(text).case_insensitive(any_case).build();
+        // On its own first: what closes a group that it did not open is no expression.
+        let whole = built(text).and_then(|_| built(&format!(r"\A(?:{text})\z")));
         let whole = whole.map_err(|error| format!("{text:?} is not a regular expression: {error}"))?;
         Ok(Self { text: text.into(), whole })
     }
@@ -74,37 +76,64 @@ impl Pattern {
     /// Whether it matches the whole of `name`; `undecided` when it takes too many steps.
     #[must_use]
     pub fn matches(&self, name: &str, undecided: bool) -> bool {
-        self.whole.is_match(name).unwrap_or(undecided)
+        self.verdict(name).unwrap_or(undecided)
     }
 
-    /// `replacement` with the groups of the expression in it, if it matches the whole of `name`. `$1` is a group, `\` takes
-    /// what follows as it is.
+    /// Whether it matches the whole of `name`; None when it takes too many steps.
+    #[must_use]
+    pub fn verdict(&self, name: &str) -> Option<bool> {
+        self.whole.is_match(name).ok()
+    }
+
+    /// Check that [`Self::replace`] can take this replacement.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self, replacement: &str) -> Result<(), String> {
+        self.expand(None, replacement).map(drop)
+    }
+
+    /// `replacement` with the groups of the expression in it, if it matches the whole of `name`: `$1` and `${name}` are
+    /// groups, `\` takes what follows as it is.
     #[must_use]
     pub fn replace(&self, name: &str, replacement: &str) -> Option<String> {
         let groups = self.whole.captures(name).ok().flatten()?;
+        self.expand(Some(&groups), replacement).ok()
+    }
+
+    fn expand(&self, found: Option<&Captures<'_, str>>, replacement: &str) -> Result<String, String> {
         let mut out = String::new();
         let mut rest = replacement.chars().peekable();
         while let Some(next) = rest.next() {
             match next {
-                '\\' => out.extend(rest.next()),
+                '\\' => out.push(rest.next().ok_or("it ends in a backslash")?),
+                '$' if rest.peek() == Some(&'{') => {
+                    let name: String = rest.by_ref().skip(1).take_while(|next| *next != '}').collect();
+                    if !self.whole.capture_names().flatten().any(|known| known == name) {
+                        return Err(format!("the pattern has no group {name:?}"));
+                    }
+                    out.push_str(found.and_then(|found| found.name(&name)).map_or("", |group| group.as_str()));
+                }
                 '$' => {
                     // As Java: the first digit always, a further one while there is such a group.
-                    let mut group = 0;
-                    let mut digits = 0;
-                    while let Some(digit) = rest.peek().and_then(|next| next.to_digit(10)) {
-                        let wider = group * 10 + digit as usize;
-                        if digits > 0 && wider >= groups.len() {
+                    let digit = |next: char| next.to_digit(10).map(|digit| digit as usize);
+                    let mut group = rest.next().and_then(digit).ok_or("behind $ there must be a group")?;
+                    while let Some(next) = rest.peek().copied().and_then(digit) {
+                        if group * 10 + next >= self.whole.captures_len() {
                             break;
                         }
-                        (group, digits) = (wider, digits + 1);
+                        group = group * 10 + next;
                         rest.next();
                     }
-                    out.push_str(groups.get(group).map_or("", |found| found.as_str()));
+                    if group >= self.whole.captures_len() {
+                        return Err(format!("the pattern has no group {group}"));
+                    }
+                    out.push_str(found.and_then(|found| found.get(group)).map_or("", |group| group.as_str()));
                 }
                 _ => out.push(next),
             }
         }
-        Some(out)
+        Ok(out)
     }
 }
 
@@ -156,5 +185,15 @@ mod tests {
         let pattern = Pattern::parse(r"(.*)\.k(\d*)").unwrap();
         assert_eq!(pattern.replace("shop.k12", "$1.keys$22\\$").as_deref(), Some("shop.keys122$"));
         assert_eq!(pattern.replace("shop.x", "$1"), None);
+        let of = |pattern: &str, replacement: &str, text: &str| {
+            let pattern = Pattern::parse_exact(pattern)?;
+            pattern.check(replacement).map(|()| pattern.replace(text, replacement))
+        };
+        assert_eq!(of("(.)(.)", "$21$1\\$", "ab"), Ok(Some("b1a$".into())));
+        assert_eq!(of("(?<name>a+)b", "${name}", "aab"), Ok(Some("aa".into())));
+        assert_eq!(of("a", "b", "aa"), Ok(None));
+        for (pattern, replacement) in [("a", "$1"), ("a", "$x"), ("a", "${b}"), ("a", "\\"), ("a)(b", "x")] {
+            assert!(of(pattern, replacement, "a").is_err(), "{pattern} {replacement}");
+        }
     }
 }

@@ -59,11 +59,7 @@ class Format:
             )
         self._profile("p")
         for side in ("key", "value"):
-            if self._side(side) is not None and (self.transform or self["profile"] != "debezium"):
-                raise ConfigError(
-                    f"{side}_converter: transforms and profiles write JSON, not {self[f'{side}_converter']}",
-                    hint="leave out the converter, or the transforms and the profile",
-                )
+            self._side(side)
 
     def __getitem__(self, name: str) -> str | None:
         """An option's text; its default when it was not given."""

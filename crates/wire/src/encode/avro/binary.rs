@@ -32,6 +32,13 @@ impl<'a> Avro<'a> {
         Self { out, union: Union::None, open: Vec::new(), broken: false }
     }
 
+    /// The same for a value that may be null by its schema, if it is `optional`.
+    #[inline]
+    #[must_use]
+    pub fn of(self, optional: bool) -> Self {
+        Self { union: if optional { Union::NullFirst } else { Union::None }, ..self }
+    }
+
     /// The end of a value.
     ///
     /// # Errors

@@ -8,5 +8,5 @@ mod value;
 
 pub use format::{Field, Format, Written};
 pub use json::{Json, write_schema};
-pub use schema::{Kind, Member, Schema};
+pub use schema::{Half, Kind, Member, Schema};
 pub use value::{Recorder, Value};

@@ -54,6 +54,15 @@ impl Kind {
     }
 }
 
+/// Which half of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Half {
+    /// The key.
+    Key,
+    /// The value.
+    Value,
+}
+
 /// A member of a struct.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {

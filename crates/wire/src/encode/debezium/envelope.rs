@@ -3,6 +3,7 @@
 use super::plan::member;
 use super::transaction::Block;
 use crate::batch::{Op, Origin, RowRef, SnapshotFlag, Txn};
+use crate::encode::connect::Json;
 use crate::encode::json::integer;
 use crate::position::Phase;
 
@@ -116,7 +117,7 @@ impl Frame {
         out.extend_from_slice(&self.to_end);
         match block {
             None => out.extend_from_slice(b"null"),
-            Some(block) => block.write(out),
+            Some(block) => block.write(&mut Json::new(out, true)),
         }
     }
 

@@ -1,11 +1,13 @@
 //! A whole event in any format, member by member. JSON's own way (`envelope`) copies most of an event from what its
 //! transaction has in common; a test holds the two together.
 
-use super::binary;
 use super::codec::Scratch;
 use super::envelope::{VERSION, snapshot};
+use super::form::Spell;
 use super::plan::{Fault, Plan};
 use super::profile::Profile;
+use super::transaction::Block;
+use super::{Refusal, binary};
 use crate::batch::{FLAG_TRANSACTIONAL, OldImage, Op, RowRef, Segment, Tuple};
 use crate::encode::connect::{Field, Format, Written};
 use crate::position::Phase;
@@ -32,6 +34,8 @@ pub struct Event<'a> {
     pub profile: &'a Profile,
     /// When it is processed, nanoseconds since the Unix epoch.
     pub now_ns: i64,
+    /// Its place in its transaction, if that is told.
+    pub(super) block: Option<Block>,
 }
 
 impl Event<'_> {
@@ -64,8 +68,7 @@ impl Event<'_> {
         }
         out.field(&SOURCE);
         self.write_source(segment, true, out);
-        out.field(&TRANSACTION);
-        out.null();
+        self.write_block(out);
         out.field(&OP);
         text(&[self.op as u8], out);
         for (field, unit) in [(&TS_MS, 1_000_000), (&TS_US, 1000), (&TS_NS, 1)] {
@@ -88,8 +91,7 @@ impl Event<'_> {
         number(&MESSAGE_MS, self.now_ns.div_euclid(1_000_000), out);
         out.field(&SOURCE);
         self.write_source(segment, self.row.entry().flags & FLAG_TRANSACTIONAL != 0, out);
-        out.field(&TRANSACTION);
-        out.null();
+        self.write_block(out);
         out.field(&MESSAGE);
         out.begin_struct();
         out.field(&PREFIX);
@@ -99,6 +101,14 @@ impl Event<'_> {
         out.end_struct();
         out.end_struct();
         Ok(())
+    }
+
+    fn write_block<F: Format>(&self, out: &mut F) {
+        out.field(&TRANSACTION);
+        match self.block {
+            Some(block) => block.write(out),
+            None => out.null(),
+        }
     }
 
     /// Write the source block. A message may come without a transaction.
@@ -153,23 +163,49 @@ impl Event<'_> {
     }
 }
 
+/// An event of a row.
+pub(super) struct OfRow<'a> {
+    pub(super) event: Event<'a>,
+    pub(super) plan: &'a Plan,
+    pub(super) scratch: &'a mut Scratch,
+}
+
+impl Spell for OfRow<'_> {
+    fn spell<F: Format>(self, out: &mut F) -> Result<(), Refusal> {
+        Ok(self.event.write(self.plan, self.event.row.segment(), self.scratch, out)?)
+    }
+}
+
+/// An event of a message: its prefix and content.
+pub(super) struct OfMessage<'a> {
+    pub(super) event: Event<'a>,
+    pub(super) message: (&'a [u8], &'a [u8]),
+}
+
+impl Spell for OfMessage<'_> {
+    fn spell<F: Format>(self, out: &mut F) -> Result<(), Refusal> {
+        self.event.write_message(self.message, self.event.row.segment(), out).map_err(Refusal::Row)
+    }
+}
+
+/// The key of a message: its prefix.
+pub(super) struct Prefix<'a>(pub(super) &'a [u8]);
+
+impl Spell for Prefix<'_> {
+    fn spell<F: Format>(self, out: &mut F) -> Result<(), Refusal> {
+        out.begin_struct();
+        out.field(&PREFIX);
+        out.string(self.0).map_err(|_| Refusal::Row("a message whose prefix is not UTF-8"))?;
+        out.end_struct();
+        Ok(())
+    }
+}
+
 static MESSAGE_OP: Field = Field::fixed(0, b"\"op\":", false);
 static MESSAGE_MS: Field = Field::fixed(1, b",\"ts_ms\":", true);
 static MESSAGE: Field = Field::fixed(4, b",\"message\":", false);
 static PREFIX: Field = Field::fixed(0, b"\"prefix\":", true);
 static CONTENT: Field = Field::fixed(1, b",\"content\":", true);
-
-/// Write the key of a message.
-///
-/// # Errors
-/// When the prefix is not UTF-8.
-pub fn write_message_key<F: Format>(prefix: &[u8], out: &mut F) -> Written {
-    out.begin_struct();
-    out.field(&PREFIX);
-    out.string(prefix)?;
-    out.end_struct();
-    Ok(())
-}
 
 static VERSION_: Field = Field::fixed(0, b"\"version\":", false);
 static CONNECTOR: Field = Field::fixed(1, b",\"connector\":", false);

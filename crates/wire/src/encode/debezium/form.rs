@@ -3,22 +3,21 @@
 
 use rustc_hash::FxHashMap;
 
-use super::codec::Scratch;
-use super::event::{self, Event};
-use super::naming;
-use super::plan::{Fault, Plan};
-use super::profile::Profile;
-use super::schema;
-use crate::batch::{Segment, Tuple};
+use super::Refusal;
 use crate::encode::avro::{self, Avro};
-use crate::encode::connect::{Json, Schema};
+use crate::encode::connect::{Format, Half, Json, Schema};
 use crate::encode::json_schema;
+use crate::encode::smt::{self, Spelled};
 use crate::error::{Error, Result};
 
-/// What no table version is: where the ids of messages stand.
-const MESSAGES: u64 = u64::MAX;
-/// A fault of a whole record and no column.
-const NO_COLUMN: usize = usize::MAX;
+/// What no table version is: where the ids of messages stand, of transactions, of heartbeats, and, from the last one on, of
+/// what transforms have made.
+pub(super) const MESSAGES: u64 = u64::MAX;
+pub(super) const TRANSACTIONS: u64 = u64::MAX - 1;
+pub(super) const HEARTBEATS: u64 = u64::MAX - 2;
+const TRANSFORMED: u64 = 1 << 63;
+/// Schemas that are remembered; more in one process are asked for again.
+const NUMBERS_MAX: usize = 4096;
 
 /// How keys or values are spelled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,15 +53,6 @@ impl Form {
     }
 }
 
-/// Which half of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Half {
-    /// The key.
-    Key,
-    /// The value.
-    Value,
-}
-
 /// A schema that needs an id before records can be written: the caller asks a registry, and tells
 /// [`super::Encoder::register`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,25 +71,6 @@ pub struct Unregistered {
     pub text: String,
 }
 
-/// Have `$write` write a value through `$format` in the form that was chosen; a fault of it returns from the function.
-macro_rules! spelled {
-    ($form:expr, $out:ident, $format:ident => $write:expr) => {
-        match $form {
-            Form::Avro(_) => {
-                let mut avro = Avro::new($out);
-                let $format = &mut avro;
-                $write?;
-                avro.finish()
-            }
-            Form::Json | Form::JsonSchema(_) => {
-                let $format = &mut Json::entries($out);
-                $write?;
-                Ok(())
-            }
-        }
-    };
-}
-
 /// A form, and the id of the schema that goes with it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Spelling {
@@ -107,67 +78,58 @@ pub(super) struct Spelling {
     id: u32,
 }
 
+/// What can be spelled: each kind of a key and of a value is one.
+pub(super) trait Spell {
+    /// Whether its schema says that it may be null.
+    fn is_optional(&self) -> bool {
+        false
+    }
+
+    /// Write it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn spell<F: Format>(self, out: &mut F) -> std::result::Result<(), Refusal>;
+}
+
 impl Spelling {
     /// Whether it is JSON.
+    #[inline]
     pub(super) fn is_json(self) -> bool {
         self.form == Form::Json
     }
 
-    fn frame(self, out: &mut Vec<u8>) {
+    /// Append a key or a value: as JSON behind its `head`, or framed.
+    #[inline]
+    pub(super) fn write<S: Spell>(self, head: &[u8], what: S, out: &mut Vec<u8>) -> std::result::Result<(), Refusal> {
+        if !self.is_json() {
+            return self.write_framed(what, out);
+        }
+        out.extend_from_slice(head);
+        what.spell(&mut Json::new(out, head.is_empty()))?;
+        close_payload(head, out);
+        Ok(())
+    }
+
+    /// Append what is no JSON.
+    pub(super) fn write_framed<S: Spell>(self, what: S, out: &mut Vec<u8>) -> std::result::Result<(), Refusal> {
         out.push(0);
         out.extend_from_slice(&self.id.to_be_bytes());
-    }
-
-    /// Append a row's key; `null` for a table without one.
-    pub(super) fn write_key(
-        self,
-        plan: &Plan,
-        row: Tuple<'_>,
-        key_only: bool,
-        other: Option<Tuple<'_>>,
-        scratch: &mut Scratch,
-        out: &mut Vec<u8>,
-    ) -> std::result::Result<(), Fault> {
-        if !plan.has_key() {
-            out.extend_from_slice(b"null");
-            return Ok(());
+        match self.form {
+            Form::Avro(_) => {
+                let mut avro = Avro::new(out).of(what.is_optional());
+                what.spell(&mut avro)?;
+                avro.finish().map_err(Refusal::Row)
+            }
+            Form::Json | Form::JsonSchema(_) => what.spell(&mut Json::entries(out)),
         }
-        self.frame(out);
-        spelled!(self.form, out, format => plan.write_key(row, key_only, other, scratch, format))
-            .map_err(|reason| (NO_COLUMN, reason))
     }
+}
 
-    /// Append an event.
-    pub(super) fn write_event(
-        self,
-        event: &Event<'_>,
-        plan: &Plan,
-        segment: &Segment,
-        scratch: &mut Scratch,
-        out: &mut Vec<u8>,
-    ) -> std::result::Result<(), Fault> {
-        self.frame(out);
-        spelled!(self.form, out, format => event.write(plan, segment, scratch, format))
-            .map_err(|reason| (NO_COLUMN, reason))
-    }
-
-    /// Append the key of a message.
-    pub(super) fn write_message_key(self, prefix: &[u8], out: &mut Vec<u8>) -> std::result::Result<(), &'static str> {
-        self.frame(out);
-        spelled!(self.form, out, format => event::write_message_key(prefix, format))
-    }
-
-    /// Append the event of a message.
-    pub(super) fn write_message(
-        self,
-        event: &Event<'_>,
-        message: (&[u8], &[u8]),
-        segment: &Segment,
-        out: &mut Vec<u8>,
-    ) -> std::result::Result<(), &'static str> {
-        self.frame(out);
-        spelled!(self.form, out, format => event.write_message(message, segment, format))
-    }
+/// End what a head began.
+#[inline]
+pub(super) fn close_payload(head: &[u8], out: &mut Vec<u8>) {
+    out.extend((!head.is_empty()).then_some(b'}'));
 }
 
 /// The forms of keys and values, and the ids that are known.
@@ -175,14 +137,21 @@ impl Spelling {
 pub(super) struct Forms {
     forms: [Form; 2],
     ids: FxHashMap<(u64, Half), u32>,
+    /// The numbers of schemas that transforms made, by half, topic and text.
+    numbers: FxHashMap<(Half, String, String), u64>,
+    /// How many numbers were given.
+    given: u64,
+    wanted: Vec<Unregistered>,
+    refused: Option<Error>,
 }
 
 impl Forms {
     pub(super) fn new(forms: [Form; 2]) -> Self {
-        Self { forms, ids: FxHashMap::default() }
+        Self { forms, ..Self::default() }
     }
 
     /// Whether both are JSON.
+    #[inline]
     pub(super) fn are_json(&self) -> bool {
         self.forms == [Form::Json; 2]
     }
@@ -191,51 +160,120 @@ impl Forms {
         self.ids.insert((version, half), id);
     }
 
-    /// Of messages, or of the table version that a plan is for.
-    pub(super) fn spellings(&self, version: Option<u64>) -> [Spelling; 2] {
+    /// Of the records under a number: a table version, or one of those above.
+    pub(super) fn spellings(&self, number: u64) -> [Spelling; 2] {
         [Half::Key, Half::Value].map(|half| {
-            let id = self.ids.get(&(version.unwrap_or(MESSAGES), half)).copied().unwrap_or_default();
+            let id = self.ids.get(&(number, half)).copied().unwrap_or_default();
             Spelling { form: self.forms[half as usize], id }
         })
     }
 
-    /// Check that the ids of all that `segment` holds are known.
+    /// Ask for the ids that records of `topic` need.
+    pub(super) fn want(&mut self, number: u64, topic: &str, schemas: [Option<&Schema>; 2]) {
+        for (half, schema) in [Half::Key, Half::Value].into_iter().zip(schemas) {
+            let known = self.forms[half as usize] == Form::Json || self.ids.contains_key(&(number, half));
+            if let Some(schema) = schema.filter(|_| !known)
+                && let Some(text) = self.text(half, topic, schema)
+            {
+                self.ask(number, half, topic, schema, text);
+            }
+        }
+    }
+
+    /// The spelling of half a record that transforms have made; without an id its record is of no use, and
+    /// [`Self::check`] says so.
+    fn spelling(&mut self, half: Half, topic: &str, spelled: &Spelled) -> Spelling {
+        let form = self.forms[half as usize];
+        let Some(schema) = spelled.schema().filter(|_| form != Form::Json) else { return Spelling::default() };
+        let known = spelled.number.get().and_then(|number| self.ids.get(&(number, half)));
+        if let Some(id) = known {
+            return Spelling { form, id: *id };
+        }
+        let Some(text) = self.text(half, topic, schema) else { return Spelling { form, id: 0 } };
+        if self.numbers.len() >= NUMBERS_MAX {
+            self.numbers.clear();
+            self.ids.clear();
+        }
+        let next = TRANSFORMED + self.given;
+        let number = *self.numbers.entry((half, topic.to_owned(), text.clone())).or_insert(next);
+        self.given += u64::from(number == next);
+        spelled.number.set(Some(number));
+        match self.ids.get(&(number, half)) {
+            Some(id) => Spelling { form, id: *id },
+            None => {
+                self.ask(number, half, topic, schema, text);
+                Spelling { form, id: 0 }
+            }
+        }
+    }
+
+    /// A schema in the words of a registry; None, remembered, for one that the form cannot have.
+    fn text(&mut self, half: Half, topic: &str, schema: &Schema) -> Option<String> {
+        match self.forms[half as usize].schema(schema) {
+            Ok(text) => Some(text),
+            Err(reason) => {
+                self.refused.get_or_insert(Error::Named(format!("topic {topic}: {reason}")));
+                None
+            }
+        }
+    }
+
+    fn ask(&mut self, version: u64, half: Half, topic: &str, schema: &Schema, text: String) {
+        let Some(kind) = self.forms[half as usize].kind() else { return };
+        if !self.wanted.iter().any(|asked| (asked.version, asked.half) == (version, half)) {
+            let name = schema.name.as_deref().unwrap_or_default().to_owned();
+            self.wanted.push(Unregistered { version, half, topic: topic.to_owned(), name, kind, text });
+        }
+    }
+
+    /// Check that all ids were known since the last time.
     ///
     /// # Errors
     /// [`Error::Unregistered`] with the schemas that need one; [`Error::Named`] for one that the form cannot have.
-    pub(super) fn check(&self, segment: &Segment, plans: &[std::sync::Arc<Plan>], profile: &Profile) -> Result<()> {
-        if self.are_json() {
-            return Ok(());
+    pub(super) fn check(&mut self) -> Result<()> {
+        let wanted = std::mem::take(&mut self.wanted);
+        match self.refused.take() {
+            Some(error) => Err(error),
+            None if wanted.is_empty() => Ok(()),
+            None => Err(Error::Unregistered(wanted)),
         }
-        let mut wanted = Vec::new();
-        for (table, plan) in segment.tables().iter().zip(plans) {
-            let schemas = [plan.key_schema(), Some(plan.envelope_schema())];
-            self.want(table.version, plan.topic(), schemas, &mut wanted)?;
+    }
+}
+
+impl smt::Spell for Forms {
+    #[inline]
+    fn spell<C: smt::Cells>(
+        &mut self,
+        half: Half,
+        topic: &str,
+        spelled: &Spelled,
+        cells: &mut C,
+        out: &mut Vec<u8>,
+    ) -> std::result::Result<(), smt::Fault> {
+        if self.forms[half as usize] == Form::Json {
+            return spelled.write_json(cells, out);
         }
-        if segment.rows().any(|row| row.table().is_none()) {
-            let schemas = [schema::message_key(), schema::message(profile)];
-            let messages = naming::messages(&profile.topic_prefix);
-            self.want(MESSAGES, &messages, schemas.each_ref().map(Some), &mut wanted)?;
-        }
-        if wanted.is_empty() { Ok(()) } else { Err(Error::Unregistered(wanted)) }
+        let spelling = self.spelling(half, topic, spelled);
+        spelling.write_framed(Filled { spelled, cells }, out).map_err(|refusal| match refusal {
+            Refusal::Record(fault) => fault,
+            Refusal::Row(reason) => smt::Fault::from(reason),
+            Refusal::Cell((column, reason)) => smt::Fault { column: Some(column), reason: reason.into() },
+        })
+    }
+}
+
+/// Half a record that transforms have made, and the row that fills it.
+struct Filled<'a, C> {
+    spelled: &'a Spelled,
+    cells: &'a mut C,
+}
+
+impl<C: smt::Cells> Spell for Filled<'_, C> {
+    fn is_optional(&self) -> bool {
+        self.spelled.schema().is_some_and(|schema| schema.optional)
     }
 
-    fn want(
-        &self,
-        version: u64,
-        topic: &str,
-        schemas: [Option<&Schema>; 2],
-        wanted: &mut Vec<Unregistered>,
-    ) -> Result<()> {
-        for ((form, half), schema) in self.forms.into_iter().zip([Half::Key, Half::Value]).zip(schemas) {
-            let (Some(kind), Some(schema)) = (form.kind(), schema) else { continue };
-            if self.ids.contains_key(&(version, half)) {
-                continue;
-            }
-            let text = form.schema(schema).map_err(|reason| Error::Named(format!("topic {topic}: {reason}")))?;
-            let name = schema.name.as_deref().unwrap_or_default().to_owned();
-            wanted.push(Unregistered { version, half, topic: topic.to_owned(), name, kind, text });
-        }
-        Ok(())
+    fn spell<F: Format>(self, out: &mut F) -> std::result::Result<(), Refusal> {
+        self.spelled.write(self.cells, out).map_err(Refusal::Record)
     }
 }

@@ -37,23 +37,27 @@ use rustc_hash::FxHashMap;
 
 pub use codec::Scratch;
 pub use event::Event;
-pub use form::{Form, Half, Unregistered};
+pub use form::{Form, Unregistered};
 pub use plan::{Fault, Plan};
 pub use profile::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, OpSet, Profile, TimePrecision};
 pub(crate) use uuid::name_based;
 
 use self::control::Control;
 use self::envelope::Frame;
-use self::form::{Forms, Spelling};
+use self::event::{OfMessage, OfRow, Prefix};
+use self::form::{Forms, MESSAGES, Spelling, close_payload};
+use self::plan::KeyOf;
 use self::transaction::Open;
 use self::transformed::{Job, Transformed};
 use crate::batch::{FLAG_TRANSACTIONAL, OldImage, Op, RowRef, Segment, Tuple};
 use crate::encode::Encoded;
-use crate::encode::connect::Json;
+pub use crate::encode::connect::Half;
+use crate::encode::connect::{Json, Schema};
 use crate::encode::encoded::{Line, opening};
 use crate::encode::json;
 use crate::encode::smt::{self, Answer, Guarded, Judge, Question};
 use crate::error::{Error, Result};
+use crate::position::Phase;
 use crate::table::Table;
 
 /// Plans that are kept; more table versions than this in one process are rare, and planning is cheap.
@@ -68,6 +72,7 @@ pub struct Encoder {
     /// Those of the change at hand.
     spellings: [Spelling; 2],
     now_ns: i64,
+    message_schemas: [Schema; 2],
     message_heads: [Vec<u8>; 2],
     context: Vec<(&'static str, Vec<u8>)>,
     plans: FxHashMap<u64, Arc<Plan>>,
@@ -113,8 +118,8 @@ impl Encoder {
     #[must_use]
     pub fn new(profile: Profile) -> Self {
         let messages = opening(&naming::messages(&profile.topic_prefix));
-        let heads = [schema::message_key(), schema::message(&profile)];
-        let message_heads = heads.map(|schema| if profile.schemas { plan::head(&schema) } else { Vec::new() });
+        let message_schemas = [schema::message_key(), schema::message(&profile)];
+        let head = |schema: &Schema| if profile.schemas { plan::head(schema) } else { Vec::new() };
         Self {
             context: context(&profile),
             forms: Forms::new([profile.key_form, profile.value_form]),
@@ -123,7 +128,8 @@ impl Encoder {
             control: Control::new(&profile),
             open: None,
             beat_ns: None,
-            message_heads,
+            message_heads: message_schemas.each_ref().map(head),
+            message_schemas,
             profile,
             messages,
             plans: FxHashMap::default(),
@@ -178,6 +184,9 @@ impl Encoder {
         out: &mut Encoded,
     ) -> Result<()> {
         self.open.clone_from(&course.open);
+        if course.last && self.is_beat(course.now_ns) {
+            self.control.heartbeats.want(&mut self.forms);
+        }
         self.rows(segment, course.change, course.now_ns, judge, out)?;
         course.change += segment.len();
         if course.last {
@@ -189,9 +198,17 @@ impl Encoder {
     }
 
     /// Replace what `out` holds by what a batch without changes has: a heartbeat, if it is time for one.
-    pub fn encode_idle(&mut self, now_ns: i64, out: &mut Encoded) {
+    ///
+    /// # Errors
+    /// [`Error::Unregistered`] with the schemas that need an id first.
+    pub fn encode_idle(&mut self, now_ns: i64, out: &mut Encoded) -> Result<()> {
         out.restart(self.has_lines());
+        if self.is_beat(now_ns) {
+            self.control.heartbeats.want(&mut self.forms);
+            self.forms.check()?;
+        }
         self.beat(&Course { now_ns, last: true, ..Course::default() }, out);
+        Ok(())
     }
 
     fn rows(
@@ -206,7 +223,7 @@ impl Encoder {
         self.now_ns = now_ns;
         self.frame.begin(&self.profile.topic_prefix, segment.origin(), now_ns);
         let plans: Vec<Arc<Plan>> = segment.tables().iter().map(|table| self.plan(table)).collect();
-        self.forms.check(segment, &plans, &self.profile)?;
+        self.ask(segment, &plans)?;
         let mut rejected = Vec::new();
         for (index, row) in segment.rows().enumerate() {
             let change = base_index + index;
@@ -221,7 +238,7 @@ impl Encoder {
             let mark = out.mark();
             let plan = plans.get(usize::from(row.entry().table));
             if !self.forms.are_json() {
-                self.spellings = self.forms.spellings(row.table().map(|table| table.version));
+                self.spellings = self.forms.spellings(row.table().map_or(MESSAGES, |table| table.version));
             }
             let written = match &mut self.transformed {
                 _ if self.profile.whole_before && lacks_before(&row) => Err(NO_BEFORE),
@@ -229,7 +246,8 @@ impl Encoder {
                 Some(transformed) => {
                     let (profile, scratch) = (&self.profile, &mut self.scratch);
                     let judge = &mut *judge;
-                    let mut job = Job { row: &row, segment, profile, now_ns, change, scratch, judge, out };
+                    let forms = &mut self.forms;
+                    let mut job = Job { row: &row, segment, profile, now_ns, change, scratch, judge, forms, out };
                     match plan {
                         Some(plan) => transformed.change(plan, &mut job),
                         None => transformed.message(&mut job),
@@ -241,11 +259,32 @@ impl Encoder {
                 rejected.push((change, refusal.words(&row)));
             }
         }
-        if rejected.is_empty() {
+        let registered = self.forms.check();
+        if rejected.is_empty() && registered.is_ok() {
             return Ok(());
         }
         out.clear();
-        Err(Error::Reject(rejected))
+        registered.and(Err(Error::Reject(rejected)))
+    }
+
+    /// Check that the ids of all that is known before its rows are read have been told.
+    fn ask(&mut self, segment: &Segment, plans: &[Arc<Plan>]) -> Result<()> {
+        if self.forms.are_json() {
+            return Ok(());
+        }
+        if self.profile.transactions && segment.txns().iter().any(|txn| txn.phase == Phase::Row) {
+            self.control.transactions.want(&mut self.forms);
+        }
+        if self.transformed.is_none() {
+            for (table, plan) in segment.tables().iter().zip(plans) {
+                self.forms.want(table.version, plan.topic(), [plan.key_schema(), Some(plan.envelope_schema())]);
+            }
+            if segment.rows().any(|row| row.table().is_none()) {
+                let topic = naming::messages(&self.profile.topic_prefix);
+                self.forms.want(MESSAGES, &topic, self.message_schemas.each_ref().map(Some));
+            }
+        }
+        self.forms.check()
     }
 
     /// Tell that transactions end and begin where this row does not belong to the last one's.
@@ -256,26 +295,27 @@ impl Encoder {
         self.leave(change, out);
         self.open = Open::of(row);
         if let Some(open) = &self.open {
-            self.control.transaction(open, Some(row.entry().lsn), change, out);
+            self.control.transaction(open, Some(row.entry().lsn), change, &self.forms, out);
         }
     }
 
     /// Tell the end of the last transaction.
     fn leave(&mut self, change: usize, out: &mut Encoded) {
         if let Some(open) = self.open.take() {
-            self.control.transaction(&open, None, change.saturating_sub(1), out);
+            self.control.transaction(&open, None, change.saturating_sub(1), &self.forms, out);
         }
+    }
+
+    /// Whether it is time for a heartbeat.
+    fn is_beat(&mut self, now_ns: i64) -> bool {
+        let interval = i64::try_from(self.profile.heartbeat_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        interval > 0 && now_ns.saturating_sub(*self.beat_ns.get_or_insert(now_ns)) >= interval
     }
 
     /// Write a heartbeat if it is time.
     fn beat(&mut self, course: &Course, out: &mut Encoded) {
-        let interval = i64::try_from(self.profile.heartbeat_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-        if interval == 0 {
-            return;
-        }
-        let since = *self.beat_ns.get_or_insert(course.now_ns);
-        if course.now_ns.saturating_sub(since) >= interval {
-            self.control.heartbeat(course.now_ns, course.change, out);
+        if self.is_beat(course.now_ns) {
+            self.control.heartbeat(course.now_ns, course.change, &self.forms, out);
             self.beat_ns = Some(course.now_ns);
         }
     }
@@ -377,7 +417,7 @@ impl Encoder {
         row: &RowRef<'_>,
         plan: &Plan,
         [before, after]: [Tuple<'_>; 2],
-    ) -> std::result::Result<[Vec<u8>; 2], Fault> {
+    ) -> std::result::Result<[Vec<u8>; 2], Refusal> {
         if self.spellings[0].is_json() {
             return Ok([self.old_key.clone(), self.key.clone()]);
         }
@@ -423,10 +463,12 @@ impl Encoder {
         op: Op,
         [before, after]: [Option<Tuple<'_>>; 2],
         out: &mut Vec<u8>,
-    ) -> std::result::Result<(), Fault> {
+    ) -> std::result::Result<(), Refusal> {
+        let block = self.open.as_mut().map(|open| open.count(&plan.collection, row.entry().lsn));
         if !self.spellings[1].is_json() {
-            let event = Event { row, op, images: [before, after], profile: &self.profile, now_ns: self.now_ns };
-            return self.spellings[1].write_event(&event, plan, row.segment(), &mut self.scratch, out);
+            let (profile, now_ns) = (&self.profile, self.now_ns);
+            let event = Event { row, op, images: [before, after], profile, now_ns, block };
+            return self.spellings[1].write_framed(OfRow { event, plan, scratch: &mut self.scratch }, out);
         }
         let [_, head] = &plan.heads;
         let bare = head.is_empty();
@@ -447,7 +489,6 @@ impl Encoder {
             None => out.extend_from_slice(b"null"),
         }
         out.push(b',');
-        let block = self.open.as_mut().map(|open| open.count(&plan.collection, row.entry().lsn));
         self.frame.write_source(row, &plan.source, block, true, out);
         self.frame.write_end(op, out);
         close_payload(head, out);
@@ -460,23 +501,15 @@ impl Encoder {
         let (prefix, content) = row.message().ok_or(Refusal::Row("a change without a table"))?;
         let mut line = out.open(&self.messages);
         let ([key, value], [key_head, head]) = (self.spellings, &self.message_heads);
-        if key.is_json() {
-            out.bytes.extend_from_slice(key_head);
-            out.bytes.extend_from_slice(b"{\"prefix\":");
-            json::string(prefix, &mut out.bytes).ok_or(NOT_UTF8)?;
-            out.bytes.push(b'}');
-            close_payload(key_head, &mut out.bytes);
-        } else {
-            key.write_message_key(prefix, &mut out.bytes).map_err(Refusal::Row)?;
-        }
+        key.write(key_head, Prefix(prefix), &mut out.bytes)?;
         out.end_key(&mut line);
+        let block = self.open.as_mut().map(|open| open.count("message", row.entry().lsn));
         if value.is_json() {
             out.bytes.extend_from_slice(head);
             out.bytes.extend_from_slice(b"{\"op\":\"m\"");
             out.bytes.extend_from_slice(self.frame.message_time());
             out.bytes.push(b',');
             let transactional = row.entry().flags & FLAG_TRANSACTIONAL != 0;
-            let block = self.open.as_mut().map(|open| open.count("message", row.entry().lsn));
             self.frame.write_source(row, b",\"schema\":\"\",\"table\":\"\"", block, transactional, &mut out.bytes);
             out.bytes.extend_from_slice(b",\"message\":{\"prefix\":");
             json::string(prefix, &mut out.bytes).ok_or(NOT_UTF8)?;
@@ -488,8 +521,8 @@ impl Encoder {
             close_payload(head, &mut out.bytes);
         } else {
             let (profile, now_ns) = (&self.profile, self.now_ns);
-            let event = Event { row, op: Op::Message, images: [None, None], profile, now_ns };
-            value.write_message(&event, (prefix, content), row.segment(), &mut out.bytes).map_err(Refusal::Row)?;
+            let event = Event { row, op: Op::Message, images: [None, None], profile, now_ns, block };
+            value.write_framed(OfMessage { event, message: (prefix, content) }, &mut out.bytes)?;
         }
         out.end_value(&mut line);
         if out.close(&line, change) { Ok(()) } else { Err(TOO_LONG) }
@@ -523,7 +556,7 @@ impl Encoder {
     }
 }
 
-/// Append a row's key with its schema, if the profile wants that.
+/// Append a row's key with its schema, if the profile wants that; `null` for a table without key.
 #[inline]
 fn write_key(
     spelling: Spelling,
@@ -533,21 +566,12 @@ fn write_key(
     other: Option<Tuple<'_>>,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
-) -> std::result::Result<(), Fault> {
-    if !spelling.is_json() {
-        return spelling.write_key(plan, row, key_only, other, scratch, out);
+) -> std::result::Result<(), Refusal> {
+    if !plan.has_key() {
+        out.extend_from_slice(b"null");
+        return Ok(());
     }
-    let [head, _] = &plan.heads;
-    out.extend_from_slice(head);
-    plan.write_key(row, key_only, other, scratch, &mut Json::new(out, head.is_empty()))?;
-    close_payload(head, out);
-    Ok(())
-}
-
-/// End what a head began.
-#[inline]
-fn close_payload(head: &[u8], out: &mut Vec<u8>) {
-    out.extend((!head.is_empty()).then_some(b'}'));
+    spelling.write(&plan.heads[0], KeyOf { plan, row, key_only, other, scratch }, out)
 }
 
 /// Whether nulls of the old image mean "not sent".

@@ -1,60 +1,8 @@
 //! What topics and fields are called.
 
-use std::fmt::Write;
-
+use crate::encode::adjust::push_unit;
 use crate::pattern::Pattern;
 use crate::table::Table;
-
-/// `schema.name.adjustment.mode` and `field.name.adjustment.mode`: what becomes of a name that Avro does not take.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Adjustment {
-    /// Nothing.
-    #[default]
-    None,
-    /// An underscore for each other character.
-    Avro,
-    /// `_u0020` and the like for each other character and for the underscore itself.
-    AvroUnicode,
-}
-
-impl Adjustment {
-    /// The name of a field.
-    #[must_use]
-    pub fn field(self, name: &str) -> String {
-        self.adjusted(name, false)
-    }
-
-    /// The name of a schema, which may have dots.
-    #[must_use]
-    pub fn schema(self, name: &str) -> String {
-        self.adjusted(name, true)
-    }
-
-    fn adjusted(self, name: &str, dots: bool) -> String {
-        if self == Self::None {
-            return name.into();
-        }
-        let unicode = self == Self::AvroUnicode;
-        let mut out = String::new();
-        for (at, unit) in name.encode_utf16().enumerate() {
-            let byte = u8::try_from(unit).ok().filter(u8::is_ascii);
-            let digit = byte.is_some_and(|byte| byte.is_ascii_digit());
-            let sound = byte.is_some_and(|byte| {
-                byte.is_ascii_alphabetic()
-                    || (digit && at > 0)
-                    || (byte == b'_' && !unicode)
-                    || (byte == b'.' && dots && at > 0)
-            });
-            match byte {
-                Some(byte) if sound => out.push(byte.into()),
-                _ if unicode => push_unit(unit, &mut out),
-                Some(byte) if digit => out.extend(['_', byte.into()]),
-                _ => out.push('_'),
-            }
-        }
-        out
-    }
-}
 
 /// `topic.naming.strategy` and what belongs to it.
 #[derive(Clone, Debug, PartialEq)]
@@ -187,11 +135,6 @@ pub(super) fn sanitised(name: &str, unicode: bool) -> String {
 /// The longest name of a topic in Kafka.
 const TOPIC_LEN_MAX: usize = 249;
 
-fn push_unit(unit: u16, out: &mut String) {
-    // A String takes every text.
-    let _ = write!(out, "_u{unit:04x}");
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -203,15 +146,5 @@ mod tests {
         assert_eq!(topics.table("shop", &name), "shop.public.We_ird_.N_me");
         let topics = Topics { unicode: true, ..topics };
         assert_eq!(topics.table("shop", &name), "shop.public.We_u0020ird_u0024.N_u00e4me");
-    }
-
-    #[test]
-    fn field_names_are_adjusted_as_debezium_does() {
-        let names = ["co l", "1a", "a_b", "Üp", "x-y"];
-        assert_eq!(names.map(|name| Adjustment::Avro.field(name)), ["co_l", "_1a", "a_b", "_p", "x_y"]);
-        assert_eq!(
-            names.map(|name| Adjustment::AvroUnicode.field(name)),
-            ["co_u0020l", "_u0031a", "a_u005fb", "_u00dcp", "x_u002dy"]
-        );
     }
 }

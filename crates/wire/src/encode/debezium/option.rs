@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use super::form::Form;
 use super::mask::Mask;
-use super::naming::{Adjustment, Rerouting};
+use super::naming::Rerouting;
 use super::profile::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, OpSet, Profile, TimePrecision, Wrapping};
 use super::rule::{Rules, hash_of};
-use crate::encode::{avro, json_schema};
+use crate::encode::{Adjustment, avro, json_schema};
 use crate::pattern::{Pattern, Patterns};
 use crate::value::bytea;
 
@@ -76,8 +76,8 @@ impl Profile {
             "key_converter" => self.key_form = choice(name, text, FORM)?,
             "value_converter" => self.value_form = choice(name, text, FORM)?,
             "extended_headers_enabled" => self.extended_headers = choice(name, text, FLAG)?,
-            "schema_name_adjustment_mode" => self.schema_names = choice(name, text, ADJUSTMENT)?,
-            "field_name_adjustment_mode" => self.field_names = choice(name, text, ADJUSTMENT)?,
+            "schema_name_adjustment_mode" => self.schema_names = choice(name, text, &Adjustment::WORDS)?,
+            "field_name_adjustment_mode" => self.field_names = choice(name, text, &Adjustment::WORDS)?,
             "message_key_columns" => self.rules.key = told(name, Rules::parse_key(text))?,
             "message_prefix_include_list" => self.prefixes[0] = told(name, Patterns::parse(text))?,
             "message_prefix_exclude_list" => self.prefixes[1] = told(name, Patterns::parse(text))?,
@@ -168,13 +168,19 @@ impl Profile {
         if self.heartbeat_ms > 0 && matches!(self.wrapping, Wrapping::CloudEvent { .. }) {
             return Err("heartbeat_interval_ms: a heartbeat is no CloudEvent; leave it out or the profile".into());
         }
-        if (self.transactions || self.heartbeat_ms > 0) && [self.key_form, self.value_form] != [Form::Json; 2] {
-            let what = if self.transactions { "provide_transaction_metadata" } else { "heartbeat_interval_ms" };
-            return Err(format!("{what} is for keys and values of JSON so far"));
+        if self.value_form != Form::Json && self.wrapping != Wrapping::Plain {
+            return Err(
+                "value_converter: this profile is a way to write JSON; leave out the converter or the profile".into()
+            );
         }
         let Rerouting { regex, replacement, field_regex, field_replacement, .. } = &self.topics.rerouting;
         if self.topics.reroutes && (regex.is_none() || replacement.is_empty()) {
             return Err("topic_naming_strategy: this strategy needs topic_regex and topic_replacement".into());
+        }
+        for (regex, replacement, name) in
+            [(regex, replacement, "topic_replacement"), (field_regex, field_replacement, "topic_key_field_replacement")]
+        {
+            regex.iter().try_for_each(|regex| told(name, regex.check(replacement)))?;
         }
         if field_regex.is_some() && field_replacement.is_empty() {
             return Err("topic_key_field_regex needs topic_key_field_replacement".into());
@@ -230,9 +236,6 @@ fn topic_name(name: &str, text: &str) -> Result<String, String> {
     let sound = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     if sound { Ok(text.into()) } else { Err(wrong(name, text, "letters, digits, dots, dashes and underscores")) }
 }
-
-const ADJUSTMENT: &[(&str, Adjustment)] =
-    &[("none", Adjustment::None), ("avro", Adjustment::Avro), ("avro_unicode", Adjustment::AvroUnicode)];
 
 const FLAG: &[(&str, bool)] = &[("true", true), ("false", false)];
 const DECIMAL: &[(&str, DecimalMode)] =

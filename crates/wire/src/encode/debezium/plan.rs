@@ -1,9 +1,9 @@
 //! What is known about a table version before its first row: its schemas, and the name and codec of each cell.
 
 use super::codec::{Codec, Scratch};
-use super::default;
+use super::form::Spell;
 use super::profile::Profile;
-use super::schema;
+use super::{Refusal, default, schema};
 use crate::batch::{Cell, Tuple};
 use crate::encode::connect::{Field, Format, Kind, Member, Schema, Value, write_schema};
 use crate::encode::encoded::opening;
@@ -233,6 +233,22 @@ impl Plan {
     /// The columns that rows show, in order.
     pub(super) fn shown(&self) -> impl Iterator<Item = usize> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| slot.is_some().then_some(index))
+    }
+}
+
+/// The key of a row; the images as for [`Plan::write_key`].
+pub(super) struct KeyOf<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) row: Tuple<'a>,
+    pub(super) key_only: bool,
+    pub(super) other: Option<Tuple<'a>>,
+    pub(super) scratch: &'a mut Scratch,
+}
+
+impl Spell for KeyOf<'_> {
+    #[inline]
+    fn spell<F: Format>(self, out: &mut F) -> Result<(), Refusal> {
+        Ok(self.plan.write_key(self.row, self.key_only, self.other, self.scratch, out)?)
     }
 }
 

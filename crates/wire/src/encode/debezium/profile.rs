@@ -1,9 +1,10 @@
 //! What a user can choose about the events: Debezium's options and defaults.
 
 use super::form::Form;
-use super::naming::{Adjustment, Topics};
+use super::naming::Topics;
 use super::rule::Rules;
 use crate::batch::Op;
+use crate::encode::Adjustment;
 use crate::pattern::Patterns;
 
 /// `decimal.handling.mode`: how `numeric` and `money` are written.

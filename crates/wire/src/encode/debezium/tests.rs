@@ -185,7 +185,7 @@ fn an_event_in_any_format_has_the_members_of_its_own_in_json() {
         let row = segment.rows().next().unwrap();
         let plan = Plan::new(row.table().unwrap(), &profile);
         let images = [row.before(), row.after()];
-        let event = Event { row: &row, op: Op::Update, images, profile: &profile, now_ns: NOW_NS };
+        let event = Event { row: &row, op: Op::Update, images, profile: &profile, now_ns: NOW_NS, block: None };
         let mut json = Vec::new();
         event.write(&plan, &segment, &mut Scratch::default(), &mut Json::new(&mut json, !schemas)).unwrap();
         let [_, head] = &plan.heads;

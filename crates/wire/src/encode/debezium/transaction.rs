@@ -3,8 +3,10 @@
 
 use rustc_hash::FxHashMap;
 
+use super::Refusal;
+use super::form::Spell;
 use crate::batch::{FLAG_TRANSACTIONAL, Op, RowRef};
-use crate::encode::json::{self, integer};
+use crate::encode::connect::{Field, Format};
 use crate::position::Phase;
 
 /// A transaction of which some rows were seen.
@@ -66,37 +68,19 @@ impl Open {
         Block { xid: self.xid, lsn, total: self.events, of_table }
     }
 
-    /// The key of the record at its beginning, which names the first change's LSN, or at its end.
-    pub(super) fn write_key(&self, begin: Option<u64>, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"id\":");
-        id(self.xid, begin.unwrap_or(self.end), out);
-        out.push(b'}');
-    }
-
-    /// The value of that record.
-    pub(super) fn write_value(&self, begin: Option<u64>, out: &mut Vec<u8>) {
-        let status: &[u8] =
-            if begin.is_some() { b"{\"status\":\"BEGIN\",\"id\":" } else { b"{\"status\":\"END\",\"id\":" };
-        out.extend_from_slice(status);
-        id(self.xid, begin.unwrap_or(self.end), out);
-        if begin.is_some() {
-            out.extend_from_slice(b",\"event_count\":null,\"data_collections\":null");
-        } else {
-            out.extend_from_slice(b",\"event_count\":");
-            integer(self.events, out);
-            out.extend_from_slice(b",\"data_collections\":[");
-            for (at, (table, count)) in self.collections().into_iter().enumerate() {
-                out.extend_from_slice(if at == 0 { b"{\"data_collection\":" } else { b",{\"data_collection\":" });
-                json::text(table, out);
-                out.extend_from_slice(b",\"event_count\":");
-                integer(count, out);
-                out.push(b'}');
-            }
-            out.push(b']');
+    fn write_collections<F: Format>(&self, out: &mut F) {
+        let collections = self.collections();
+        out.begin_list();
+        for (at, (table, count)) in collections.iter().enumerate() {
+            out.element(at == 0, true);
+            out.begin_struct();
+            out.field(&COLLECTION);
+            text(table, out);
+            out.field(&COUNT);
+            out.integer(count.cast_signed());
+            out.end_struct();
         }
-        out.extend_from_slice(b",\"ts_ms\":");
-        integer(self.at_ms, out);
-        out.push(b'}');
+        out.end_list(collections.len());
     }
 
     /// Tables with their counts in the order of Java's `HashMap`.
@@ -113,24 +97,83 @@ impl Open {
 }
 
 impl Block {
-    /// Append it.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"id\":");
+    /// Write it.
+    pub(super) fn write<F: Format>(self, out: &mut F) {
+        out.begin_struct();
+        out.field(&BLOCK_ID);
         id(self.xid, self.lsn, out);
-        out.extend_from_slice(b",\"total_order\":");
-        integer(self.total, out);
-        out.extend_from_slice(b",\"data_collection_order\":");
-        integer(self.of_table, out);
-        out.push(b'}');
+        for (field, number) in [(&TOTAL_ORDER, self.total), (&COLLECTION_ORDER, self.of_table)] {
+            out.field(field);
+            out.integer(number.cast_signed());
+        }
+        out.end_struct();
     }
 }
 
-fn id(xid: u32, lsn: u64, out: &mut Vec<u8>) {
-    out.push(b'"');
-    integer(xid, out);
-    out.push(b':');
-    integer(lsn, out);
-    out.push(b'"');
+/// The key of the record at a transaction's beginning, or at its end.
+pub(super) struct End<'a> {
+    pub(super) open: &'a Open,
+    /// Where its first change is, at its beginning.
+    pub(super) begin: Option<u64>,
+}
+
+impl Spell for End<'_> {
+    fn spell<F: Format>(self, out: &mut F) -> Result<(), Refusal> {
+        out.begin_struct();
+        out.field(&KEY_ID);
+        id(self.open.xid, self.begin.unwrap_or(self.open.end), out);
+        out.end_struct();
+        Ok(())
+    }
+}
+
+/// The value of that record.
+pub(super) struct Summary<'a>(pub(super) End<'a>);
+
+impl Spell for Summary<'_> {
+    fn spell<F: Format>(self, out: &mut F) -> Result<(), Refusal> {
+        let End { open, begin } = self.0;
+        out.begin_struct();
+        out.field(&STATUS);
+        text(if begin.is_some() { "BEGIN" } else { "END" }, out);
+        out.field(&ID);
+        id(open.xid, begin.unwrap_or(open.end), out);
+        out.field(&EVENT_COUNT);
+        if begin.is_some() {
+            out.null();
+            out.field(&COLLECTIONS);
+            out.null();
+        } else {
+            out.integer(open.events.cast_signed());
+            out.field(&COLLECTIONS);
+            open.write_collections(out);
+        }
+        out.field(&TS_MS);
+        out.integer(open.at_ms);
+        out.end_struct();
+        Ok(())
+    }
+}
+
+static BLOCK_ID: Field = Field::fixed(0, b"\"id\":", false);
+static TOTAL_ORDER: Field = Field::fixed(1, b",\"total_order\":", false);
+static COLLECTION_ORDER: Field = Field::fixed(2, b",\"data_collection_order\":", false);
+static KEY_ID: Field = Field::fixed(0, b"\"id\":", false);
+static STATUS: Field = Field::fixed(0, b"\"status\":", false);
+static ID: Field = Field::fixed(1, b",\"id\":", false);
+static EVENT_COUNT: Field = Field::fixed(2, b",\"event_count\":", true);
+static COLLECTIONS: Field = Field::fixed(3, b",\"data_collections\":", true);
+static TS_MS: Field = Field::fixed(4, b",\"ts_ms\":", false);
+static COLLECTION: Field = Field::fixed(0, b"\"data_collection\":", false);
+static COUNT: Field = Field::fixed(1, b",\"event_count\":", false);
+
+fn id<F: Format>(xid: u32, lsn: u64, out: &mut F) {
+    text(&format!("{xid}:{lsn}"), out);
+}
+
+fn text<F: Format>(text: &str, out: &mut F) {
+    let written = out.string(text.as_bytes());
+    debug_assert!(written.is_ok());
 }
 
 /// What `HashMap` makes of `String.hashCode`.

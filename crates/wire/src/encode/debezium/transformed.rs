@@ -5,12 +5,13 @@ use rustc_hash::FxHashMap;
 
 use super::codec::Scratch;
 use super::envelope::{VERSION, snapshot};
+use super::form::Forms;
 use super::plan::{self, Plan};
 use super::profile::{Profile, Wrapping};
 use super::{Refusal, key_only, schema};
-use crate::batch::{Cell, Cells as Row, FLAG_TRANSACTIONAL, OldImage, Op, RowRef, Segment, SnapshotFlag, Tuple};
+use crate::batch::{Cell, FLAG_TRANSACTIONAL, OldImage, Op, RowRef, Segment, SnapshotFlag, Tuple};
 use crate::encode::Encoded;
-use crate::encode::connect::{Format, Kind, Recorder, Schema, Value};
+use crate::encode::connect::{Field, Format, Kind, Recorder, Schema, Value};
 use crate::encode::smt::{self, Content, Fault, Guarded, Judge, Node, Part, Record, Slot, Step, Wrap};
 use crate::position::Phase;
 
@@ -44,7 +45,10 @@ struct Shape {
 pub(super) struct Transformed {
     steps: Vec<Guarded>,
     wrap: Wrap,
-    plans: FxHashMap<Shape, smt::Plan>,
+    plans: Vec<smt::Plan>,
+    places: FxHashMap<Shape, usize>,
+    /// The shape of the record before, which the next one mostly has too.
+    last: Option<(Shape, usize)>,
 }
 
 /// A change, and where its records go.
@@ -56,6 +60,7 @@ pub(super) struct Job<'a, 'b> {
     pub(super) change: usize,
     pub(super) scratch: &'b mut Scratch,
     pub(super) judge: &'b mut dyn Judge,
+    pub(super) forms: &'b mut Forms,
     pub(super) out: &'b mut Encoded,
 }
 
@@ -77,7 +82,7 @@ impl Transformed {
             (false, Wrapping::Payload) => Wrap::Payload,
             (false, _) => Wrap::Bare,
         };
-        Self { steps, wrap, plans: FxHashMap::default() }
+        Self { steps, wrap, plans: Vec::new(), places: FxHashMap::default(), last: None }
     }
 
     /// Write the records of a change of a table.
@@ -113,42 +118,56 @@ impl Transformed {
     fn record(&mut self, plan: &Plan, spec: Spec<'_>, job: &mut Job<'_, '_>) -> Result<(), Refusal> {
         let version = job.row.table().map(|table| table.version);
         let shape = Shape { version, op: spec.op, part: spec.part, images: spec.images.map(|image| image.is_some()) };
-        let record = (!self.plans.contains_key(&shape)).then(|| table_record(plan, shape, job.row, job.profile));
-        self.write(shape, record, (Some(plan), spec), job)
+        let place = self.place(shape, || table_record(plan, shape, job.row, job.profile));
+        self.write(place, (Some(plan), spec), job)
     }
 
     /// Write a logical decoding message.
     pub(super) fn message(&mut self, job: &mut Job<'_, '_>) -> Result<(), Refusal> {
         let shape = Shape { version: None, op: Op::Message, part: Part::Event, images: [false; 2] };
-        let record = (!self.plans.contains_key(&shape)).then(|| message_record(job.profile));
+        let place = self.place(shape, || message_record(job.profile));
         let spec = Spec { op: Op::Message, part: Part::Event, images: [None, None] };
-        self.write(shape, record, (None, spec), job)
+        self.write(place, (None, spec), job)
+    }
+
+    /// Where the plan of a shape is, made of the record that `make` gives if it is new.
+    fn place(&mut self, shape: Shape, make: impl FnOnce() -> Record) -> usize {
+        if let Some((last, place)) = self.last
+            && last == shape
+        {
+            return place;
+        }
+        if self.plans.len() >= SHAPES_MAX {
+            self.plans.clear();
+            self.places.clear();
+        }
+        let (steps, wrap, plans) = (&self.steps, self.wrap, &mut self.plans);
+        let place = *self.places.entry(shape).or_insert_with(|| {
+            plans.push(smt::Plan::new(steps, 0, make(), wrap));
+            plans.len() - 1
+        });
+        self.last = Some((shape, place));
+        place
     }
 
     fn write(
         &mut self,
-        shape: Shape,
-        record: Option<Record>,
+        place: usize,
         (known, spec): (Option<&Plan>, Spec<'_>),
         job: &mut Job<'_, '_>,
     ) -> Result<(), Refusal> {
-        if let Some(record) = record {
-            if self.plans.len() >= SHAPES_MAX {
-                self.plans.clear();
-            }
-            self.plans.insert(shape, smt::Plan::new(&self.steps, 0, record, self.wrap));
-        }
-        let Some(plan) = self.plans.get_mut(&shape) else { return Ok(()) };
+        let Some(plan) = self.plans.get_mut(place) else { return Ok(()) };
         let mut filled = Filled {
             row: job.row,
             segment: job.segment,
             plan: known,
             profile: job.profile,
-            cursors: spec.images.map(|image| Cursor { image, cells: None, next: 0 }),
+            images: spec.images,
             now_ns: job.now_ns,
             scratch: &mut *job.scratch,
         };
-        plan.write((&self.steps, self.wrap), &mut filled, &mut *job.judge, job.change, &mut *job.out)
+        let way = (&self.steps[..], self.wrap);
+        plan.write(way, &mut filled, &mut *job.forms, &mut *job.judge, job.change, &mut *job.out)
             .map_err(Refusal::Record)
     }
 }
@@ -249,32 +268,13 @@ fn message_record(profile: &Profile) -> Record {
     }
 }
 
-/// Where the last cell of an image was found: the next one lies behind it.
-struct Cursor<'a> {
-    image: Option<Tuple<'a>>,
-    cells: Option<Row<'a>>,
-    next: usize,
-}
-
-impl<'a> Cursor<'a> {
-    #[inline]
-    fn cell(&mut self, index: usize) -> Option<Cell<'a>> {
-        if index < self.next || self.cells.is_none() {
-            (self.cells, self.next) = (Some(self.image?.cells()), 0);
-        }
-        let cell = self.cells.as_mut()?.nth(index - self.next);
-        self.next = index + 1;
-        cell
-    }
-}
-
 /// A row that fills slots.
 struct Filled<'a> {
     row: &'a RowRef<'a>,
     segment: &'a Segment,
     plan: Option<&'a Plan>,
     profile: &'a Profile,
-    cursors: [Cursor<'a>; 2],
+    images: [Option<Tuple<'a>>; 2],
     now_ns: i64,
     scratch: &'a mut Scratch,
 }
@@ -283,11 +283,41 @@ impl<'a> Filled<'a> {
     /// The cell of a row slot, an unchanged one from the old row where that has it.
     #[inline]
     fn row_cell(&mut self, image: usize, index: usize) -> Option<Cell<'a>> {
-        let cell = self.cursors[image].cell(index)?;
+        let cell = self.images[image]?.cell(index)?;
         if image == 1 && cell == Cell::Unchanged && self.row.entry().old_image == OldImage::Full {
             return self.row.before().and_then(|before| before.cell(index)).or(Some(cell));
         }
         Some(cell)
+    }
+
+    /// Write the first of `members`, as many as lie one behind the other in this image, at least one; returns how many.
+    #[inline]
+    fn row_members<F: Format>(
+        &mut self,
+        plan: &Plan,
+        image: usize,
+        members: &[(Field, Slot)],
+        out: &mut F,
+    ) -> Result<usize, Fault> {
+        let full = self.row.entry().old_image == OldImage::Full;
+        let key_only = image == 0 && self.row.entry().old_image == OldImage::Key;
+        let mut cells = self.images[image].map(|image| image.cells());
+        let mut next = 0;
+        for (written, (field, slot)) in members.iter().enumerate() {
+            let index = (slot & NUMBER) as usize;
+            if slot & !NUMBER != ROW[image] || index < next {
+                return Ok(written);
+            }
+            let mut cell = cells.as_mut().and_then(|cells| cells.nth(index - next)).unwrap_or(Cell::Null);
+            if cell == Cell::Unchanged && image == 1 && full {
+                cell = self.row.before().and_then(|before| before.cell(index)).unwrap_or(cell);
+            }
+            out.field(field);
+            plan.write_cell(index, cell, key_only, self.scratch, out)
+                .map_err(|(column, reason)| Fault { column: Some(column), reason: reason.into() })?;
+            next = index + 1;
+        }
+        Ok(members.len())
     }
 
     fn key<F: Format>(&mut self, old: bool, part: usize, out: &mut F) -> Result<(), plan::Fault> {
@@ -355,6 +385,23 @@ impl smt::Cells for Filled<'_> {
             _ => return self.meta(slot & NUMBER, out).map_err(Fault::from),
         };
         written.map_err(|(column, reason)| Fault { column: Some(column), reason: reason.into() })
+    }
+
+    #[inline]
+    fn members<F: Format>(&mut self, members: &[(Field, Slot)], out: &mut F) -> Result<(), Fault> {
+        let mut rest = members;
+        while let Some((field, slot)) = rest.first() {
+            let written = match (self.plan, ROW.iter().position(|image| slot & !NUMBER == *image)) {
+                (Some(plan), Some(at)) => self.row_members(plan, at, rest, out)?,
+                _ => {
+                    out.field(field);
+                    self.cell(*slot, out)?;
+                    1
+                }
+            };
+            rest = &rest[written..];
+        }
+        Ok(())
     }
 
     fn same(&mut self, slots: [Slot; 2]) -> bool {

@@ -16,16 +16,16 @@ mod unwrap;
 mod write;
 mod zone;
 
-use regex::Regex;
-
 pub use hash::HashFunction;
 pub use header::{Changed, Pair, ToValue};
 pub use partition::ByFields;
 pub use record::{Content, Node, Part, Partition, Record, Slot, Source, Text};
-pub use route::{Adjust, ByTable, Replace, whole};
+pub use route::{ByTable, Replace};
 pub use unwrap::{Added, Deletes, Unwrap};
-pub use write::{Answer, Cells, Fault, Judge, Plan, Question, Wrap};
+pub use write::{Answer, Cells, Fault, Judge, Plan, Question, Spell, Spelled, Wrap};
 pub use zone::{Rules, ToZone, Zone};
+
+use crate::pattern::Pattern;
 
 /// What a condition does to records without a value (`null.handling.mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub enum Nulls {
 #[derive(Clone, Debug, Default)]
 pub struct Script {
     /// `topic.regex`: for which topics; None for all.
-    pub topics: Option<Regex>,
+    pub topics: Option<Pattern>,
     /// `null.handling.mode`
     pub nulls: Nulls,
 }
@@ -54,7 +54,7 @@ pub enum Step {
     /// `ExtractNewRecordState`
     Unwrap(Unwrap),
     /// `ByLogicalTableRouter`
-    ByTable(ByTable),
+    ByTable(Box<ByTable>),
     /// `ExtractChangedRecordState`
     Changed(Changed),
     /// `HeaderToValue`
@@ -76,7 +76,7 @@ pub enum Step {
 #[derive(Clone, Debug)]
 pub enum Predicate {
     /// `TopicNameMatches`
-    Topic(Regex),
+    Topic(Pattern),
     /// `RecordIsTombstone`
     Tombstone,
     /// `HasHeaderKey`
@@ -112,19 +112,22 @@ enum Flow {
 }
 
 impl Guarded {
-    fn applies(&self, record: &Record) -> bool {
-        let Some((predicate, negate)) = &self.when else { return true };
+    /// None when it cannot be decided.
+    fn applies(&self, record: &Record) -> Option<bool> {
+        let Some((predicate, negate)) = &self.when else { return Some(true) };
         let holds = match predicate {
-            Predicate::Topic(topics) => topics.is_match(&record.topic),
+            Predicate::Topic(topics) => topics.verdict(&record.topic)?,
             Predicate::Tombstone => record.is_tombstone(),
             Predicate::Header(name) => record.header(name).is_some(),
         };
-        holds != *negate
+        Some(holds != *negate)
     }
 
     fn apply(&self, record: Record) -> Flow {
-        if !self.applies(&record) {
-            return Flow::Next(record);
+        match self.applies(&record) {
+            Some(true) => {}
+            Some(false) => return Flow::Next(record),
+            None => return Flow::Refuse(UNDECIDED),
         }
         match &self.step {
             Step::Unwrap(unwrap) => unwrap.apply(record),
@@ -134,14 +137,17 @@ impl Guarded {
             Step::Partition(fields) => fields.apply(record),
             Step::Zone(zone) => zone.apply(record),
             Step::CloudEvent { binary } => cloud::apply(record, *binary),
-            Step::Script(script) if !script.topics.as_ref().is_none_or(|topics| topics.is_match(&record.topic)) => {
-                Flow::Next(record)
-            }
-            Step::Script(script) => match script.nulls {
-                Nulls::Keep if record.is_tombstone() => Flow::Next(record),
-                Nulls::Drop if record.is_tombstone() => Flow::Drop,
-                _ => Flow::Ask(Ask::Script, record),
+            Step::Script(script) => match script.topics.as_ref().map_or(Some(true), |it| it.verdict(&record.topic)) {
+                None => Flow::Refuse(UNDECIDED),
+                Some(false) => Flow::Next(record),
+                Some(true) => match script.nulls {
+                    Nulls::Keep if record.is_tombstone() => Flow::Next(record),
+                    Nulls::Drop if record.is_tombstone() => Flow::Drop,
+                    _ => Flow::Ask(Ask::Script, record),
+                },
             },
         }
     }
 }
+
+const UNDECIDED: &str = "a regular expression that takes too many steps for this topic's name: make it simpler";

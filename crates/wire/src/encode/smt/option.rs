@@ -2,9 +2,11 @@
 //! Python's (`src/tailrace/format/transform.py`). Messages name the option and what it takes.
 
 use super::{
-    Added, Adjust, ByFields, ByTable, Changed, Deletes, Guarded, HashFunction, Nulls, Predicate, Replace, Script, Step,
-    ToValue, ToZone, Unwrap, whole,
+    Added, ByFields, ByTable, Changed, Deletes, Guarded, HashFunction, Nulls, Predicate, Replace, Script, Step,
+    ToValue, ToZone, Unwrap,
 };
+use crate::encode::Adjustment;
+use crate::pattern::Pattern;
 
 /// The options of one transform by name, defaults included.
 struct Options<'a> {
@@ -22,7 +24,7 @@ impl Guarded {
         let options = Options { kind, given };
         let step = match kind {
             "extract_new_record_state" => Step::Unwrap(options.unwrap()?),
-            "by_logical_table_router" => Step::ByTable(options.by_table()?),
+            "by_logical_table_router" => Step::ByTable(Box::new(options.by_table()?)),
             "extract_changed_record_state" => Step::Changed(Changed {
                 changed: options.header("header_changed_name")?,
                 unchanged: options.header("header_unchanged_name")?,
@@ -34,8 +36,8 @@ impl Guarded {
                 Step::Zone(ToZone::new(options.required("converted_timezone")?, include, exclude)?)
             }
             "filter" | "content_based_router" => {
-                let topics =
-                    Some(options.text("topic_regex")).filter(|regex| !regex.is_empty()).map(whole).transpose()?;
+                let topics = Some(options.text("topic_regex")).filter(|regex| !regex.is_empty());
+                let topics = topics.map(Pattern::parse_exact).transpose()?;
                 let nulls = [("keep", Nulls::Keep), ("drop", Nulls::Drop), ("evaluate", Nulls::Evaluate)];
                 Step::Script(Script { topics, nulls: options.choice("null_handling_mode", &nulls)? })
             }
@@ -120,13 +122,8 @@ impl<'a> Options<'a> {
         };
         let unique = self.flag("key_enforce_uniqueness")?;
         let field = self.text("key_field_name");
-        let modes: [(&str, Adjust); 3] = [("none", str::to_owned), ("avro", avro), ("avro_unicode", avro_unicode)];
-        let mode = self.text("schema_name_adjustment_mode");
-        let adjust = modes.iter().find(|(name, _)| *name == mode || (mode.is_empty() && *name == "none"));
-        let Some((_, adjust)) = adjust else {
-            return Err(format!("schema_name_adjustment_mode takes none, avro, avro_unicode, not {mode:?}"));
-        };
-        Ok(ByTable { topic, key_field: unique.then(|| field.to_owned()), key_value, adjust: *adjust })
+        let adjust = self.choice("schema_name_adjustment_mode", &Adjustment::WORDS)?;
+        Ok(ByTable { topic, key_field: unique.then(|| field.to_owned()), key_value, adjust })
     }
 
     fn replace(&self, pattern: &str, replacement: &str) -> Result<Replace, String> {
@@ -165,7 +162,7 @@ impl<'a> Options<'a> {
         let mut predicates = Vec::new();
         match self.text("topic_name_matches") {
             "" => {}
-            pattern => predicates.push(Predicate::Topic(whole(pattern)?)),
+            pattern => predicates.push(Predicate::Topic(Pattern::parse_exact(pattern)?)),
         }
         predicates.extend(self.header("has_header_key")?.map(Predicate::Header));
         predicates.extend(self.flag("record_is_tombstone")?.then_some(Predicate::Tombstone));
@@ -183,29 +180,6 @@ fn plain(name: &str, text: &str) -> Result<(), String> {
         true => Err(format!("{name} has a quote, a backslash or a control character")),
         false => Ok(()),
     }
-}
-
-/// What Avro does not allow in a name becomes an underscore.
-fn avro(name: &str) -> String {
-    adjusted(name, |_| "_".to_owned())
-}
-
-/// What Avro does not allow in a name becomes its code.
-fn avro_unicode(name: &str) -> String {
-    adjusted(&name.replace('_', "_u005f"), |unit| format!("_u{unit:04x}"))
-}
-
-fn adjusted(name: &str, escape: impl Fn(u16) -> String) -> String {
-    let mut out = String::with_capacity(name.len());
-    for (at, unit) in name.encode_utf16().enumerate() {
-        match u8::try_from(unit) {
-            Ok(byte) if byte.is_ascii_alphabetic() || b"_.".contains(&byte) || (at > 0 && byte.is_ascii_digit()) => {
-                out.push(char::from(byte));
-            }
-            _ => out.push_str(&escape(unit)),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -228,15 +202,9 @@ mod tests {
         assert!(
             error("header_to_value", &[("headers", "a,b"), ("fields", "c"), ("operation", "move")]).contains("many")
         );
-        assert!(error("filter", &[("topic_regex", "(")]).contains("no regular expression"));
+        assert!(error("filter", &[("topic_regex", "(")]).contains("not a regular expression"));
         assert!(error("filter", &[("negate", "true")]).contains("needs"));
         let fields = ("partition_payload_fields", "change.id");
         assert!(error("partition_routing", &[fields, ("partition_topic_num", "0")]).contains("above 0"));
-    }
-
-    #[test]
-    fn names_are_adjusted_as_debezium_does() {
-        assert_eq!(avro("1shop.a-b.Key"), "_shop.a_b.Key");
-        assert_eq!(avro_unicode("a_b-c.Key"), "a_u005fb_u002dc.Key");
     }
 }

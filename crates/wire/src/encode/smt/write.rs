@@ -1,12 +1,13 @@
 //! From what transforms left of a record to bytes: a tree of plans, grown as answers come, and the rows that fill them.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use rustc_hash::FxHashMap;
 
 use super::record::{Content, Node, Partition, Record, Slot, Source, Text};
 use super::{Ask, Flow, Guarded, Step, hash};
-use crate::encode::connect::{Field, Format, Json, Member, Recorder, Schema, Value, write_schema};
+use crate::encode::connect::{Field, Format, Half, Json, Member, Recorder, Schema, Value, write_schema};
 use crate::encode::encoded::{Encoded, opening};
 use crate::value::time::civil_from_days;
 
@@ -37,6 +38,12 @@ pub trait Cells {
     /// # Errors
     /// When it cannot be written.
     fn cell<F: Format>(&mut self, slot: Slot, out: &mut F) -> Result<(), Fault>;
+
+    /// Write the values of slots, each as the member that it stands with.
+    ///
+    /// # Errors
+    /// When one cannot be written.
+    fn members<F: Format>(&mut self, members: &[(Field, Slot)], out: &mut F) -> Result<(), Fault>;
 
     /// Whether two slots are known to hold the same without converting them.
     fn same(&mut self, slots: [Slot; 2]) -> bool;
@@ -92,6 +99,22 @@ pub enum Wrap {
     Payload,
 }
 
+/// Who spells keys and values, in JSON or in a format whose schemas a registry keeps.
+pub trait Spell {
+    /// Append half a record of `topic`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn spell<C: Cells>(
+        &mut self,
+        half: Half,
+        topic: &str,
+        spelled: &Spelled,
+        cells: &mut C,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Fault>;
+}
+
 /// What is known of records of one shape.
 #[derive(Debug)]
 pub enum Plan {
@@ -117,6 +140,7 @@ pub struct Pending {
 /// The fixed bytes of a record, and the slots between them.
 #[derive(Debug)]
 pub struct Written {
+    topic: String,
     opening: Vec<u8>,
     key: Option<Spelled>,
     value: Option<Spelled>,
@@ -127,7 +151,10 @@ pub struct Written {
 
 /// A key, a value or a header.
 #[derive(Debug)]
-struct Spelled {
+pub struct Spelled {
+    /// The number under which whoever spells it knows its schema.
+    pub number: Cell<Option<u64>>,
+    schema: Option<Schema>,
     before: Vec<u8>,
     pieces: Vec<Piece>,
     bare: bool,
@@ -139,6 +166,8 @@ struct Spelled {
 enum Piece {
     Begin,
     Field(Field),
+    /// Members that a row fills as it is.
+    Members(Vec<(Field, Slot)>),
     Slot(Source),
     Fixed(Value),
     Text(Text, Vec<Content>),
@@ -169,10 +198,11 @@ impl Plan {
     ///
     /// # Errors
     /// When it cannot be written; `out` must be rewound then.
-    pub fn write<C: Cells>(
+    pub fn write<C: Cells, S: Spell>(
         &mut self,
         (steps, wrap): (&[Guarded], Wrap),
         cells: &mut C,
+        spell: &mut S,
         judge: &mut dyn Judge,
         change: usize,
         out: &mut Encoded,
@@ -182,7 +212,7 @@ impl Plan {
             match plan {
                 Self::Drop => return Ok(()),
                 Self::Refuse(reason) => return Err(Fault::from(*reason)),
-                Self::Write(written) => return written.write(cells, change, out),
+                Self::Write(written) => return written.write(cells, spell, change, out),
                 Self::Ask(pending) => {
                     let answer = pending.answer(cells, judge, change)?;
                     if pending.answers.len() >= ANSWERS_MAX {
@@ -307,23 +337,36 @@ impl Written {
     fn new(record: Record, wrap: Wrap) -> Self {
         Self {
             opening: opening(&record.topic),
-            key: record.key.map(|key| Spelled::new(&key, wrap)),
-            value: record.value.map(|value| Spelled::new(&value, wrap)),
+            topic: record.topic,
+            key: record.key.map(|key| Spelled::new(&key, wrap).described(key.schema)),
+            value: record.value.map(|value| Spelled::new(&value, wrap).described(value.schema)),
             headers: record.headers.iter().map(|(name, node)| (name.clone(), Spelled::new(node, wrap))).collect(),
             attributes: record.attributes,
             partition: record.partition,
         }
     }
 
-    fn write<C: Cells>(&self, cells: &mut C, change: usize, out: &mut Encoded) -> Result<(), Fault> {
+    fn write<C: Cells, S: Spell>(
+        &self,
+        cells: &mut C,
+        spell: &mut S,
+        change: usize,
+        out: &mut Encoded,
+    ) -> Result<(), Fault> {
         let mut line = out.open(&self.opening);
-        spell(self.key.as_ref(), cells, &mut out.bytes)?;
-        out.end_key(&mut line);
-        spell(self.value.as_ref(), cells, &mut out.bytes)?;
+        for (half, spelled) in [(Half::Key, &self.key), (Half::Value, &self.value)] {
+            match spelled {
+                Some(spelled) => spell.spell(half, &self.topic, spelled, cells, &mut out.bytes)?,
+                None => out.bytes.extend_from_slice(b"null"),
+            }
+            if half == Half::Key {
+                out.end_key(&mut line);
+            }
+        }
         out.end_value(&mut line);
         for (name, spelled) in &self.headers {
             let mut value = Vec::new();
-            spell(Some(spelled), cells, &mut value)?;
+            spelled.write_json(cells, &mut value)?;
             out.header(&line, name, &value);
         }
         for (name, content) in &self.attributes {
@@ -351,16 +394,6 @@ fn place<C: Cells>(partition: &Partition, cells: &mut C) -> Result<Option<u32>, 
     Ok((!hashes.is_empty()).then(|| hash::partition(hashes, partition.count)))
 }
 
-fn spell<C: Cells>(spelled: Option<&Spelled>, cells: &mut C, out: &mut Vec<u8>) -> Result<(), Fault> {
-    match spelled {
-        Some(spelled) => spelled.write(cells, out),
-        None => {
-            out.extend_from_slice(b"null");
-            Ok(())
-        }
-    }
-}
-
 impl Spelled {
     fn new(node: &Node, wrap: Wrap) -> Self {
         let mut before = Vec::new();
@@ -376,14 +409,36 @@ impl Spelled {
         let mut pieces = Vec::new();
         compile(&node.schema, &node.content, &mut pieces);
         let after: &[u8] = if wrap == Wrap::Bare { b"" } else { b"}" };
-        Self { before, pieces, bare: wrap != Wrap::Schema, after }
+        Self { number: Cell::new(None), schema: None, before, pieces, bare: wrap != Wrap::Schema, after }
     }
 
-    fn write<C: Cells>(&self, cells: &mut C, out: &mut Vec<u8>) -> Result<(), Fault> {
+    fn described(self, schema: Schema) -> Self {
+        Self { schema: Some(schema), ..self }
+    }
+
+    /// What it is; None of a header, which is JSON always.
+    #[must_use]
+    pub const fn schema(&self) -> Option<&Schema> {
+        self.schema.as_ref()
+    }
+
+    /// Append it as JSON, with what stands around it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_json<C: Cells>(&self, cells: &mut C, out: &mut Vec<u8>) -> Result<(), Fault> {
         out.extend_from_slice(&self.before);
-        write_pieces(&self.pieces, cells, &mut Json::new(out, self.bare))?;
+        self.write(cells, &mut Json::new(out, self.bare))?;
         out.extend_from_slice(self.after);
         Ok(())
+    }
+
+    /// Write it in any format.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write<C: Cells, F: Format>(&self, cells: &mut C, out: &mut F) -> Result<(), Fault> {
+        write_pieces(&self.pieces, cells, out)
     }
 }
 
@@ -392,6 +447,7 @@ impl Spelled {
 fn write_pieces<C: Cells, F: Format>(pieces: &[Piece], cells: &mut C, out: &mut F) -> Result<(), Fault> {
     for piece in pieces {
         match piece {
+            Piece::Members(members) => cells.members(members, out)?,
             Piece::Field(field) => out.field(field),
             Piece::Slot(Source { slot, zone: None, default: None }) => cells.cell(*slot, out)?,
             Piece::Slot(source) => recorded(&Content::Slot(source.clone()), cells)?.write(out),
@@ -413,8 +469,20 @@ fn compile(schema: &Schema, content: &Content, pieces: &mut Vec<Piece>) {
         Content::Struct(contents) => {
             pieces.push(Piece::Begin);
             for (index, (Member { name, schema }, content)) in schema.members().iter().zip(contents).enumerate() {
-                pieces.push(Piece::Field(Field::new(index as u16, name, schema.optional)));
-                compile(schema, content, pieces);
+                let field = Field::new(index as u16, name, schema.optional);
+                let field = if schema.default.is_some() { field.with_default() } else { field };
+                match (content, pieces.last_mut()) {
+                    (Content::Slot(Source { slot, zone: None, default: None }), Some(Piece::Members(members))) => {
+                        members.push((field, *slot));
+                    }
+                    (Content::Slot(Source { slot, zone: None, default: None }), _) => {
+                        pieces.push(Piece::Members(vec![(field, *slot)]));
+                    }
+                    _ => {
+                        pieces.push(Piece::Field(field));
+                        compile(schema, content, pieces);
+                    }
+                }
             }
             pieces.push(Piece::End);
         }

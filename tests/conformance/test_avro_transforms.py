@@ -1,0 +1,108 @@
+"""Transforms, profiles and transactions before Confluent's AvroConverter: what is registered and what is written equal
+what the real Debezium's transforms and the real converter make of the same statements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from servers import postgres
+from servers import registry as servers_registry
+from tests.conformance import chains, sides
+from tests.conformance.binary import Event
+from tests.conformance.cases import Case, Statements
+from tests.conformance.chains import CHAINS, Chain
+from tests.conformance.settings import SETTINGS
+from tests.conformance.test_avro import CASES, Both, avro, both
+from tests.conformance.test_chains import masked_headers
+from tests.conftest import _fresh
+
+_TWICE = "shop.public.e05_a"
+"""Debezium moves the source block that the two events of a changed key share twice (`test_chains`)."""
+_FLAT = {
+    "transforms": "unwrap",
+    "transforms.unwrap.type": "io.debezium.transforms.ExtractNewRecordState",
+    "transforms.unwrap.delete.tombstone.handling.mode": "rewrite",
+    "transforms.unwrap.add.fields": "op,lsn,source.ts_ms:ts_ms",
+    "transforms.unwrap.predicate": "told",
+    "transforms.unwrap.negate": "true",
+    "predicates": "told",
+    "predicates.told.type": "org.apache.kafka.connect.transforms.predicates.TopicNameMatches",
+    "predicates.told.pattern": r".*\.(oraclemarker|zz_last)",
+    "decimal.handling.mode": "string",
+}
+"""The profile's transform; the oracle must see the envelopes of its marker and of the snapshot's last row."""
+_LAST = Statements("zz_last", ("CREATE TABLE zz_last (id int PRIMARY KEY)", "INSERT INTO zz_last VALUES (1)"), ())
+_ROWS = [case for case in CASES if case.name != "message"]
+
+
+@pytest.fixture(scope="module")
+def chained(postgres18: postgres.Server, registry: servers_registry.Server, start_debezium: sides.Start) -> Both:
+    """Both sides with all chains at once."""
+    transform = [step for chain in CHAINS for step in chain.ours()]
+    format = avro(registry, skipped_operations="none", transform=transform)
+    theirs = {"extended_headers_enabled": "false", "skipped_operations": "none", **chains.options(CHAINS)}
+    cases = [case for chain in CHAINS for case in chain.cases()]
+    start = partial(start_debezium, forms=("avro",))
+    (found,) = (both(*sides.watched(start, url, cases, **theirs), format) for url in _fresh(postgres18))
+    return found
+
+
+@pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain.name)
+def test_what_transforms_leave_is_registered_and_written_as_confluents_does(chain: Chain, chained: Both) -> None:
+    ours, theirs = (
+        [event for event in events if event.topic.startswith(f"shop.public.{chain.prefix}_") and event.topic != _TWICE]
+        for events in (chained.tailrace, chained.debezium)
+    )
+    assert len(ours) == len(theirs) > 0
+    for found, expected in zip(ours, theirs, strict=True):
+        assert _masked(found) == _masked(_agreed(expected, found))
+
+
+@pytest.fixture(scope="module")
+def flat(postgres18: postgres.Server, registry: servers_registry.Server, start_debezium: sides.Start) -> Both:
+    """Both sides over all types and shapes, as flat rows."""
+    start, theirs = partial(start_debezium, forms=("avro",)), {"extended_headers_enabled": "false", **_FLAT}
+    (found,) = (
+        both(*sides.watched(start, url, [*_ROWS, _LAST], **theirs), avro(registry, profile="flat"))
+        for url in _fresh(postgres18)
+    )
+    return found
+
+
+@pytest.mark.parametrize("case", _ROWS, ids=lambda case: case.name.strip('"'))
+def test_flat_rows_are_those_of_extract_new_record_state(case: Case, flat: Both) -> None:
+    expected = [event for event in flat.debezium if event.table == case.name]
+    assert expected
+    assert [event for event in flat.tailrace if event.table == case.name] == expected
+
+
+def test_transactions_are_told_as_confluents_converter_writes_them(
+    database: str, registry: servers_registry.Server, start_debezium: sides.Start
+) -> None:
+    setting = next(setting for setting in SETTINGS if setting.name == "transactions")
+    start = partial(start_debezium, forms=("avro",))
+    found = sides.watched(start, database, setting.cases, extended_headers_enabled="false", **setting.options)
+    ours, theirs = (
+        {topic: [event for event in events if event.topic == topic] for topic in {event.topic for event in events}}
+        for events in (lambda found: (found.tailrace, found.debezium))(both(*found, avro(registry, **setting.options)))
+    )
+    # The engine was read up to the last row, not to the end of its transaction.
+    ours["shop.tx"], theirs["shop.tx"] = ours["shop.tx"][:-2], theirs["shop.tx"][:-1]
+    assert len(theirs) == 3
+    assert ours == theirs
+
+
+def _masked(event: Event) -> Event:
+    return replace(event, headers=masked_headers(event.headers))
+
+
+def _agreed(theirs: Event, ours: Event) -> Event:
+    """Debezium's event without the headers that leak from a delete to its tombstone (`test_chains`)."""
+    if theirs.value is None and len(theirs.headers) > len(ours.headers):
+        assert all(header in theirs.headers for header in ours.headers)
+        return replace(theirs, headers=ours.headers)
+    return theirs
