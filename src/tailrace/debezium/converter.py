@@ -38,6 +38,23 @@ HARMLESS = {
     "replace.null.with.default": "true",
 }
 """Options of JsonConverter that are taken, or change nothing: None for any value, else that one."""
+_CLOUD_EVENTS = ("io.debezium.converters.CloudEventsConverter", "CloudEventsConverter", "cloudevents")
+_HARMLESS_CLOUD = {
+    "serializer.type": "json",
+    "data.serializer.type": "json",
+    "extension.attributes.enable": "true",
+    "opentelemetry.tracing.attributes.enable": "false",
+    "metadata.source": "value,id:generate,type:generate,traceparent:header,dataschemaname:generate",
+    "schema.cloudevents.name": None,  # of schemas only, as are the next
+    "schema.name.adjustment.mode": None,
+    "schema.data.name.source.header.enable": "false",
+    "schemas.enable": None,
+    "json.schemas.enable": "false",
+    "json.schemas.cache.size": None,
+    "json.decimal.format": "base64",
+    "json.replace.null.with.default": "true",
+}
+"""Options of Debezium's CloudEventsConverter, as those of JsonConverter."""
 _SECRETS = ("basic.auth.user.info", "bearer.auth.token", "schema.registry.ssl.key.password")
 _HARMLESS_REGISTRY = {
     "schemas.enable": None,
@@ -68,6 +85,10 @@ def fill(document: Document, values: Values, *, form: Form, worker: Mapping[str,
         given = values if own or name not in worker else Values(worker, values.refusals, values.notes)
         if not own and given is values and not any(name.startswith(inner.format(part)) for name in values.options):
             values.notes.append(f"{name}: it is the worker's, taken to be JSON with schemas; --worker FILE says it")
+        if part == "value" and given.text(name) in _CLOUD_EVENTS:
+            _fill_cloud_events(document, given, inner.format(part))
+            enabled[part] = False
+            continue
         kinds[part] = _kind(given, name)
         if kinds[part] == "json":
             _check_json(given, inner.format(part))
@@ -84,6 +105,17 @@ def fill(document: Document, values: Values, *, form: Form, worker: Mapping[str,
     if enabled:
         document.format["schemas_enable"] = any(enabled.values())
     document.format.update(_joined(options))
+
+
+def _fill_cloud_events(document: Document, values: Values, inner: str) -> None:
+    """CloudEvents in the structured form, whose data is JSON without a schema; the converter's default has one."""
+    document.format["profile"] = "cloudevents"
+    for name in values.options:
+        if name.startswith(inner):
+            _check(values, name, harmless=_HARMLESS_CLOUD, option=name.removeprefix(inner))
+    name = inner + "json.schemas.enable"
+    if name not in values.options:
+        values.refuse(name, "it is true where it is not said, and data has no schema here", "set it to false")
 
 
 def _kind(values: Values, name: str) -> str:

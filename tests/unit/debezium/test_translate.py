@@ -209,6 +209,20 @@ def test_what_cannot_be_honoured_is_named_with_the_reason(options: dict[str, str
     assert reason in refusal(**options)
 
 
+def test_cloud_events_are_a_profile(tmp_path: Path) -> None:
+    converter = {
+        "value_converter": "io.debezium.converters.CloudEventsConverter",
+        "value_converter_json_schemas_enable": "false",
+        "value_converter_serializer_type": "JSON",
+    }
+    translated = made(**converter)
+    pipeline(translated, tmp_path)
+    shaped = tomllib.loads(translated.toml)["pipeline"]["shop"]["format"]
+    assert (shaped["profile"], shaped["schemas_enable"]) == ("cloudevents", False)
+    assert "data has no schema here" in refusal(**{**converter, "without": "value.converter.json.schemas.enable"})
+    assert "as if it were 'json'" in refusal(**converter, value_converter_data_serializer_type="avro")
+
+
 @pytest.mark.parametrize("mode", ["warn", "skip", "IGNORE"])
 def test_what_debezium_would_pass_over_is_parked(mode: str, tmp_path: Path) -> None:
     translated = made(event_processing_failure_handling_mode=mode)
