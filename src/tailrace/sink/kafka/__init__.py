@@ -145,6 +145,8 @@ class Kafka:
         return {
             "compression.type": self.compression,
             "queue.buffering.max.kbytes": _QUEUE_KB,
+            # One that was deleted under us would come back as the brokers' defaults want it.
+            "allow.auto.create.topics": not self.create_topics,
             **self.settings(),
             **self.address.query,
             **self.options,

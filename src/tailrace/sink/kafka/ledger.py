@@ -106,11 +106,11 @@ def read(settings: Mapping[str, Any], topic: str, pipeline: str, *, settled: boo
         if settled:  # one that reads what is committed is not told of an end beyond that
             measure = client.consumer({**asking, "isolation.level": "read_uncommitted"}, told)
             stack.callback(measure.close)
-        return _replay(_Reading(reader, measure, told, topic).messages(), topic, pipeline)
+        return _replay(_Reading(reader, measure, told, topic=topic).messages(), topic, pipeline)
 
 
 class _Reading:
-    def __init__(self, reader: Any, measure: Any, told: Told, topic: str) -> None:
+    def __init__(self, reader: Any, measure: Any, told: Told, *, topic: str) -> None:
         self._reader = reader
         self._measure = measure
         self._told = told

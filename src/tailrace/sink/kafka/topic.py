@@ -83,6 +83,10 @@ class Topics:
             found = self._names[topic] = name, _limit(self._client, name)
         return found
 
+    def gone(self) -> list[str]:
+        """The names in the cluster of those that are not there any more."""
+        return [name for name, _ in self._names.values() if describe(self._client, name) is None]
+
     def rule(self, topic: str) -> Topic:
         """The first rule for `topic`; the last one matches all."""
         return next(rule for rule in self._rules if fnmatch.fnmatchcase(topic, rule.match))

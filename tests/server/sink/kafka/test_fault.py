@@ -12,11 +12,12 @@ import psycopg
 import pytest
 
 from servers import kafka as server
-from tailrace.error import Retryable
+from tailrace.error import Fatal, Retryable
 from tailrace.format import Format
 from tailrace.model import Limits
 from tailrace.pipeline import Pipeline
-from tailrace.sink.kafka import Kafka, topic
+from tailrace.sink.kafka import Kafka
+from tailrace.sink.kafka import topic as topics
 from tailrace.source import Postgres
 from tests.server.sink.kafka.topics import read
 from tests.unit.sink.feed import Feed
@@ -135,10 +136,56 @@ def test_a_stop_ends_the_wait_for_a_broker_that_hangs(start_kafka: Callable[...,
     writer.close()
 
 
+@pytest.mark.parametrize("transactions", [False, True])
+def test_a_topic_that_is_deleted_under_the_sink_ends_the_write_and_is_made_as_configured_at_the_next_start(
+    kafka: server.Broker, topic: str, transactions: bool
+) -> None:
+    sink, feed = _written(kafka, topic, transactions=transactions), Feed()
+    writer = sink.open("p", Limits())
+    writer.write(feed.insert(1))
+    kafka.drop_topics(f"{topic}.public.orders")
+    with pytest.raises((Fatal, Retryable), match=rf"topic {topic}\.public\.orders: |acknowledged nothing for 5 s"):
+        writer.write(feed.insert(2))
+    writer.close()
+    again = sink.open("p", Limits())
+    again.write(feed.insert(3))
+    again.close()
+    assert len(kafka.admin().list_topics(timeout=30).topics[f"{topic}.public.orders"].partitions) == 3
+    assert [record.row["id"] for record in read(kafka, f"{topic}.public.orders")] == [3]
+
+
+@pytest.mark.parametrize("transactions", [False, True])
+def test_a_topic_that_is_deleted_and_made_anew_under_the_sink_gets_all_that_comes_after(
+    kafka: server.Broker, topic: str, transactions: bool
+) -> None:
+    """What the old one held is gone by the hand of whoever deleted it; an acknowledged record lies in the new one."""
+    feed, writer = Feed(), _written(kafka, topic, transactions=transactions).open("p", Limits())
+    writer.write(feed.insert(1))
+    kafka.drop_topics(f"{topic}.public.orders")
+    kafka.create_topic(f"{topic}.public.orders", 3)
+    for key in range(2, 12):
+        writer.write(feed.insert(key))
+    writer.close()
+    assert sorted(record.row["id"] for record in read(kafka, f"{topic}.public.orders")) == list(range(2, 12))
+
+
+def _written(broker: server.Broker, prefix: str, *, transactions: bool) -> Kafka:
+    return Kafka(
+        f"kafka://{broker.address}?topic.metadata.propagation.max.ms=500",
+        format=Format(topic_prefix=prefix),
+        create_topics=True,
+        partitions=3,
+        delivery_timeout_s=5.0,
+        transactions=transactions,
+        positions_topic=f"{prefix}.positions",
+        transactional_id=prefix,
+    )
+
+
 def test_brokers_that_are_away_when_a_new_topic_comes_may_come_back(
     start_kafka: Callable[..., server.Broker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(topic, "_ASK_S", 1.0)
+    monkeypatch.setattr(topics, "_ASK_S", 1.0)
     broker = start_kafka()
     sink = Kafka(f"kafka://{broker.address}", format=Format(topic_prefix="t"), create_topics=True)
     feed, writer = Feed(), sink.open("p", Limits())
