@@ -10,9 +10,10 @@ from confluent_kafka import KafkaError, KafkaException
 
 from tailrace.dialect.kafka import fault
 from tailrace.dialect.kafka.fault import error_of
-from tailrace.error import TailraceError
+from tailrace.error import Fatal, HistoryLost, TailraceError
+from tailrace.source.kafka.part import HOLE
 
-__all__ = ["DROPPING", "error_of", "explain", "explained"]
+__all__ = ["DROPPING", "RANGE", "error_of", "explain", "explained", "unread"]
 
 _TOPIC = "create the topic, or leave it out of topics"
 _READING: Mapping[int, str] = MappingProxyType(
@@ -28,11 +29,32 @@ DROPPING: Mapping[int, str] = MappingProxyType(
     {KafkaError.GROUP_AUTHORIZATION_FAILED: "an ACL must allow it: DELETE on the group"}
 )
 """For whoever deletes a group."""
+RANGE = frozenset((KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE))
+"""What says that the records that come next are gone."""
+_GONE = frozenset(
+    (
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_ID,
+    )
+)
 
 
 def explain(error: KafkaError, where: str, *, hints: Mapping[int, str] = _READING) -> TailraceError:
     """The pipeline's error for `error` of a reader, which happened at `where`."""
     return fault.explain(error, where, hints=hints)
+
+
+def unread(error: KafkaError, where: str) -> TailraceError:
+    """As `explain`, of a partition that is being read: its topic, or what comes next in it, may be gone."""
+    if error.code() in _GONE:
+        return Fatal(
+            f"{where}: the topic does not exist any more", hint="make it anew and `tailrace reset`, or leave it out"
+        )
+    if error.code() in RANGE:
+        return HistoryLost(f"{where}: the records that come next are no longer there", hint=HOLE)
+    return explain(error, where)
 
 
 @contextmanager

@@ -19,12 +19,12 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Me
 
 from tailrace._native import EventReader
 from tailrace.dialect.kafka.client import Told
-from tailrace.error import EndOfStream, Fatal, HistoryLost, Retryable, TailraceError
+from tailrace.error import EndOfStream, Fatal, Retryable, TailraceError
 from tailrace.model import Assigned, Batch, Position, Revoked, Unreadable
 from tailrace.registry import Client
 from tailrace.registry.framed import tell
-from tailrace.source.kafka.fault import error_of, explain, explained
-from tailrace.source.kafka.part import HOLE, Part, Place, Record, State, start
+from tailrace.source.kafka.fault import RANGE, error_of, explain, explained, unread
+from tailrace.source.kafka.part import Part, Place, Record, State, start
 from tailrace.source.kafka.topic import Topics, lineage
 from tailrace.source.kafka.unreadable import unreadable
 from tailrace.source.kafka.watch import Watch
@@ -40,16 +40,7 @@ _COMMIT_S = 1.0
 _PAUSE_S = 0.5
 _LAG_S = 0.25
 _COMING_S = 0.02
-_GONE = frozenset(
-    (
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_TOPIC,
-        KafkaError._UNKNOWN_PARTITION,
-        KafkaError.UNKNOWN_TOPIC_ID,
-    )
-)
 _SOON = frozenset((KafkaError._STATE, KafkaError._PREV_IN_PROGRESS))
-_RANGE = frozenset((KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE))
 Key = tuple[str, int]
 
 log = logging.getLogger("tailrace.source.kafka")
@@ -265,13 +256,13 @@ class KafkaStream:
         try:
             return self._consumer.consume(count, 0)
         except KafkaException as error:
-            raise self._explained(error_of(error), "reading") from error
+            raise unread(error_of(error), "reading") from error
 
     def _poll(self, timeout_s: float) -> Message | None:
         try:
             return self._consumer.poll(timeout_s)
         except KafkaException as error:
-            raise self._explained(error_of(error), "reading") from error
+            raise unread(error_of(error), "reading") from error
 
     def _decoded(self, messages: list[Message]) -> Batch | Unreadable | None:
         """What the records of our partitions say; others are read by whoever owns their partition now."""
@@ -349,29 +340,12 @@ class KafkaStream:
         if error.code() == KafkaError._MAX_POLL_EXCEEDED:
             log.warning("the group has given this member up: it was silent for longer than max.poll.interval.ms")
             return
-        if part is not None and error.code() in _RANGE and self._place.out_of_range != "stop":
+        if part is not None and error.code() in RANGE and self._place.out_of_range != "stop":
             part.state = State.OVERTAKEN
             return
-        self._fault = self._fault or self._explained(
+        self._fault = self._fault or unread(
             error, "reading" if key[0] is None else f"topic {key[0]}, partition {key[1]}"
         )
-
-    def _explained(self, error: KafkaError, where: str) -> TailraceError:
-        if error.code() in _GONE:
-            return Fatal(
-                f"{where}: the topic does not exist any more", hint="make it anew and `tailrace reset`, or leave it out"
-            )
-        if error.code() in _RANGE and self._place.out_of_range != "stop":
-            return Retryable(
-                f"{where}: the records that come next are no longer there",
-                hint=f"it goes on at the {self._place.out_of_range} one that is, as out_of_range says",
-            )
-        if error.code() in _RANGE:
-            return HistoryLost(
-                f"{where}: the records that come next are no longer there",
-                hint=HOLE,
-            )
-        return explain(error, where)
 
     def _look(self) -> None:
         """What has happened beside the records: refused logins, topics that were made anew, offsets to be committed."""
