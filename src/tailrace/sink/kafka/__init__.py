@@ -26,7 +26,10 @@ __all__ = ["Kafka", "Security", "Topic"]
 tailrace_contract = 1
 _OURS = ("bootstrap.servers", "enable.idempotence", "acks", "transactional.id", "partitioner", "message.timeout.ms")
 """Settings that promises hang on: their values are ours."""
-_QUEUE_KB = 32 << 10
+_QUEUE_KB = 16 << 10
+_MESSAGE_NBYTES = 1_000_000_000
+"""The most that the client allows: each topic says what it takes, and what does not fit into the queue is refused."""
+_SIZES = ("batch.size", "message.max.bytes", "queue.buffering.max.kbytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +81,8 @@ class Kafka:
         for name, text in {**address.query, **self.options}.items():
             if name in _OURS:
                 raise ConfigError(f"the option {name!r} is Tailrace's own", hint="leave it out")
-            if name == "batch.size" and not text.isdecimal():
-                raise ConfigError("the option 'batch.size' is a number of bytes", hint='"batch.size" = "1000000"')
+            if name in _SIZES and not text.isdecimal():
+                raise ConfigError(f"the option {name!r} is a whole number", hint=f'"{name}" = "1000000"')
         if address.username is not None and self.security.mechanism is None:
             raise ConfigError(
                 "the URL has a user, and no mechanism is given", hint='say mechanism = "SCRAM-SHA-512" in security'
@@ -145,6 +148,7 @@ class Kafka:
         return {
             "compression.type": self.compression,
             "queue.buffering.max.kbytes": _QUEUE_KB,
+            "message.max.bytes": _MESSAGE_NBYTES,
             # One that was deleted under us would come back as the brokers' defaults want it.
             "allow.auto.create.topics": not self.create_topics,
             **self.settings(),

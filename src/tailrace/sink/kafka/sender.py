@@ -62,6 +62,9 @@ class Sender:
         self._timestamps = timestamps
         self._patience_s = patience_s
         self._batch_nbytes = int(settings.get("batch.size", 1_000_000))
+        # One that is larger than the queue would wait for room without end.
+        queue_kb, message = settings["queue.buffering.max.kbytes"], settings["message.max.bytes"]
+        self._nbytes_max = min(int(queue_kb) << 10, int(message))
         self._stop_at: float | None = None
         self.fenced = False
         self.producer = client.producer(self._settings, told)
@@ -78,7 +81,7 @@ class Sender:
         refused: dict[int, str] = {}
         for records in self._wire.encode(batch):
             messages = records.messages()
-            smallest = min((self._topics.find(topic)[1] for topic in {message[0] for message in messages}), default=0)
+            smallest = min((self._find(topic)[1] for topic in {message[0] for message in messages}), default=0)
             self._fit(smallest)
             if records.largest + _OVERHEAD > smallest:
                 messages = [
@@ -256,7 +259,7 @@ class Sender:
     def _fitting(self, message: Record, change: int, refused: dict[int, str]) -> Record:
         """The record, or its claim check when it is too large for its topic; without one it is refused."""
         topic, value, key, headers = message
-        name, limit = self._topics.find(topic)
+        name, limit = self._find(topic)
         beside = len(key or b"") + sum(len(head) + len(cell) for head, cell in headers or ())
         nbytes = beside + len(value or b"") + _OVERHEAD
         if nbytes <= limit:
@@ -264,8 +267,14 @@ class Sender:
         if self._claim_check is not None and value is not None and beside < limit // 2:
             value, headers = self._claim_check.store(value, headers)
             return topic, value, key, headers
-        refused[change] = f"a message of {nbytes} bytes, and topic {name} takes {limit}"
+        who = "the client" if limit == self._nbytes_max else f"topic {name}"
+        refused[change] = f"a message of {nbytes} bytes, and {who} takes {limit}"
         return message
+
+    def _find(self, topic: str) -> tuple[str, int]:
+        """The name of a topic in the cluster, and the largest message that it and the client take."""
+        name, limit = self._topics.find(topic)
+        return name, min(limit, self._nbytes_max)
 
     def _note(self, error: KafkaError | None, message: Message) -> None:
         """The client's callback for a record that failed."""

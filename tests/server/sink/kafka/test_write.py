@@ -135,6 +135,21 @@ def test_what_is_larger_than_its_topic_takes_is_refused_and_nothing_else(kafka: 
     assert [record.row["id"] for record in read(kafka, f"{topic}.public.orders")][-2:] == [1, 3]
 
 
+def test_what_a_topic_takes_is_written_however_large(kafka: server.Broker, topic: str) -> None:
+    kafka.create_topic(f"{topic}.public.orders", max_message_bytes="5000000")
+    write(kafka_sink(kafka, topic, delivery_timeout_s=5.0), batch(("1", "x" * 2_000_000), ("2", "b")))
+    assert [record.row["id"] for record in read(kafka, f"{topic}.public.orders")] == [1, 2]
+
+
+def test_what_never_fits_into_the_queue_is_refused(kafka: server.Broker, topic: str) -> None:
+    kafka.create_topic(f"{topic}.public.orders", max_message_bytes="5000000")
+    sink = kafka_sink(kafka, topic, delivery_timeout_s=5.0, options={"queue.buffering.max.kbytes": "1000"})
+    with pytest.raises(Reject) as refused:
+        write(sink, batch(("1", "a"), ("2", "x" * 2_000_000)))
+    assert list(refused.value.reasons) == [1]
+    assert "the client takes 1024000" in refused.value.reasons[1]
+
+
 def test_small_messages_are_never_sent_in_batches_that_their_topic_refuses(kafka: server.Broker, topic: str) -> None:
     kafka.create_topic(f"{topic}.public.orders", max_message_bytes="2000")
     rows = [(str(key), f"{key:0900}") for key in range(300)]
