@@ -10,7 +10,7 @@ from typing import Protocol
 from tailrace.dead_letters.letter import Group, Letter, groups_of, letter_id, rebuild
 from tailrace.dead_letters.order import Order
 from tailrace.dead_letters.request import Action
-from tailrace.error import Fatal, Reject
+from tailrace.error import Fatal, Fenced, Reject
 from tailrace.model import Batch, Position
 
 __all__ = ["Asked", "Parked", "Store"]
@@ -126,6 +126,8 @@ class Parked:
                     gone([letter.at for letter in wanted])
                 else:
                     self._replay([letter.id for letter in wanted], write, at=at, gone=gone)
+            except Fenced:  # nothing is wrong with it: whoever has the letters next carries it out
+                raise
             except Fatal:
                 asked.done()  # or it would stop every later run as well, and no other request could pass it
                 raise

@@ -59,7 +59,7 @@ def test_i6_what_comes_while_a_partition_waits_to_be_claimed_is_read_in_its_turn
 
 def test_a_topic_without_an_id_is_not_read_under_another_name(kafka: Broker, topic: str) -> None:
     kafka.create_topic(topic)
-    with stepping(source(kafka, topic)) as steps:
+    with stepping(Kafka(f"kafka://{kafka.address}", [f"{topic}*"], group=topic)) as steps:
         unheard = [TopicPartition(f"{topic}.unheard", 0)]  # given to us before the broker that we ask knows of it
         steps.stream._on_assign(steps.stream._consumer, unheard)
         with pytest.raises(Retryable, match=f"the id of topic {topic}.unheard is not known yet"):

@@ -17,7 +17,7 @@ from tailrace.dead_letters import File
 from tailrace.dead_letters.journal import scan
 from tailrace.dead_letters.letter import Letter, letter_id, rebuild
 from tailrace.dead_letters.request import Action, pending, submit
-from tailrace.error import Fatal, Reject, Retryable
+from tailrace.error import Fatal, Fenced, Reject, Retryable
 from tailrace.model import UNCHANGED, Batch, Change, Column, Limits, Table
 from tailrace.pipeline import Pipeline
 from tailrace.testing.fake import AtomicSink, ListSink, Log, LogSource, Target
@@ -248,6 +248,23 @@ def test_a_replay_does_not_move_the_position_back(tmp_path: Path) -> None:
     assert sorted(target.keys, key=str) == ["1", "2", "3"]
     assert saved is not None
     assert target.saved[log.lineage] > saved  # type: ignore[operator]
+
+
+def test_a_request_that_another_process_has_fenced_off_is_carried_out_later(tmp_path: Path) -> None:
+    log = Log()
+    log.insert(1)
+    letters = opened(tmp_path)
+    letters.park(batch_of(log), {0: "no"})
+    submit(tmp_path / "dead.jsonl", Action.REPLAY, None)
+
+    def fenced(batch: Batch, transform: str | None) -> None:
+        raise Fenced("another process has claimed this")
+
+    with pytest.raises(Fenced):
+        letters.replay(fenced, {})
+    assert len(pending(tmp_path / "dead.jsonl")) == 1
+    assert letters.replay(lambda batch, transform: None, {}) == 1
+    assert pending(tmp_path / "dead.jsonl") == []
 
 
 def test_a_request_that_is_fatal_for_the_sink_does_not_stop_the_next_run_too(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ class KafkaStream:
         place = TopicPartition(part.topic, part.partition)
         where = f"topic {part.topic}, partition {part.partition}"
         with explained(where):
-            low, high = self._consumer.get_watermark_offsets(place, timeout=_ASK_S)
+            low, high = self._topics.ends([place], isolation=self._isolation)[part.topic, part.partition]
             gone, part.next = part.next, self._place.beyond(low, high)
             place.offset = part.next
             # librdkafka has stopped to fetch it, and cannot seek before it is given to it again.
