@@ -23,7 +23,7 @@ URL = "postgresql://cdc:hunter2@db.example:5433/shop"
         ({"url": URL, "tables": ["orders"]}, "has no schema"),
         ({"url": URL, "slot": "Bad-Slot"}, "not a slot's name"),
         ({"url": URL, "publication": "p" * 64}, "not a name"),
-        ({"url": URL, "snapshot": "always"}, "not one of initial, never, only, when_needed"),
+        ({"url": URL, "snapshot": "sometimes"}, "not one of initial, always, never, only, when_needed"),
         ({"url": URL, "origin": "local"}, "not one of any, none"),
         ({"url": URL, "snapshot_readers": 0}, "snapshot_readers"),
         ({"url": URL, "retained_bytes_max": 0}, "retained_bytes_max is 0"),
