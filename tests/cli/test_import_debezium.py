@@ -54,7 +54,7 @@ def test_what_was_imported_is_checked_like_any_other(cli: Cli, shop: str) -> Non
 
 
 def test_what_cannot_be_honoured_is_exit_2_and_nothing_on_stdout(cli: Cli) -> None:
-    ended = cli.run("import-debezium", given(cli, **{"snapshot.mode": "always", "slot.nmae": "s"}))
+    ended = cli.run("import-debezium", given(cli, **{"snapshot.mode": "custom", "slot.nmae": "s"}))
     assert (ended.code, ended.out) == (2, "")
     assert "2 options cannot be honoured" in ended.err
     assert "slot.nmae: no option of Debezium has this name; did you mean slot.name" in ended.err

@@ -84,8 +84,14 @@ def test_transactions_are_told_as_confluents_converter_writes_them(
     database: str, registry: servers_registry.Server, start_debezium: sides.Start
 ) -> None:
     setting = next(setting for setting in SETTINGS if setting.name == "transactions")
+    # Debezium counts messages under the name of a Java object, another each time (`test_settings`).
+    silent = [
+        replace(case, run=tuple(step for step in case.run if "pg_logical_emit_message" not in step))
+        for case in setting.cases
+        if isinstance(case, Statements)
+    ]
     start = partial(start_debezium, forms=("avro",))
-    found = sides.watched(start, database, setting.cases, extended_headers_enabled="false", **setting.options)
+    found = sides.watched(start, database, silent, extended_headers_enabled="false", **setting.options)
     ours, theirs = (
         {topic: [event for event in events if event.topic == topic] for topic in {event.topic for event in events}}
         for events in (lambda found: (found.tailrace, found.debezium))(both(*found, avro(registry, **setting.options)))

@@ -61,9 +61,10 @@ def test_a_kill_in_the_middle_of_a_repair_leaves_whole_rows_and_the_next_one_fin
         processes[killed].kill()
         assert target.execute("SELECT FROM items WHERE (n = 0) <> (note IS NULL)").fetchall() == []
         if killed == "run":
-            # It waits for a target that stands still, and hears a stop there.
+            # A repair that was asked for ends with the pipeline. Behind one that had been answered comes a wait for the
+            # target to stand still, and a stop is heard there.
             processes["verify"].send_signal(signal.SIGTERM)
-            assert processes["verify"].wait(30) == 143
+            assert processes["verify"].wait(30) in (3, 143)
             assert wrong() > 0
             processes["run"].wait(60)
             processes["run"] = start("run")

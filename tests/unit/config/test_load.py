@@ -161,7 +161,11 @@ def test_a_doubled_dollar_is_a_plain_one(tmp_path: Path) -> None:
         ("state_dir", "stat_dir", "unknown key 'stat_dir'; did you mean 'state_dir'?"),
         ('"public.order_*"]', "7]", "pipeline.orders.source.tables[1]: this must be a text, not a whole number"),
         ('["public.orders", "public.order_*"]', "true", "source.tables: this must be a list, not true or false"),
-        ('"never"', '"nevr"', "source.snapshot: this must be one of 'initial', 'always', 'never', 'only', 'when_needed'"),
+        (
+            '"never"',
+            '"nevr"',
+            "source.snapshot: this must be one of 'initial', 'always', 'never', 'only', 'when_needed'",
+        ),
         ("stop_timeout_s = 5", 'stop_timeout_s = "5"', "limits.stop_timeout_s: this must be a number, not a text"),
         ('topic_prefix = "shop"', 'topic_prefx = "shop"', "pipeline.orders.format: unknown key 'topic_prefx'; did you"),
         ('topic_prefix = "shop"', "topic_prefix = 5", "pipeline.orders.format: topic_prefix: this must be a text"),
