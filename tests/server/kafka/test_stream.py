@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -55,6 +56,15 @@ def test_i6_what_comes_while_a_partition_waits_to_be_claimed_is_read_in_its_turn
         tend(steps, 1)
         steps.until_read(8)
         assert steps.ids == list(range(8))
+
+
+def test_a_topic_that_is_not_there_yet_is_not_waited_for_once_a_stop_is_asked_for(kafka: Broker, topic: str) -> None:
+    topics, stop = Topics(AdminClient({"bootstrap.servers": kafka.address}), [topic]), threading.Event()
+    stop.set()
+    with pytest.raises(Retryable, match="stopped before Kafka was open"):
+        topics.matching(stop)
+    with pytest.raises(Fatal, match="does not exist in the cluster"):
+        topics.matching()
 
 
 def test_a_topic_without_an_id_is_not_read_under_another_name(kafka: Broker, topic: str) -> None:

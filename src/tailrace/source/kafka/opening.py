@@ -40,7 +40,7 @@ def open_stream(
     admin = client.admin(source.settings(), told)
     client.reach(admin, told, stop=stop)
     topics = Topics(admin, source.topics)
-    ids = topics.ids(topics.matching())
+    ids = topics.ids(topics.matching(stop))
     _refuse_recreated(source, topics, ids, known=positions.known())
     client.refuse_stopped(stop)
     place = Place(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
@@ -9,6 +10,7 @@ from concurrent.futures import Future
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec, TopicDescription
 
+from tailrace.dialect.kafka.client import refuse_stopped
 from tailrace.error import Fatal
 from tailrace.source.kafka.fault import error_of, explain, explained
 from tailrace.source.kafka.pattern import is_glob, is_wanted
@@ -51,13 +53,15 @@ class Topics:
         self.existing = {name: len(topic.partitions) for name, topic in found.topics.items()}
         return str(found.cluster_id)
 
-    def matching(self) -> list[str]:
+    def matching(self, stop: threading.Event | None = None) -> list[str]:
         """Those that are wanted; `Fatal` for a name that is missing, also after a moment: brokers hear of a topic that
-        was just made one after another."""
+        was just made one after another. `Retryable` as soon as `stop` is set."""
+        stop = stop or threading.Event()
         names = [topic for topic in self._wanted if not is_glob(topic)]
         deadline = time.monotonic() + _NEW_S
         while not self.existing.keys() >= set(names) and time.monotonic() < deadline:
-            time.sleep(_LOOK_S)
+            stop.wait(_LOOK_S)
+            refuse_stopped(stop)
             self._list()
         for name in names:
             if name not in self.existing:
