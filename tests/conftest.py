@@ -15,6 +15,7 @@ import pytest
 
 from servers import connect, debezium, kafka, pgbouncer, postgres
 from servers import registry as servers_registry
+from tests.origin import drop_origins
 from tests.wanting import NO_SERVER, or_skip
 
 # A shell that starts the tests in the background leaves SIGINT ignored, and what the tests start would inherit that.
@@ -117,6 +118,16 @@ def shared_connect(kafka: kafka.Broker) -> Iterator[connect.Worker]:
 def database(postgres18: postgres.Server) -> Iterator[str]:
     """The superuser's URL of a fresh database on the shared PostgreSQL 18; its slots and it are dropped at the end."""
     yield from _fresh(postgres18)
+
+
+@pytest.fixture
+def target_database(postgres18: postgres.Server) -> Iterator[str]:
+    """A fresh database beside `database`, for the target's side."""
+    name = f"target_{uuid.uuid4().hex[:12]}"
+    yield postgres18.create_database(name)
+    with psycopg.connect(postgres18.url, autocommit=True) as admin:
+        drop_origins(admin, name)
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,26 +10,12 @@ import duckdb
 import psycopg
 import pytest
 
-from servers import postgres
 from tailrace.contract import Transform
 from tailrace.sink import DuckDB
 from tailrace.sink.postgres import Postgres as PostgresSink
 from tests.server.verify.stand import Stand
 
 Plant = Callable[..., None]
-
-
-@pytest.fixture
-def target_database(postgres18: postgres.Server) -> Iterator[str]:
-    """A fresh database beside `database`, for the target's side."""
-    name = f"target_{uuid.uuid4().hex[:12]}"
-    yield postgres18.create_database(name)
-    with psycopg.connect(postgres18.url, autocommit=True) as admin:
-        admin.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [name])
-        admin.execute(
-            "SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin WHERE roname LIKE %s", [f"%{name}%"]
-        )
-        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
 class Target:

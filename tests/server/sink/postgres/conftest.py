@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
-from servers import postgres
 from tailrace.sink.postgres import apply
 from tests.server.sink.postgres.road import Road
 
 MakeRoad = Callable[..., Road]
-
-
-@pytest.fixture
-def target_database(postgres18: postgres.Server) -> Iterator[str]:
-    """A fresh database beside `database`, for the target's side."""
-    name = f"target_{uuid.uuid4().hex[:12]}"
-    yield postgres18.create_database(name)
-    with psycopg.connect(postgres18.url, autocommit=True) as admin:
-        admin.execute(
-            "SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin"
-            " WHERE split_part(roname, '/', 2) = %s",
-            [name],
-        )
-        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from tailrace.error import CheckFailed, Reject, Retryable
 from tailrace.model import UNCHANGED, Limits
 from tailrace.sink.postgres import Postgres
 from tailrace.sink.postgres.writer import PostgresWriter
+from tests.origin import drop_origins
 from tests.server.sink.postgres.road import Road
 from tests.unit.sink.feed import LINEAGE, NOTES, Feed
 
@@ -117,7 +118,7 @@ def test_a_missing_right_is_named(database: str) -> None:
         target.execute(f"CREATE ROLE {role} LOGIN".encode())
         try:
             # The role may not mark its writes, which is refused where the one before it has.
-            target.execute("SELECT pg_replication_origin_drop('tailrace/' || current_database() || '/p')")
+            drop_origins(target, target.info.dbname)
             target.execute(f"GRANT ALL ON SCHEMA tailrace TO {role}".encode())
             target.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA tailrace TO {role}".encode())
             feed, writer = Feed(), opened(database.replace("postgres@", f"{role}@"))

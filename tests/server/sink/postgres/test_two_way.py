@@ -20,6 +20,7 @@ from tailrace.pipeline import Pipeline
 from tailrace.sink.postgres import Existing
 from tailrace.sink.postgres import Postgres as Sink
 from tailrace.source import Postgres as Source
+from tests.origin import drop_origins
 from tests.waiting import until
 
 WRITTEN = "SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE relname = 'notes'"
@@ -78,10 +79,7 @@ def pair(database: str, target_database: str, postgres18: postgres.Server, tmp_p
             )
             side.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER".encode())
             side.execute(f"DROP OWNED BY {role}".encode())
-            side.execute(
-                b"SELECT pg_replication_origin_drop(roname) FROM pg_replication_origin"
-                b" WHERE split_part(roname, '/', 2) = current_database()"
-            )
+            drop_origins(side, side.info.dbname)
         left.execute(f"DROP ROLE {role}".encode())
 
 
