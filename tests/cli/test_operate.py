@@ -94,13 +94,13 @@ def test_probes_and_metrics_follow_a_server_that_goes_and_comes(
         told = json.loads(get(port, "/healthz")[1])["pipelines"]["orders"]
         assert told["state"] in {"retrying", "starting"}
         assert "no progress for" in told["reason"]
-        assert get(port, "/readyz")[0] == 200
+        assert get(port, "/readyz")[0] == 503
         metrics = get(port, "/metrics")[1]
         assert 'tailrace_healthy{pipeline="orders"} 0.0' in metrics
         assert 'tailrace_lag_seconds{pipeline="orders"}' not in metrics, "nobody knows"
         assert 'tailrace_caught_up_timestamp_seconds{pipeline="orders"}' in metrics
         server.start()
-        until(lambda: get(port, "/healthz")[0] == 200)
+        until(lambda: get(port, "/healthz")[0] == get(port, "/readyz")[0] == 200)
         execute(url, f"insert into orders values (2, '{SECRET}')")
         until(lambda: asked(cli).changes == 2)
         assert 'tailrace_changes_total{pipeline="orders"} 2.0' in get(port, "/metrics")[1]
@@ -210,12 +210,15 @@ def test_i9_no_row_value_is_logged_when_a_row_is_refused(cli: Cli, config: Path,
     assert SECRET not in done.err
 
 
-def test_names_choose_what_is_run(cli: Cli, config: Path) -> None:
+def test_names_choose_what_is_run_and_shown(cli: Cli, config: Path) -> None:
     config.write_text(
         config.read_text() + '\n[pipeline.other]\nsource = "postgresql://127.0.0.1:1/x"\nsink = "stdout:"\n'
     )
     assert cli.run("run", "t.toml", "orders", "--until-current").code == 0
     assert cli.run("run", "t.toml", "orders", "another").code == 2
+    shown = json.loads(cli.run("status", "t.toml", "other", "--json").out)
+    assert [pipeline["name"] for pipeline in shown] == ["other"]
+    assert cli.run("status", "t.toml", "another").code == 2
 
 
 class _Collector(BaseHTTPRequestHandler):

@@ -110,13 +110,15 @@ def check(target: str, /, *names: str, json: Json = False, logs: Logs = _QUIET) 
 
 
 @app.command
-def status(config: Path, /, *, json: Json = False, watch: Flag = False, logs: Logs = _QUIET) -> int:
+def status(config: Path, /, *names: str, json: Json = False, watch: Flag = False, logs: Logs = _QUIET) -> int:
     """Show per pipeline: state, position, lag, retained log, dead letters.
 
     Parameters
     ----------
     config
         The TOML file.
+    names
+        The pipelines to show; all of the file without them.
     json
         Print JSON in place of a table.
     watch
@@ -125,7 +127,7 @@ def status(config: Path, /, *, json: Json = False, watch: Flag = False, logs: Lo
     logs.start()
     from tailrace.cli.status import status
 
-    return status(config, as_json=json, watch=watch)
+    return status(config, names, as_json=json, watch=watch)
 
 
 @app.command

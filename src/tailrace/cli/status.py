@@ -26,9 +26,12 @@ _AT_ONCE_MAX = 16
 _CLEAR = "\x1b[2J\x1b[H"
 
 
-def status(config: Path, *, as_json: bool, watch: bool) -> int:
-    """Print one row a pipeline; a pipeline that no process runs is `stopped`. `watch` goes on until interrupted."""
-    pipelines = list(load(config).pipelines.values())
+def status(config: Path, names: Sequence[str], *, as_json: bool, watch: bool) -> int:
+    """Print one row a pipeline, of all without `names`; one that no process runs is `stopped`.
+
+    `watch` goes on until interrupted.
+    """
+    pipelines = list(load(config, names).pipelines.values())
     while True:
         with ThreadPoolExecutor(_AT_ONCE_MAX) as pool:  # one that does not answer must not hold up the others
             found = list(pool.map(_look, pipelines))

@@ -1,7 +1,9 @@
 """Whether a pipeline is well, judged by its Status alone. Healthy means progress lately, or a source that is idle.
 
 What is waited for in vain (a lock, a server that is down, a sink that takes nothing, a source that says nothing) makes
-a pipeline ill only after a while: `stalled_s` is how long nothing may become durable although there is something.
+a pipeline ill only after a while: `stalled_s` is how long nothing may become durable although there is something. While
+it tries again after a fault nothing is known of the source, so it is not idle, and nothing large is written: there
+the while is half a minute at most, enough for a server to be started anew.
 """
 
 from __future__ import annotations
@@ -11,6 +13,11 @@ from dataclasses import dataclass
 from tailrace.pipeline import State, Status
 
 __all__ = ["Verdict", "judge", "ready"]
+
+
+_FAULT_S = 30.0
+_RUNNING = {State.SNAPSHOT, State.STREAMING, State.STOPPING}
+_TRYING = {State.RETRYING, State.STARTING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +37,10 @@ def judge(status: Status, *, stalled_s: float, now: float) -> Verdict:
 
 
 def ready(status: Status) -> bool:
-    """Its source has been open in this run, or it has ended as wanted."""
-    return status.opened or (status.state is State.STOPPED and status.progressed_at is not None)
+    """Its source is open and answers, or it has ended as wanted."""
+    if status.state is State.STOPPED:
+        return status.progressed_at is not None
+    return status.opened and status.state in _RUNNING
 
 
 def _wrong(status: Status, stalled_s: float, now: float) -> str | None:
@@ -40,7 +49,8 @@ def _wrong(status: Status, stalled_s: float, now: float) -> str | None:
     if status.state is State.STOPPED or status.progressed_at is None:
         return None
     still_s = now - status.progressed_at
-    if still_s <= stalled_s:
+    faulty = status.state in _TRYING and status.error is not None
+    if still_s <= (min(stalled_s, _FAULT_S) if faulty else stalled_s):
         return None
-    cause = f": {status.error}" if status.state in {State.RETRYING, State.STARTING} and status.error else ""
+    cause = f": {status.error}" if faulty else ""
     return f"no progress for {still_s:.0f} s: {status.reason or status.state}{cause}"

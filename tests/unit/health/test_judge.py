@@ -32,6 +32,13 @@ def test_a_failure_is_told_at_once_and_an_end_as_wanted_is_no_illness() -> None:
     assert judge(status(State.STOPPED, still_s=None), stalled_s=60, now=NOW).healthy, "not started yet"
 
 
+@pytest.mark.parametrize("state", [State.RETRYING, State.STARTING])
+def test_a_fault_that_stays_is_no_idleness_however_long_a_write_may_take(state: State) -> None:
+    assert judge(status(state, still_s=29, error="no server"), stalled_s=300, now=NOW).healthy
+    assert not judge(status(state, still_s=31, error="no server"), stalled_s=300, now=NOW).healthy
+    assert judge(status(State.STREAMING, still_s=31, error="an old one"), stalled_s=300, now=NOW).healthy
+
+
 def test_what_is_waited_out_is_named() -> None:
     verdict = judge(status(State.RETRYING, still_s=100, error="no server"), stalled_s=60, now=NOW)
     assert verdict.reason == "no progress for 100 s: at work: no server"
@@ -44,13 +51,15 @@ def test_what_is_waited_out_is_named() -> None:
     [
         (State.STARTING, 1.0, False, False),
         (State.STREAMING, 1.0, True, True),
-        (State.RETRYING, 1.0, True, True),
+        (State.RETRYING, 1.0, True, False),
+        (State.STARTING, 1.0, True, False),
+        (State.STOPPING, 1.0, False, False),
         (State.FAILED, 1.0, False, False),
         (State.STOPPED, 1.0, False, True),
         (State.STOPPED, None, False, False),
     ],
 )
-def test_ready_is_having_been_open_once(state: State, still_s: float | None, opened: bool, expected: bool) -> None:
+def test_ready_is_a_source_that_is_open_now(state: State, still_s: float | None, opened: bool, expected: bool) -> None:
     assert judge(status(state, still_s=still_s, opened=opened), stalled_s=60, now=NOW).ready is expected
 
 

@@ -121,7 +121,7 @@ def test_a_dead_pipeline_is_ill_at_once_and_the_others_are_told_beside_it(serve:
     until(lambda: "bad" in supervisor.outcomes)
     code, told = verdict(server)
     assert code == 503
-    assert told["bad"] == {"healthy": False, "ready": True, "state": "failed", "reason": "failed: the slot is gone"}
+    assert told["bad"] == {"healthy": False, "ready": False, "state": "failed", "reason": "failed: the slot is gone"}
     assert told["good"]["healthy"]
 
 
