@@ -4,108 +4,60 @@ from __future__ import annotations
 
 import io
 import json
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 import fastavro
 import pytest
-from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry import Schema
 
-from servers import registry as servers_registry
 from servers.process import free_port
-from tailrace._native import Batch, Column, Table
 from tailrace.error import Fatal, Retryable
 from tailrace.format import Format
-from tests.unit.native.made import made
+from tests.server.subject import ORDERS, OTHER, WIDER, Encode, Subjects, made_of
 from tests.waiting import until
 
-ID = Column("id", "int8", nullable=False)
-ORDERS = Table("public", "orders", [ID, Column("note", "text")], key=["id"])
-WIDER = Table("public", "orders", [ID, Column("note", "text"), Column("amount", "numeric(12,2)")], key=["id"])
-OTHER = Table("public", "orders", [ID, Column("note", "bool", nullable=False)], key=["id"])
-made_of = partial(made, database="shop")
-
-
-@dataclass(frozen=True, slots=True)
-class Registry:
-    """The shared registry, and a prefix of the test's own."""
-
-    url: str
-    prefix: str
-
-    def format(self, **options: str) -> Format:
-        both = {"key_converter": "avro", "value_converter": "avro", "schema_registry_url": self.url}
-        return Format(**{**both, "topic_prefix": self.prefix, **options})
-
-    @property
-    def client(self) -> SchemaRegistryClient:
-        return SchemaRegistryClient({"url": self.url})
-
-    def subjects(self) -> set[str]:
-        return {name.removeprefix(self.prefix) for name in self.client.get_subjects() if self.prefix in name}
-
-    def read(self, framed: bytes | None) -> Any:
-        assert framed is not None and framed[0] == 0
-        text = self.client.get_schema(int.from_bytes(framed[1:5])).schema_str
-        assert text is not None
-        return fastavro.schemaless_reader(io.BytesIO(framed[5:]), json.loads(text), None)
-
 
 @pytest.fixture
-def mine(registry: servers_registry.Server) -> Registry:
-    return Registry(registry.url, f"p{uuid.uuid4().hex}")
+def mine(subjects: Callable[[str], Subjects]) -> Subjects:
+    return subjects("avro")
 
 
-@pytest.fixture
-def records() -> Iterator[Callable[[Format, Batch], list[tuple[bytes | None, bytes | None]]]]:
-    open_encoders = []
-
-    def encode(format: Format, *batches: Batch) -> list[tuple[bytes | None, bytes | None]]:
-        encoder = format.encoder("orders")
-        open_encoders.append(encoder)
-        parts = [part for batch in batches for part in encoder.encode(batch)]
-        return [(part.key(index), part.value(index)) for part in parts for index in range(len(part))]
-
-    yield encode
-    for encoder in open_encoders:
-        encoder.close()
+def read(mine: Subjects, framed: bytes | None) -> Any:
+    text = mine.schema(framed).schema_str
+    assert framed is not None and text is not None
+    return fastavro.schemaless_reader(io.BytesIO(framed[5:]), json.loads(text), None)
 
 
-Encode = Callable[..., list[tuple[bytes | None, bytes | None]]]
-
-
-def test_keys_and_values_are_framed_with_the_ids_of_their_subjects(mine: Registry, records: Encode) -> None:
+def test_keys_and_values_are_framed_with_the_ids_of_their_subjects(mine: Subjects, records: Encode) -> None:
     row = {"id": "7", "note": "é"}
     batch = made_of(("c", None, row), ("d", {"id": "7"}, None), table=ORDERS)
     created, deleted, tombstone = records(mine.format(), batch)
-    assert mine.subjects() == {".public.orders-key", ".public.orders-value"}
-    assert mine.read(created[0]) == {"id": 7}
-    value = mine.read(created[1])
+    assert mine.names() == {".public.orders-key", ".public.orders-value"}
+    assert read(mine, created[0]) == {"id": 7}
+    value = read(mine, created[1])
     assert (value["op"], value["before"], value["after"]) == ("c", None, {"id": 7, "note": "é"})
-    assert mine.read(deleted[1])["before"] == {"id": 7, "note": None}
+    assert read(mine, deleted[1])["before"] == {"id": 7, "note": None}
     assert tombstone == (created[0], None)
     latest = mine.client.get_latest_version(f"{mine.prefix}.public.orders-value")
     assert created[1] is not None and int.from_bytes(created[1][1:5]) == latest.schema_id
 
 
-def test_key_and_value_have_formats_of_their_own(mine: Registry, records: Encode) -> None:
+def test_key_and_value_have_formats_of_their_own(mine: Subjects, records: Encode) -> None:
     batch = made_of(("c", None, {"id": "7", "note": None}), table=ORDERS)
     ((key, value),) = records(mine.format(key_converter="json"), batch)
-    assert key == b'{"id":7}' and mine.read(value)["after"] == {"id": 7, "note": None}
-    assert mine.subjects() == {".public.orders-value"}
+    assert key == b'{"id":7}' and read(mine, value)["after"] == {"id": 7, "note": None}
+    assert mine.names() == {".public.orders-value"}
     ((key, value),) = records(mine.format(value_converter="json"), batch)
-    assert mine.read(key) == {"id": 7} and value is not None and json.loads(value)["after"] == {"id": 7, "note": None}
+    assert read(mine, key) == {"id": 7} and value is not None and json.loads(value)["after"] == {"id": 7, "note": None}
 
 
-def test_a_changed_table_registers_a_new_version_before_its_first_row(mine: Registry, records: Encode) -> None:
+def test_a_changed_table_registers_a_new_version_before_its_first_row(mine: Subjects, records: Encode) -> None:
     first = made_of(("c", None, {"id": "1", "note": "a"}), table=ORDERS)
     second = made_of(("c", None, {"id": "2", "note": "b", "amount": "1.10"}), table=WIDER)
     (_, old), (_, new), (_, again) = records(mine.format(), first, second, first)
-    assert mine.read(new)["after"] == {"id": 2, "note": "b", "amount": Decimal("1.10")}
+    assert read(mine, new)["after"] == {"id": 2, "note": "b", "amount": Decimal("1.10")}
     assert old is not None and new is not None and again is not None
     assert old[:5] == again[:5] != new[:5]
     assert mine.client.get_versions(f"{mine.prefix}.public.orders-value") == [1, 2]
@@ -122,13 +74,13 @@ def test_a_changed_table_registers_a_new_version_before_its_first_row(mine: Regi
         ),
     ],
 )
-def test_subjects_are_named_by_the_strategy(mine: Registry, records: Encode, strategy: str, expected: set[str]) -> None:
+def test_subjects_are_named_by_the_strategy(mine: Subjects, records: Encode, strategy: str, expected: set[str]) -> None:
     options = {"key_subject_name_strategy": strategy, "value_converter_value_subject_name_strategy": strategy}
     records(mine.format(**options), made_of(("c", None, {"id": "1", "note": "a"}), table=ORDERS))
-    assert mine.subjects() == {name.format(mine.prefix) for name in expected}
+    assert mine.names() == {name.format(mine.prefix) for name in expected}
 
 
-def test_an_incompatible_change_of_a_table_is_fatal_with_subject_and_reason(mine: Registry, records: Encode) -> None:
+def test_an_incompatible_change_of_a_table_is_fatal_with_subject_and_reason(mine: Subjects, records: Encode) -> None:
     format, subject = mine.format(), f"{mine.prefix}.public.orders-value"
     records(format, made_of(("c", None, {"id": "1", "note": "a"}), table=ORDERS))
     mine.client.set_compatibility(subject, "BACKWARD")
@@ -142,11 +94,11 @@ def test_a_registry_that_is_down_is_retried_and_nothing_is_encoded(records: Enco
         records(format, made_of(("c", None, {"id": "1", "note": "a"}), table=ORDERS))
 
 
-def test_without_auto_registration_only_known_schemas_are_written(mine: Registry, records: Encode) -> None:
+def test_without_auto_registration_only_known_schemas_are_written(mine: Subjects, records: Encode) -> None:
     batch = made_of(("c", None, {"id": "1", "note": "a"}), table=ORDERS)
     with pytest.raises(Fatal, match="orders-key"):
         records(mine.format(auto_register_schemas="false"), batch)
-    assert mine.subjects() == set()
+    assert mine.names() == set()
     ((_, value),) = records(mine.format(), batch)
     assert records(mine.format(auto_register_schemas="false"), batch)[0][1] is not None
     subject = f"{mine.prefix}.public.orders-value"
@@ -156,66 +108,66 @@ def test_without_auto_registration_only_known_schemas_are_written(mine: Registry
     assert int.from_bytes(newer[1:5]) == latest and newer[:5] != value[:5]
 
 
-def test_headers_hold_the_keys_of_a_changed_key_as_json(mine: Registry) -> None:
+def test_headers_hold_the_keys_of_a_changed_key_as_json(mine: Subjects) -> None:
     batch = made_of(("u", {"id": "1", "note": "a"}, {"id": "2", "note": "a"}), table=ORDERS)
     encoder = mine.format(tombstones_on_delete="false").encoder("orders")
     (part,) = encoder.encode(batch)
     assert part.headers(0) == [("__debezium.newkey", b'{"id":2}')]
     assert part.headers(1) == [("__debezium.oldkey", b'{"id":1}')]
-    assert [mine.read(part.key(index)) for index in range(2)] == [{"id": 1}, {"id": 2}]
+    assert [read(mine, part.key(index)) for index in range(2)] == [{"id": 1}, {"id": 2}]
     with pytest.raises(BufferError):
         memoryview(part)
     encoder.close()
 
 
-def test_transforms_register_what_they_leave_under_the_topic_that_they_choose(mine: Registry, records: Encode) -> None:
+def test_transforms_register_what_they_leave_under_the_topic_that_they_choose(mine: Subjects, records: Encode) -> None:
     route = {"kind": "by_logical_table_router", "topic_regex": "(.*)orders", "topic_replacement": "$1all"}
     row = {"id": "7", "note": "b"}
     batch = made_of(("c", None, row), ("u", None, row), ("d", {"id": "7"}, None), table=ORDERS)
     rows = records(mine.format(transform=[route, {"kind": "extract_new_record_state"}]), batch, batch)
-    assert mine.subjects() == {".public.all-key", ".public.all-value"}
+    assert mine.names() == {".public.all-key", ".public.all-value"}
     assert mine.client.get_versions(f"{mine.prefix}.public.all-value") == [1]
-    assert [value and mine.read(value) for _, value in rows] == 2 * [row | {"id": 7}, row | {"id": 7}, None]
+    assert [value and read(mine, value) for _, value in rows] == 2 * [row | {"id": 7}, row | {"id": 7}, None]
     name = f"{mine.prefix}.public.orders"
-    assert mine.read(rows[0][0]) == {"id": 7, "__dbz__physicalTableIdentifier": name}
+    assert read(mine, rows[0][0]) == {"id": 7, "__dbz__physicalTableIdentifier": name}
 
 
-def test_a_route_by_values_registers_each_topic_at_once(mine: Registry, records: Encode) -> None:
+def test_a_route_by_values_registers_each_topic_at_once(mine: Subjects, records: Encode) -> None:
     unwrap = {"kind": "extract_new_record_state", "route_by_field": "note"}
     rows = [("c", None, {"id": str(index), "note": f"{mine.prefix}.{index % 3}"}) for index in range(9)]
     written = records(mine.format(transform=[unwrap]), made_of(*rows, table=ORDERS))
-    assert mine.subjects() == {f".{index}-{half}" for index in range(3) for half in ("key", "value")}
-    assert [mine.read(value)["id"] for _, value in written] == list(range(9))
+    assert mine.names() == {f".{index}-{half}" for index in range(3) for half in ("key", "value")}
+    assert [read(mine, value)["id"] for _, value in written] == list(range(9))
 
 
-def test_profiles_with_rows_or_keys_that_are_no_json(mine: Registry, records: Encode) -> None:
+def test_profiles_with_rows_or_keys_that_are_no_json(mine: Subjects, records: Encode) -> None:
     row = {"id": "7", "note": "b"}
     batch = made_of(("u", row, row), table=ORDERS)
     ((_, value),) = records(mine.format(profile="flink"), batch)
-    assert mine.read(value)["before"] == mine.read(value)["after"] == {"id": 7, "note": "b"}
+    assert read(mine, value)["before"] == read(mine, value)["after"] == {"id": 7, "note": "b"}
     for profile in ("payload", "cloudevents"):
         ((key, value),) = records(mine.format(profile=profile, value_converter="json"), batch)
-        assert mine.read(key) == {"id": 7} and value is not None
+        assert read(mine, key) == {"id": 7} and value is not None
         event = json.loads(value)
         assert (event["payload"] if profile == "payload" else event["data"])["after"] == {"id": 7, "note": "b"}
 
 
-def test_a_name_that_a_transform_makes_and_avro_does_not_allow_is_fatal(mine: Registry, records: Encode) -> None:
+def test_a_name_that_a_transform_makes_and_avro_does_not_allow_is_fatal(mine: Subjects, records: Encode) -> None:
     unwrap = {"kind": "extract_new_record_state", "add_fields": "op:a-b"}
     with pytest.raises(Fatal, match=r'public\.orders: "__a-b" is no name that Avro allows'):
         records(mine.format(transform=[unwrap]), made_of(("c", None, {"id": "1", "note": "a"}), table=ORDERS))
 
 
-def test_transactions_have_subjects_of_their_own(mine: Registry, records: Encode) -> None:
+def test_transactions_have_subjects_of_their_own(mine: Subjects, records: Encode) -> None:
     batch = made_of(("c", None, {"id": "7", "note": "b"}), table=ORDERS)
     written = records(mine.format(provide_transaction_metadata="true"), batch)
-    assert {".transaction-key", ".transaction-value"} < mine.subjects()
-    begin, event, end = (mine.read(value) for _, value in written)
+    assert {".transaction-key", ".transaction-value"} < mine.names()
+    begin, event, end = (read(mine, value) for _, value in written)
     assert (begin["status"], end["status"], end["event_count"]) == ("BEGIN", "END", 1)
     assert event["transaction"] == {"id": begin["id"], "total_order": 1, "data_collection_order": 1}
 
 
-def test_heartbeats_have_subjects_of_their_own(mine: Registry) -> None:
+def test_heartbeats_have_subjects_of_their_own(mine: Subjects) -> None:
     batch = made_of(("c", None, {"id": "7", "note": "b"}), table=ORDERS)
     encoder = mine.format(heartbeat_interval_ms="1").encoder("orders")
     beats: list[tuple[Any, Any]] = []
@@ -223,7 +175,7 @@ def test_heartbeats_have_subjects_of_their_own(mine: Registry) -> None:
     def beaten() -> bool:
         for part in encoder.encode(batch):
             of_beats = (index for index in range(len(part)) if "heartbeat" in part.topic(index))
-            beats.extend((mine.read(part.key(index)), mine.read(part.value(index))) for index in of_beats)
+            beats.extend((read(mine, part.key(index)), read(mine, part.value(index))) for index in of_beats)
         return bool(beats)
 
     until(beaten, "for a heartbeat")

@@ -3,75 +3,22 @@
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry import Schema
 
-from servers import registry as servers_registry
-from tailrace._native import Batch, Column, EventReader, Table
+from tailrace._native import EventReader
 from tailrace.error import Fatal
-from tailrace.format import Format
 from tailrace.registry import Registry
 from tailrace.registry.framed import tell
-from tests.unit.native.made import made
-
-ID = Column("id", "int8", nullable=False)
-ORDERS = Table("public", "orders", [ID, Column("note", "text")], key=["id"])
-WIDER = Table("public", "orders", [ID, Column("note", "text"), Column("amount", "numeric(12,2)")], key=["id"])
-OTHER = Table("public", "orders", [ID, Column("note", "bool")], key=["id"])
-made_of = partial(made, database="shop")
-
-
-@dataclass(frozen=True, slots=True)
-class Subjects:
-    """The shared registry, and a prefix of the test's own."""
-
-    url: str
-    prefix: str
-
-    def format(self, **options: str) -> Format:
-        both = {"key_converter": "json_schema", "value_converter": "json_schema", "schema_registry_url": self.url}
-        return Format(**{**both, "topic_prefix": self.prefix, **options})
-
-    @property
-    def client(self) -> SchemaRegistryClient:
-        return SchemaRegistryClient({"url": self.url})
-
-    def names(self) -> set[str]:
-        return {name.removeprefix(self.prefix) for name in self.client.get_subjects() if self.prefix in name}
-
-    def schema(self, framed: bytes | None) -> Schema:
-        assert framed is not None and framed[0] == 0
-        return self.client.get_schema(int.from_bytes(framed[1:5]))
-
-
-Pair = tuple[bytes | None, bytes | None]
-Encode = Callable[..., list[Pair]]
+from tests.server.subject import ORDERS, OTHER, WIDER, Encode, Subjects, made_of
 
 
 @pytest.fixture
-def mine(registry: servers_registry.Server) -> Subjects:
-    return Subjects(registry.url, f"p{uuid.uuid4().hex}")
-
-
-@pytest.fixture
-def records() -> Iterator[Encode]:
-    open_encoders = []
-
-    def encode(format: Format, *batches: Batch) -> list[Pair]:
-        encoder = format.encoder("orders")
-        open_encoders.append(encoder)
-        parts = [part for batch in batches for part in encoder.encode(batch)]
-        return [(part.key(index), part.value(index)) for part in parts for index in range(len(part))]
-
-    yield encode
-    for encoder in open_encoders:
-        encoder.close()
+def mine(subjects: Callable[[str], Subjects]) -> Subjects:
+    return subjects("json_schema")
 
 
 def payload(framed: bytes | None) -> Any:
