@@ -11,7 +11,7 @@ import os
 import secrets
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import ClassVar, Self
@@ -60,7 +60,7 @@ class Tail:
         self._hand = _Hand()
         name = f"tail_{os.getpid()}_{secrets.token_hex(4)}"
         pipeline = Pipeline(
-            _Watched(source, self._hand),
+            Watched(source, self._hand.opened, self._hand.end),
             _Into(self._hand),
             name=name,
             checkpoint=Memory(),
@@ -178,7 +178,7 @@ class _Hand:
                 raise self._error
             return self._open or self._ended
 
-    def opened(self) -> None:
+    def opened(self, _: Stream) -> None:
         """The source is open."""
         with self._moved:
             self._open = True
@@ -199,14 +199,16 @@ class _Hand:
 
 
 @dataclass(frozen=True, slots=True)
-class _Watched:
-    """The source, saying when it is open; its first fault ends the tail instead of being waited out."""
+class Watched:
+    """A source that tells of each stream that it opens. With `failed` its first fault ends it and is not waited out."""
 
     inner: Source
-    hand: _Hand = field(repr=False)
-    kind: ClassVar[str] = "tail"
+    opened: Callable[[Stream], None] = field(repr=False)
+    failed: Callable[[Retryable], None] | None = field(default=None, repr=False)
+    kind: ClassVar[str] = "stream"
 
     def check(self) -> list[Finding]:
+        """See `Source.check`."""
         return self.inner.check()
 
     def open(
@@ -218,15 +220,19 @@ class _Watched:
         until_current: bool = False,
         stop: threading.Event | None = None,
     ) -> Stream:
+        """See `Source.open`."""
         try:
             stream = self.inner.open(name, positions, limits, until_current=until_current, stop=stop)
         except Retryable as error:
-            self.hand.end(error)
+            if self.failed is None:
+                raise
+            self.failed(error)
             raise Fatal("the tail could not be opened") from error
-        self.hand.opened()
+        self.opened(stream)
         return stream
 
     def drop(self, name: str) -> list[str]:
+        """See `Source.drop`."""
         return self.inner.drop(name)
 
 

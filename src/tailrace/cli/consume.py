@@ -5,22 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar
 
 from tailrace.checkpoint.memory import Memory
 from tailrace.cli.option import ConsumeOptions
 from tailrace.cli.printer import Printer
 from tailrace.cli.run import Signals
 from tailrace.config import source_fields, source_from_url
-from tailrace.contract import Positions, Source, Stream
+from tailrace.contract import Source, Stream
 from tailrace.dialect.kafka.address import parse
 from tailrace.error import ConfigError, TailraceError
-from tailrace.model import Finding, Limits, Position
 from tailrace.pipeline import Pipeline
 from tailrace.supervisor import Supervisor
+from tailrace.tailing import Watched
 
 __all__ = ["consume"]
 
@@ -38,10 +34,12 @@ def consume(url: str, options: ConsumeOptions) -> int:
         raise ConfigError("consume reads topics, and this is no URL of Kafka", hint="tailrace tail reads databases")
     name = f"consume_{os.getpid()}_{secrets.token_hex(4)}"
     named = {} if options.group is None else {"group": options.group}
-    source = _Member(source_from_url(url, auto_offset_reset=options.begin, **named))
+    source = source_from_url(url, auto_offset_reset=options.begin, **named)
+    streams: list[Stream] = []
     pipeline = Pipeline(
-        source,
-        Printer(options.format, options.count, source.printed),
+        Watched(source, streams.append),
+        # The last batch may be printed in part.
+        Printer(options.format, options.count, lambda positions: streams[-1].confirm(positions)),
         name=name,
         checkpoint=Memory(),
         state_dir=None,
@@ -64,38 +62,3 @@ def _forget(source: Source, name: str) -> None:
         source.drop(name)
     except TailraceError as error:
         log.info("the group of this command stays until the broker forgets it: %s", error.args[0])
-
-
-@dataclass(frozen=True, slots=True)
-class _Member:
-    """The source, and its open stream, which is told of a batch that was printed in part."""
-
-    inner: Source
-    streams: list[Stream] = field(default_factory=list)
-    kind: ClassVar[str] = "kafka"
-
-    def check(self) -> list[Finding]:
-        """See `Source.check`."""
-        return self.inner.check()
-
-    def open(
-        self,
-        name: str,
-        positions: Positions,
-        limits: Limits,
-        *,
-        until_current: bool = False,
-        stop: threading.Event | None = None,
-    ) -> Stream:
-        """See `Source.open`."""
-        stream = self.inner.open(name, positions, limits, until_current=until_current, stop=stop)
-        self.streams.append(stream)
-        return stream
-
-    def drop(self, name: str) -> list[str]:
-        """See `Source.drop`."""
-        return self.inner.drop(name)
-
-    def printed(self, positions: Sequence[Position]) -> None:
-        """The last batch ends here."""
-        self.streams[-1].confirm(positions)
