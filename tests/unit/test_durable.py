@@ -1,0 +1,91 @@
+"""What must be on the disk before what: a kill keeps what the kernel holds, so only the order of calls shows this."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tailrace import durable
+from tailrace.checkpoint import File as Checkpoint
+from tailrace.dead_letters import File as DeadLetters
+from tailrace.model import Limits, Position
+from tailrace.sink import File
+from tests.unit.sink.feed import LINEAGE, Feed
+
+Step = tuple[str, str]
+"""A call to the kernel, and the name of the file that it is about."""
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Step]]:
+    """The calls that matter, as they are made."""
+    made: list[Step] = []
+
+    def by_descriptor(name: str, real: Callable[..., Any], descriptor: int, *rest: Any) -> Any:
+        made.append((name, Path(f"/proc/self/fd/{descriptor}").readlink().name))
+        return real(descriptor, *rest)
+
+    def by_path(name: str, real: Callable[..., Any], old: Any, new: Any, **options: Any) -> Any:
+        made.append((name, Path(new).name))
+        return real(old, new, **options)
+
+    for call, name in {"write": "write", "pwrite": "write", "fsync": "sync", "fdatasync": "sync"}.items():
+        monkeypatch.setattr(os, call, partial(by_descriptor, name, getattr(os, call)))
+    for call in ("replace", "rename"):
+        monkeypatch.setattr(os, call, partial(by_path, "name", getattr(os, call)))
+    yield made
+
+
+def of(steps: list[Step], *files: str) -> list[Step]:
+    """The steps that are about these files, runs of the same one once."""
+    about = [step for step in steps if step[1] in files]
+    return [step for index, step in enumerate(about) if index == 0 or about[index - 1] != step]
+
+
+def replaced(name: str, folder: Path) -> list[Step]:
+    """How a file is replaced: its content, then its name, then the folder's entry."""
+    return [("write", f"{name}.new"), ("sync", f"{name}.new"), ("name", name), ("sync", folder.name)]
+
+
+def test_a_file_is_replaced_when_its_content_is_on_the_disk(tmp_path: Path, steps: list[Step]) -> None:
+    durable.replace(tmp_path / "x", b"content")
+    assert steps == replaced("x", tmp_path)
+
+
+def test_a_checkpoint_is_on_the_disk_when_it_says_so(tmp_path: Path, steps: list[Step]) -> None:
+    positions = Checkpoint(tmp_path / "p").open("p")
+    positions.claim("l")
+    steps.clear()
+    positions.save([Position("l", "1")])
+    assert of(steps, "p", "p.new", tmp_path.name) == replaced("p", tmp_path)
+    positions.close()
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_i1_the_sidecar_follows_when_the_data_is_on_the_disk(
+    tmp_path: Path, steps: list[Step], compression: str
+) -> None:
+    feed = Feed()
+    writer = File(tmp_path / "orders.jsonl", compression=compression).open("shop", Limits())
+    writer.claim(LINEAGE)
+    steps.clear()
+    writer.write(feed.insert(1))
+    data, *_ = {name for call, name in steps if call == "write" and "position" not in name}
+    sidecar = "orders.jsonl.position"
+    written = [("write", data), ("sync", data)]
+    assert of(steps, data, sidecar, f"{sidecar}.new", tmp_path.name) == written + replaced(sidecar, tmp_path)
+    writer.close()
+
+
+def test_i14_a_dead_letter_is_on_the_disk_when_it_is_parked(tmp_path: Path, steps: list[Step]) -> None:
+    letters = DeadLetters(tmp_path / "dead.jsonl").open("p", Limits())
+    assert ("sync", tmp_path.name) in steps, "the file itself is there after a crash"
+    steps.clear()
+    letters.park(Feed().insert(1), {0: "refused"})
+    assert steps == [("write", "dead.jsonl"), ("sync", "dead.jsonl")]
+    letters.close()
