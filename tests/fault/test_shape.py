@@ -63,23 +63,23 @@ def test_a_thousand_tables(make_pipe: MakePipe, database: str, execute: Execute)
     pipe.goes_on()
 
 
-@pytest.mark.parametrize("kind", ["file", "duckdb"])
+@pytest.mark.parametrize("kind", ["file", "duckdb", "postgres"])
 @fault("1,600 columns", "source: a table as wide as PostgreSQL allows", goes_on())
 def test_a_table_of_1600_columns(make_pipe: MakePipe, database: str, execute: Execute, kind: str) -> None:
     columns = [f"c{n}" for n in range(1_599)]
     execute(
         database,
         f"CREATE TABLE wide (id int PRIMARY KEY, {', '.join(f'{c} smallint' for c in columns)})",
-        "INSERT INTO wide (id, c0, c1598) SELECT n, n, -n FROM generate_series(1, 20) n",
+        "INSERT INTO wide (id, c0, c1598) SELECT n, n, -n FROM generate_series(1, 200) n",
     )
     pipe = make_pipe(database, kind)
     pipe.start()
     pipe.catch_up()
     execute(
         database,
-        f"UPDATE wide SET {', '.join(f'{c} = {n}' for n, c in enumerate(columns))} WHERE id < 10",
-        "DELETE FROM wide WHERE id = 15",
-        "INSERT INTO wide (id) VALUES (99)",
+        f"UPDATE wide SET {', '.join(f'{c} = {n}' for n, c in enumerate(columns))} WHERE id < 150",  # more than go as statements
+        "DELETE FROM wide WHERE id = 175",
+        "INSERT INTO wide (id) VALUES (999)",
     )
     pipe.goes_on()
 

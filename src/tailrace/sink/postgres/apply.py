@@ -29,6 +29,7 @@ from tailrace.sink.postgres.refusal import (
     reason,
 )
 from tailrace.sink.postgres.rows import Rows, Statement
+from tailrace.sink.postgres.stage import Stage
 from tailrace.sink.postgres.standing import Standing
 from tailrace.sink.postgres.target import Target, Targets
 
@@ -273,8 +274,8 @@ class Applier:
         if not ops.strip("cr"):
             self._finish()
             self._bulk.insert(part)
-        elif len(part) <= max(ROWS_MAX, 1) or not all(table.key for table in part.tables):  # one may move its key
-            self._by_rows(part)
+        elif len(part) <= max(ROWS_MAX, 1) or not all(self._stageable(table) for table in part.tables):
+            self._by_rows(part)  # one may move its key
         else:
             self._finish()
             self._missing += self._bulk.merge(part)
@@ -318,6 +319,9 @@ class Applier:
                 hint="it is opened again, which reads the types anew",
             )
         return Reject({blamed: reason(failure.error, self._ready.get(table.version), table)})
+
+    def _stageable(self, table: Table) -> bool:
+        return bool(table.key) and Stage.fits(self._target(table))
 
     def _target(self, table: Table) -> Target:
         return self._ready[table.version]

@@ -29,6 +29,11 @@ class Stage:
     target: Target
     number: int
 
+    @staticmethod
+    def fits(target: Target) -> bool:
+        """Whether a table can have the target's columns and two more (`MaxHeapAttributeNumber` is 1600)."""
+        return len(target.columns) + 2 <= 1600
+
     @property
     def name(self) -> sql.Identifier:
         """The temporary table."""
