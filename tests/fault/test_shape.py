@@ -77,7 +77,8 @@ def test_a_table_of_1600_columns(make_pipe: MakePipe, database: str, execute: Ex
     pipe.catch_up()
     execute(
         database,
-        f"UPDATE wide SET {', '.join(f'{c} = {n}' for n, c in enumerate(columns))} WHERE id < 150",  # more than go as statements
+        # More changes than go as statements.
+        f"UPDATE wide SET {', '.join(f'{c} = {n}' for n, c in enumerate(columns))} WHERE id < 150",
         "DELETE FROM wide WHERE id = 175",
         "INSERT INTO wide (id) VALUES (999)",
     )

@@ -12,7 +12,7 @@ import pytest
 
 from servers.postgres import Server
 from servers.process import own
-from servers.proxy import Proxy
+from servers.proxy import Proxy, Side
 from tests.fault.conftest import MakeDisk, MakePipe, MakeTraffic
 from tests.fault.pipe import CANARY
 from tests.fault.row import fault, goes_on, stops, waits
@@ -103,6 +103,25 @@ def test_a_target_that_refuses_connections(
         proxy.resume()
         pipe.goes_on(running)
         proxy.cut()
+
+
+@fault(
+    "the connection is half open",
+    "target → postgres: the server's end is gone, a proxy goes on acknowledging",
+    waits("nothing was heard for 30 s while writing to …, and the server has no such session any more"),
+)
+def test_a_half_open_connection_to_the_target(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, replica: str, postgres18: Server
+) -> None:
+    with Proxy("127.0.0.1", postgres18.port) as proxy:
+        pipe = make_pipe(database, "postgres", replica=replica, through=proxy.through(replica))
+        running = traffic(database)
+        pipe.start()
+        pipe.catch_up()
+        proxy.half_open(Side.CLIENT)
+        proxy.resume()
+        pipe.waits()
+        pipe.goes_on(running)
 
 
 @fault("no space at the target", "target → postgres: the tablespace", waits("cannot …: …No space left on device"))

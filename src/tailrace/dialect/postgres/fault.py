@@ -99,6 +99,11 @@ def lost(error: BaseException | None) -> psycopg.Error | None:
     return None
 
 
+def answered(error: BaseException | None) -> bool:
+    """Whether a server said this while it was connected to, and not libpq about the way there."""
+    return isinstance(error, psycopg.Error) and "FATAL:" in str(error)
+
+
 def first_line(error: psycopg.Error) -> str:
     """What the server or libpq said, without DETAIL, which may quote values."""
     primary = error.diag.message_primary

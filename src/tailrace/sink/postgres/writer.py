@@ -16,6 +16,7 @@ from tailrace.sink.postgres.apply import Applier
 from tailrace.sink.postgres.ledger import Ledger
 from tailrace.sink.postgres.standing import drop_origins, make_origin, mark_writes, open_session
 from tailrace.sink.postgres.target import Placing, Targets
+from tailrace.sink.postgres.vigil import Vigil
 
 __all__ = ["PostgresWriter"]
 
@@ -30,6 +31,7 @@ class PostgresWriter:
         try:
             self._ledger = Ledger(self._connection, name)
             self._ledger.create()
+            self._vigil = Vigil(self._connection, login, f"writing to {place(login)}")
         except BaseException:
             self._connection.close()
             raise
@@ -77,6 +79,7 @@ class PostgresWriter:
 
     def close(self) -> None:
         """Close the sessions; closing twice is harmless (I12)."""
+        self._vigil.close()
         self._connection.close()
         if self._beside is not None:
             self._beside.close()
@@ -86,10 +89,11 @@ class PostgresWriter:
         if self._connection.closed:
             raise Retryable(f"the session with {place(self._login)} is closed", hint="it is opened again after a pause")
         try:
-            if len(batch) and batch.snapshot is None and not self._ledger.moves(batch.positions):
-                self._applier.replay(batch)
-            else:
-                self._applier.apply(batch)
+            with self._vigil:
+                if len(batch) and batch.snapshot is None and not self._ledger.moves(batch.positions):
+                    self._applier.replay(batch)
+                else:
+                    self._applier.apply(batch)
         except (psycopg.Error, Retryable) as error:
             raise self._explained(error) from error
 
@@ -111,7 +115,8 @@ class PostgresWriter:
                     f"another process has claimed the pipeline {self._name!r} since and ended this session",
                     hint="let that one go on; this one stops",
                 )
-            return Retryable(f"the session with {place(self._login)} was lost", hint="it is opened again after a pause")
+            reason = f"the session with {place(self._login)} was lost"
+            return self._vigil.lost or Retryable(reason, hint="it is opened again after a pause")
         return error if isinstance(error, Retryable) else translate(error, f"write to {place(self._login)}")
 
     def _fenced(self) -> bool:

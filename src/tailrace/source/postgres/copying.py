@@ -17,9 +17,9 @@ from tailrace._native import Chunk, CopyReader
 from tailrace.dialect.postgres import libpq
 from tailrace.dialect.postgres.fault import first_line, lost, translate
 from tailrace.dialect.postgres.session import Connection
+from tailrace.dialect.postgres.witness import Witness
 from tailrace.error import Fatal, Retryable, TailraceError
 from tailrace.source.postgres.plan import TableCopy
-from tailrace.source.postgres.witness import Witness
 
 _DRAIN_BYTES = 1 << 20
 _AHEAD_CHUNKS = 8

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from tailrace._native import Select
 from tailrace.contract import Positions
 from tailrace.dialect.postgres.session import Connection, connect, fetch
+from tailrace.dialect.postgres.witness import Witness, silence_s
 from tailrace.error import CheckFailed, ConfigError, HistoryLost, Retryable, TailraceError
 from tailrace.model import Batch, Limits
 from tailrace.source.postgres import gap, host, pattern, plan, publication, resume, slot, snapshot
@@ -36,7 +37,6 @@ from tailrace.source.postgres.roster import Roster
 from tailrace.source.postgres.snapshot import Bounds, Exported, Snapshot
 from tailrace.source.postgres.stream import Describer, Opened, PostgresStream
 from tailrace.source.postgres.walsender import CreatedSlot, StreamOptions, Walsender
-from tailrace.source.postgres.witness import Witness, silence_s
 
 if TYPE_CHECKING:
     from tailrace.source.postgres.config import Postgres

@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tailrace._native import Chunk, PgOutput, Relation
+from tailrace.dialect.postgres.witness import silence_s
 from tailrace.error import Fatal, Retryable, TailraceError
 from tailrace.model import Batch, Limits, Table
 from tailrace.source.postgres.measure import Measure
 from tailrace.source.postgres.place import Lineage, Place
 from tailrace.source.postgres.walsender import Walsender
-from tailrace.source.postgres.witness import silence_s
 
 _log = logging.getLogger("tailrace.source.postgres")
 _DRAIN_BYTES = 4 << 20

@@ -17,12 +17,12 @@ from psycopg import sql
 
 from tailrace._native import CopyRows
 from tailrace.dialect.postgres.session import Connection, Login, connect, fetch, run
+from tailrace.dialect.postgres.witness import Witness
 from tailrace.model import Batch
 from tailrace.source.postgres import plan
 from tailrace.source.postgres.copying import Ahead, Copying, TableReader
 from tailrace.source.postgres.place import Lineage, Place
 from tailrace.source.postgres.plan import Files, Moved, TableCopy
-from tailrace.source.postgres.witness import Witness
 
 _log = logging.getLogger("tailrace.source.postgres")
 
