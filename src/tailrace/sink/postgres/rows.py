@@ -108,9 +108,9 @@ class Rows:
     def _truncate(self, run: Sequence[tuple[int, Change]]) -> Iterator[Statement]:
         """One TRUNCATE of the source, which names several tables: they are emptied together."""
         index, first = run[0]
-        cascade, restart = first.truncate_options
+        _, restart = first.truncate_options
         targets = list({change.table: self._targets(change.table) for _, change in run}.values())
-        for statement in statements.truncate(targets, cascade=cascade, restart=restart):
+        for statement in statements.truncate(targets, restart=restart):
             yield Statement(index, statement.as_bytes(None), ())
 
     def _text(self, key: tuple[object, ...], make: Callable[[], sql.Composed]) -> bytes:

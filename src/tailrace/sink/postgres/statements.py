@@ -75,8 +75,12 @@ def update_one(target: Target, sent: Sequence[TargetColumn]) -> sql.Composed:
     ).format(target.name, _assign(sent, 1), _one(target, len(sent) + 1))
 
 
-def truncate(targets: Sequence[Target], *, cascade: bool, restart: bool) -> list[sql.Composed]:
-    """Empty these tables, all at once: foreign keys between them do not matter. Of a shared table only our rows go."""
+def truncate(targets: Sequence[Target], *, restart: bool) -> list[sql.Composed]:
+    """Empty these tables, all at once: foreign keys between them do not matter. Of a shared table only our rows go.
+
+    Never with CASCADE, as `apply_handle_truncate` has it: the source names every table that it has emptied, and what
+    else refers to them at the target is not ours.
+    """
     whole = [target.name for target in targets if not target.constants]
     statements = [
         sql.SQL("DELETE FROM {} AS t WHERE {}").format(target.name, _all(in_ours(target)))
@@ -84,7 +88,7 @@ def truncate(targets: Sequence[Target], *, cascade: bool, restart: bool) -> list
         if target.constants
     ]
     if whole:
-        options = sql.SQL(" RESTART IDENTITY" if restart else "") + sql.SQL(" CASCADE" if cascade else "")
+        options = sql.SQL(" RESTART IDENTITY" if restart else "")
         statements.append(sql.SQL("TRUNCATE {}{}").format(_list(whole), options))
     return statements
 

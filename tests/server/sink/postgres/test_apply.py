@@ -136,6 +136,22 @@ def test_truncate_empties_tables_together_and_sequences_with_them(road: Road) ->
     assert road.rows("SELECT nextval(pg_get_serial_sequence('parent', 'id'))") == [(1,)]
 
 
+def test_truncate_cascade_leaves_alone_what_only_the_target_has(road: Road) -> None:
+    road.both("CREATE TABLE parent (id int PRIMARY KEY)", "CREATE TABLE child (id int REFERENCES parent)")
+    road.at_source("INSERT INTO parent VALUES (1), (2)", "INSERT INTO child VALUES (1)")
+    road.run()
+    road.target.execute("CREATE TABLE theirs (id int PRIMARY KEY REFERENCES parent)")
+    road.target.execute("INSERT INTO theirs VALUES (2)")
+    road.at_source("TRUNCATE parent CASCADE", "INSERT INTO parent VALUES (2)")
+    with pytest.raises(Fatal, match="cannot truncate a table referenced in a foreign key constraint") as refused:
+        road.run()
+    assert refused.value.hint is not None and '"theirs"' in refused.value.hint
+    road.target.execute("ALTER TABLE theirs DROP CONSTRAINT theirs_id_fkey")
+    road.run()
+    road.same("parent", "child")
+    assert road.rows("SELECT id FROM theirs") == [(2,)]
+
+
 def test_generated_and_identity_columns_and_partitions_are_written(road: Road) -> None:
     road.both(
         "CREATE TABLE items (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int, double int GENERATED ALWAYS AS"
