@@ -131,6 +131,8 @@ def test_a_sink_that_is_stuck_turns_health_and_a_stop_ends_in_time(cli: Cli, con
         assert told["reason"].startswith("no progress for")
         until(lambda: "stdout has been at work" in asked(cli).reason)
         assert (asked(cli).lag_s or 0) > 1.5
+        shown = cli.run("status", "t.toml").out.splitlines()
+        assert shown[-1].startswith("orders: sink stdout has been at work for ")
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 1, "not a clean stop, and not for ever"
         assert process.stderr is not None

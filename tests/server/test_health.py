@@ -32,7 +32,7 @@ def pipeline(database: str, target: Target) -> Iterator[Pipeline]:
     execute(database, "create table orders (id int primary key, note text)", "create table other (n int)")
     name = "health_" + database.rsplit("/", 1)[1]
     source = Postgres(database, tables=["public.orders"], slot=name, publication=name)
-    limits = Limits(stop_timeout_s=5, progress_interval_s=1)
+    limits = Limits(stop_timeout_s=5, progress_interval_s=1, shelf_bytes_max=1_000_000)
     made = Pipeline(source, ListSink(target), name="p", checkpoint=Memory(), state_dir=None, limits=limits)
     thread = threading.Thread(target=made.run)
     thread.start()
@@ -74,9 +74,13 @@ def test_a_stuck_sink_is_told_with_the_age_of_what_it_holds(
     assert status.caught_up_at <= after
     until(lambda: 'tailrace_retained_bytes{pipeline="p"}' in get(server, "/metrics")[1])
     assert 'tailrace_healthy{pipeline="p"} 0.0' in get(server, "/metrics")[1]
+    thousand = "insert into orders select i, repeat('x', 1000) from generate_series({0}001, {0}999) i"
+    execute(database, *(thousand.format(number) for number in range(1, 21)))
+    until(lambda: (pipeline.status().lag_bytes or 0) > 5_000_000, "for a log that is not read beyond a full shelf")
     target.gate.set()
     until(lambda: verdict(server)[0] == 200)
     until(lambda: pipeline.status().lag_s == 0)
+    assert pipeline.status().lag_bytes == 0 and pipeline.status().changes == 2 + 20 * 999
     assert (pipeline.status().caught_up_at or 0) >= after
 
 

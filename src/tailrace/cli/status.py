@@ -132,7 +132,7 @@ def _table(found: Sequence[_Seen]) -> str:
     if lags := [(each.name, partition, lag) for each in found for partition, lag in each.lags.items()]:
         lines.append(columns([("PIPELINE", "PARTITION", "LAG RECORDS"), *lags]))
     for each in found:
-        told = (each.reason if each.state is not State.STREAMING else "", each.error, each.source_error)
+        told = (each.reason, each.error, each.source_error)
         lines += [f"{each.name}: {line}" for line in dict.fromkeys(told) if line]
     return "\n".join(lines) + "\n"
 
