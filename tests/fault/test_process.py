@@ -57,6 +57,26 @@ def test_i16_a_second_process_with_other_state_waits_for_the_target(
     second.goes_on(running)
 
 
+@fault("two processes of the same pipeline", "one target → postgres, two folders of state", waits(
+    "replication slot '…' is active for PID …", "once the first has ended; nothing lost"
+))  # fmt: skip
+def test_i16_a_second_process_does_not_fence_one_that_reads(
+    make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start, replica: str, tmp_path: Path
+) -> None:
+    server = start_postgres(settings={"wal_sender_timeout": "2s"})  # so long is a reader waited for that may be dead
+    running = traffic(server.url)
+    first = make_pipe(server.url, "postgres", replica=replica)
+    second = make_pipe(server.url, "postgres", replica=replica, folder=tmp_path / "other", heir=True)
+    first.start()
+    first.catch_up()
+    second.start()
+    second.waits()
+    running.passes(3)
+    first.catch_up()
+    first.stop()
+    second.goes_on(running)
+
+
 @pytest.mark.parametrize("kind", ["duckdb", "file"])
 @fault("the process is paused and wakes up", "SIGSTOP, SIGCONT; its walsender was ended meanwhile", waits(
     "the connection of slot '…' broke: terminating connection due to administrator command"

@@ -116,6 +116,8 @@ class Opening:
         return self._go(scene, decision, until_current)
 
     def _situation(self, scene: _Scene, positions: Positions) -> Situation:
+        # Whoever had the slot saves and confirms until it lets go: what was saved is read behind that.
+        free = slot.load_free(scene.side, scene.lineage.slot, self._stop)
         known = positions.known()
         if self._source.temporary and known:
             raise HistoryLost(
@@ -124,7 +126,7 @@ class Opening:
         return Situation(
             lineage=scene.lineage,
             known=known,
-            slot=slot.load_free(scene.side, scene.lineage.slot, self._stop),
+            slot=free,
             mode=self._source.snapshot,
             adopt=not self._source.create,
             published=publication.load(scene.side, self._names.publication) is not None,
