@@ -107,7 +107,9 @@ def test_check_names_what_is_missing_and_changes_nothing(cli: Cli, config: Path,
     assert any(finding["severity"] == "error" for finding in found)
     with psycopg.connect(shop) as connection:
         assert connection.execute("select count(*) from pg_publication").fetchone() == (0,)
-    assert cli.run("check", shop).code in {0, 3}
+    of_url = cli.run("check", shop)
+    assert (of_url.code, "table public.orders" in of_url.out) == (0, True), of_url.out + of_url.err
+    assert not (cli.folder / ".tailrace").exists() and not (cli.folder / "out.jsonl").exists()
 
 
 def test_check_names_a_file_of_another_pipeline_and_names_that_match_nothing(cli: Cli, config: Path) -> None:

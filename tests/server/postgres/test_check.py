@@ -43,12 +43,41 @@ def stranger(shop: str) -> Iterator[str]:
 
 
 def test_a_server_that_lacks_nothing_has_no_errors_and_nothing_is_made(shop: str, sql: Sql) -> None:
+    names = ("pubname FROM pg_publication", "slot_name FROM pg_replication_slots", "relname FROM pg_class",
+             "nspname FROM pg_namespace", "name || setting FROM pg_settings", "setconfig::text FROM pg_db_role_setting")  # fmt: skip
+    before = [sorted(sql(shop, f"SELECT {name}")) for name in names]
     findings = Postgres(shop).check()
     assert grave(findings) == []
     assert {"connection", "version", "replication", "wal_level", "slots", "walsenders"} <= {f.subject for f in findings}
     assert of(findings, "max_slot_wal_keep_size").severity is Severity.WARNING
     assert of(findings, "table public.orders").severity is Severity.OK
-    assert sql(shop, "SELECT count(*) FROM pg_publication") == [(0,)]
+    assert [sorted(sql(shop, f"SELECT {name}")) for name in names] == before
+
+
+def test_no_sender_left_is_found(sql: Sql, reading: Make, start_postgres: Start) -> None:
+    server = start_postgres(18, settings={"max_wal_senders": "1"})
+    sql(server.url, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
+    assert grave(Postgres(server.url).check()) == []
+    reading(server.url, snapshot="never").open().first()
+    finding = of(Postgres(server.url).check(), "walsenders")
+    assert finding.severity is Severity.ERROR and "all 1 of max_wal_senders are used" in finding.message
+    assert (finding.fix or "").startswith("ALTER SYSTEM SET max_wal_senders = 6")
+
+
+def test_a_slot_that_is_lost_is_found(sql: Sql, reading: Make, start_postgres: Start) -> None:
+    server = start_postgres(18, settings={"max_slot_wal_keep_size": "1MB", "max_wal_size": "32MB"})
+    sql(server.url, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
+    it = reading(server.url, snapshot="never").open()
+    it.first().close()
+    source = Postgres(server.url, slot=f"tailrace_{it.name}")
+    while sql(server.url, "SELECT wal_status FROM pg_replication_slots") != [("lost",)]:
+        sql(server.url, "SELECT pg_logical_emit_message(false, 'x', repeat('x', 1000000)) FROM generate_series(1, 20)")
+        sql(server.url, "SELECT pg_switch_wal()", "CHECKPOINT")
+    finding = of(source.check(), f"slot {source.slot}")
+    assert finding.severity is Severity.ERROR and finding.fix is not None
+    assert "invalidated by the server (wal_removed): run `tailrace reset`" in finding.message
+    sql(server.url, finding.fix)
+    assert grave(source.check()) == []
 
 
 def test_what_a_role_lacks_is_mended_by_the_statements(shop: str, stranger: str, sql: Sql) -> None:
