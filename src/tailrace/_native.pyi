@@ -526,7 +526,7 @@ class CopyReader:
     def __new__(cls, libpq: str | PathLike[str], pgconn_ptr: int, *, frame_bytes_max: int) -> CopyReader: ...
     def drain(self, bytes_max: int) -> Chunk:
         """Take all that waits, up to `bytes_max`; never blocks. OSError with libpq's message when the connection
-        broke."""
+        broke, OverflowError for a message above `frame_bytes_max`."""
     @property
     def done(self) -> bool:
         """The server ended the COPY."""

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use libloading::{Library, Symbol};
-use pyo3::exceptions::{PyImportError, PyIndexError, PyOSError};
+use pyo3::exceptions::{PyImportError, PyIndexError, PyOSError, PyOverflowError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use tailrace_wire::chunk as wire;
@@ -80,7 +80,16 @@ impl Libpq {
 enum Drained {
     Waiting,
     Done,
-    Broken(String),
+    Over(Cause),
+}
+
+/// Why nothing more can be read.
+#[derive(Clone)]
+enum Cause {
+    /// The connection is lost; libpq's words.
+    Lost(String),
+    /// A message beyond the limit, of so many bytes.
+    Large(usize),
 }
 
 /// Drains a libpq connection in COPY OUT or COPY BOTH.
@@ -90,8 +99,8 @@ pub struct CopyReader {
     conn: usize,
     frame_bytes_max: usize,
     done: bool,
-    /// Once broken, always broken: what was lost with the connection must not be read over.
-    broken: Option<String>,
+    /// Once over, always over: what was lost with the connection must not be read over.
+    over: Option<Cause>,
 }
 
 impl CopyReader {
@@ -106,7 +115,7 @@ impl CopyReader {
                 Ok(0) => match self.more(conn) {
                     Some(true) => {}
                     Some(false) => return Drained::Waiting,
-                    None => return Drained::Broken(self.error(conn)),
+                    None => return Drained::Over(Cause::Lost(self.error(conn))),
                 },
                 Ok(length) => {
                     // SAFETY: as above.
@@ -118,17 +127,14 @@ impl CopyReader {
                     // SAFETY: as above; `message` is not used any more.
                     unsafe { (self.libpq.free_mem)(buffer.cast()) };
                     if !fits {
-                        return Drained::Broken(format!(
-                            "a message of {length} bytes is larger than frame_bytes_max = {}",
-                            self.frame_bytes_max
-                        ));
+                        return Drained::Over(Cause::Large(length));
                     }
                     if chunk.nbytes() >= bytes_max {
                         return Drained::Waiting;
                     }
                 }
                 Err(_) if length == -1 => return Drained::Done,
-                Err(_) => return Drained::Broken(self.error(conn)),
+                Err(_) => return Drained::Over(Cause::Lost(self.error(conn))),
             }
         }
     }
@@ -156,6 +162,16 @@ impl CopyReader {
         let text = text.to_string_lossy().trim().to_owned();
         if text.is_empty() { "connection lost".to_owned() } else { text }
     }
+
+    fn raised(&self, cause: &Cause) -> PyErr {
+        match cause {
+            Cause::Lost(message) => PyOSError::new_err(message.clone()),
+            Cause::Large(nbytes) => PyOverflowError::new_err(format!(
+                "a message of {nbytes} bytes is larger than frame_bytes_max = {}",
+                self.frame_bytes_max
+            )),
+        }
+    }
 }
 
 #[pymethods]
@@ -165,14 +181,14 @@ impl CopyReader {
     fn new(libpq: PathBuf, pgconn_ptr: usize, frame_bytes_max: usize) -> PyResult<Self> {
         let loaded = Libpq::load(&libpq);
         let libpq = loaded.map_err(|error| PyImportError::new_err(format!("{}: {error}", libpq.display())))?;
-        Ok(Self { libpq, conn: pgconn_ptr, frame_bytes_max, done: false, broken: None })
+        Ok(Self { libpq, conn: pgconn_ptr, frame_bytes_max, done: false, over: None })
     }
 
     /// Take all that waits, up to `bytes_max`.
     fn drain(&mut self, py: Python<'_>, bytes_max: usize) -> PyResult<Chunk> {
         let mut inner = wire::Chunk::default();
-        if let Some(message) = &self.broken {
-            return Err(PyOSError::new_err(message.clone()));
+        if let Some(cause) = &self.over {
+            return Err(self.raised(cause));
         }
         if self.done {
             return Ok(Chunk { inner: Arc::new(inner) });
@@ -181,11 +197,11 @@ impl CopyReader {
         match drained {
             Drained::Waiting => {}
             Drained::Done => self.done = true,
-            Drained::Broken(message) => {
-                self.broken = Some(message.clone());
+            Drained::Over(cause) => {
+                self.over = Some(cause.clone());
                 // What came before the break is complete and worth keeping; the next drain raises.
                 if inner.is_empty() {
-                    return Err(PyOSError::new_err(message));
+                    return Err(self.raised(&cause));
                 }
             }
         }

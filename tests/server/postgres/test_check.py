@@ -43,8 +43,14 @@ def stranger(shop: str) -> Iterator[str]:
 
 
 def test_a_server_that_lacks_nothing_has_no_errors_and_nothing_is_made(shop: str, sql: Sql) -> None:
-    names = ("pubname FROM pg_publication", "slot_name FROM pg_replication_slots", "relname FROM pg_class",
-             "nspname FROM pg_namespace", "name || setting FROM pg_settings", "setconfig::text FROM pg_db_role_setting")  # fmt: skip
+    names = [
+        "pubname FROM pg_publication",
+        "slot_name FROM pg_replication_slots",
+        "relname FROM pg_class",
+        "nspname FROM pg_namespace",
+        "name || setting FROM pg_settings",
+        "setconfig::text FROM pg_db_role_setting",
+    ]
     before = [sorted(sql(shop, f"SELECT {name}")) for name in names]
     findings = Postgres(shop).check()
     assert grave(findings) == []

@@ -31,6 +31,25 @@ def reads_until_it_breaks(it: Reading) -> None:
         it.read()
 
 
+@pytest.mark.parametrize("snapshot", ["initial", "never"])
+def test_i8_a_message_above_the_limit_stops_the_pipeline(shop: str, sql: Sql, reading: Make, snapshot: str) -> None:
+    it = reading(shop, snapshot=snapshot)
+    if snapshot == "never":
+        it.open().first().close()
+    sql(shop, "INSERT INTO orders VALUES (1, 'small'), (2, repeat('x', 200000))")
+    it.limits = Limits(frame_bytes_max=100_000)
+    for _ in range(2):  # it comes again and again
+        it.open()
+        with pytest.raises(
+            Fatal, match=r"a message of 2\d{5} bytes is larger than frame_bytes_max = 100000"
+        ) as refused:
+            reads_until_it_breaks(it)
+        assert "raise limits.frame_bytes_max" in (refused.value.hint or "")
+        it.close()
+    it.limits = Limits()
+    it.open().until(lambda: {"id": "2"} in [change.key for change in it.seen])
+
+
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_a_server_restart_is_retryable_and_nothing_is_lost(
     sql: Sql, reading: Make, start_postgres: Start, mode: str

@@ -12,6 +12,8 @@ from psycopg import pq
 from tailrace.error import ConfigError
 
 _MAPS = Path("/proc/self/maps")
+LARGE_HINT = "nothing was skipped: raise limits.frame_bytes_max, or leave the column out"
+"""What to do about a message above the limit."""
 
 
 @cache

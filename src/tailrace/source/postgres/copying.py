@@ -85,6 +85,8 @@ class TableReader:
             return self._reader.drain(_DRAIN_BYTES)
         except OSError as error:
             raise self._broken(str(error)) from error
+        except OverflowError as error:
+            raise Fatal(f"cannot copy {self._table}: {error}", hint=libpq.LARGE_HINT) from error
 
     def _start(self, statement: bytes) -> None:
         with self._told():

@@ -21,7 +21,7 @@ from tailrace._native import Chunk, CopyReader
 from tailrace.dialect.postgres import libpq
 from tailrace.dialect.postgres.fault import told, translate
 from tailrace.dialect.postgres.session import Connection, Login, connect_replication
-from tailrace.error import HistoryLost, Retryable
+from tailrace.error import Fatal, HistoryLost, Retryable
 from tailrace.source.postgres import host
 from tailrace.source.postgres.fault import RESET_HINT, broken, translate_stream, waits_for_standby
 from tailrace.source.postgres.host import Host
@@ -150,6 +150,8 @@ class Walsender:
             chunk = self._reader.drain(bytes_max)
         except OSError as error:
             raise self._broken(error) from error
+        except OverflowError as error:
+            raise Fatal(f"the stream of slot {self._slot!r} has {error}", hint=libpq.LARGE_HINT) from error
         if self._warning is not None:
             # From 18 on the server only warns, and skips what it cannot decode; before, it ended the stream.
             raise HistoryLost(f"the stream of slot {self._slot!r} has a hole: {self._warning}", hint=RESET_HINT)
@@ -183,7 +185,7 @@ class Walsender:
         try:
             if self._reader is not None:
                 self._say_farewell(self._reader)
-        except (OSError, psycopg.Error) as error:
+        except (OSError, OverflowError, psycopg.Error) as error:
             _log.debug("the stream of slot %s did not end politely: %s", self._slot, _text(error))
         self._reader = None  # its pointer dies with the connection
         self._connection.close()
