@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,12 +11,12 @@ import pytest
 
 from servers import postgres
 from servers import registry as servers_registry
-from servers.debezium import Record
-from tailrace._native import Batch, EventReader
+from tailrace._native import EventReader
 from tailrace.error import Fatal
 from tailrace.format import Format
 from tailrace.registry import Registry
 from tests.conformance import binary, generated, sides
+from tests.conformance.binary import Both
 from tests.conformance.cases import Case, Statements
 from tests.conformance.framed import Pair, by_table, read, said
 from tests.conformance.shapes import SHAPES
@@ -34,31 +33,12 @@ CASES: list[Case] = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Both:
-    """What both sides wrote of all cases."""
-
-    tailrace: Sequence[binary.Event]
-    debezium: Sequence[binary.Event]
-    batches: Sequence[Batch]
-    records: Sequence[Record]
-
-
 def avro(registry: servers_registry.Server, **options: Any) -> Format:
     """The format of the tests here."""
     return Format(key_converter="avro", value_converter="avro", schema_registry_url=registry.url, **options)
 
 
-def both(batches: Sequence[Batch], records: Sequence[Record], format: Format) -> Both:
-    client = Registry(format["schema_registry_url"] or "").open()
-    found = Both(
-        list(binary.ours(batches, format, lambda schema_id: client.schema(schema_id).text)),
-        list(binary.theirs(records, "avro")),
-        batches,
-        records,
-    )
-    client.close()
-    return found
+both = partial(binary.both, form="avro", mask=binary.avro)
 
 
 @pytest.fixture(scope="module")

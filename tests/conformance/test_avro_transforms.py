@@ -12,11 +12,11 @@ import pytest
 from servers import postgres
 from servers import registry as servers_registry
 from tests.conformance import chains, sides
-from tests.conformance.binary import Event
+from tests.conformance.binary import Both, Event
 from tests.conformance.cases import Case, Statements
 from tests.conformance.chains import CHAINS, Chain
 from tests.conformance.settings import SETTINGS
-from tests.conformance.test_avro import CASES, Both, avro, both
+from tests.conformance.test_avro import CASES, avro, both
 from tests.conformance.test_chains import masked_headers
 from tests.conftest import _fresh
 

@@ -125,7 +125,7 @@ class Option:
         return re.sub("^(key|value)_converter_", "", name) if self.converter else name
 
 
-FORMS = ("json", "avro", "json_schema")
+FORMS = ("json", "avro", "json_schema", "protobuf")
 STRATEGIES = ("TopicNameStrategy", "RecordNameStrategy", "TopicRecordNameStrategy")
 _STRATEGIES = ("Schema", "SchemaUnicode", "SchemaRegex", "Default", "DefaultUnicode", "DefaultRegex")
 _ADJUSTMENT = Choice(("none", "avro", "avro_unicode"))
@@ -156,7 +156,7 @@ OPTIONS: tuple[Option, ...] = (
                 "scrub_invalid_names",
                 Flag(),
                 "false",
-                "`avro`: names that Avro does not allow are made into some it does",
+                "`avro`, `protobuf`: names that the format does not allow are made into some it does",
             ),
             (
                 "object_additional_properties",
@@ -164,7 +164,22 @@ OPTIONS: tuple[Option, ...] = (
                 "true",
                 "`json_schema`: whether structs may have members that their schema does not name",
             ),
-            ("enhanced_avro_schema_support", Flag(), "false", "taken and without effect: events are the same with it"),
+            (
+                "optional_for_nullables",
+                Flag(),
+                "false",
+                "`protobuf`: what may be null is an `optional` field; without this, null reads as the type's zero",
+            ),
+            (
+                "wrapper_for_nullables",
+                Flag(),
+                "false",
+                "`protobuf`: what may be null is a message such as `google.protobuf.Int32Value`, left out for null",
+            ),
+            *(
+                (name, Flag(), "false", "taken and without effect: events are the same with it")
+                for name in ("enhanced_avro_schema_support", "enhanced_protobuf_schema_support")
+            ),
         )
     ),
     *(

@@ -10,7 +10,10 @@ mod encoded;
 mod java;
 pub(crate) mod json;
 pub mod json_schema;
+pub mod protobuf;
+mod scrub;
 pub mod smt;
+mod varint;
 
 pub use adjust::Adjustment;
 pub use encoded::{Encoded, Record};

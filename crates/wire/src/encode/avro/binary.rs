@@ -2,6 +2,7 @@
 //! unions with null, and in which order.
 
 use crate::encode::connect::{Field, Format, Written};
+use crate::encode::varint;
 
 /// What a value is one of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl<'a> Avro<'a> {
     /// When a null stands where the schema has no place for one; what was written is of no use then.
     #[inline]
     pub fn finish(self) -> Written {
-        if self.broken { Err("null where the schema allows none") } else { Ok(()) }
+        self.sound()
     }
 
     /// Say which branch of the union comes, if the value is one's.
@@ -60,12 +61,7 @@ impl<'a> Avro<'a> {
 
     /// Write `count` before what was written since `start`, where one byte was left free for it.
     fn count(&mut self, start: usize, count: usize) {
-        let mut bytes = [0; 10];
-        let length = varint(zigzag(i64::try_from(count).unwrap_or(i64::MAX)), &mut bytes);
-        self.out[start] = bytes[0];
-        if length > 1 {
-            self.out.splice(start + 1..start + 1, bytes[1..length].iter().copied());
-        }
+        varint::fill(varint::zigzag(i64::try_from(count).unwrap_or(i64::MAX)), start, self.out);
     }
 
     /// Begin a list or a map: one block, as Java's encoder writes it.
@@ -84,26 +80,14 @@ impl<'a> Avro<'a> {
     }
 }
 
-/// Small magnitudes of either sign become small numbers.
-const fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)).cast_unsigned()
-}
-
-/// Write seven bits a byte, the lowest first; returns how many bytes that were.
-fn varint(mut value: u64, bytes: &mut [u8; 10]) -> usize {
-    let mut length = 0;
-    while value >= 0x80 {
-        bytes[length] = (value & 0x7f) as u8 | 0x80;
-        value >>= 7;
-        length += 1;
-    }
-    bytes[length] = value as u8;
-    length + 1
-}
-
 impl Format for Avro<'_> {
     fn nests(&self) -> bool {
         false
+    }
+
+    #[inline]
+    fn sound(&self) -> Written {
+        if self.broken { Err("null where the schema allows none") } else { Ok(()) }
     }
 
     #[inline]
@@ -124,9 +108,7 @@ impl Format for Avro<'_> {
     #[inline]
     fn integer(&mut self, value: i64) {
         self.branch();
-        let mut bytes = [0; 10];
-        let length = varint(zigzag(value), &mut bytes);
-        self.out.extend_from_slice(&bytes[..length]);
+        varint::push(varint::zigzag(value), self.out);
     }
 
     #[inline]

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::encode::connect::{Json, Kind, Schema, Value};
-use crate::encode::json;
+use crate::encode::{json, scrub};
 
 /// AvroConverter's options that change a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -261,27 +261,9 @@ fn checked(name: &str) -> Result<(), String> {
     if sound { Ok(()) } else { Err(format!("{name:?} is no name that Avro allows")) }
 }
 
-/// What `scrub.invalid.names` makes of a name: percent signs and more become underscores, an `x` stands before a digit.
+/// What `scrub.invalid.names` makes of a name.
 fn scrubbed(name: &str) -> String {
-    let sound = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    if name.chars().all(sound) && !name.starts_with(|first: char| first.is_ascii_digit()) {
-        return name.to_owned();
-    }
-    let mut text = String::with_capacity(name.len() + 1);
-    text.extend(name.starts_with(|first: char| first.is_ascii_digit()).then_some('x'));
-    for letter in name.chars() {
-        match letter {
-            _ if sound(letter) => text.push(letter),
-            ' ' | '.' | '-' | '*' => text.push('_'),
-            _ => {
-                let mut bytes = [0; 4];
-                for byte in letter.encode_utf8(&mut bytes).bytes() {
-                    text.push_str(&format!("_{byte:02X}"));
-                }
-            }
-        }
-    }
-    text
+    scrub::scrubbed(name, |first| first.is_ascii_digit())
 }
 
 fn is_finite(value: &Value) -> bool {

@@ -117,6 +117,15 @@ pub trait Format {
     /// End a map of so many entries.
     fn end_map(&mut self, count: usize);
 
+    /// Whether all that was written so far has its place in the schema, so that who knows the column can tell.
+    ///
+    /// # Errors
+    /// What has none.
+    #[inline]
+    fn sound(&self) -> Written {
+        Ok(())
+    }
+
     /// An integer as the server prints it; None when it is none that fits 64 bits.
     #[inline]
     fn integer_text(&mut self, text: &[u8]) -> Option<()> {

@@ -44,9 +44,9 @@ impl Stationery {
         let mut line = out.open(&self.opening);
         let [key_spelling, value_spelling] = forms.spellings(self.number);
         // Neither a place nor a time is ever refused, and such a record is short.
-        let _ = key_spelling.write(&self.heads[0], key, &mut out.bytes);
+        let _ = key_spelling.write(&self.heads[0], &self.schemas[0], key, &mut out.bytes);
         out.end_key(&mut line);
-        let _ = value_spelling.write(&self.heads[1], value, &mut out.bytes);
+        let _ = value_spelling.write(&self.heads[1], &self.schemas[1], value, &mut out.bytes);
         out.end_value(&mut line);
         let _ = out.close(&line, change);
     }

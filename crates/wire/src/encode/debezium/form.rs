@@ -7,6 +7,7 @@ use super::Refusal;
 use crate::encode::avro::{self, Avro};
 use crate::encode::connect::{Format, Half, Json, Schema};
 use crate::encode::json_schema;
+use crate::encode::protobuf::{self, Protobuf};
 use crate::encode::smt::{self, Spelled};
 use crate::error::{Error, Result};
 
@@ -29,6 +30,8 @@ pub enum Form {
     Avro(avro::Options),
     /// As JsonSchemaConverter does.
     JsonSchema(json_schema::Options),
+    /// As ProtobufConverter does.
+    Protobuf(protobuf::Options),
 }
 
 impl Form {
@@ -39,6 +42,7 @@ impl Form {
             Self::Json => None,
             Self::Avro(_) => Some("AVRO"),
             Self::JsonSchema(_) => Some("JSON"),
+            Self::Protobuf(_) => Some("PROTOBUF"),
         }
     }
 
@@ -48,8 +52,17 @@ impl Form {
             Self::Json => {}
             Self::Avro(options) => avro::write_schema(schema, options, &mut text)?,
             Self::JsonSchema(options) => json_schema::write_schema(schema, options, &mut text),
+            Self::Protobuf(options) => protobuf::write_schema(schema, options, &mut text)?,
         }
         String::from_utf8(text).map_err(|_| "a schema that is not UTF-8".to_owned())
+    }
+
+    /// What a record of a schema is called, as subjects have it.
+    fn name(self, schema: &Schema) -> String {
+        match self {
+            Self::Protobuf(options) => protobuf::full_name(schema, options),
+            _ => schema.name.as_deref().unwrap_or_default().to_owned(),
+        }
     }
 }
 
@@ -80,11 +93,6 @@ pub(super) struct Spelling {
 
 /// What can be spelled: each kind of a key and of a value is one.
 pub(super) trait Spell {
-    /// Whether its schema says that it may be null.
-    fn is_optional(&self) -> bool {
-        false
-    }
-
     /// Write it.
     ///
     /// # Errors
@@ -99,11 +107,17 @@ impl Spelling {
         self.form == Form::Json
     }
 
-    /// Append a key or a value: as JSON behind its `head`, or framed.
+    /// Append a key or a value of `schema`: as JSON behind its `head`, or framed.
     #[inline]
-    pub(super) fn write<S: Spell>(self, head: &[u8], what: S, out: &mut Vec<u8>) -> std::result::Result<(), Refusal> {
+    pub(super) fn write<S: Spell>(
+        self,
+        head: &[u8],
+        schema: &Schema,
+        what: S,
+        out: &mut Vec<u8>,
+    ) -> std::result::Result<(), Refusal> {
         if !self.is_json() {
-            return self.write_framed(what, out);
+            return self.write_framed(schema, what, out);
         }
         out.extend_from_slice(head);
         what.spell(&mut Json::new(out, head.is_empty()))?;
@@ -112,14 +126,30 @@ impl Spelling {
     }
 
     /// Append what is no JSON.
-    pub(super) fn write_framed<S: Spell>(self, what: S, out: &mut Vec<u8>) -> std::result::Result<(), Refusal> {
+    pub(super) fn write_framed<S: Spell>(
+        self,
+        schema: &Schema,
+        what: S,
+        out: &mut Vec<u8>,
+    ) -> std::result::Result<(), Refusal> {
+        let start = out.len();
         out.push(0);
         out.extend_from_slice(&self.id.to_be_bytes());
         match self.form {
             Form::Avro(_) => {
-                let mut avro = Avro::new(out).of(what.is_optional());
+                let mut avro = Avro::new(out).of(schema.optional);
                 what.spell(&mut avro)?;
                 avro.finish().map_err(Refusal::Row)
+            }
+            Form::Protobuf(options) => {
+                protobuf::write_index(schema, out);
+                let mut protobuf = Protobuf::new(out, schema, options);
+                what.spell(&mut protobuf)?;
+                if !protobuf.finish().map_err(Refusal::Row)? {
+                    out.truncate(start);
+                    out.extend_from_slice(b"null");
+                }
+                Ok(())
             }
             Form::Json | Form::JsonSchema(_) => what.spell(&mut Json::entries(out)),
         }
@@ -221,7 +251,7 @@ impl Forms {
     fn ask(&mut self, version: u64, half: Half, topic: &str, schema: &Schema, text: String) {
         let Some(kind) = self.forms[half as usize].kind() else { return };
         if !self.wanted.iter().any(|asked| (asked.version, asked.half) == (version, half)) {
-            let name = schema.name.as_deref().unwrap_or_default().to_owned();
+            let name = self.forms[half as usize].name(schema);
             self.wanted.push(Unregistered { version, half, topic: topic.to_owned(), name, kind, text });
         }
     }
@@ -250,11 +280,11 @@ impl smt::Spell for Forms {
         cells: &mut C,
         out: &mut Vec<u8>,
     ) -> std::result::Result<(), smt::Fault> {
-        if self.forms[half as usize] == Form::Json {
+        let Some(schema) = spelled.schema().filter(|_| self.forms[half as usize] != Form::Json) else {
             return spelled.write_json(cells, out);
-        }
+        };
         let spelling = self.spelling(half, topic, spelled);
-        spelling.write_framed(Filled { spelled, cells }, out).map_err(|refusal| match refusal {
+        spelling.write_framed(schema, Filled { spelled, cells }, out).map_err(|refusal| match refusal {
             Refusal::Record(fault) => fault,
             Refusal::Row(reason) => smt::Fault::from(reason),
             Refusal::Cell((column, reason)) => smt::Fault { column: Some(column), reason: reason.into() },
@@ -269,10 +299,6 @@ struct Filled<'a, C> {
 }
 
 impl<C: smt::Cells> Spell for Filled<'_, C> {
-    fn is_optional(&self) -> bool {
-        self.spelled.schema().is_some_and(|schema| schema.optional)
-    }
-
     fn spell<F: Format>(self, out: &mut F) -> std::result::Result<(), Refusal> {
         self.spelled.write(self.cells, out).map_err(Refusal::Record)
     }

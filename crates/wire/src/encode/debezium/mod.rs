@@ -468,7 +468,8 @@ impl Encoder {
         if !self.spellings[1].is_json() {
             let (profile, now_ns) = (&self.profile, self.now_ns);
             let event = Event { row, op, images: [before, after], profile, now_ns, block };
-            return self.spellings[1].write_framed(OfRow { event, plan, scratch: &mut self.scratch }, out);
+            let row = OfRow { event, plan, scratch: &mut self.scratch };
+            return self.spellings[1].write_framed(plan.envelope_schema(), row, out);
         }
         let [_, head] = &plan.heads;
         let bare = head.is_empty();
@@ -501,7 +502,8 @@ impl Encoder {
         let (prefix, content) = row.message().ok_or(Refusal::Row("a change without a table"))?;
         let mut line = out.open(&self.messages);
         let ([key, value], [key_head, head]) = (self.spellings, &self.message_heads);
-        key.write(key_head, Prefix(prefix), &mut out.bytes)?;
+        let [key_schema, schema] = &self.message_schemas;
+        key.write(key_head, key_schema, Prefix(prefix), &mut out.bytes)?;
         out.end_key(&mut line);
         let block = self.open.as_mut().map(|open| open.count("message", row.entry().lsn));
         if value.is_json() {
@@ -522,7 +524,7 @@ impl Encoder {
         } else {
             let (profile, now_ns) = (&self.profile, self.now_ns);
             let event = Event { row, op: Op::Message, images: [None, None], profile, now_ns, block };
-            value.write_framed(OfMessage { event, message: (prefix, content) }, &mut out.bytes)?;
+            value.write_framed(schema, OfMessage { event, message: (prefix, content) }, &mut out.bytes)?;
         }
         out.end_value(&mut line);
         if out.close(&line, change) { Ok(()) } else { Err(TOO_LONG) }
@@ -567,11 +569,11 @@ fn write_key(
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> std::result::Result<(), Refusal> {
-    if !plan.has_key() {
+    let Some(schema) = plan.key_schema() else {
         out.extend_from_slice(b"null");
         return Ok(());
-    }
-    spelling.write(&plan.heads[0], KeyOf { plan, row, key_only, other, scratch }, out)
+    };
+    spelling.write(&plan.heads[0], schema, KeyOf { plan, row, key_only, other, scratch }, out)
 }
 
 /// Whether nulls of the old image mean "not sent".

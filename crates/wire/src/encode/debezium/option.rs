@@ -8,7 +8,7 @@ use super::mask::Mask;
 use super::naming::Rerouting;
 use super::profile::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, OpSet, Profile, TimePrecision, Wrapping};
 use super::rule::{Rules, hash_of};
-use crate::encode::{Adjustment, avro, json_schema};
+use crate::encode::{Adjustment, avro, json_schema, protobuf};
 use crate::pattern::{Pattern, Patterns};
 use crate::value::bytea;
 
@@ -23,13 +23,21 @@ impl Profile {
         let mut profile = Self::new("");
         let mut avro = [avro::Options::default(); 2];
         let mut json = [json_schema::Options::default(); 2];
+        let mut proto = [protobuf::Options::default(); 2];
         for (name, text) in options {
             let (sides, option) = sides(name);
             match option {
                 "connect_meta_data" => avro[sides].iter_mut().try_for_each(|side| set(&mut side.meta, name, text))?,
-                "enhanced_avro_schema_support" => drop(choice(name, text, FLAG)?),
+                "enhanced_avro_schema_support" | "enhanced_protobuf_schema_support" => drop(choice(name, text, FLAG)?),
                 "scrub_invalid_names" => {
-                    avro[sides].iter_mut().try_for_each(|side| set(&mut side.scrub, name, text))?
+                    avro[sides.clone()].iter_mut().try_for_each(|side| set(&mut side.scrub, name, text))?;
+                    proto[sides].iter_mut().try_for_each(|side| set(&mut side.scrub, name, text))?
+                }
+                "optional_for_nullables" => {
+                    proto[sides].iter_mut().try_for_each(|side| set(&mut side.optional, name, text))?
+                }
+                "wrapper_for_nullables" => {
+                    proto[sides].iter_mut().try_for_each(|side| set(&mut side.wrapper, name, text))?
                 }
                 "object_additional_properties" => {
                     json[sides].iter_mut().try_for_each(|side| set(&mut side.additional, name, text))?
@@ -42,6 +50,7 @@ impl Profile {
                 Form::Json => {}
                 Form::Avro(own) => *own = avro[at],
                 Form::JsonSchema(own) => *own = json[at],
+                Form::Protobuf(own) => *own = proto[at],
             }
         }
         match profile.wrapping {
@@ -208,6 +217,7 @@ const FORM: &[(&str, Form)] = &[
     ("json", Form::Json),
     ("avro", Form::Avro(avro::Options::DEFAULT)),
     ("json_schema", Form::JsonSchema(json_schema::Options::DEFAULT)),
+    ("protobuf", Form::Protobuf(protobuf::Options::DEFAULT)),
 ];
 /// What of a profile is not a matter of other options.
 const PROFILE: &[(&str, Wrapping)] = &[

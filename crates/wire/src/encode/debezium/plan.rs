@@ -180,7 +180,9 @@ impl Plan {
         };
         let sent = |cell: &Cell<'_>| *cell != Cell::Unchanged && (*cell != Cell::Null || !key_only);
         match row.cell(*index).filter(sent).or_else(|| other.and_then(|other| other.cell(*index))) {
-            Some(Cell::Text(text)) => codec.write(text, scratch, out).map_err(|reason| (*index, reason))?,
+            Some(Cell::Text(text)) => {
+                codec.write(text, scratch, out).and_then(|()| out.sound()).map_err(|reason| (*index, reason))?
+            }
             Some(Cell::Null) if !key_only => out.null(),
             _ => return Err((*index, "a key column that was not sent: the replica identity lacks it")),
         }
@@ -208,7 +210,7 @@ impl Plan {
                 _ => cell,
             };
             out.field(&slot.field);
-            slot.write(cell, key_only, scratch, out).map_err(|reason| (index, reason))?;
+            slot.write(cell, key_only, scratch, out).and_then(|()| out.sound()).map_err(|reason| (index, reason))?;
         }
         out.end_struct();
         Ok(())
@@ -225,7 +227,9 @@ impl Plan {
         out: &mut F,
     ) -> Result<(), Fault> {
         match self.slots.get(index) {
-            Some(Some(slot)) => slot.write(cell, key_only, scratch, out).map_err(|reason| (index, reason)),
+            Some(Some(slot)) => {
+                slot.write(cell, key_only, scratch, out).and_then(|()| out.sound()).map_err(|reason| (index, reason))
+            }
             _ => Ok(()),
         }
     }
