@@ -1,6 +1,6 @@
 """Protobuf read and written in plain Python, by the text of its schema alone: slow, and apart from what is tested.
 
-It knows what Confluent's converter prints: messages in messages, scalars, repeated fields, and the few messages that the
+It knows what Confluent's converter prints: messages in messages, scalars, repeated fields, and the few messages that
 schemas import. Source: the Protocol Buffers documentation, "Encoding" and "Language Guide (proto 3)".
 """
 

@@ -184,7 +184,6 @@ impl Writer {
         if label.is_empty() && self.options.optional && schema.optional {
             label = "optional ";
             options.push("deprecated = false".to_owned());
-            scope.declare(&format!("_{name}"))?;
         }
         let kind = self.kind(scope, name, element)?;
         scope.declare(name)?;

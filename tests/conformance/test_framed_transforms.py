@@ -1,23 +1,26 @@
-"""Transforms, profiles and transactions before Confluent's AvroConverter: what is registered and what is written equal
-what the real Debezium's transforms and the real converter make of the same statements.
+"""Transforms, profiles and transactions before Confluent's converters for Avro and Protobuf: what is registered and
+written equals what the real Debezium's transforms and the real converters make of the same statements.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
 from servers import postgres
 from servers import registry as servers_registry
-from tests.conformance import chains, sides
+from tailrace.format import Format
+from tests.conformance import chains, sides, test_avro, test_protobuf
 from tests.conformance.binary import Both, Event
 from tests.conformance.cases import Case, Statements
 from tests.conformance.chains import CHAINS, Chain
 from tests.conformance.settings import SETTINGS
-from tests.conformance.test_avro import CASES, avro, both
 from tests.conformance.test_chains import masked_headers
+from tests.conformance.test_protobuf import whole
 from tests.conftest import _fresh
 
 _TWICE = "shop.public.e05_a"
@@ -36,26 +39,40 @@ _FLAT = {
 }
 """The profile's transform; the oracle must see the envelopes of its marker and of the snapshot's last row."""
 _LAST = Statements("zz_last", ("CREATE TABLE zz_last (id int PRIMARY KEY)", "INSERT INTO zz_last VALUES (1)"), ())
-_ROWS = [case for case in CASES if case.name != "message"]
+_ROWS = [whole(case) for case in test_avro.CASES if case.name != "message"]
+_FORMS: Mapping[str, tuple[Callable[..., Both], Callable[..., Format]]] = {
+    "avro": (test_avro.both, test_avro.avro),
+    "protobuf": (test_protobuf.both, test_protobuf.protobuf),
+}
+forms = pytest.mark.parametrize("form", _FORMS)
+
+
+def _all(found: Any, registry: servers_registry.Server, **options: Any) -> dict[str, Both]:
+    """What both sides wrote in each form."""
+    return {form: both(*found, format(registry, **options)) for form, (both, format) in _FORMS.items()}
 
 
 @pytest.fixture(scope="module")
-def chained(postgres18: postgres.Server, registry: servers_registry.Server, start_debezium: sides.Start) -> Both:
+def chained(
+    postgres18: postgres.Server, registry: servers_registry.Server, start_debezium: sides.Start
+) -> dict[str, Both]:
     """Both sides with all chains at once."""
-    transform = [step for chain in CHAINS for step in chain.ours()]
-    format = avro(registry, skipped_operations="none", transform=transform)
+    ours = {"skipped_operations": "none", "transform": [step for chain in CHAINS for step in chain.ours()]}
     theirs = {"extended_headers_enabled": "false", "skipped_operations": "none", **chains.options(CHAINS)}
-    cases = [case for chain in CHAINS for case in chain.cases()]
-    start = partial(start_debezium, forms=("avro",))
-    (found,) = (both(*sides.watched(start, url, cases, **theirs), format) for url in _fresh(postgres18))
+    cases = [whole(case) for chain in CHAINS for case in chain.cases()]
+    start = partial(start_debezium, forms=tuple(_FORMS))
+    (found,) = (_all(sides.watched(start, url, cases, **theirs), registry, **ours) for url in _fresh(postgres18))
     return found
 
 
+@forms
 @pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain.name)
-def test_what_transforms_leave_is_registered_and_written_as_confluents_does(chain: Chain, chained: Both) -> None:
+def test_what_transforms_leave_is_registered_and_written_as_confluents_does(
+    chain: Chain, form: str, chained: dict[str, Both]
+) -> None:
     ours, theirs = (
         [event for event in events if event.topic.startswith(f"shop.public.{chain.prefix}_") and event.topic != _TWICE]
-        for events in (chained.tailrace, chained.debezium)
+        for events in (chained[form].tailrace, chained[form].debezium)
     )
     assert len(ours) == len(theirs) > 0
     for found, expected in zip(ours, theirs, strict=True):
@@ -63,21 +80,24 @@ def test_what_transforms_leave_is_registered_and_written_as_confluents_does(chai
 
 
 @pytest.fixture(scope="module")
-def flat(postgres18: postgres.Server, registry: servers_registry.Server, start_debezium: sides.Start) -> Both:
+def flat(
+    postgres18: postgres.Server, registry: servers_registry.Server, start_debezium: sides.Start
+) -> dict[str, Both]:
     """Both sides over all types and shapes, as flat rows."""
-    start, theirs = partial(start_debezium, forms=("avro",)), {"extended_headers_enabled": "false", **_FLAT}
+    start, theirs = partial(start_debezium, forms=tuple(_FORMS)), {"extended_headers_enabled": "false", **_FLAT}
     (found,) = (
-        both(*sides.watched(start, url, [*_ROWS, _LAST], **theirs), avro(registry, profile="flat"))
+        _all(sides.watched(start, url, [*_ROWS, _LAST], **theirs), registry, profile="flat")
         for url in _fresh(postgres18)
     )
     return found
 
 
+@forms
 @pytest.mark.parametrize("case", _ROWS, ids=lambda case: case.name.strip('"'))
-def test_flat_rows_are_those_of_extract_new_record_state(case: Case, flat: Both) -> None:
-    expected = [event for event in flat.debezium if event.table == case.name]
+def test_flat_rows_are_those_of_extract_new_record_state(case: Case, form: str, flat: dict[str, Both]) -> None:
+    expected = [event for event in flat[form].debezium if event.table == case.name]
     assert expected
-    assert [event for event in flat.tailrace if event.table == case.name] == expected
+    assert [event for event in flat[form].tailrace if event.table == case.name] == expected
 
 
 def test_transactions_are_told_as_confluents_converter_writes_them(
@@ -90,16 +110,17 @@ def test_transactions_are_told_as_confluents_converter_writes_them(
         for case in setting.cases
         if isinstance(case, Statements)
     ]
-    start = partial(start_debezium, forms=("avro",))
+    start = partial(start_debezium, forms=tuple(_FORMS))
     found = sides.watched(start, database, silent, extended_headers_enabled="false", **setting.options)
-    ours, theirs = (
-        {topic: [event for event in events if event.topic == topic] for topic in {event.topic for event in events}}
-        for events in (lambda found: (found.tailrace, found.debezium))(both(*found, avro(registry, **setting.options)))
-    )
-    # The engine was read up to the last row, not to the end of its transaction.
-    ours["shop.tx"], theirs["shop.tx"] = ours["shop.tx"][:-2], theirs["shop.tx"][:-1]
-    assert len(theirs) == 3
-    assert ours == theirs
+    for both in _all(found, registry, **setting.options).values():
+        ours, theirs = (
+            {topic: [event for event in events if event.topic == topic] for topic in {event.topic for event in events}}
+            for events in (both.tailrace, both.debezium)
+        )
+        # The engine was read up to the last row, not to the end of its transaction.
+        ours["shop.tx"], theirs["shop.tx"] = ours["shop.tx"][:-2], theirs["shop.tx"][:-1]
+        assert len(theirs) == 3
+        assert ours == theirs
 
 
 def _masked(event: Event) -> Event:
