@@ -60,12 +60,22 @@ def messages(text: str) -> tuple[Message, ...]:
 
 def mask(text: str, data: bytes) -> bytes:
     """What follows the frame, an index and a message, without what differs by nature."""
-    found = messages(text)
-    index, start = (0, 1) if data[0] == 0 else (data[1] // 2, 2)
+    message, start = _place(text, data)
+    read = _read([message], data[start:])
+    assert _written([message], read) == data[start:]  # there is one way to write it
+    return data[:start] + _written([message], binary.masked(read))
+
+
+def value(text: str, data: bytes) -> dict[str, Any]:
+    """What follows the frame as fields by name; those that were not written are not there."""
+    message, start = _place(text, data)
+    return _read([message], data[start:])
+
+
+def _place(text: str, data: bytes) -> tuple[Message, int]:
+    """The message that follows, and where. Its index: a zero for the first, or how deep it lies, one, and its place."""
     assert data[0] in (0, 2)
-    value = _read([found[index]], data[start:])
-    assert _written([found[index]], value) == data[start:]  # there is one way to write it
-    return data[:start] + _written([found[index]], binary.masked(value))
+    return (messages(text)[0], 1) if data[0] == 0 else (messages(text)[data[1] // 2], 2)
 
 
 def _messages(tokens: Iterator[str]) -> Iterator[Message]:

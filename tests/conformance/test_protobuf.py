@@ -230,3 +230,17 @@ def test_an_optional_field_may_have_the_name_that_another_ones_presence_goes_by(
     found = both(*sides.watched(start, database, [case], **options), protobuf(registry, optional_for_nullables="true"))
     assert len(found.debezium) == 1
     assert found.tailrace == found.debezium
+
+
+def test_a_package_with_names_of_messages_does_not_move_a_records_index(
+    database: str, registry: servers_registry.Server, start_debezium: sides.Start
+) -> None:
+    create = ('CREATE SCHEMA "Envelope"', 'CREATE TABLE "Envelope"."Value" (id int PRIMARY KEY)')
+    case = Statements("Value", create, ('INSERT INTO "Envelope"."Value" VALUES (1)',))
+    start, source = partial(start_debezium, forms=("protobuf",)), {"tables": ["public.*", "Envelope.*"]}
+    batches, records = sides.watched(start, database, [case], source=source, extended_headers_enabled="false")
+    (theirs,) = (record.forms["protobuf"].value for record in records)
+    (ours,) = both(batches, [], protobuf(registry)).tailrace
+    # Confluent's converter finds `Envelope` and `Value` in the package, and takes the event for its own row.
+    assert theirs is not None and theirs.bytes[5:8] == b"\x04\0\0"
+    assert ours.value is not None and ours.value.data[0] == 0 and ours.value.schema == theirs.schema

@@ -56,6 +56,11 @@ _HARMLESS_CLOUD = {
 }
 """Options of Debezium's CloudEventsConverter, as those of JsonConverter."""
 _SECRETS = ("basic.auth.user.info", "bearer.auth.token", "schema.registry.ssl.key.password")
+_UNSEEN = (
+    *("optional.for.proto2", "wrapper.for.raw.primitives", "int.for.enums", "generate.struct.for.nulls"),
+    *("generate.index.for.unions", "flatten.unions", "generalized.sum.type.support"),
+)
+"""Options of Confluent's that are of those who read Protobuf, and of unions, which Debezium's events have none of."""
 _HARMLESS_REGISTRY = {
     "schemas.enable": None,
     "basic.auth.credentials.source": "user_info",
@@ -65,6 +70,10 @@ _HARMLESS_REGISTRY = {
     "use.optional.for.nonrequired": None,  # of those who read
     "decimal.format": "base64",
     "json.fail.invalid.schema": "false",
+    **dict.fromkeys(_UNSEEN),
+    "skip.known.types": "true",
+    "reference.lookup.only": None,  # of schemas that name others beyond those known types, as is the next
+    "reference.subject.name.strategy": None,
 }
 _PLACES = {
     Form.CONNECT: ("{}.converter", "{}.converter."),

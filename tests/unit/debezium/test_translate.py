@@ -402,8 +402,30 @@ def test_json_schema_goes_on_with_its_own_options(tmp_path: Path) -> None:
     }
     pipeline(found, tmp_path)
     assert "as if it were 'base64' here" in refusal(**options, value_converter_decimal_format="NUMERIC")
-    protobuf = {"value_converter": "io.confluent.connect.protobuf.ProtobufConverter"}
-    assert "is not known" in refusal(**{**AVRO, **protobuf})
+
+
+def test_protobuf_goes_on_with_its_own_options(tmp_path: Path) -> None:
+    name = "io.confluent.connect.protobuf.ProtobufConverter"
+    options = {**AVRO, "key_converter": name, "value_converter": name, "value_converter_skip_known_types": "true"}
+    own = {"value_converter_optional_for_nullables": "true", "key_converter_wrapper_for_raw_primitives": "false"}
+    own |= {"value_converter_enhanced_protobuf_schema_support": "true", "key_converter_scrub_invalid_names": "true"}
+    found = made(**options, **own)
+    assert tomllib.loads(found.toml)["pipeline"]["shop"]["format"] == {
+        "extended_headers_enabled": True,
+        "topic_prefix": "store",
+        "key_converter": "protobuf",
+        "value_converter": "protobuf",
+        "schema_registry_url": "http://registry:8081",
+        "key_converter_scrub_invalid_names": True,
+        "value_converter_optional_for_nullables": True,
+        "value_converter_enhanced_protobuf_schema_support": True,
+    }
+    pipeline(found, tmp_path)
+    assert "as if it were 'true' here" in refusal(**{**options, "value_converter_skip_known_types": "false"})
+    assert "is optional_for_nullables meant?" in refusal(**options, value_converter_optional_for_nullable="true")
+    assert "is not known" in refusal(
+        **{**AVRO, "value_converter": "io.apicurio.registry.utils.converter.ExtJsonConverter"}
+    )
 
 
 def test_keys_may_be_json_and_values_avro() -> None:

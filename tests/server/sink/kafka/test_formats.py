@@ -1,5 +1,5 @@
-"""Framed formats through a real broker and a real registry, read by Confluent's own deserializer for Avro and by
-Tailrace's reader."""
+"""Framed formats through a real broker and a real registry, read by Confluent's own deserializer for Avro, by Google's
+library for Protobuf and by Tailrace's reader."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import pytest
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.json_format import MessageToDict
 
 from servers import kafka as server
 from servers import registry as servers_registry
@@ -21,6 +23,7 @@ from tailrace.model import Batch, Column, Limits, Table
 from tailrace.registry import Registry
 from tailrace.registry.framed import tell
 from tailrace.sink.kafka import Kafka, Topic
+from tests.conformance import protobuf
 from tests.server.sink.kafka.topics import Got, read
 
 ORDERS = Table("public", "orders", [Column("id", "int8", nullable=False), Column("note", "text")], key=["id"])
@@ -102,6 +105,52 @@ def test_json_schema_is_framed_json_under_the_ids_of_the_registry(
     ]
     assert all(record.value is None or record.value[:5] == b"\0" + latest.schema_id.to_bytes(4) for record in records)
     assert_read(records, registry.url)
+
+
+def test_protobuf_is_read_by_googles_library_under_the_ids_of_the_registry(
+    kafka: server.Broker, registry: servers_registry.Server, topic: str
+) -> None:
+    write(sink(kafka, registry.url, topic, "protobuf"))
+    records, client = read(kafka, f"{topic}-renamed"), SchemaRegistryClient({"url": registry.url})
+    latest = client.get_latest_version(f"{topic}-renamed-value")
+    assert latest.schema.schema_type == "PROTOBUF"
+    made = message_factory.GetMessageClass(
+        _descriptor(latest.schema.schema_str or "").FindMessageTypeByName("Envelope")
+    )
+    values = []
+    for record in records:
+        if record.value is not None:
+            assert record.value[:6] == b"\0" + latest.schema_id.to_bytes(4) + b"\0"
+            values.append(MessageToDict(made.FromString(record.value[6:])))
+    assert [(value["op"], value.get("before"), value.get("after")) for value in values] == [
+        ("c", None, {"id": "1", "note": "a"}),
+        ("u", {"id": "1", "note": "a"}, {"id": "1"}),
+        ("d", {"id": "1"}, None),
+    ]
+    assert [record.value is None for record in records] == [False, False, False, True]
+
+
+def _descriptor(text: str) -> descriptor_pool.DescriptorPool:
+    """A schema that imports nothing, as Google's library has it, without its package."""
+    file = descriptor_pb2.FileDescriptorProto(name="made", syntax="proto3")
+    pending = [(file.message_type.add(), message) for message in protobuf.messages(text)]
+    while pending:
+        made, message = pending.pop()
+        made.name = message.name
+        for number, field in message.fields.items():
+            kind = "message" if field.kind in message.nested else field.kind
+            label = "LABEL_REPEATED" if field.repeated else "LABEL_OPTIONAL"
+            made.field.add(
+                name=field.name,
+                number=number,
+                label=descriptor_pb2.FieldDescriptorProto.Label.Value(label),
+                type=descriptor_pb2.FieldDescriptorProto.Type.Value(f"TYPE_{kind.upper()}"),
+                type_name=field.kind if kind == "message" else None,
+            )
+        pending += [(made.nested_type.add(), nested) for nested in message.nested.values()]
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return pool
 
 
 def test_nothing_is_written_while_the_registry_is_down(kafka: server.Broker, topic: str) -> None:

@@ -332,3 +332,127 @@ impl Format for Protobuf<'_> {
         self.open.pop();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::connect::Value;
+
+    const OPTIONAL: Options = Options { optional: true, ..Options::DEFAULT };
+    const WRAPPER: Options = Options { wrapper: true, ..Options::DEFAULT };
+
+    fn written(schema: &Schema, value: &Value, options: Options) -> Result<Vec<u8>, &'static str> {
+        let mut out = Vec::new();
+        let mut protobuf = Protobuf::new(&mut out, schema, options);
+        value.write(&mut protobuf);
+        protobuf.finish().map(|written| if written { out } else { b"null".to_vec() })
+    }
+
+    /// A message with one member.
+    fn member(schema: Schema, value: Value, options: Options) -> Result<Vec<u8>, &'static str> {
+        let field = Field::new(0, "a", schema.optional);
+        written(&Schema::structure([("a", schema)]), &Value::Struct(vec![(field, value)]), options)
+    }
+
+    #[test]
+    fn members_are_those_of_the_encodings_page() {
+        for (kind, value, bytes) in [
+            (Kind::Int32, Value::Integer(150), vec![0x08, 0x96, 0x01]),
+            (Kind::Int32, Value::Integer(-2), [&[0x08, 0xfe][..], &[0xff; 8], &[1]].concat()),
+            (Kind::String, Value::String("testing".into()), b"\x0a\x07testing".to_vec()),
+            (Kind::Float32, Value::Single(1.0), vec![0x0d, 0, 0, 0x80, 0x3f]),
+            (Kind::Float64, Value::Double(-0.0), vec![0x09, 0, 0, 0, 0, 0, 0, 0, 0x80]),
+            (Kind::Boolean, Value::Boolean(true), vec![0x08, 1]),
+        ] {
+            assert_eq!(member(Schema::new(kind), value, Options::DEFAULT), Ok(bytes));
+        }
+        let inner = Schema::structure([("a", Schema::new(Kind::Int32))]);
+        let value = Value::Struct(vec![(Field::new(0, "a", false), Value::Integer(150))]);
+        assert_eq!(member(inner, value, Options::DEFAULT), Ok(vec![0x0a, 3, 0x08, 0x96, 1]));
+    }
+
+    #[test]
+    fn zero_is_told_from_null_only_where_an_option_says_so() {
+        for (kind, zero) in [
+            (Kind::Int64, Value::Integer(0)),
+            (Kind::Boolean, Value::Boolean(false)),
+            (Kind::String, Value::String(String::new())),
+            (Kind::Bytes, Value::Bytes(vec![])),
+        ] {
+            let schema = Schema::new(kind).optional();
+            let made = |value: &Value, options| member(schema.clone(), value.clone(), options).unwrap();
+            assert_eq!([made(&zero, Options::DEFAULT), made(&Value::Null, Options::DEFAULT)], [[]; 2]);
+            assert_eq!([made(&Value::Null, OPTIONAL), made(&Value::Null, WRAPPER)], [[]; 2]);
+            assert_eq!(made(&zero, OPTIONAL).len(), 2);
+            assert_eq!(made(&zero, WRAPPER), [0x0a, 0]);
+            let required = Schema { optional: false, ..schema.clone() };
+            assert_eq!(member(required, zero.clone(), WRAPPER), Ok(vec![]));
+        }
+        let wrapped = member(Schema::new(Kind::Int32).optional(), Value::Integer(150), WRAPPER);
+        assert_eq!(wrapped, Ok(vec![0x0a, 3, 0x08, 0x96, 1]));
+        let text = Value::String("a".repeat(200));
+        let wrapped = member(Schema::new(Kind::String).optional(), text, WRAPPER).unwrap();
+        assert_eq!(wrapped[..6], [0x0a, 0xcb, 1, 0x0a, 0xc8, 1]);
+        assert_eq!(wrapped.len(), 206);
+    }
+
+    #[test]
+    fn lists_of_numbers_are_packed_and_others_are_repeated() {
+        let list = |schema: Schema, values: Vec<Value>, options| {
+            let values = values.into_iter().map(|value| (schema.optional, value)).collect();
+            member(Schema::array(schema), Value::List(values), options)
+        };
+        let numbers = vec![Value::Integer(3), Value::Integer(270), Value::Integer(86_942)];
+        let packed = list(Schema::new(Kind::Int32), numbers, Options::DEFAULT);
+        assert_eq!(packed, Ok(vec![0x0a, 6, 3, 0x8e, 2, 0x9e, 0xa7, 5]));
+        assert_eq!(list(Schema::new(Kind::Int32), vec![], Options::DEFAULT), Ok(vec![]));
+        let texts = || vec![Value::String("a".into()), Value::String(String::new())];
+        let repeated = list(Schema::new(Kind::String), texts(), Options::DEFAULT);
+        assert_eq!(repeated, Ok(b"\x0a\x01a\x0a\x00".to_vec()));
+        let wrapped = list(Schema::new(Kind::String).optional(), texts(), WRAPPER);
+        assert_eq!(wrapped, Ok(b"\x0a\x03\x0a\x01a\x0a\x00".to_vec()));
+        assert!(list(Schema::new(Kind::Int32).optional(), vec![Value::Null], WRAPPER).is_err());
+        let inner = Schema::array(Schema::new(Kind::Int32));
+        assert_eq!(list(inner, vec![Value::List(vec![])], Options::DEFAULT), Err(NOT_OF_SCHEMA));
+    }
+
+    #[test]
+    fn entries_of_maps_are_messages() {
+        let types = (Schema::new(Kind::String), Schema::new(Kind::String).optional());
+        let schema = Schema::new(Kind::Map(Box::new(types)));
+        let entry = |key: &str, value| (Value::String(key.into()), value);
+        let map = Value::Map(true, vec![entry("k", Value::Null), entry("", Value::String("v".into()))]);
+        let made = member(schema.clone(), map, Options::DEFAULT);
+        assert_eq!(made, Ok(b"\x0a\x03\x0a\x01k\x0a\x03\x12\x01v".to_vec()));
+        assert_eq!(member(schema, Value::Map(true, vec![]), OPTIONAL), Ok(vec![]));
+    }
+
+    #[test]
+    fn logical_types_are_messages_of_their_own() {
+        let decimal = Schema::named(Kind::Bytes, "org.apache.kafka.connect.data.Decimal").with("scale", "2").optional();
+        let made = member(decimal, Value::Bytes(vec![0, 0x96]), WRAPPER);
+        assert_eq!(made, Ok(vec![0x0a, 8, 0x0a, 2, 0, 0x96, 0x10, 3, 0x18, 2]));
+        let time = Schema::named(Kind::Int32, "org.apache.kafka.connect.data.Time");
+        assert_eq!(member(time.clone(), Value::Integer(0), Options::DEFAULT), Ok(vec![0x0a, 0]));
+        assert!(member(time, Value::Integer(-1), Options::DEFAULT).is_err());
+    }
+
+    #[test]
+    fn a_record_may_be_a_value_of_its_own_or_null() {
+        let of = |kind, value: Value| written(&Schema::new(kind).optional(), &value, WRAPPER);
+        assert_eq!(of(Kind::Int32, Value::Integer(1)), Ok(vec![8, 1]));
+        assert_eq!(of(Kind::Int32, Value::Integer(0)), Ok(vec![]));
+        assert_eq!(of(Kind::String, Value::String("a".into())), Ok(vec![0x0a, 1, b'a']));
+        assert_eq!(of(Kind::String, Value::Null), Ok(b"null".to_vec()));
+    }
+
+    #[test]
+    fn what_the_schema_does_not_have_is_refused_and_never_a_panic() {
+        let schema = Schema::structure([("a", Schema::new(Kind::Int32))]);
+        let beyond = Value::Struct(vec![(Field::new(1, "b", false), Value::Integer(1))]);
+        assert_eq!(written(&schema, &beyond, Options::DEFAULT), Err(NOT_OF_SCHEMA));
+        for value in [beyond, Value::List(vec![(true, Value::Null)]), Value::Map(true, vec![])] {
+            assert_eq!(member(Schema::new(Kind::Int32), value, Options::DEFAULT), Err(NOT_OF_SCHEMA));
+        }
+    }
+}

@@ -353,3 +353,87 @@ fn entry(name: &str) -> String {
     let name = if name.contains('_') { name.split('_').map(word).collect() } else { name.to_owned() };
     name + "Entry"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(schema: &Schema, options: Options) -> Result<String, String> {
+        let mut out = Vec::new();
+        write_schema(schema, options, &mut out).map(|()| String::from_utf8(out).unwrap())
+    }
+
+    fn named(name: &str, members: impl IntoIterator<Item = (&'static str, Schema)>) -> Schema {
+        Schema { name: Some(name.to_owned().into()), ..Schema::structure(members) }
+    }
+
+    #[test]
+    fn messages_stand_in_the_message_that_has_them_once() {
+        let inner = || named("a.b.Inner", [("x", Schema::new(Kind::Int64))]).optional();
+        let map = Schema::new(Kind::Map(Box::new((Schema::new(Kind::String), Schema::new(Kind::Int16)))));
+        let schema = named("a.b.Outer", [("one", inner()), ("two", inner()), ("m", map)]);
+        let expected = [
+            "syntax = \"proto3\";\npackage a.b;\n\nmessage Outer {\n",
+            "  Inner one = 1;\n  Inner two = 2;\n  repeated ConnectDefault1Entry m = 3;\n\n",
+            "  message Inner {\n    int64 x = 1;\n  }\n",
+            "  message ConnectDefault1Entry {\n    string key = 1;\n    int32 value = 2;\n  }\n}\n",
+        ];
+        assert_eq!(text(&schema, Options::DEFAULT).unwrap(), expected.concat());
+        let same = named("a.b.Outer", [("Inner", inner())]);
+        let expected =
+            "message Outer {\n  InnerMessage Inner = 1;\n\n  message InnerMessage {\n    int64 x = 1;\n  }\n}\n";
+        assert!(text(&same, Options::DEFAULT).unwrap().ends_with(expected));
+        let twice = named("a.b.Outer", [("Inner", inner()), ("two", inner())]);
+        assert!(text(&twice, Options::DEFAULT).unwrap_err().contains("\"Inner\" is twice the name"));
+        let other = named("a.b.Inner", [("y", Schema::new(Kind::Int64))]);
+        let differ = named("a.b.Outer", [("one", inner()), ("two", other)]);
+        assert!(text(&differ, Options::DEFAULT).unwrap_err().contains("two structs of the name \"Inner\""));
+    }
+
+    #[test]
+    fn names_are_scrubbed_or_refused() {
+        let schema = named("my-shop.2.Key", [("_a b", Schema::new(Kind::Int32))]);
+        let scrubbed = Options { scrub: true, ..Options::DEFAULT };
+        let made = text(&schema, scrubbed).unwrap();
+        assert_eq!(made, "syntax = \"proto3\";\npackage my_shop.x2;\n\nmessage Key {\n  int32 x_a_b = 1;\n}\n");
+        assert_eq!(full_name(&schema, scrubbed), "my_shop.x2.Key");
+        assert!(text(&schema, Options::DEFAULT).unwrap_err().contains("\"_a b\" is no name"));
+        let same = named("a.Key", [("a b", Schema::new(Kind::Int32)), ("a-b", Schema::new(Kind::Int32))]);
+        assert!(text(&same, scrubbed).unwrap_err().contains("\"a_b\" is twice the name"));
+    }
+
+    #[test]
+    fn a_package_must_not_hide_what_a_schema_names() {
+        let decimal = || Schema::named(Kind::Bytes, "org.apache.kafka.connect.data.Decimal").with("scale", "2");
+        let made = |name: &str| text(&named(name, [("n", decimal())]), Options::DEFAULT);
+        assert!(made("shop.confluent.t.Value").unwrap_err().contains("no schema can name confluent.type.Decimal"));
+        assert!(made("confluent.public.t.Value").is_ok() && made("shop.google.t.Value").is_ok());
+    }
+
+    #[test]
+    fn a_value_of_its_own_is_a_wrapper_and_says_which() {
+        for (kind, index, name) in [
+            (Kind::Float64, vec![0], "DoubleValue"),
+            (Kind::Int16, vec![2, 8], "Int32Value"),
+            (Kind::Bytes, vec![2, 16], "BytesValue"),
+        ] {
+            let schema = Schema::new(kind);
+            let mut out = Vec::new();
+            write_index(&schema, &mut out);
+            assert_eq!(out, index);
+            assert_eq!(text(&schema, Options::DEFAULT).unwrap(), WRAPPERS);
+            assert_eq!(full_name(&schema, Options::DEFAULT), format!("google.protobuf.{name}"));
+        }
+        let nameless = Schema::structure([("a", Schema::new(Kind::Int32))]);
+        assert!(text(&nameless, Options::DEFAULT).unwrap().contains("\nmessage ConnectDefault1 {\n"));
+        let list = Schema::array(nameless);
+        assert!(text(&list, Options::DEFAULT).unwrap_err().contains("a list or a map of its own"));
+        let date = Schema::named(Kind::Int32, "org.apache.kafka.connect.data.Date");
+        assert!(text(&date, Options::DEFAULT).unwrap_err().contains("a decimal, a date or a time of its own"));
+    }
+
+    #[test]
+    fn names_of_entries_are_in_camel_case_where_they_have_underscores() {
+        assert_eq!([entry("some_mapNAME"), entry("Other")], ["SomeMapnameEntry", "OtherEntry"]);
+    }
+}
