@@ -624,8 +624,8 @@ class EventReader:
     def unknown(self, records: Sequence[tuple[bytes | None, bytes | None, int, int]]) -> list[int]:
         """Ids of schemas in Confluent's frames of keys and values that `add_schema` must be told before `feed`."""
     def add_schema(self, id: int, kind: str, text: str, *, references: Sequence[tuple[str, str]]) -> None:
-        """What the registry says of an id (kind AVRO or JSON), with the name and text of each schema that it refers to,
-        those first that others refer to. `ValueError` for a schema whose values cannot be read."""
+        """What the registry says of an id (kind AVRO, JSON or PROTOBUF), with the name and text of each schema that it
+        refers to, those first that others refer to. `ValueError` for a schema whose values cannot be read."""
     def take(self) -> Batch | None:
         """The changes that were read since the last call, up to the last record; None when there was none."""
 

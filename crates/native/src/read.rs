@@ -83,7 +83,8 @@ impl EventReader {
         let kind = match kind {
             "AVRO" => SchemaKind::Avro,
             "JSON" => SchemaKind::Json,
-            _ => return Err(PyValueError::new_err("a schema's kind is AVRO or JSON")),
+            "PROTOBUF" => SchemaKind::Protobuf,
+            _ => return Err(PyValueError::new_err("a schema's kind is AVRO, JSON or PROTOBUF")),
         };
         self.reader.add_schema(id, kind, text, &references).map_err(|error| raise(py, error))
     }

@@ -4,7 +4,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::{Record, avro, json_schema};
+use super::{Record, avro, json_schema, protobuf};
 use crate::error::{Error, Result};
 
 /// Bytes of the frame.
@@ -17,6 +17,8 @@ pub enum SchemaKind {
     Avro,
     /// A JSON Schema: the value is JSON.
     Json,
+    /// The text of a `.proto` file.
+    Protobuf,
 }
 
 /// How values of one schema are read.
@@ -25,6 +27,7 @@ enum Inner {
     Avro(avro::Decoder),
     JsonSchema(json_schema::Decoder),
     Json,
+    Protobuf(protobuf::Decoder),
 }
 
 /// The schemas that are known, by their ids.
@@ -62,6 +65,7 @@ impl Frames {
                 Inner::Avro(avro::Decoder::parse(text, references.iter().map(|(_, text)| text.as_str()))?)
             }
             SchemaKind::Json => json_schema::Decoder::parse(text)?.map_or(Inner::Json, Inner::JsonSchema),
+            SchemaKind::Protobuf => Inner::Protobuf(protobuf::Decoder::parse(text, references)?),
         };
         self.known.insert(id, inner);
         Ok(())
@@ -85,6 +89,11 @@ impl Frames {
                 Ok(into)
             }
             Some(Inner::Avro(decoder)) => {
+                into.clear();
+                decoder.decode(bytes, FRAME, into)?;
+                Ok(into)
+            }
+            Some(Inner::Protobuf(decoder)) => {
                 into.clear();
                 decoder.decode(bytes, FRAME, into)?;
                 Ok(into)

@@ -1,8 +1,8 @@
 //! Reads change events back: the records of one Kafka partition become the changes that they were made of. Debezium's
 //! JSON (with schemas, without, or wrapped), whoever wrote it, and plain JSON.
 //!
-//! What is framed for a schema registry becomes JSON first (`frame`; `avro`, `avro_schema`, `json_schema`; `tree` for the
-//! texts of schemas).
+//! What is framed for a schema registry becomes JSON first (`frame`; `avro`, `avro_schema`, `json_schema`, `protobuf`;
+//! `tree` for the texts of schemas).
 //!
 //! `scan` is the cursor over JSON, `source` the envelope, `schema` Connect's schemas, `decode` a value (`number`,
 //! `temporal` and `base64` each a family of them), `key` a record's key, `shape` a table version, `assemble` what every
@@ -19,6 +19,7 @@ mod json_schema;
 mod key;
 mod number;
 mod placeholder;
+mod protobuf;
 mod scan;
 mod schema;
 mod shape;

@@ -53,7 +53,7 @@ impl Placeholders {
 /// Whether a value is what Debezium writes for a column that cannot be null and was not sent.
 pub(super) fn is_zero(json: &[u8]) -> bool {
     match json {
-        b"0" | b"0.0" | b"false" | b"\"\"" | b"[]" | b"\"{}\"" | b"\"AA==\"" | b"\"0\"" => true,
+        b"0" | b"0.0" | b"false" | b"\"\"" | b"[]" | b"{}" | b"\"{}\"" | b"\"AA==\"" | b"\"0\"" => true,
         b"{\"scale\":0,\"value\":\"AA==\"}" | b"\"00:00:00Z\"" | b"\"PT0S\"" | b"\"P0Y0M0DT0H0M0S\"" => true,
         _ => {
             json.starts_with(b"\"1970-01-01")
