@@ -43,24 +43,9 @@ pub(super) fn text(path: &str) -> Option<&'static str> {
 /// Google's common types.
 fn common(name: &str) -> Option<&'static str> {
     Some(match name {
-        "calendar_period.proto" => {
-            "syntax='proto3';package google.type;enum CalendarPeriod{CALENDAR_PERIOD_UNSPECIFIED=0;DAY=1;WEEK=2;
-            FORTNIGHT=3;MONTH=4;QUARTER=5;HALF=6;YEAR=7;}"
-        }
         "color.proto" => {
             "syntax='proto3';package google.type;import 'google/protobuf/wrappers.proto';
             message Color{float red=1;float green=2;float blue=3;google.protobuf.FloatValue alpha=4;}"
-        }
-        "date.proto" => "syntax='proto3';package google.type;message Date{int32 year=1;int32 month=2;int32 day=3;}",
-        "datetime.proto" => {
-            "syntax='proto3';package google.type;import 'google/protobuf/duration.proto';
-            message DateTime{int32 year=1;int32 month=2;int32 day=3;int32 hours=4;int32 minutes=5;int32 seconds=6;
-            int32 nanos=7;oneof time_offset{google.protobuf.Duration utc_offset=8;TimeZone time_zone=9;}}
-            message TimeZone{string id=1;string version=2;}"
-        }
-        "dayofweek.proto" => {
-            "syntax='proto3';package google.type;enum DayOfWeek{DAY_OF_WEEK_UNSPECIFIED=0;MONDAY=1;TUESDAY=2;
-            WEDNESDAY=3;THURSDAY=4;FRIDAY=5;SATURDAY=6;SUNDAY=7;}"
         }
         "decimal.proto" => "syntax='proto3';package google.type;message Decimal{string value=1;}",
         "expr.proto" => {
@@ -70,20 +55,12 @@ fn common(name: &str) -> Option<&'static str> {
         "fraction.proto" => {
             "syntax='proto3';package google.type;message Fraction{int64 numerator=1;int64 denominator=2;}"
         }
-        "interval.proto" => {
-            "syntax='proto3';package google.type;import 'google/protobuf/timestamp.proto';
-            message Interval{google.protobuf.Timestamp start_time=1;google.protobuf.Timestamp end_time=2;}"
-        }
         "latlng.proto" => "syntax='proto3';package google.type;message LatLng{double latitude=1;double longitude=2;}",
         "localized_text.proto" => {
             "syntax='proto3';package google.type;message LocalizedText{string text=1;string language_code=2;}"
         }
         "money.proto" => {
             "syntax='proto3';package google.type;message Money{string currency_code=1;int64 units=2;int32 nanos=3;}"
-        }
-        "month.proto" => {
-            "syntax='proto3';package google.type;enum Month{MONTH_UNSPECIFIED=0;JANUARY=1;FEBRUARY=2;MARCH=3;APRIL=4;
-            MAY=5;JUNE=6;JULY=7;AUGUST=8;SEPTEMBER=9;OCTOBER=10;NOVEMBER=11;DECEMBER=12;}"
         }
         "phone_number.proto" => {
             "syntax='proto3';package google.type;message PhoneNumber{oneof kind{string e164_number=1;
@@ -97,6 +74,36 @@ fn common(name: &str) -> Option<&'static str> {
         }
         "quaternion.proto" => {
             "syntax='proto3';package google.type;message Quaternion{double x=1;double y=2;double z=3;double w=4;}"
+        }
+        _ => return calendar(name),
+    })
+}
+
+/// Those of days and times.
+fn calendar(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "calendar_period.proto" => {
+            "syntax='proto3';package google.type;enum CalendarPeriod{CALENDAR_PERIOD_UNSPECIFIED=0;DAY=1;WEEK=2;
+            FORTNIGHT=3;MONTH=4;QUARTER=5;HALF=6;YEAR=7;}"
+        }
+        "date.proto" => "syntax='proto3';package google.type;message Date{int32 year=1;int32 month=2;int32 day=3;}",
+        "datetime.proto" => {
+            "syntax='proto3';package google.type;import 'google/protobuf/duration.proto';
+            message DateTime{int32 year=1;int32 month=2;int32 day=3;int32 hours=4;int32 minutes=5;int32 seconds=6;
+            int32 nanos=7;oneof time_offset{google.protobuf.Duration utc_offset=8;TimeZone time_zone=9;}}
+            message TimeZone{string id=1;string version=2;}"
+        }
+        "dayofweek.proto" => {
+            "syntax='proto3';package google.type;enum DayOfWeek{DAY_OF_WEEK_UNSPECIFIED=0;MONDAY=1;TUESDAY=2;
+            WEDNESDAY=3;THURSDAY=4;FRIDAY=5;SATURDAY=6;SUNDAY=7;}"
+        }
+        "interval.proto" => {
+            "syntax='proto3';package google.type;import 'google/protobuf/timestamp.proto';
+            message Interval{google.protobuf.Timestamp start_time=1;google.protobuf.Timestamp end_time=2;}"
+        }
+        "month.proto" => {
+            "syntax='proto3';package google.type;enum Month{MONTH_UNSPECIFIED=0;JANUARY=1;FEBRUARY=2;MARCH=3;APRIL=4;
+            MAY=5;JUNE=6;JULY=7;AUGUST=8;SEPTEMBER=9;OCTOBER=10;NOVEMBER=11;DECEMBER=12;}"
         }
         "timeofday.proto" => {
             "syntax='proto3';package google.type;
