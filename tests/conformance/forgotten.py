@@ -63,7 +63,9 @@ def _payload(schema: Schema, value: Any, nulls: Nulls) -> Any:
         case "array":
             return [_payload(schema["items"], item, nulls) for item in value or ()]
         case "map" if schema["keys"]["type"] == "string":
-            return {key: _payload(schema["values"], item, nulls) for key, item in (value or {}).items()}
+            # The label that gives a field presence is not written for those of an entry.
+            inner = nulls if nulls is Nulls.WRAPPER else Nulls.ZERO
+            return {key: _payload(schema["values"], item, inner) for key, item in (value or {}).items()}
     if name in _TIMES:
         return value and value * 1000
     if value is None and nulls is Nulls.ZERO and not (name or "").startswith(_CONNECT):

@@ -191,6 +191,28 @@ def test_damage_is_an_error_or_another_row(fields: Sequence[Field], data: st.Dat
         assert change.op == "c"
 
 
+def test_plain_messages_are_what_they_are_told_to_be() -> None:
+    schema = 'syntax = "proto3"; message Order { int32 id = 1; string note = 2; }'
+    for plain, op in (("append", "c"), ("upsert", "u")):
+        reader = EventReader("kafka/c/t/0", topic="shop.orders", plain=plain)
+        reader.add_schema(7, "PROTOBUF", schema, references=[])
+        reader.add_schema(8, "PROTOBUF", 'syntax = "proto3"; message Key { int64 id = 1; }', references=[])
+        key = b"\0\0\0\0\x08\0\x08\x05"
+        reader.feed([(key, b"\0\0\0\0\7\0\x08\5\x12\1a", 0, 0), (key, None, 0, 1)])
+        [first, gone] = reader.take() or ()
+        assert (first.op, str(first.table), dict(first.after or {})) == (op, "shop.orders", {"id": 5, "note": "a"})
+        assert (gone.op, dict(gone.key or {})) == ("d", {"id": 5})
+
+
+def test_a_key_that_is_one_value_is_one_column() -> None:
+    reader = EventReader("kafka/c/t/0", topic="shop.orders")
+    wrapper = 'syntax = "proto3"; package google.protobuf; message StringValue { string value = 1; }'
+    reader.add_schema(7, "PROTOBUF", wrapper, references=[])
+    reader.feed([(b"\0\0\0\0\7\0\x0a\1a", b'{"n": 1}', 0, 0)])
+    [change] = reader.take() or ()
+    assert (dict(change.key or {}), dict(change.after or {})) == ({"_key": "a"}, {"_key": "a", "n": 1})
+
+
 def test_a_field_that_the_schema_does_not_have_is_an_error() -> None:
     schema = 'syntax = "proto3"; message M { int32 a = 1; }'
     with pytest.raises(ValueError, match="offset 1: a protobuf field that the schema does not have"):
