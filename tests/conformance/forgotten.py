@@ -6,9 +6,13 @@ zero of its type unless an option gives it presence, lists and maps are never nu
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import Enum
+from functools import cache
 from typing import Any
+
+import msgspec
 
 Schema = Mapping[str, Any]
 _CONNECT = "org.apache.kafka.connect.data."
@@ -25,12 +29,23 @@ class Nulls(Enum):
     WRAPPER = "wrapper.for.nullables"
 
 
-def left(document: Any, nulls: Nulls) -> Any:
+class _Document(msgspec.Struct):
+    schema: msgspec.Raw
+    payload: Any
+
+
+def left(document: bytes, nulls: Nulls) -> bytes:
     """The same document, `{"schema": …, "payload": …}`, without what the converter forgets."""
-    if document is None or document["schema"] is None:
-        return document
-    schema = dict(document["schema"])
-    return {"schema": _schema(schema, nulls), "payload": _payload(schema, document["payload"], nulls)}
+    found = msgspec.json.decode(document, type=_Document)
+    schema, text = _told(bytes(found.schema), nulls)
+    payload = _payload(schema, found.payload, nulls)
+    return b'{"schema":' + text + b',"payload":' + json.dumps(payload, separators=(",", ":")).encode() + b"}"
+
+
+@cache
+def _told(text: bytes, nulls: Nulls) -> tuple[Schema, bytes]:
+    schema = json.loads(text)
+    return schema, json.dumps(_schema(schema, nulls)).encode()
 
 
 def _schema(schema: Schema, nulls: Nulls) -> dict[str, Any]:

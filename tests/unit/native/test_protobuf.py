@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import struct
 from collections.abc import Sequence
@@ -90,8 +91,8 @@ def text(fields: Sequence[Field]) -> str:
     return f'syntax = "proto3"; package a.b;\nmessage Row {{\n{plain}\n{oneof}\n{kinds} }}'
 
 
-def encoded(fields: Sequence[Field]) -> bytes:
-    """The message by Google's library."""
+def described(fields: Sequence[Field]) -> descriptor_pb2.FileDescriptorProto:
+    """The schema as protobuf's compilers pass it on."""
     file = descriptor_pb2.FileDescriptorProto(name="row.proto", package="a.b", syntax="proto3")
     row = file.message_type.add(name="Row")
     kinds = row.enum_type.add(name="Kind")
@@ -117,8 +118,13 @@ def encoded(fields: Sequence[Field]) -> bytes:
         if field.place == "optional":  # a oneof of its own, behind all others
             made.proto3_optional, made.oneof_index = True, len(row.oneof_decl)
             row.oneof_decl.add(name=f"_{field.name}")
+    return file
+
+
+def encoded(fields: Sequence[Field]) -> bytes:
+    """The message by Google's library."""
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
+    pool.Add(described(fields))
     message = message_factory.GetMessageClass(pool.FindMessageTypeByName("a.b.Row"))()
     for field in (field for field in fields if field.value is not None):
         if field.place == "repeated":
@@ -150,9 +156,10 @@ def read(schema: str, *values: bytes, indexes: bytes = b"\0") -> list[Change]:
     return list(reader.take() or ())
 
 
-@given(messages())
-def test_what_googles_library_writes_is_read(fields: Sequence[Field]) -> None:
-    [change] = read(text(fields), encoded(fields))
+@given(messages(), st.booleans())
+def test_what_googles_library_writes_is_read(fields: Sequence[Field], compiled: bool) -> None:
+    schema = base64.b64encode(described(fields).SerializeToString()).decode() if compiled else text(fields)
+    [change] = read(schema, encoded(fields))
     row = change.after
     assert row is not None
     columns = {column.name: column for column in change.table.columns}
@@ -174,6 +181,22 @@ def single(found: Any) -> Any:
     if isinstance(found, list):
         return [single(one) for one in found]
     return None if found is None else struct.unpack("<f", struct.pack("<f", found))[0]
+
+
+def test_labels_of_proto2_are_read_from_a_compiled_schema() -> None:
+    file = descriptor_pb2.FileDescriptorProto(name="m.proto")
+    message = file.message_type.add(name="M")
+    message.field.add(name="a", number=1, type="TYPE_INT32", label="LABEL_REQUIRED")
+    message.field.add(name="b", number=2, type="TYPE_STRING", label="LABEL_OPTIONAL", default_value="x")
+    schema = base64.b64encode(file.SerializeToString()).decode()
+    [change] = read(schema, b"\x08\5")
+    assert dict(change.after or {}) == {"a": 5, "b": None}
+    assert [column.nullable for column in change.table.columns] == [False, True]
+    with pytest.raises(ValueError, match="without a field that is required"):
+        read(schema, b"\x12\1a")
+    message.field.add(name="g", number=3, type="TYPE_GROUP", label="LABEL_OPTIONAL")
+    with pytest.raises(ValueError, match="schema 7: a group"):
+        read(base64.b64encode(file.SerializeToString()).decode())
 
 
 @given(messages(), st.data())
@@ -224,3 +247,18 @@ def test_a_schema_that_is_not_understood_is_named_with_its_line() -> None:
         read('syntax = "proto3"; message M {\n Other a = 1; }')
     with pytest.raises(ValueError, match="schema 7: line 1: not a .proto text"):
         read('"string"')
+    with pytest.raises(ValueError, match="schema 7: neither a .proto text nor a descriptor in base64"):
+        read("string")
+
+
+@given(messages(), st.data())
+def test_damage_of_a_compiled_schema_is_an_error_or_another_schema(fields: Sequence[Field], data: st.DataObject) -> None:
+    schema = bytearray(described(fields).SerializeToString())
+    for _ in range(data.draw(st.integers(1, 3))):
+        schema[data.draw(st.integers(0, len(schema) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        [change] = read(base64.b64encode(schema).decode(), encoded(fields))
+    except ValueError as error:
+        assert "schema 7" in str(error) or "topic a.b.rows" in str(error)
+    else:
+        assert change.op == "c"

@@ -63,8 +63,8 @@ class Kafka:
     `topics` are names, or globs (`shop.public.*`) that also take topics that are made later. All processes of one
     `group` (default `tailrace.<pipeline>`) share their partitions; `group_protocol="consumer"` is KIP-848's, and
     `member` a static member's name, which keeps its partitions over a restart. Values are events in Debezium's JSON,
-    with or without schemas, or in Avro or JSON that is framed for a schema registry, which `registry` leads to, or
-    `schema_registry_url` in the query; or plain JSON: rows that are appended (op c), or with `plain="upsert"` what keys
+    with or without schemas, or in Avro, JSON or Protobuf that is framed for a schema registry, which `registry` leads
+    to, or `schema_registry_url` in the query; or plain JSON: rows that are appended (op c), or with `plain="upsert"` what keys
     hold.
 
     `positions` says where reading goes on: `group` after the offsets that the group committed (at least once), `sink`

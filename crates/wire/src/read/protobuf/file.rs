@@ -2,13 +2,14 @@
 //! how bytes are read (options of other kinds, services, extensions of options) is passed over; what does and is not
 //! known is an error.
 
+use super::descriptor;
 use super::token::{Token, Tokens};
 use crate::error::{Error, Result};
 
 /// Levels of messages in messages, and of options in options.
 const DEPTH_MAX: usize = 64;
 /// Highest number of a field.
-const NUMBER_MAX: i64 = (1 << 29) - 1;
+pub(super) const NUMBER_MAX: u64 = (1 << 29) - 1;
 
 /// A text.
 #[derive(Debug, Default)]
@@ -72,7 +73,12 @@ enum Constant {
 }
 
 impl File {
+    /// A text, or a descriptor in base64, which no text looks like.
     pub(super) fn parse(text: &str) -> Result<Self> {
+        let base64 = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+        if !text.is_empty() && text.bytes().all(base64) {
+            return descriptor::parse(text.as_bytes());
+        }
         let mut tokens = Tokens::new(text)?;
         let mut file = Self::default();
         loop {
@@ -217,11 +223,9 @@ impl Field {
         }
         let name = tokens.name()?.to_owned();
         tokens.expect(b'=')?;
-        let number = tokens.integer()?;
-        if !(1..=NUMBER_MAX).contains(&number) {
-            return Err(tokens.fault("a number that no field can have"));
-        }
-        let number = u32::try_from(number).unwrap_or(0);
+        let number = u64::try_from(tokens.integer()?).ok().filter(|number| (1..=NUMBER_MAX).contains(number));
+        let number = number.and_then(|number| u32::try_from(number).ok());
+        let number = number.ok_or_else(|| tokens.fault("a number that no field can have"))?;
         let mut meta = Vec::new();
         if tokens.pass(b'[')? {
             loop {

@@ -1,10 +1,11 @@
 //! Protobuf, read by the `.proto` text that it was written with. A message becomes JSON with its Connect schema, as
 //! Confluent's ProtobufConverter and Kafka's JsonConverter would make it one after the other; so it is read as those are.
 //!
-//! `token` and `file` read a text, `builtin` has those that need no reference, `link` looks names up, `schema` says which
+//! `token` and `file` read a text, `descriptor` one that a compiler has been over, `builtin` has those that need no reference, `link` looks names up, `schema` says which
 //! Connect schema a message is, `wire` reads fields from bytes and `value` writes what they say.
 
 mod builtin;
+mod descriptor;
 mod file;
 mod link;
 mod schema;

@@ -76,7 +76,8 @@ impl<'a> Cursor<'a> {
         index.ok_or_else(|| self.fault("an index of a message below zero"))
     }
 
-    fn value(&mut self, wire: u64) -> Result<Raw<'a>> {
+    /// What stands behind a tag of this wire type.
+    pub(super) fn value(&mut self, wire: u64) -> Result<Raw<'a>> {
         Ok(match wire {
             0 => Raw::Varint(self.varint()?),
             1 => Raw::Eight(u64::from_le_bytes(self.array()?)),
