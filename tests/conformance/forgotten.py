@@ -1,7 +1,7 @@
 """What Confluent's Protobuf converter leaves of a record, as JSON with its schema: a slow oracle for what is read back.
 
-Its rules are those of ProtobufData: names of meanings are not written but Connect's own, a value that may be null is the
-zero of its type unless an option gives it presence, lists and maps are never null. Never reads protobuf.
+Its rules are those of ProtobufData: names of meanings are not written but Connect's own, a value that may be null is
+the zero of its type unless an option gives it presence, lists and maps are never null. Never reads protobuf.
 """
 
 from __future__ import annotations

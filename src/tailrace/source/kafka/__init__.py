@@ -64,8 +64,8 @@ class Kafka:
     `group` (default `tailrace.<pipeline>`) share their partitions; `group_protocol="consumer"` is KIP-848's, and
     `member` a static member's name, which keeps its partitions over a restart. Values are events in Debezium's JSON,
     with or without schemas, or in Avro, JSON or Protobuf that is framed for a schema registry, which `registry` leads
-    to, or `schema_registry_url` in the query; or plain JSON: rows that are appended (op c), or with `plain="upsert"` what keys
-    hold.
+    to, or `schema_registry_url` in the query; or plain JSON or Protobuf: rows that are appended (op c), or with
+    `plain="upsert"` what keys hold.
 
     `positions` says where reading goes on: `group` after the offsets that the group committed (at least once), `sink`
     after the position that the sink has stored with its rows (exactly once), `auto` chooses by whether it has.
