@@ -19,6 +19,9 @@ _CLASSES = {
     "partition_routing": "io.debezium.transforms.partitions.PartitionRouting",
     "timezone_converter": "io.debezium.transforms.TimezoneConverter",
 }
+TRANSACTIONS = r"shop\.transaction"
+TOLD = "shop.public.g02_told"
+"""Where a chain moves the records at both ends of transactions to."""
 Step = Mapping[str, str]
 """A transform: its `kind`, and its options."""
 
@@ -30,6 +33,8 @@ class Chain:
     prefix: str
     steps: tuple[Step, ...]
     tables: tuple[Statements, ...] = ()
+    topics: str = ""
+    """Of what topics it sees the records; by default those of its tables."""
 
     @property
     def name(self) -> str:
@@ -72,7 +77,7 @@ class Chain:
 
     @property
     def _topics(self) -> str:
-        return rf"shop\.public\.{self.prefix}_.*"
+        return self.topics or rf"shop\.public\.{self.prefix}_.*"
 
 
 def options(chains: tuple[Chain, ...]) -> dict[str, str]:
@@ -206,6 +211,31 @@ CHAINS = (
                 "operation": "copy",
             },
         ),
+    ),
+    Chain(
+        "g01",
+        (
+            {"kind": "timezone_converter", "converted_timezone": "Asia/Tokyo"},
+            {"kind": "extract_changed_record_state", "header_changed_name": "Changed"},
+            {"kind": "partition_routing", "partition_payload_fields": "change.id", "partition_topic_num": "5"},
+            {"kind": "header_to_value", "headers": "Changed", "fields": "changed", "operation": "copy"},
+            {"kind": "extract_new_record_state", "add_fields": "id,total_order,status", "add_headers": "id,op"},
+        ),
+        topics=rf"{TRANSACTIONS}|shop\.public\.g01_.*",
+    ),
+    Chain(
+        "g02",
+        (
+            {
+                "kind": "by_logical_table_router",
+                "topic_regex": TRANSACTIONS,
+                "topic_replacement": TOLD,
+                "key_field_name": "of",
+                "key_field_regex": r"(\w+)\.(\w+)",
+                "key_field_replacement": "$2 of $1",
+            },
+        ),
+        topics=rf"{TRANSACTIONS}|shop\.public\.g02_.*",
     ),
     *(
         Chain(

@@ -53,6 +53,13 @@ class Run:
             [event for event in self.debezium if event.topic in topics],
         )
 
+    def but_for(self, topic: str) -> Run:
+        """The events of all topics but one."""
+        return Run(
+            [event for event in self.tailrace if event.topic != topic],
+            [event for event in self.debezium if event.topic != topic],
+        )
+
     def under(self, prefix: str) -> Run:
         """The events of the topics that begin so."""
         return Run(

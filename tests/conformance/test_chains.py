@@ -11,39 +11,56 @@ import pytest
 from servers import postgres
 from tailrace.format import Format
 from tests.conformance import chains, sides
-from tests.conformance.chains import CHAINS, Chain
+from tests.conformance.chains import CHAINS, TOLD, Chain
 from tests.conformance.sides import Event
 from tests.conftest import _fresh
 
+_TRANSACTIONS = {"provide_transaction_metadata": "true"}
 
-@pytest.fixture(scope="module", params=[False, True], ids=["bare", "with schemas"])
+
+@pytest.fixture(
+    scope="module",
+    params=[{}, {"schemas_enable": "true"}, _TRANSACTIONS, {"schemas_enable": "true", **_TRANSACTIONS}],
+    ids=["bare", "with schemas", "with transactions", "with schemas and transactions"],
+)
 def compared(
     request: pytest.FixtureRequest, postgres18: postgres.Server, start_debezium: sides.Start
 ) -> Iterator[sides.Run]:
     """Both sides with all chains at once: one start of the engine is enough."""
+    theirs = dict(request.param)
+    theirs["converter_schemas_enable"] = theirs.pop("schemas_enable", "false")
     for url in _fresh(postgres18):
         yield sides.run(
             start_debezium,
             url,
             [case for chain in CHAINS for case in chain.cases()],
             Format(
-                schemas_enable=request.param,
+                **request.param,
                 skipped_operations="none",
                 transform=[step for chain in CHAINS for step in chain.ours()],
             ),
             extended_headers_enabled="false",
             skipped_operations="none",
-            converter_schemas_enable=str(request.param).lower(),
+            **theirs,
             **chains.options(CHAINS),
         )
 
 
 @pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain.name)
 def test_transforms_do_what_debeziums_do(chain: Chain, compared: sides.Run) -> None:
-    run = compared.under(f"shop.public.{chain.prefix}_")
+    run = compared.under(f"shop.public.{chain.prefix}_").but_for(TOLD)
     assert len(run.tailrace) == len(run.debezium) > 0
     for ours, theirs in zip(run.tailrace, run.debezium, strict=True):
         assert masked(ours) == masked(agreed(theirs, with_headers=ours.headers))
+
+
+def test_ends_of_transactions_go_through_transforms_too(compared: sides.Run, request: pytest.FixtureRequest) -> None:
+    run = compared.under(TOLD)
+    # The engine was read up to the last row, not to the end of its transaction.
+    ours, theirs = run.tailrace[:-2], run.debezium[:-1]
+    assert bool(ours) is ("transactions" in request.node.callspec.id)
+    assert ours == theirs
+    assert {event.topic for event in compared.tailrace} == {event.topic for event in compared.debezium}
 
 
 def test_a_delete_becomes_a_tombstone_and_not_a_null_with_a_schema(compared: sides.Run) -> None:

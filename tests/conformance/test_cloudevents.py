@@ -21,7 +21,11 @@ from tests.conftest import _fresh
 
 _CASES = [*(case for case in SHAPES if case.name != "message"), *VALUES]
 _MESSAGE = next(case for case in SHAPES if case.name == "message")
-_OPTIONS = {"decimal_handling_mode": "string", "skipped_operations": "none"}
+_OPTIONS = {
+    "decimal_handling_mode": "string",
+    "skipped_operations": "none",
+    "provide_transaction_metadata": "true",
+}
 # See `oracle`: where the last commit was, and when and where a snapshot was taken.
 _SEQUENCE = re.compile(rb'(sequence"?:"?)\[(?:null|\\"\d+\\"),\\"\d+\\"\]')
 _SNAPSHOT = (
@@ -52,6 +56,14 @@ def test_structured_events_are_those_of_debeziums_converter(name: str, run: side
     events = run.of(name)
     assert events.debezium
     assert list(map(_masked, events.tailrace)) == list(map(_masked, events.debezium))
+
+
+def test_ends_of_transactions_have_no_value_as_in_debezium(run: sides.Run) -> None:
+    # The engine was read up to the last row, not to the end of its transaction.
+    ours, theirs = run.under("shop.transaction").tailrace[:-2], run.under("shop.transaction").debezium[:-1]
+    assert len(ours) > 100
+    assert ours == theirs
+    assert {event.value for event in theirs} == {None}
 
 
 def test_a_message_is_an_event_where_debezium_writes_nothing(run: sides.Run) -> None:

@@ -4,7 +4,7 @@ written equals what the real Debezium's transforms and the real converters make 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -17,7 +17,7 @@ from tailrace.format import Format
 from tests.conformance import chains, sides, test_avro, test_protobuf
 from tests.conformance.binary import Both, Event
 from tests.conformance.cases import Case, Statements
-from tests.conformance.chains import CHAINS, Chain
+from tests.conformance.chains import CHAINS, TOLD, Chain
 from tests.conformance.settings import SETTINGS
 from tests.conformance.test_chains import masked_headers
 from tests.conformance.test_protobuf import whole
@@ -57,8 +57,9 @@ def chained(
     postgres18: postgres.Server, registry: servers_registry.Server, start_debezium: sides.Start
 ) -> dict[str, Both]:
     """Both sides with all chains at once."""
-    ours = {"skipped_operations": "none", "transform": [step for chain in CHAINS for step in chain.ours()]}
-    theirs = {"extended_headers_enabled": "false", "skipped_operations": "none", **chains.options(CHAINS)}
+    told = {"skipped_operations": "none", "provide_transaction_metadata": "true"}
+    ours = {"transform": [step for chain in CHAINS for step in chain.ours()], **told}
+    theirs = {"extended_headers_enabled": "false", **told, **chains.options(CHAINS)}
     cases = [whole(case) for chain in CHAINS for case in chain.cases()]
     start = partial(start_debezium, forms=tuple(_FORMS))
     (found,) = (_all(sides.watched(start, url, cases, **theirs), registry, **ours) for url in _fresh(postgres18))
@@ -71,12 +72,20 @@ def test_what_transforms_leave_is_registered_and_written_as_confluents_does(
     chain: Chain, form: str, chained: dict[str, Both]
 ) -> None:
     ours, theirs = (
-        [event for event in events if event.topic.startswith(f"shop.public.{chain.prefix}_") and event.topic != _TWICE]
+        [event for event in _under(f"shop.public.{chain.prefix}_", events) if event.topic not in (_TWICE, TOLD)]
         for events in (chained[form].tailrace, chained[form].debezium)
     )
     assert len(ours) == len(theirs) > 0
     for found, expected in zip(ours, theirs, strict=True):
         assert _masked(found) == _masked(_agreed(expected, found))
+
+
+@forms
+def test_ends_of_transactions_go_through_transforms_too(form: str, chained: dict[str, Both]) -> None:
+    ours, theirs = (_under(TOLD, events) for events in (chained[form].tailrace, chained[form].debezium))
+    # The engine was read up to the last row, not to the end of its transaction.
+    assert len(ours) > 100
+    assert ours[:-2] == theirs[:-1]
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +130,10 @@ def test_transactions_are_told_as_confluents_converter_writes_them(
         ours["shop.tx"], theirs["shop.tx"] = ours["shop.tx"][:-2], theirs["shop.tx"][:-1]
         assert len(theirs) == 3
         assert ours == theirs
+
+
+def _under(prefix: str, events: Sequence[Event]) -> list[Event]:
+    return [event for event in events if event.topic.startswith(prefix)]
 
 
 def _masked(event: Event) -> Event:

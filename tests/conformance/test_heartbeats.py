@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psycopg
@@ -16,9 +16,22 @@ from tailrace.model import Limits
 from tailrace.pipeline import Pipeline
 from tailrace.sink.file import File
 from tailrace.source.postgres import Postgres
-from tests.conformance import oracle, sides
+from tests.conformance import chains, oracle, sides
+from tests.conformance.chains import Chain
 from tests.waiting import until
 
+_MOVED = Chain(
+    "h01",
+    (
+        {
+            "kind": "by_logical_table_router",
+            "topic_regex": "__debezium-(.*)",
+            "topic_replacement": "moved.$1",
+            "key_field_name": "of",
+        },
+    ),
+    topics="__debezium-.*",
+)
 _TIME = re.compile(r'("ts_ms":)\d{13}\b')
 
 
@@ -38,6 +51,14 @@ def test_heartbeats_are_those_of_debezium(
     assert ours == _engines(start_debezium, database, options)
 
 
+def test_heartbeats_go_through_transforms_too(database: str, start_debezium: sides.Start, tmp_path: Path) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(b"CREATE TABLE rows (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY)")
+        ours = _written(database, {}, tmp_path, insert="INSERT INTO rows DEFAULT VALUES", steps=list(_MOVED.ours()))
+    assert ours[0] == "moved.heartbeat.shop"
+    assert ours == _engines(start_debezium, database, chains.options((_MOVED,)))
+
+
 def _engines(start: sides.Start, url: str, options: Mapping[str, str]) -> list[str]:
     theirs = {**options, "heartbeat_interval_ms": "100"}
     theirs["converter_schemas_enable"] = theirs.pop("schemas_enable", "false")
@@ -47,12 +68,14 @@ def _engines(start: sides.Start, url: str, options: Mapping[str, str]) -> list[s
     return [beat.topic, (beat.key or b"").decode(), _TIME.sub(r"\1", (beat.value or b"").decode())]
 
 
-def _written(url: str, options: Mapping[str, str], folder: Path, *, insert: str) -> list[str]:
+def _written(
+    url: str, options: Mapping[str, str], folder: Path, *, insert: str, steps: Sequence[Mapping[str, str]] = ()
+) -> list[str]:
     """The parts of a heartbeat that a pipeline writes to a file while rows are inserted."""
     file = folder / "out.jsonl"
     pipeline = Pipeline(
         Postgres(url, tables=["public.rows"], snapshot="never"),
-        sink=File(file, format=Format(topic_prefix="shop", heartbeat_interval_ms="100", **options)),
+        sink=File(file, format=Format(topic_prefix="shop", heartbeat_interval_ms="100", transform=steps, **options)),
         name="beating",
         state_dir=folder,
         limits=Limits(progress_interval_s=0.2),

@@ -14,7 +14,8 @@ Each is an entry of `[[pipeline.<name>.format.transform]]` with a `kind`, applie
 that writes events; in Python `tailrace.format.Transform(kind, **options)`. Names are Debezium's with underscores for
 dots, values and defaults are Debezium's. How to use them is in [transforms](../howto/transforms.md).
 
-They do, byte for byte, what Debezium 3.6's do (`tests/conformance/test_chains.py`, with schemas and without), but:
+They do, byte for byte, what Debezium 3.6's do (`tests/conformance/test_chains.py`, with schemas and without, with the
+block `transaction` and without), to the records at the ends of transactions and to heartbeats too, but:
 
 - a delete becomes a real tombstone in the modes `tombstone` and `delete-to-tombstone`; in mode `tombstone` Debezium
   with a JSON converter writes the text `null`, or a schema and a null, which Kafka's compaction keeps;
@@ -24,7 +25,8 @@ They do, byte for byte, what Debezium 3.6's do (`tests/conformance/test_chains.p
 - a path of `partition_payload_fields` through an image that is not there counts for nothing, as one through a field
   that is not there; Debezium stops. A struct or a map cannot be hashed, and refuses the change;
 - nulls that no transform replaced stay null in columns that have a default, as [everywhere](debezium.md);
-- regular expressions know no look-around and no back references; expressions are Python.
+- regular expressions know no look-around and no back references; expressions are Python, and
+  judge changes only.
 
 Made from the code by `python -m tests.tidy.transforms_page`: do not edit.
 

@@ -39,6 +39,7 @@ impl<'a> Court<'a> {
             Part::NewKey => "new_key",
             Part::Tombstone => "tombstone",
             Part::OldTombstone => "old_tombstone",
+            Part::Control => return Ok(Some(Answer::Keep)), // it is never asked about
         };
         let headers = PyDict::new(py);
         for (name, value) in question.headers {

@@ -52,11 +52,6 @@ class Format:
         options = {**_CHOSEN.get(str(options.get("profile")), {}), **options}
         object.__setattr__(self, "given", tuple(texts(options).items()))
         object.__setattr__(self, "transform", (*_transforms(transform), *((_FLAT,) if flat else ())))
-        if self.transform and self["provide_transaction_metadata"] == "true":
-            raise ConfigError(
-                "provide_transaction_metadata: transforms do not see transactions yet",
-                hint="leave out the option or the transforms",
-            )
         self._profile("p")
         for side in ("key", "value"):
             self._side(side)

@@ -13,7 +13,7 @@ import pytest
 
 from tailrace._native import Batch, Column, Encoded, Table
 from tailrace.config import load
-from tailrace.error import ConfigError, Reject
+from tailrace.error import ConfigError, Fatal, Reject
 from tailrace.format import Format, Transform
 from tests.unit.native.made import made
 
@@ -214,9 +214,29 @@ def test_what_is_no_envelope_is_no_cloudevent() -> None:
     with pytest.raises(Reject) as refused:
         encoded(batch_of(("c", None, ROW)), Transform("extract_new_record_state"), profile="cloudevents")
     assert "needs the envelope" in str(refused.value.reasons)
-    for options in ({"schemas_enable": True}, {"heartbeat_interval_ms": 5}, {"provide_transaction_metadata": True}):
-        with pytest.raises(ConfigError, match=r"cloudevents|CloudEvent|this profile"):
-            Format(profile="cloudevents", **options)
+    with pytest.raises(ConfigError, match=r"cloudevents"):
+        Format(profile="cloudevents", schemas_enable=True)
+
+
+def test_transactions_and_payload_go_together() -> None:
+    part = encoded(batch_of(("c", None, ROW)), profile="payload", provide_transaction_metadata=True)
+    begin, created, end = (json.loads(part.value(index) or b"")["payload"] for index in range(len(part)))
+    assert (begin["status"], end["status"], end["event_count"]) == ("BEGIN", "END", 1)
+    assert created["transaction"]["total_order"] == 1
+    assert created["transaction"]["id"] == begin["id"]
+    assert all(part.key(index).startswith(b'{"payload":') for index in range(len(part)))
+
+
+def test_expressions_in_python_judge_changes_only() -> None:
+    nothing = Transform("filter", condition="value.op == 'd'")
+    part = encoded(batch_of(("c", None, ROW)), nothing, provide_transaction_metadata=True)
+    assert [part.topic(index) for index in range(len(part))] == 2 * ["shop.transaction"]
+
+
+def test_a_topic_that_kafka_does_not_allow_stops_where_no_change_can_be_refused() -> None:
+    away = Transform("by_logical_table_router", topic_regex=".*transaction", topic_replacement="not allowed")
+    with pytest.raises(Fatal, match=r"topic shop\.transaction: a topic whose name Kafka does not allow"):
+        encoded(batch_of(("c", None, ROW)), away, provide_transaction_metadata=True)
 
 
 def test_the_profile_flink_has_texts_that_flink_reads() -> None:

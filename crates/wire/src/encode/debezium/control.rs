@@ -3,11 +3,12 @@
 
 use super::form::{Forms, HEARTBEATS, Spell, TRANSACTIONS};
 use super::profile::Profile;
-use super::transaction::{End, Open, Summary};
+use super::transaction::{End, Summary};
 use super::{Refusal, plan, schema};
 use crate::encode::Encoded;
 use crate::encode::connect::{Field, Format, Schema};
 use crate::encode::encoded::opening;
+use crate::encode::smt::{Cells, Content, Fault, Node, Part, Record, Slot};
 
 /// How such records are written.
 #[derive(Debug)]
@@ -50,6 +51,69 @@ impl Stationery {
         out.end_value(&mut line);
         let _ = out.close(&line, change);
     }
+
+    /// Such a record before its first transform.
+    fn record(&self) -> Record {
+        let node = |half: usize, from: Slot| {
+            let slots = (0..self.schemas[half].members().len()).map(|at| Content::slot(from + at as Slot));
+            Node { schema: self.schemas[half].clone(), content: Content::Struct(slots.collect()) }
+        };
+        Record {
+            topic: self.topic.clone(),
+            key: Some(node(0, KEY)),
+            value: Some(node(1, VALUE)),
+            headers: Vec::new(),
+            attributes: Vec::new(),
+            partition: None,
+            part: Part::Control,
+        }
+    }
+}
+
+/// What such a record says.
+#[derive(Clone, Copy)]
+pub(super) enum Note<'a> {
+    /// That a transaction begins, or ends.
+    End(End<'a>),
+    /// That there is nothing to say: when, nanoseconds since the Unix epoch.
+    Beat(i64),
+}
+
+/// The slots of a record: the only member of its key, and those of its value.
+const KEY: Slot = 0;
+const VALUE: Slot = 1;
+
+/// A note that fills slots.
+pub(super) struct Noted<'a> {
+    note: Note<'a>,
+    server: &'a str,
+}
+
+impl Cells for Noted<'_> {
+    fn cell<F: Format>(&mut self, slot: Slot, out: &mut F) -> Result<(), Fault> {
+        match (self.note, slot) {
+            (Note::End(end), KEY) => end.id(out),
+            (Note::End(end), member) => end.member((member - VALUE) as usize, out),
+            (Note::Beat(_), KEY) => out.string(self.server.as_bytes())?,
+            (Note::Beat(now_ns), _) => out.integer(now_ns.div_euclid(1_000_000)),
+        }
+        Ok(())
+    }
+
+    fn members<F: Format>(&mut self, members: &[(Field, Slot)], out: &mut F) -> Result<(), Fault> {
+        members.iter().try_for_each(|(field, slot)| {
+            out.field(field);
+            self.cell(*slot, out)
+        })
+    }
+
+    fn same(&mut self, _: [Slot; 2]) -> bool {
+        false
+    }
+
+    fn now_ns(&self) -> i64 {
+        if let Note::Beat(now_ns) = self.note { now_ns } else { 0 }
+    }
 }
 
 impl Control {
@@ -65,14 +129,32 @@ impl Control {
         }
     }
 
-    /// The record at the beginning of a transaction, which names its first change, or at its end.
-    pub(super) fn transaction(&self, open: &Open, begin: Option<u64>, change: usize, forms: &Forms, out: &mut Encoded) {
-        self.transactions.write(change, forms, out, End { open, begin }, Summary(End { open, begin }));
+    /// Write a record; `change` is the index of the change that it stands at.
+    pub(super) fn write(&self, note: Note<'_>, change: usize, forms: &Forms, out: &mut Encoded) {
+        match note {
+            Note::End(end) => self.transactions.write(change, forms, out, end, Summary(end)),
+            Note::Beat(now_ns) => {
+                let beat = Beat(now_ns.div_euclid(1_000_000));
+                self.heartbeats.write(change, forms, out, Server(&self.server), beat);
+            }
+        }
     }
 
-    /// A heartbeat.
-    pub(super) fn heartbeat(&self, now_ns: i64, change: usize, forms: &Forms, out: &mut Encoded) {
-        self.heartbeats.write(change, forms, out, Server(&self.server), Beat(now_ns.div_euclid(1_000_000)));
+    /// Where a record would go if it were not for transforms.
+    pub(super) fn topic(&self, note: Note<'_>) -> &str {
+        match note {
+            Note::End(_) => &self.transactions.topic,
+            Note::Beat(_) => &self.heartbeats.topic,
+        }
+    }
+
+    /// A record before its first transform, which kind it is of, and what fills it.
+    pub(super) fn record<'a>(&'a self, note: Note<'a>) -> (usize, impl FnOnce() -> Record + 'a, Noted<'a>) {
+        let (kind, stationery) = match note {
+            Note::End(_) => (0, &self.transactions),
+            Note::Beat(_) => (1, &self.heartbeats),
+        };
+        (kind, || stationery.record(), Noted { note, server: &self.server })
     }
 }
 

@@ -42,12 +42,12 @@ pub use plan::{Fault, Plan};
 pub use profile::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, OpSet, Profile, TimePrecision};
 pub(crate) use uuid::name_based;
 
-use self::control::Control;
+use self::control::{Control, Note};
 use self::envelope::Frame;
 use self::event::{OfMessage, OfRow, Prefix};
 use self::form::{Forms, MESSAGES, Spelling, close_payload};
 use self::plan::KeyOf;
-use self::transaction::Open;
+use self::transaction::{End, Open};
 use self::transformed::{Job, Transformed};
 use crate::batch::{FLAG_TRANSACTIONAL, OldImage, Op, RowRef, Segment, Tuple};
 use crate::encode::Encoded;
@@ -86,6 +86,8 @@ pub struct Encoder {
     open: Option<Open>,
     /// When the last heartbeat was written, or could have been for the first time.
     beat_ns: Option<i64>,
+    /// When the heartbeat was written that is not settled yet.
+    beats: Option<i64>,
 }
 
 /// How far the encoding of a batch has come.
@@ -128,6 +130,7 @@ impl Encoder {
             control: Control::new(&profile),
             open: None,
             beat_ns: None,
+            beats: None,
             message_heads: message_schemas.each_ref().map(head),
             message_schemas,
             profile,
@@ -184,16 +187,13 @@ impl Encoder {
         out: &mut Encoded,
     ) -> Result<()> {
         self.open.clone_from(&course.open);
-        if course.last && self.is_beat(course.now_ns) {
-            self.control.heartbeats.want(&mut self.forms);
+        let end = course.change + segment.len();
+        let mut written = self.rows(segment, course, judge, out);
+        if course.last && written.is_ok() {
+            written = self.leave(end, out).and_then(|()| self.beat(course.now_ns, end, out));
         }
-        self.rows(segment, course.change, course.now_ns, judge, out)?;
-        course.change += segment.len();
-        if course.last {
-            self.leave(course.change, out);
-            self.beat(course, out);
-        }
-        course.open = self.open.take();
+        self.settle(written, out)?;
+        (course.change, course.open) = (end, self.open.take());
         Ok(())
     }
 
@@ -203,22 +203,25 @@ impl Encoder {
     /// [`Error::Unregistered`] with the schemas that need an id first.
     pub fn encode_idle(&mut self, now_ns: i64, out: &mut Encoded) -> Result<()> {
         out.restart(self.has_lines());
-        if self.is_beat(now_ns) {
-            self.control.heartbeats.want(&mut self.forms);
-            self.forms.check()?;
-        }
-        self.beat(&Course { now_ns, last: true, ..Course::default() }, out);
-        Ok(())
+        let written = self.beat(now_ns, 0, out);
+        self.settle(written, out)
     }
 
-    fn rows(
-        &mut self,
-        segment: &Segment,
-        base_index: usize,
-        now_ns: i64,
-        judge: &mut dyn Judge,
-        out: &mut Encoded,
-    ) -> Result<()> {
+    /// Of what was written nothing is left unless all of it could be, and the ids of all schemas were known.
+    fn settle(&mut self, written: Result<()>, out: &mut Encoded) -> Result<()> {
+        let settled = match (self.forms.check(), written) {
+            (Err(Error::Unregistered(wanted)), _) => Err(Error::Unregistered(wanted)),
+            (checked, written) => checked.and(written),
+        };
+        match settled {
+            Ok(()) => self.beat_ns = self.beats.take().or(self.beat_ns),
+            Err(_) => out.clear(),
+        }
+        settled
+    }
+
+    fn rows(&mut self, segment: &Segment, course: &Course, judge: &mut dyn Judge, out: &mut Encoded) -> Result<()> {
+        let (base_index, now_ns) = (course.change, course.now_ns);
         out.restart(self.has_lines());
         self.now_ns = now_ns;
         self.frame.begin(&self.profile.topic_prefix, segment.origin(), now_ns);
@@ -230,7 +233,7 @@ impl Encoder {
             let skipped = self.profile.skipped.contains(row.op());
             // Debezium has the publication leave out rows that are skipped: only a TRUNCATE begins a transaction all the same.
             if self.profile.transactions && (!skipped || row.op() == Op::Truncate) {
-                self.enter(&row, change, out);
+                self.enter(&row, change, out)?;
             }
             if skipped || !row.message().is_none_or(|(prefix, _)| self.wants(prefix)) {
                 continue;
@@ -247,7 +250,8 @@ impl Encoder {
                     let (profile, scratch) = (&self.profile, &mut self.scratch);
                     let judge = &mut *judge;
                     let forms = &mut self.forms;
-                    let mut job = Job { row: &row, segment, profile, now_ns, change, scratch, judge, forms, out };
+                    let open = &mut self.open;
+                    let mut job = Job { row: &row, segment, profile, now_ns, change, open, scratch, judge, forms, out };
                     match plan {
                         Some(plan) => transformed.change(plan, &mut job),
                         None => transformed.message(&mut job),
@@ -259,12 +263,7 @@ impl Encoder {
                 rejected.push((change, refusal.words(&row)));
             }
         }
-        let registered = self.forms.check();
-        if rejected.is_empty() && registered.is_ok() {
-            return Ok(());
-        }
-        out.clear();
-        registered.and(Err(Error::Reject(rejected)))
+        if rejected.is_empty() { Ok(()) } else { Err(Error::Reject(rejected)) }
     }
 
     /// Check that the ids of all that is known before its rows are read have been told.
@@ -272,10 +271,10 @@ impl Encoder {
         if self.forms.are_json() {
             return Ok(());
         }
-        if self.profile.transactions && segment.txns().iter().any(|txn| txn.phase == Phase::Row) {
-            self.control.transactions.want(&mut self.forms);
-        }
         if self.transformed.is_none() {
+            if self.profile.transactions && segment.txns().iter().any(|txn| txn.phase == Phase::Row) {
+                self.control.transactions.want(&mut self.forms);
+            }
             for (table, plan) in segment.tables().iter().zip(plans) {
                 self.forms.want(table.version, plan.topic(), [plan.key_schema(), Some(plan.envelope_schema())]);
             }
@@ -288,36 +287,54 @@ impl Encoder {
     }
 
     /// Tell that transactions end and begin where this row does not belong to the last one's.
-    fn enter(&mut self, row: &RowRef<'_>, change: usize, out: &mut Encoded) {
+    fn enter(&mut self, row: &RowRef<'_>, change: usize, out: &mut Encoded) -> Result<()> {
         if self.open.as_ref().is_some_and(|open| open.holds(row)) {
-            return;
+            return Ok(());
         }
-        self.leave(change, out);
+        self.leave(change, out)?;
         self.open = Open::of(row);
-        if let Some(open) = &self.open {
-            self.control.transaction(open, Some(row.entry().lsn), change, &self.forms, out);
-        }
+        // The message of the beginning has no LSN where one of the origin follows, and Debezium writes that.
+        let begin = if row.txn().origin.is_some() { 0 } else { row.entry().lsn };
+        self.tell_end(Some(begin), change, out)
     }
 
     /// Tell the end of the last transaction.
-    fn leave(&mut self, change: usize, out: &mut Encoded) {
-        if let Some(open) = self.open.take() {
-            self.control.transaction(&open, None, change.saturating_sub(1), &self.forms, out);
-        }
+    fn leave(&mut self, change: usize, out: &mut Encoded) -> Result<()> {
+        self.tell_end(None, change.saturating_sub(1), out)?;
+        self.open = None;
+        Ok(())
     }
 
-    /// Whether it is time for a heartbeat.
-    fn is_beat(&mut self, now_ns: i64) -> bool {
-        let interval = i64::try_from(self.profile.heartbeat_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-        interval > 0 && now_ns.saturating_sub(*self.beat_ns.get_or_insert(now_ns)) >= interval
+    /// Tell the beginning or the end of the transaction that is open, if one is.
+    fn tell_end(&mut self, begin: Option<u64>, change: usize, out: &mut Encoded) -> Result<()> {
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let told = self.tell(Note::End(End { open: &open, begin }), change, out);
+        self.open = Some(open);
+        told
+    }
+
+    /// Write a record that is no change.
+    fn tell(&mut self, note: Note<'_>, change: usize, out: &mut Encoded) -> Result<()> {
+        let Some(transformed) = &mut self.transformed else {
+            self.control.write(note, change, &self.forms, out);
+            return Ok(());
+        };
+        let noted = transformed.note((&self.control, note), change, &mut self.forms, out);
+        noted.map_err(|fault| Error::Named(format!("topic {}: {}", self.control.topic(note), fault.reason)))
     }
 
     /// Write a heartbeat if it is time.
-    fn beat(&mut self, course: &Course, out: &mut Encoded) {
-        if self.is_beat(course.now_ns) {
-            self.control.heartbeat(course.now_ns, course.change, &self.forms, out);
-            self.beat_ns = Some(course.now_ns);
+    fn beat(&mut self, now_ns: i64, change: usize, out: &mut Encoded) -> Result<()> {
+        let interval = i64::try_from(self.profile.heartbeat_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        self.beats = None;
+        if interval == 0 || now_ns.saturating_sub(*self.beat_ns.get_or_insert(now_ns)) < interval {
+            return Ok(());
         }
+        if self.transformed.is_none() {
+            self.control.heartbeats.want(&mut self.forms);
+        }
+        self.beats = Some(now_ns);
+        self.tell(Note::Beat(now_ns), change, out)
     }
 
     /// Whether all parts of a record are JSON.

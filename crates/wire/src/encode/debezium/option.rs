@@ -171,12 +171,6 @@ impl Profile {
         if self.prefixes.iter().all(|list| !list.is_empty()) {
             return Err("message_prefix_include_list and message_prefix_exclude_list exclude each other".into());
         }
-        if self.transactions && self.wrapping != Wrapping::Plain {
-            return Err("provide_transaction_metadata is not for this profile so far".into());
-        }
-        if self.heartbeat_ms > 0 && matches!(self.wrapping, Wrapping::CloudEvent { .. }) {
-            return Err("heartbeat_interval_ms: a heartbeat is no CloudEvent; leave it out or the profile".into());
-        }
         if self.value_form != Form::Json && self.wrapping != Wrapping::Plain {
             return Err(
                 "value_converter: this profile is a way to write JSON; leave out the converter or the profile".into()

@@ -100,17 +100,25 @@ impl Block {
     /// Write it.
     pub(super) fn write<F: Format>(self, out: &mut F) {
         out.begin_struct();
-        out.field(&BLOCK_ID);
-        id(self.xid, self.lsn, out);
-        for (field, number) in [(&TOTAL_ORDER, self.total), (&COLLECTION_ORDER, self.of_table)] {
+        for (place, field) in [&BLOCK_ID, &TOTAL_ORDER, &COLLECTION_ORDER].into_iter().enumerate() {
             out.field(field);
-            out.integer(number.cast_signed());
+            self.member(place, out);
         }
         out.end_struct();
+    }
+
+    /// Write one of its members, by its place.
+    pub(super) fn member<F: Format>(self, place: usize, out: &mut F) {
+        match place {
+            0 => id(self.xid, self.lsn, out),
+            1 => out.integer(self.total.cast_signed()),
+            _ => out.integer(self.of_table.cast_signed()),
+        }
     }
 }
 
 /// The key of the record at a transaction's beginning, or at its end.
+#[derive(Clone, Copy)]
 pub(super) struct End<'a> {
     pub(super) open: &'a Open,
     /// Where its first change is, at its beginning.
@@ -121,7 +129,7 @@ impl Spell for End<'_> {
     fn spell<F: Format>(self, out: &mut F) -> Result<(), Refusal> {
         out.begin_struct();
         out.field(&KEY_ID);
-        id(self.open.xid, self.begin.unwrap_or(self.open.end), out);
+        self.id(out);
         out.end_struct();
         Ok(())
     }
@@ -132,26 +140,32 @@ pub(super) struct Summary<'a>(pub(super) End<'a>);
 
 impl Spell for Summary<'_> {
     fn spell<F: Format>(self, out: &mut F) -> Result<(), Refusal> {
-        let End { open, begin } = self.0;
         out.begin_struct();
-        out.field(&STATUS);
-        text(if begin.is_some() { "BEGIN" } else { "END" }, out);
-        out.field(&ID);
-        id(open.xid, begin.unwrap_or(open.end), out);
-        out.field(&EVENT_COUNT);
-        if begin.is_some() {
-            out.null();
-            out.field(&COLLECTIONS);
-            out.null();
-        } else {
-            out.integer(open.events.cast_signed());
-            out.field(&COLLECTIONS);
-            open.write_collections(out);
+        for (place, field) in [&STATUS, &ID, &EVENT_COUNT, &COLLECTIONS, &TS_MS].into_iter().enumerate() {
+            out.field(field);
+            self.0.member(place, out);
         }
-        out.field(&TS_MS);
-        out.integer(open.at_ms);
         out.end_struct();
         Ok(())
+    }
+}
+
+impl End<'_> {
+    /// Write its id, all that its key holds.
+    pub(super) fn id<F: Format>(&self, out: &mut F) {
+        id(self.open.xid, self.begin.unwrap_or(self.open.end), out);
+    }
+
+    /// Write one of the members of its value, by its place.
+    pub(super) fn member<F: Format>(&self, place: usize, out: &mut F) {
+        match (place, self.begin) {
+            (0, begin) => text(if begin.is_some() { "BEGIN" } else { "END" }, out),
+            (1, _) => self.id(out),
+            (2, None) => out.integer(self.open.events.cast_signed()),
+            (3, None) => self.open.write_collections(out),
+            (2 | 3, Some(_)) => out.null(),
+            _ => out.integer(self.open.at_ms),
+        }
     }
 }
 

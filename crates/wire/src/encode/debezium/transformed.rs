@@ -4,11 +4,13 @@
 use rustc_hash::FxHashMap;
 
 use super::codec::Scratch;
+use super::control::{Control, Note};
 use super::envelope::{VERSION, snapshot};
 use super::form::Forms;
 use super::plan::{self, Plan};
 use super::profile::{Profile, Wrapping};
-use super::{Refusal, key_only, schema};
+use super::transaction::{Block, Open};
+use super::{NoScripts, Refusal, key_only, schema};
 use crate::batch::{Cell, FLAG_TRANSACTIONAL, OldImage, Op, RowRef, Segment, SnapshotFlag, Tuple};
 use crate::encode::Encoded;
 use crate::encode::connect::{Field, Format, Kind, Recorder, Schema, Value};
@@ -29,6 +31,8 @@ const TS_US: Slot = 33;
 const TS_NS: Slot = 34;
 const PREFIX: Slot = 35;
 const CONTENT: Slot = 36;
+/// The members of the block that says which transaction it is, in their order.
+const BLOCK: [Slot; 3] = [40, 41, 42];
 
 /// What records have in common that are planned once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +42,8 @@ struct Shape {
     op: Op,
     part: Part,
     images: [bool; 2],
+    /// Whether its transaction is told.
+    told: bool,
 }
 
 /// Transforms, and what they made of each shape so far.
@@ -49,6 +55,8 @@ pub(super) struct Transformed {
     places: FxHashMap<Shape, usize>,
     /// The shape of the record before, which the next one mostly has too.
     last: Option<(Shape, usize)>,
+    /// Of records that are no change, by their kind.
+    notes: [Option<smt::Plan>; 2],
 }
 
 /// A change, and where its records go.
@@ -58,10 +66,18 @@ pub(super) struct Job<'a, 'b> {
     pub(super) profile: &'a Profile,
     pub(super) now_ns: i64,
     pub(super) change: usize,
+    pub(super) open: &'b mut Option<Open>,
     pub(super) scratch: &'b mut Scratch,
     pub(super) judge: &'b mut dyn Judge,
     pub(super) forms: &'b mut Forms,
     pub(super) out: &'b mut Encoded,
+}
+
+impl Job<'_, '_> {
+    /// Count an event in its transaction, if that is told.
+    fn count(&mut self, collection: &str) -> Option<Block> {
+        self.open.as_mut().map(|open| open.count(collection, self.row.entry().lsn))
+    }
 }
 
 /// One record of a change.
@@ -82,7 +98,7 @@ impl Transformed {
             (false, Wrapping::Payload) => Wrap::Payload,
             (false, _) => Wrap::Bare,
         };
-        Self { steps, wrap, plans: Vec::new(), places: FxHashMap::default(), last: None }
+        Self { steps, wrap, plans: Vec::new(), places: FxHashMap::default(), last: None, notes: [None, None] }
     }
 
     /// Write the records of a change of a table.
@@ -117,17 +133,36 @@ impl Transformed {
 
     fn record(&mut self, plan: &Plan, spec: Spec<'_>, job: &mut Job<'_, '_>) -> Result<(), Refusal> {
         let version = job.row.table().map(|table| table.version);
-        let shape = Shape { version, op: spec.op, part: spec.part, images: spec.images.map(|image| image.is_some()) };
+        let tombstone = matches!(spec.part, Part::Tombstone | Part::OldTombstone);
+        let block = if tombstone { None } else { job.count(&plan.collection) };
+        let images = spec.images.map(|image| image.is_some());
+        let shape = Shape { version, op: spec.op, part: spec.part, images, told: block.is_some() };
         let place = self.place(shape, || table_record(plan, shape, job.row, job.profile));
-        self.write(place, (Some(plan), spec), job)
+        self.write(place, (Some(plan), spec), block, job)
     }
 
     /// Write a logical decoding message.
     pub(super) fn message(&mut self, job: &mut Job<'_, '_>) -> Result<(), Refusal> {
-        let shape = Shape { version: None, op: Op::Message, part: Part::Event, images: [false; 2] };
-        let place = self.place(shape, || message_record(job.profile));
+        let block = job.count("message");
+        let told = block.is_some();
+        let shape = Shape { version: None, op: Op::Message, part: Part::Event, images: [false; 2], told };
+        let place = self.place(shape, || message_record(told, job.profile));
         let spec = Spec { op: Op::Message, part: Part::Event, images: [None, None] };
-        self.write(place, (None, spec), job)
+        self.write(place, (None, spec), block, job)
+    }
+
+    /// Write a record that is no change.
+    pub(super) fn note(
+        &mut self,
+        (control, note): (&Control, Note<'_>),
+        change: usize,
+        forms: &mut Forms,
+        out: &mut Encoded,
+    ) -> Result<(), Fault> {
+        let (kind, record, mut noted) = control.record(note);
+        let way = (&self.steps[..], self.wrap);
+        let plan = self.notes[kind].get_or_insert_with(|| smt::Plan::new(way.0, 0, record(), way.1));
+        plan.write(way, &mut noted, forms, &mut NoScripts, change, out)
     }
 
     /// Where the plan of a shape is, made of the record that `make` gives if it is new.
@@ -154,6 +189,7 @@ impl Transformed {
         &mut self,
         place: usize,
         (known, spec): (Option<&Plan>, Spec<'_>),
+        block: Option<Block>,
         job: &mut Job<'_, '_>,
     ) -> Result<(), Refusal> {
         let Some(plan) = self.plans.get_mut(place) else { return Ok(()) };
@@ -164,6 +200,7 @@ impl Transformed {
             profile: job.profile,
             images: spec.images,
             now_ns: job.now_ns,
+            block,
             scratch: &mut *job.scratch,
         };
         let way = (&self.steps[..], self.wrap);
@@ -189,7 +226,7 @@ fn table_record(plan: &Plan, shape: Shape, row: &RowRef<'_>, profile: &Profile) 
     match shape.part {
         Part::OldKey | Part::OldTombstone => headers.extend(key(KEY[1]).map(|key| ("__debezium.newkey".into(), key))),
         Part::NewKey => headers.extend(key(KEY[0]).map(|key| ("__debezium.oldkey".into(), key))),
-        Part::Event | Part::Tombstone => {}
+        Part::Event | Part::Tombstone | Part::Control => {}
     }
     let text = |text: &str| Node::text(Schema::new(Kind::String), text);
     headers.extend(super::context_values(profile).map(|(name, value)| (name.into(), text(value))));
@@ -216,7 +253,7 @@ fn envelope(plan: &Plan, shape: Shape, row: &RowRef<'_>) -> Node {
         image(0),
         image(1),
         source(schema_name, table),
-        Content::Null,
+        block(shape.told),
         Content::Fixed(Value::String(char::from(shape.op as u8).into())),
         Content::slot(TS_MS),
         Content::slot(TS_US),
@@ -241,6 +278,11 @@ fn source(schema_name: &str, table: &str) -> Content {
     Content::Struct(schema::source().members().iter().enumerate().map(member).collect())
 }
 
+/// The block that says which transaction a record is part of.
+fn block(told: bool) -> Content {
+    if told { Content::Struct(BLOCK.map(Content::slot).into()) } else { Content::Null }
+}
+
 /// A struct of which each member is a slot.
 fn filled(schema: &Schema, which: Slot) -> Node {
     let slots = (0..schema.members().len()).map(|at| Content::slot(which | at as Slot));
@@ -248,13 +290,13 @@ fn filled(schema: &Schema, which: Slot) -> Node {
 }
 
 /// A message before its first transform.
-fn message_record(profile: &Profile) -> Record {
+fn message_record(told: bool, profile: &Profile) -> Record {
     let prefix = || Content::slot(PREFIX);
     let content = Content::Struct(vec![
         Content::Fixed(Value::String("m".into())),
         Content::slot(TS_MS),
         source("", ""),
-        Content::Null,
+        block(told),
         Content::Struct(vec![prefix(), Content::slot(CONTENT)]),
     ]);
     Record {
@@ -276,6 +318,7 @@ struct Filled<'a> {
     profile: &'a Profile,
     images: [Option<Tuple<'a>>; 2],
     now_ns: i64,
+    block: Option<Block>,
     scratch: &'a mut Scratch,
 }
 
@@ -355,6 +398,10 @@ impl<'a> Filled<'a> {
             TS_MS => out.integer(self.now_ns.div_euclid(1_000_000)),
             TS_US => out.integer(self.now_ns.div_euclid(1000)),
             TS_NS => out.integer(self.now_ns),
+            _ if BLOCK.contains(&number) => match self.block {
+                Some(block) => block.member((number - BLOCK[0]) as usize, out),
+                None => out.null(),
+            },
             PREFIX | CONTENT => match self.row.message() {
                 Some((prefix, _)) if number == PREFIX => return out.string(prefix),
                 Some((_, content)) => return super::binary::handled(content, self.profile.binary, out),

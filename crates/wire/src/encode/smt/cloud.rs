@@ -3,25 +3,26 @@
 //! the names that CloudEvents' Kafka protocol binding gives them.
 
 use super::Flow;
-use super::record::{Content, Node, Record, Text};
+use super::record::{Content, Node, Part, Record, Text};
 use crate::encode::connect::{Kind, Member, Schema, Value};
 
 /// What the names of Debezium's own attributes begin with; CloudEvents has no other characters than letters and digits.
 const PREFIX: &str = "iodebezium";
-/// Of the block `transaction`, which is not written with them so far.
-const TRANSACTION: [&str; 3] = ["txid", "txtotalorder", "txdatacollectionorder"];
 /// The members of an envelope that are the data: a row's images, or a message.
 const DATA: [&str; 3] = ["before", "after", "message"];
 
 /// Apply it.
 pub(super) fn apply(mut record: Record, binary: bool) -> Flow {
+    if record.part == Part::Control {
+        record.value = None; // as the converter does with what is no envelope
+    }
     let Some(value) = record.value.as_ref().filter(|value| !value.is_null()) else { return Flow::Next(record) };
     let (Some(op), Some(source)) = (value.member("op"), value.member("source").filter(|source| !source.is_null()))
     else {
         return Flow::Refuse("profile = \"cloudevents\" needs the envelope, which a transform took away");
     };
     let data = structure(DATA.iter().filter_map(|name| Some(((*name).to_owned(), value.member(name)?))));
-    let mut attributes = attributes(op, &source);
+    let mut attributes = attributes(op, &source, value.member("transaction"));
     if binary {
         let named = |(name, node): (String, Node)| match &*name {
             "datacontenttype" => ("content-type".to_owned(), node.content),
@@ -36,7 +37,7 @@ pub(super) fn apply(mut record: Record, binary: bool) -> Flow {
     Flow::Next(record)
 }
 
-fn attributes(op: Node, source: &Node) -> Vec<(String, Node)> {
+fn attributes(op: Node, source: &Node, transaction: Option<Node>) -> Vec<(String, Node)> {
     let of = |name: &str| source.member(name).map_or(Content::Null, |node| node.content);
     let (connector, name) = (|| of("connector"), of("name"));
     let joined = |parts| text(Content::Text(Text::Joined, parts));
@@ -49,16 +50,19 @@ fn attributes(op: Node, source: &Node) -> Vec<(String, Node)> {
         ("datacontenttype".into(), text(fixed("application/json"))),
         (format!("{PREFIX}op"), op),
     ];
-    for Member { name, schema } in source.schema.members() {
-        let content = of(name);
-        // CloudEvents has no integers of 64 bits.
-        let node = match schema.kind {
-            Kind::Int64 => text(Content::Text(Text::Digits, vec![content])),
-            _ => Node { schema: schema.clone(), content },
-        };
-        members.push((attribute(name), node));
+    for (block, prefix) in [(Some(source), ""), (transaction.as_ref(), "tx")] {
+        for Member { name, schema } in block.iter().flat_map(|block| block.schema.members()) {
+            let content = block.and_then(|block| block.member(name)).map_or(Content::Null, |node| node.content);
+            // CloudEvents has no integers of 64 bits.
+            let (kind, content) = match (&schema.kind, content) {
+                (Kind::Int64, content) => (Kind::String, Content::Text(Text::Digits, vec![content])),
+                (kind, content) => (kind.clone(), content),
+            };
+            let kind = Schema::new(kind);
+            let schema = if schema.optional || !prefix.is_empty() { kind.optional() } else { kind };
+            members.push((attribute(&format!("{prefix}{name}")), Node { schema, content }));
+        }
     }
-    members.extend(TRANSACTION.map(|name| (format!("{PREFIX}{name}"), text(Content::Null))));
     members
 }
 

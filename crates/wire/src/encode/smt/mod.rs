@@ -137,6 +137,8 @@ impl Guarded {
             Step::Partition(fields) => fields.apply(record),
             Step::Zone(zone) => zone.apply(record),
             Step::CloudEvent { binary } => cloud::apply(record, *binary),
+            // A script judges changes; there is none.
+            Step::Script(_) if record.part == Part::Control => Flow::Next(record),
             Step::Script(script) => match script.topics.as_ref().map_or(Some(true), |it| it.verdict(&record.topic)) {
                 None => Flow::Refuse(UNDECIDED),
                 Some(false) => Flow::Next(record),

@@ -163,6 +163,8 @@ pub enum Part {
     Tombstone,
     /// The tombstone of the old key.
     OldTombstone,
+    /// No change: an end of a transaction, or a heartbeat.
+    Control,
 }
 
 /// A record on its way through the transforms.
