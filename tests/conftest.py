@@ -74,6 +74,13 @@ def start_debezium() -> Callable[..., AbstractContextManager[debezium.Engine]]:
     return debezium.run
 
 
+@pytest.fixture(scope="session")
+def debezium_host() -> Iterator[Callable[..., AbstractContextManager[debezium.Engine]]]:
+    """As `start_debezium`, in one JVM for all tests, one engine after the other: for those that end it in peace."""
+    with ExitStack() as stack:
+        yield or_skip(lambda: stack.enter_context(debezium.host())).run
+
+
 @pytest.fixture(scope="session", name="kafka")
 def shared_kafka() -> Iterator[kafka.Broker]:
     """The shared broker: make topics and groups with names of the test's own on it, never restart or stop it."""

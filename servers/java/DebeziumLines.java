@@ -4,9 +4,11 @@ import io.debezium.engine.Header;
 import io.debezium.engine.format.CloudEvents;
 import io.debezium.engine.format.JsonByteArray;
 import java.io.BufferedOutputStream;
+import java.io.BufferedReader;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.IOException;
+import java.io.InputStreamReader;
 import java.io.OutputStream;
 import java.io.Reader;
 import java.nio.charset.StandardCharsets;
@@ -23,6 +25,9 @@ import java.util.concurrent.atomic.AtomicBoolean;
  * With the property "lines.value=cloudevents" VALUE is what Debezium's CloudEventsConverter made. With "discard" as second argument they are
  * counted instead, and the count is printed after each batch: that is how benchmarks measure the engine and not a pipe.
  * The engine stops when standard input ends, so that it never outlives who started it. Logs go to standard error.
+ *
+ * <p>Without arguments it runs one engine after the other: a line of standard input is the file of an engine's properties, the next
+ * line ends it, and an empty line is printed when it has ended.
  */
 public final class DebeziumLines {
     private static final byte[] NULL = "null".getBytes(StandardCharsets.UTF_8);
@@ -31,22 +36,59 @@ public final class DebeziumLines {
 
     public static void main(String[] arguments) throws Exception {
         System.setOut(System.err);
-        Properties properties = new Properties();
-        try (Reader reader = Files.newBufferedReader(Path.of(arguments[0]))) {
-            properties.load(reader);
+        if (arguments.length == 0) {
+            serve();
+            return;
         }
         boolean discard = arguments.length > 1 && arguments[1].equals("discard");
         AtomicBoolean failed = new AtomicBoolean();
-        DebeziumEngine.Builder<? extends ChangeEvent<byte[], ?>> builder = "cloudevents".equals(properties.getProperty("lines.value"))
-                ? DebeziumEngine.create(JsonByteArray.class, CloudEvents.class, JsonByteArray.class)
-                : DebeziumEngine.create(JsonByteArray.class, JsonByteArray.class, JsonByteArray.class); // key, value, headers
-        DebeziumEngine<?> engine = build(builder, properties, discard, failed);
+        DebeziumEngine<?> engine = engine(arguments[0], discard, failed);
         Thread closer = new Thread(() -> closeWhenInputEnds(engine), "closer");
         closer.setDaemon(true);
         closer.start();
         engine.run();
         OUT.flush();
         System.exit(failed.get() ? 1 : 0);
+    }
+
+    private static void serve() throws Exception {
+        BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String file; (file = lines.readLine()) != null;) {
+            DebeziumEngine<?> engine = engine(file, false, new AtomicBoolean());
+            Thread runner = new Thread(() -> {
+                engine.run();
+                end();
+            }, "engine");
+            runner.start();
+            lines.readLine();
+            try {
+                engine.close();
+            } catch (IOException | IllegalStateException closed) {
+                System.err.println("engine closed: " + closed.getMessage());
+            }
+            runner.join();
+        }
+        System.exit(0);
+    }
+
+    private static void end() {
+        try {
+            OUT.write('\n');
+            OUT.flush();
+        } catch (IOException broken) {
+            throw new IllegalStateException("standard output is closed", broken);
+        }
+    }
+
+    private static DebeziumEngine<?> engine(String file, boolean discard, AtomicBoolean failed) throws IOException {
+        Properties properties = new Properties();
+        try (Reader reader = Files.newBufferedReader(Path.of(file))) {
+            properties.load(reader);
+        }
+        DebeziumEngine.Builder<? extends ChangeEvent<byte[], ?>> builder = "cloudevents".equals(properties.getProperty("lines.value"))
+                ? DebeziumEngine.create(JsonByteArray.class, CloudEvents.class, JsonByteArray.class)
+                : DebeziumEngine.create(JsonByteArray.class, JsonByteArray.class, JsonByteArray.class); // key, value, headers
+        return build(builder, properties, discard, failed);
     }
 
     private static <R extends ChangeEvent<byte[], ?>> DebeziumEngine<R> build(

@@ -68,6 +68,8 @@ def recording(
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"CREATE TABLE IF NOT EXISTS {MARKER} (id int PRIMARY KEY)".encode())
         connection.execute(f"INSERT INTO {MARKER} VALUES (1)".encode())
+    # How often it looks whether there is something to hand out: half a second by default, twice for each recording.
+    options = {"poll_interval_ms": "10", **options}
     settings = debezium.properties(url, slot_name="oracle", publication_name="oracle", **options)
     with start(settings) as engine:
         records = engine.until(_is_last, timeout_s=TIMEOUT_S)

@@ -24,14 +24,14 @@ _TRANSACTIONS = {"provide_transaction_metadata": "true"}
     ids=["bare", "with schemas", "with transactions", "with schemas and transactions"],
 )
 def compared(
-    request: pytest.FixtureRequest, postgres18: postgres.Server, start_debezium: sides.Start
+    request: pytest.FixtureRequest, postgres18: postgres.Server, debezium_host: sides.Start
 ) -> Iterator[sides.Run]:
     """Both sides with all chains at once: one start of the engine is enough."""
     theirs = dict(request.param)
     theirs["converter_schemas_enable"] = theirs.pop("schemas_enable", "false")
     for url in _fresh(postgres18):
         yield sides.run(
-            start_debezium,
+            debezium_host,
             url,
             [case for chain in CHAINS for case in chain.cases()],
             Format(

@@ -36,12 +36,12 @@ _SNAPSHOT = (
 
 
 @pytest.fixture(scope="module")
-def run(postgres18: postgres.Server, start_debezium: sides.Start) -> Iterator[sides.Run]:
+def run(postgres18: postgres.Server, debezium_host: sides.Start) -> Iterator[sides.Run]:
     """Both sides over all shapes and types."""
     theirs = {"lines_value": "cloudevents", "converter_json_schemas_enable": "false"}
     for url in _fresh(postgres18):
         yield sides.run(
-            start_debezium,
+            debezium_host,
             url,
             [*_CASES, _MESSAGE],
             Format(profile="cloudevents", **_OPTIONS),

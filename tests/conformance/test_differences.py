@@ -22,7 +22,7 @@ Compare = Callable[[Mapping[str, str]], sides.Run]
 
 
 @pytest.fixture(scope="module")
-def compared(postgres18: postgres.Server, start_debezium: sides.Start) -> Compare:
+def compared(postgres18: postgres.Server, debezium_host: sides.Start) -> Compare:
     """Both sides over all differences under the same options at once, with Debezium's default headers."""
     runs: dict[tuple[tuple[str, str], ...], sides.Run] = {}
 
@@ -33,7 +33,7 @@ def compared(postgres18: postgres.Server, start_debezium: sides.Start) -> Compar
             theirs = dict(options)
             theirs["converter_schemas_enable"] = theirs.pop("schemas_enable", "false")
             for url in _fresh(postgres18):
-                runs[key] = sides.run(start_debezium, url, cases, Format(**options), **theirs)
+                runs[key] = sides.run(debezium_host, url, cases, Format(**options), **theirs)
         return runs[key]
 
     return compare

@@ -19,10 +19,10 @@ CASES: list[Case] = [*VALUES, *SHAPES, *generated.cases(seed=SEED)]
 
 
 @pytest.fixture(scope="module")
-def compared(postgres18: postgres.Server, start_debezium: sides.Start) -> Iterator[sides.Run]:
+def compared(postgres18: postgres.Server, debezium_host: sides.Start) -> Iterator[sides.Run]:
     """Both sides at their defaults, over all cases at once: one start of the engine is enough."""
     for url in _fresh(postgres18):
-        yield sides.run(start_debezium, url, CASES, Format(), extended_headers_enabled="false")
+        yield sides.run(debezium_host, url, CASES, Format(), extended_headers_enabled="false")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.strip('"'))

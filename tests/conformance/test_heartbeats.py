@@ -42,21 +42,21 @@ _TIME = re.compile(r'("ts_ms":)\d{13}\b')
     ids=lambda options: " ".join(options),
 )
 def test_heartbeats_are_those_of_debezium(
-    options: Mapping[str, str], table: str, database: str, start_debezium: sides.Start, tmp_path: Path
+    options: Mapping[str, str], table: str, database: str, debezium_host: sides.Start, tmp_path: Path
 ) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         for name in ("rows", "other"):
             connection.execute(f"CREATE TABLE {name} (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY)".encode())
         ours = _written(database, options, tmp_path, insert=f"INSERT INTO {table} DEFAULT VALUES")
-    assert ours == _engines(start_debezium, database, options)
+    assert ours == _engines(debezium_host, database, options)
 
 
-def test_heartbeats_go_through_transforms_too(database: str, start_debezium: sides.Start, tmp_path: Path) -> None:
+def test_heartbeats_go_through_transforms_too(database: str, debezium_host: sides.Start, tmp_path: Path) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(b"CREATE TABLE rows (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY)")
         ours = _written(database, {}, tmp_path, insert="INSERT INTO rows DEFAULT VALUES", steps=list(_MOVED.ours()))
     assert ours[0] == "moved.heartbeat.shop"
-    assert ours == _engines(start_debezium, database, chains.options((_MOVED,)))
+    assert ours == _engines(debezium_host, database, chains.options((_MOVED,)))
 
 
 def _engines(start: sides.Start, url: str, options: Mapping[str, str]) -> list[str]:

@@ -18,14 +18,14 @@ _CASES = [(mode, case) for mode in MODES for case in mode.cases]
 
 
 @pytest.fixture(scope="module")
-def compared(postgres18: postgres.Server, start_debezium: sides.Start) -> Compare:
+def compared(postgres18: postgres.Server, debezium_host: sides.Start) -> Compare:
     """Both sides over all cases of a mode at once; each mode is run once."""
     runs: dict[str, sides.Run] = {}
 
     def compare(mode: Mode) -> sides.Run:
         if mode.name not in runs:
             for url in _fresh(postgres18):
-                runs[mode.name] = _run(start_debezium, url, mode)
+                runs[mode.name] = _run(debezium_host, url, mode)
         return runs[mode.name]
 
     return compare

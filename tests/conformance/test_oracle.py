@@ -13,11 +13,11 @@ from tests.conformance import oracle
 Start = Callable[..., AbstractContextManager[debezium.Engine]]
 
 
-def test_the_oracle_separates_the_snapshot_from_the_stream(database: str, start_debezium: Start) -> None:
+def test_the_oracle_separates_the_snapshot_from_the_stream(database: str, debezium_host: Start) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("CREATE TABLE kept (id int PRIMARY KEY, note text)")
         connection.execute("INSERT INTO kept VALUES (1, 'a'), (2, 'b')")
-        with oracle.recording(start_debezium, database) as recording:
+        with oracle.recording(debezium_host, database) as recording:
             connection.execute("UPDATE kept SET note = 'c' WHERE id = 2")
             connection.execute("DELETE FROM kept WHERE id = 1")
             streamed = recording.finish()

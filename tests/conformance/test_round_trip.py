@@ -48,9 +48,9 @@ class Read:
 
 
 @pytest.fixture(scope="module")
-def with_schemas(postgres18: postgres.Server, start_debezium: sides.Start) -> Iterator[Read]:
+def with_schemas(postgres18: postgres.Server, debezium_host: sides.Start) -> Iterator[Read]:
     for url in _fresh(postgres18):
-        yield _run(start_debezium, url)
+        yield _run(debezium_host, url)
 
 
 def _run(start: sides.Start, url: str) -> Read:

@@ -22,10 +22,10 @@ _RUN_ID = re.compile(rb'^"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_settings_do_what_debeziums_do(setting: Setting, database: str, start_debezium: sides.Start) -> None:
+def test_settings_do_what_debeziums_do(setting: Setting, database: str, debezium_host: sides.Start) -> None:
     theirs = {"extended_headers_enabled": "false", **setting.options, **setting.debezium}
     theirs["converter_schemas_enable"] = theirs.pop("schemas_enable", "false")
-    run = sides.run(start_debezium, database, setting.cases, Format(**setting.options), source=setting.source, **theirs)
+    run = sides.run(debezium_host, database, setting.cases, Format(**setting.options), source=setting.source, **theirs)
     ours, engines = _by_topic(run.tailrace), _by_topic(run.debezium)
     for topic in ours:
         if topic.endswith(("transaction", "tx")):
@@ -42,13 +42,13 @@ def test_settings_do_what_debeziums_do(setting: Setting, database: str, start_de
 
 
 def test_a_key_column_that_was_not_sent_is_refused_where_debezium_invents_one(
-    database: str, start_debezium: sides.Start
+    database: str, debezium_host: sides.Start
 ) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("CREATE TABLE kn (id int PRIMARY KEY, a int NOT NULL, b text)")
         connection.execute("INSERT INTO kn VALUES (1, 7, 'x')")
     keys = {"message_key_columns": "public.kn:a,b"}
-    batches, records = sides.watched(start_debezium, database, [Statements("kn", (), ("DELETE FROM kn",))], **keys)
+    batches, records = sides.watched(debezium_host, database, [Statements("kn", (), ("DELETE FROM kn",))], **keys)
     theirs = [record.key for record in records if record.topic == "shop.public.kn"]
     assert theirs == [b'{"a":7,"b":"x"}', *2 * [b'{"a":0,"b":null}']]
     ours, refused = [], []
