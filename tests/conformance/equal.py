@@ -33,7 +33,8 @@ What differs by nature is blanked, if it has the right form; what differs on pur
 
 def page() -> str:
     """The whole page."""
-    found = [*VALUES, *SHAPES, *generated.cases(seed=SEED)]
+    chance = [*generated.cases(seed=SEED), *generated.families(seed=SEED)]
+    found = [*VALUES, *SHAPES, *chance]
     in_modes = sum(len(mode.cases) for mode in MODES)
     total = len(found) + in_modes + len(SETTINGS) + 2 * len(CHAINS)
     return "".join(
@@ -43,7 +44,7 @@ def page() -> str:
             _table("Shapes", "test_equal.py", ("table", "first statement of"), map(_of_shape, SHAPES)),
             _table(
                 f"Values by chance, from the seed {SEED}", "test_equal.py", ("table", "columns"),
-                map(_of_type, generated.cases(seed=SEED)),
+                map(_of_type, chance),
             ),
             _table(
                 "Options, over types and shapes", "test_modes.py", ("options", "tables"),

@@ -90,10 +90,14 @@ def _but(cases: tuple[Case, ...], *names: str) -> tuple[Case, ...]:
 _ALL = (*VALUES, *SHAPES, *FOREIGN, *DEFAULTS, *_NUMBERS, *_TIMES)
 # In nanoseconds Debezium stops at an old row without a NOT NULL timestamp; the values that it cannot hold differ.
 MODES = (
-    Mode("a schema before every key and value", (*_ALL, *generated.cases(seed=1)), {"schemas_enable": "true"}),
+    Mode(
+        "a schema before every key and value",
+        (*_ALL, *generated.cases(seed=1), *generated.families(seed=1)),
+        {"schemas_enable": "true"},
+    ),
     Mode(
         "ISO 8601, hex, maps and three digits of money, with schemas",
-        (*_but(_ALL, "toast"), *generated.cases(seed=2)),
+        (*_but(_ALL, "toast"), *generated.cases(seed=2), *generated.families(seed=2)),
         {
             "schemas_enable": "true",
             "time_precision_mode": "isostring",
@@ -109,6 +113,7 @@ MODES = (
             *_but(_ALL, "toast", "left_out"),
             *_but(UNKNOWN, "unknown_arrays", "unknown_shape_arrays"),
             *generated.cases(seed=3),
+            *generated.families(seed=3),
         ),
         {
             "schemas_enable": "true",
@@ -120,7 +125,7 @@ MODES = (
     ),
     Mode(
         "microseconds, base64 for URLs, decimals as text and unknown types",
-        (*_but(_ALL, "toast"), *UNKNOWN, *generated.cases(seed=4)),
+        (*_but(_ALL, "toast"), *UNKNOWN, *generated.cases(seed=4), *generated.families(seed=4)),
         {
             "time_precision_mode": "microseconds",
             "binary_handling_mode": "base64-url-safe",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.conformance import generated
 from tests.conformance.cases import Case, Statements
 
 
@@ -119,6 +120,11 @@ _PARTS = Statements(
     ),
     ("INSERT INTO parts VALUES (2, 'a'), (11, 'b')", "UPDATE parts SET id = 12 WHERE id = 2", "DELETE FROM parts"),
 )
+_CHANCE = tuple(
+    case
+    for case in (*generated.cases(seed=20261129), *generated.families(seed=20261129))
+    if case.name in ("g_text", "g_bytea", "g_hstore", "g_characters", "g_networks")
+)
 _NAMING = "io.debezium.schema.{}TopicNamingStrategy"
 _ALL = r"public\.(texts|text_key)\.(?!id).*"
 
@@ -126,6 +132,16 @@ SETTINGS = (
     Setting("stars", (_TEXTS, _TEXT_KEY), {"column_mask_with_5_chars": _ALL}),
     Setting("no stars", (_TEXTS,), {"column_mask_with_0_chars": r"public.texts.t, public.texts.z"}),
     Setting("truncated", (_TEXTS, _TEXT_KEY), {"column_truncate_to_2_chars": _ALL, "schemas_enable": "true"}),
+    Setting(
+        "characters and bytes by chance, cut to a length that halves pairs of surrogates",
+        _CHANCE,
+        {"column_truncate_to_3_chars": r"public\.g_.*\.c\d*"},
+    ),
+    Setting(
+        "characters and bytes by chance, hashed",
+        _CHANCE,
+        {"column_mask_hash_v2_SHA-256_with_salt_pep": r"public\.g_.*\.c\d*", "schemas_enable": "true"},
+    ),
     Setting("hashed", (_TEXTS, _TEXT_KEY), {"column_mask_hash_v2_SHA-256_with_salt_pep": _ALL}),
     Setting("hashed as serialised", (_TEXTS, _TEXT_KEY), {"column_mask_hash_SHA-512_with_salt_pep.per": _ALL}),
     Setting(

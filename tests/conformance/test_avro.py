@@ -30,6 +30,7 @@ _SERIALS = "serials"
 CASES: list[Case] = [
     *(case for case in (*VALUES, *SHAPES) if case.name not in (_ODD, _SERIALS)),
     *generated.cases(seed=20261128),
+    *generated.families(seed=20261128),
 ]
 
 

@@ -11,6 +11,7 @@ import pytest
 from servers import postgres
 from tailrace.format import Format
 from tests.conformance import equal, sides
+from tests.conformance.cases import Statements
 from tests.conformance.differences import DIFFERENCES, Difference, page
 from tests.conformance.sides import Event
 from tests.conftest import _fresh
@@ -48,6 +49,26 @@ def test_a_difference_is_what_the_reference_says(difference: Difference, compare
     assert re.search(difference.debezium, theirs[-1]), theirs[-1]
     assert difference.tailrace in ours[-1], ours[-1]
     assert len(theirs) == len(ours)
+
+
+def test_a_row_of_a_partition_that_debezium_reads_twice_is_read_once(database: str, debezium_host: sides.Start) -> None:
+    parts = Statements(
+        "twice",
+        (
+            "CREATE TABLE twice (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+            "CREATE TABLE twice_one PARTITION OF twice FOR VALUES FROM (0) TO (9)",
+            "INSERT INTO twice VALUES (1)",
+        ),
+        ("INSERT INTO twice VALUES (2)",),
+    )
+    own = {"publish_via_partition_root": False}
+    run = sides.run(debezium_host, database, [parts], Format(), source=own, extended_headers_enabled="false")
+    topics = [
+        [(event.topic, event.key) for event in events if ".twice" in event.topic]
+        for events in (run.tailrace, run.debezium)
+    ]
+    assert topics[0] == [("shop.public.twice_one", key) for key in (b'{"id":1}', b'{"id":2}')]
+    assert sorted(topics[1]) == sorted([("shop.public.twice", b'{"id":1}'), *topics[0]])
 
 
 def test_context_headers_are_the_only_ones_that_are_left_out(compared: Compare) -> None:

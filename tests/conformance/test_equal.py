@@ -15,7 +15,7 @@ from tests.conformance.shapes import SHAPES
 from tests.conformance.values import VALUES
 from tests.conftest import _fresh
 
-CASES: list[Case] = [*VALUES, *SHAPES, *generated.cases(seed=SEED)]
+CASES: list[Case] = [*VALUES, *SHAPES, *generated.cases(seed=SEED), *generated.families(seed=SEED)]
 
 
 @pytest.fixture(scope="module")

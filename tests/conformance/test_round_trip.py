@@ -28,7 +28,7 @@ from tests.conformance.shapes import SHAPES
 from tests.conformance.values import VALUES
 from tests.conftest import _fresh
 
-CASES: list[Case] = [*VALUES, *SHAPES, *generated.cases(seed=20261128)]
+CASES: list[Case] = [*VALUES, *SHAPES, *generated.cases(seed=20261128), *generated.families(seed=20261128)]
 # In these modes nothing is lost that Debezium has a mode to keep.
 _OPTIONS = {
     "converter_schemas_enable": "true",

@@ -18,6 +18,7 @@ from tests.conformance.settings import SETTINGS, Setting
 from tests.conformance.sides import Event
 
 _MESSAGE = re.compile(rb'"io\.debezium\.connector\.postgresql\.[\w.$]+\$LogicalDecodingMessageId@[0-9a-f]+"')
+_HALF = re.compile(rb"\\uD83[CD](?!\\uD[C-F])")
 _RUN_ID = re.compile(rb'^"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"$')
 
 
@@ -38,7 +39,7 @@ def test_settings_do_what_debeziums_do(setting: Setting, database: str, debezium
     assert engines
     assert set(ours) == set(engines)
     for topic, events in ours.items():
-        assert events == engines[topic]
+        assert events == [_whole(event) for event in engines[topic]]
 
 
 def test_a_key_column_that_was_not_sent_is_refused_where_debezium_invents_one(
@@ -60,6 +61,11 @@ def test_a_key_column_that_was_not_sent_is_refused_where_debezium_invents_one(
             refused += reject.reasons.values()
     assert ours == theirs[:1]
     assert refused == ['public.kn, column "a" (int4): a key column that was not sent: the replica identity lacks it']
+
+
+def _whole(event: Event) -> Event:
+    """The event without halves of pairs of surrogates: see `differences`."""
+    return replace(event, value=event.value and _HALF.sub(b"", event.value))
 
 
 def _named(event: Event) -> Event:
