@@ -21,7 +21,7 @@ from tests.wanting import NO_SERVER, or_skip
 # A shell that starts the tests in the background leaves SIGINT ignored, and what the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.fault.plugin", "tests.server.subject"]
+pytest_plugins = ["tests.outcome", "tests.server.subject"]
 
 
 @pytest.fixture(scope="session")

@@ -1,89 +1,157 @@
-"""Makes docs/reference/debezium-equal.md from the cases that are compared: `python -m tests.conformance.equal`.
+"""Makes docs/reference/debezium-equal.md from what the tests showed: `python -m tests.conformance.equal`. Runs none.
 
-Each line of the page is a test, so that a line that is not true fails. Never runs one.
+A line is declared by the tests that show it, with `line_of` in a mark; the page says of each how many records were
+compared, and `not equal` where one of its tests did not pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.conformance import generated
 from tests.conformance.cases import Case, Values
-from tests.conformance.chains import CHAINS
+from tests.conformance.chains import CHAINS, Chain
 from tests.conformance.differences import DIFFERENCES
-from tests.conformance.modes import MODES
-from tests.conformance.settings import SETTINGS
+from tests.conformance.modes import MODES, Mode
+from tests.conformance.settings import SETTINGS, Setting
 from tests.conformance.shapes import SHAPES
 from tests.conformance.values import VALUES
+from tests.outcome import EQUAL
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "debezium-equal.md"
 SEED = 20261122
+CHANCE = (*generated.cases(seed=SEED), *generated.families(seed=SEED))
+CHAIN_RUNS = 4
+"""Each chain is compared with schemas and without, with the block of transactions and without."""
 _HEAD = """\
 # What is equal to Debezium's
 
-Each line is a test that runs the real engine, Debezium 3.6, and Tailrace on the same database and the same statements,
-and compares every record's topic, key, value, headers and partition, byte for byte, in a snapshot and in the stream.
-What differs by nature is blanked, if it has the right form; what differs on purpose, {differences} places, is in
-[Debezium's events](debezium.md), each with a test of both sides.
+Each line is a test, or several, that run the real engine, Debezium 3.6, and Tailrace on the same database and the same
+statements, and compare every record's topic, key, value, headers and partition, byte for byte, in a snapshot and in
+the stream. What differs by nature is blanked, if it has the right form; what differs on purpose, {differences} places,
+is in [Debezium's events](debezium.md), each with a test of both sides.
 
-{total} comparisons. Made from their cases by `python -m tests.conformance.equal`: do not edit.
+{total} comparisons. Made from the results of `pytest tests/conformance` by `python -m tests.conformance.equal`: do not
+edit.
 """
+_PARTS = {
+    "Types": ("test_equal.py", "table", "columns, each with several values"),
+    "Shapes": ("test_equal.py", "table", "first statement of"),
+    f"Values by chance, from the seed {SEED}": ("test_equal.py", "table", "columns"),
+    "Options, over types and shapes": ("test_modes.py", "options", "tables"),
+    "Options of keys, names, headers, topics and transactions": ("test_settings.py", "what", "options"),
+    "Transforms, with and without schemas and transactions": ("test_chains.py", "chain", "tables"),
+}
+_TYPES, _SHAPES, _CHANCE, _MODES, _SETTINGS, _CHAINS = _PARTS
+_EQUAL = re.compile(r"\d+")
 
 
-def page() -> str:
-    """The whole page."""
-    chance = [*generated.cases(seed=SEED), *generated.families(seed=SEED)]
-    found = [*VALUES, *SHAPES, *chance]
-    in_modes = sum(len(mode.cases) for mode in MODES)
-    total = len(found) + in_modes + len(SETTINGS) + 2 * len(CHAINS)
-    return "".join(
-        (
-            _HEAD.format(total=total, differences=len(DIFFERENCES)),
-            _table("Types", "test_equal.py", ("table", "columns, each with several values"), map(_of_type, VALUES)),
-            _table("Shapes", "test_equal.py", ("table", "first statement of"), map(_of_shape, SHAPES)),
-            _table(
-                f"Values by chance, from the seed {SEED}", "test_equal.py", ("table", "columns"),
-                map(_of_type, chance),
-            ),
-            _table(
-                "Options, over types and shapes", "test_modes.py", ("options", "tables"),
-                ((_options(mode.options), ", ".join(case.name for case in mode.cases)) for mode in MODES),
-            ),
-            _table(
-                "Options of keys, names, headers, topics and transactions", "test_settings.py", ("what", "options"),
-                ((each.name, _options({**each.options, **each.debezium})) for each in SETTINGS),
-            ),
-            _table(
-                "Transforms, with and without schemas", "test_chains.py", ("chain", "tables"),
-                ((chain.name, ", ".join(case.name for case in chain.cases())) for chain in CHAINS),
-            ),
-        )
-    )  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the page without its last cell; `tests` are needed to fill that."""
+
+    part: str
+    what: str
+    told: str
+    tests: int = 1
+
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        """What it says whatever its tests showed."""
+        return self.part, self.what, self.told
 
 
-def _table(title: str, file: str, head: Sequence[str], rows: Iterable[tuple[str, str]]) -> str:
-    lines = "".join(f"| {_escaped(first)} | {_escaped(second)} |\n" for first, second in rows)
-    shown = f"\n## {title}\n\n`tests/conformance/{file}`\n\n"
-    return f"{shown}| {head[0]} | {head[1]} |\n|---|---|\n{lines}"
+def line_of(compared: Case | Mode | Setting | Chain) -> Line:
+    """Where the comparison is on the page."""
+    match compared:
+        case Mode():
+            tests = len(compared.cases) + 1
+            return Line(_MODES, _options(compared.options), _names(compared.cases), tests)
+        case Setting():
+            return Line(_SETTINGS, compared.name, _options({**compared.options, **compared.debezium}))
+        case Chain():
+            return Line(_CHAINS, compared.name, _names(compared.cases()), CHAIN_RUNS)
+        case Values():
+            part = _TYPES if compared in VALUES else _CHANCE
+            return Line(part, compared.name, f"`{_flat(compared.columns)}`")
+    statements = [*compared.before(), *(step if isinstance(step, str) else step[0] for step in compared.after())]
+    return Line(_SHAPES, compared.name, f"`{_flat(statements[0])}`")
 
 
-def _of_type(case: Case) -> tuple[str, str]:
-    return case.name, f"`{case.columns}`" if isinstance(case, Values) else _of_shape(case)[1]
+def mark(compared: Case | Mode | Setting | Chain) -> pytest.MarkDecorator:
+    """Declares that a test, or a parameter of it, shows the line."""
+    return pytest.mark.equal(line_of(compared))
 
 
-def _of_shape(case: Case) -> tuple[str, str]:
-    statements = [*case.before(), *(step if isinstance(step, str) else step[0] for step in case.after())]
-    return case.name, f"`{statements[0]}`"
+def lines() -> list[Line]:
+    """All that the page has, in order."""
+    return [line_of(each) for each in (*VALUES, *SHAPES, *CHANCE, *MODES, *SETTINGS, *CHAINS)]
+
+
+def page(results: Mapping[str, Mapping[str, Any]], before: str = "") -> str:
+    """The page, of the last result of each test; a line whose tests were not all run stays as it is in `before`."""
+    found = lines()
+    total = sum(line.tests for line in found)
+    kept, written, part = listed(before), [_HEAD.format(total=total, differences=len(DIFFERENCES))], ""
+    for line in found:
+        if line.part != part:
+            part = line.part
+            file, *head = _PARTS[part]
+            written.append(f"\n## {part}\n\n`tests/conformance/{file}`\n\n| {head[0]} | {head[1]} | equal records |\n")
+            written.append("|---|---|---|\n")
+        told = [result for result in results.values() if tuple(result["row"]) == line.cells]
+        shown = _shown(told, line.tests) or kept.get(line.cells, "not run")
+        written.append(f"| {' | '.join(map(_escaped, (line.what, line.told, shown)))} |\n")
+    return "".join(written)
+
+
+def listed(text: str) -> dict[tuple[str, str, str], str]:
+    """The lines of a page, as they stand there: what the last cell says of each."""
+    found, part = {}, ""
+    for line in text.splitlines():
+        if line.startswith("## "):
+            part = line.removeprefix("## ")
+        elif part and line.startswith("| ") and not line.endswith("| equal records |"):
+            cells = [cell.replace("\\|", "|") for cell in re.split(r"(?<!\\) \| ", line[2:-2])]
+            if len(cells) == 3:
+                found[part, cells[0], cells[1]] = cells[2]
+    return found
+
+
+def is_equal(shown: str) -> bool:
+    """Whether the last cell says that all records were equal, and that there were some."""
+    return _EQUAL.fullmatch(shown) is not None and int(shown) > 0
+
+
+def _shown(results: Sequence[Mapping[str, Any]], tests: int) -> str | None:
+    if any(result["outcome"] == "failed" for result in results):
+        return "**not equal**"
+    passed = [result for result in results if result["outcome"] == "passed"]
+    return str(sum(result["records"] for result in passed)) if len(passed) == tests else None
+
+
+def _names(cases: Sequence[Case]) -> str:
+    return ", ".join(_flat(case.name) for case in cases)
 
 
 def _options(options: Mapping[str, str]) -> str:
     return ", ".join(f"`{name} = {value}`" for name, value in options.items()) or "the defaults"
 
 
+def _flat(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _escaped(cell: str) -> str:
-    return " ".join(cell.replace("|", "\\|").split())
+    return cell.replace("|", "\\|")
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    PAGE.write_text(page(json.loads(EQUAL.read_text()), PAGE.read_text()))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from servers import postgres
 from tailrace.format import Format
-from tests.conformance import chains, sides
+from tests.conformance import chains, equal, sides
 from tests.conformance.chains import CHAINS, TOLD, Chain
 from tests.conformance.sides import Event
 from tests.conftest import _fresh
 
+Told = Callable[[str, object], None]
 _TRANSACTIONS = {"provide_transaction_metadata": "true"}
 
 
@@ -46,9 +47,10 @@ def compared(
         )
 
 
-@pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain.name)
-def test_transforms_do_what_debeziums_do(chain: Chain, compared: sides.Run) -> None:
+@pytest.mark.parametrize("chain", [pytest.param(chain, marks=equal.mark(chain), id=chain.name) for chain in CHAINS])
+def test_transforms_do_what_debeziums_do(chain: Chain, compared: sides.Run, record_property: Told) -> None:
     run = compared.under(f"shop.public.{chain.prefix}_").but_for(TOLD)
+    record_property("records", len(run.debezium))
     assert len(run.tailrace) == len(run.debezium) > 0
     for ours, theirs in zip(run.tailrace, run.debezium, strict=True):
         assert masked(ours) == masked(agreed(theirs, with_headers=ours.headers))

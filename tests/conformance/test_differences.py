@@ -10,7 +10,7 @@ import pytest
 
 from servers import postgres
 from tailrace.format import Format
-from tests.conformance import equal, sides
+from tests.conformance import sides
 from tests.conformance.cases import Statements
 from tests.conformance.differences import DIFFERENCES, Difference, page
 from tests.conformance.sides import Event
@@ -81,10 +81,6 @@ def test_context_headers_are_the_only_ones_that_are_left_out(compared: Compare) 
 
 def test_the_reference_lists_every_difference() -> None:
     assert page() == _REFERENCE.read_text()
-
-
-def test_the_page_of_what_is_equal_is_that_of_the_cases() -> None:
-    assert equal.PAGE.read_text() == equal.page(), "run python -m tests.conformance.equal"
 
 
 def _text(event: Event) -> str:

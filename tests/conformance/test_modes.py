@@ -8,11 +8,12 @@ import pytest
 
 from servers import postgres
 from tailrace.format import Format
-from tests.conformance import sides
+from tests.conformance import equal, sides
 from tests.conformance.cases import Case
 from tests.conformance.modes import MODES, Mode
 from tests.conftest import _fresh
 
+Told = Callable[[str, object], None]
 Compare = Callable[[Mode], sides.Run]
 _CASES = [(mode, case) for mode in MODES for case in mode.cases]
 
@@ -38,14 +39,19 @@ def _run(start: sides.Start, url: str, mode: Mode) -> sides.Run:
 
 
 @pytest.mark.parametrize(
-    ("mode", "case"), _CASES, ids=[f"{mode.name}-{case.name.strip(chr(34))}" for mode, case in _CASES]
+    ("mode", "case"),
+    [
+        pytest.param(mode, case, marks=equal.mark(mode), id=f"{mode.name}-{case.name.strip(chr(34))}")
+        for mode, case in _CASES
+    ],
 )
-def test_events_in_a_mode_equal_debeziums(mode: Mode, case: Case, compared: Compare) -> None:
+def test_events_in_a_mode_equal_debeziums(mode: Mode, case: Case, compared: Compare, record_property: Told) -> None:
     run = compared(mode).of(case.name.strip('"'))
+    record_property("records", len(run.debezium))
     assert run.tailrace == run.debezium
 
 
-@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+@pytest.mark.parametrize("mode", [pytest.param(mode, marks=equal.mark(mode), id=mode.name) for mode in MODES])
 def test_no_event_of_a_mode_is_left_uncompared(mode: Mode, compared: Compare) -> None:
     run = compared(mode)
     assert {event.topic for event in run.tailrace} == {event.topic for event in run.debezium}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import psycopg
@@ -12,7 +12,7 @@ import pytest
 
 from tailrace.error import Reject
 from tailrace.format import Format
-from tests.conformance import sides
+from tests.conformance import equal, sides
 from tests.conformance.cases import Statements
 from tests.conformance.settings import SETTINGS, Setting
 from tests.conformance.sides import Event
@@ -22,8 +22,12 @@ _HALF = re.compile(rb"\\uD83[CD](?!\\uD[C-F])")
 _RUN_ID = re.compile(rb'^"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"$')
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
-def test_settings_do_what_debeziums_do(setting: Setting, database: str, debezium_host: sides.Start) -> None:
+@pytest.mark.parametrize(
+    "setting", [pytest.param(setting, marks=equal.mark(setting), id=setting.name) for setting in SETTINGS]
+)
+def test_settings_do_what_debeziums_do(
+    setting: Setting, database: str, debezium_host: sides.Start, record_property: Callable[[str, object], None]
+) -> None:
     theirs = {"extended_headers_enabled": "false", **setting.options, **setting.debezium}
     theirs["converter_schemas_enable"] = theirs.pop("schemas_enable", "false")
     run = sides.run(debezium_host, database, setting.cases, Format(**setting.options), source=setting.source, **theirs)
@@ -36,6 +40,7 @@ def test_settings_do_what_debeziums_do(setting: Setting, database: str, debezium
             told = any(b'"message"' in (event.value or b"") for event in ours[topic])
             assert told == any(_MESSAGE.search(event.value or b"") for event in engines[topic])
             engines[topic] = [_named(event) for event in engines[topic]]
+    record_property("records", sum(map(len, engines.values())))
     assert engines
     assert set(ours) == set(engines)
     for topic, events in ours.items():

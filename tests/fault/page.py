@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.fault.plugin import RESULTS
-from tests.fault.row import Row, declared
+from tests.fault.row import declared
+from tests.outcome import FAULTS
 
-PAGE = RESULTS.parents[1] / "docs" / "reference" / "faults.md"
+PAGE = FAULTS.parents[1] / "docs" / "reference" / "faults.md"
 _HEAD = """\
 # Faults
 
@@ -35,20 +35,15 @@ def page(results: Mapping[str, Mapping[str, Any]], before: str = "") -> str:
         if part != title:
             title = part
             lines.append(f"\n## {part}\n\n| fault | where | what happens | shown with |\n|---|---|---|---|\n")
-        told = [result for result in results.values() if tuple(result["row"]) == cells(row)]
-        shown = _shown(told) if told else kept.get(cells(row), "not run")
-        lines.append("| " + " | ".join(_escaped(cell) for cell in (*cells(row), shown)) + " |\n")
+        told = [result for result in results.values() if tuple(result["row"]) == row.cells]
+        shown = _shown(told) if told else kept.get(row.cells, "not run")
+        lines.append("| " + " | ".join(_escaped(cell) for cell in (*row.cells, shown)) + " |\n")
     return "".join(lines)
 
 
 def listed(text: str) -> list[tuple[str, str, str, str]]:
     """The rows of a page, as they stand there."""
     return [tuple(cell.replace("\\|", "|") for cell in found) for found in _LINE.findall(text)]  # type: ignore[misc]
-
-
-def cells(row: Row) -> tuple[str, str, str]:
-    """What a row says whatever its tests showed."""
-    return row.fault, row.where, str(row.end)
 
 
 def _shown(results: Sequence[Mapping[str, Any]]) -> str:
@@ -65,4 +60,4 @@ def _escaped(cell: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(json.loads(RESULTS.read_text()), PAGE.read_text()))
+    PAGE.write_text(page(json.loads(FAULTS.read_text()), PAGE.read_text()))

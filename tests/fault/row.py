@@ -64,6 +64,11 @@ class Row:
     where: str
     end: End
 
+    @property
+    def cells(self) -> tuple[str, str, str]:
+        """What it says whatever its tests showed."""
+        return self.fault, self.where, str(self.end)
+
 
 def goes_on(then: str = "nothing lost") -> End:
     """The pipeline goes on, and says nothing that a human must read."""

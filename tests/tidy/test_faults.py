@@ -14,7 +14,7 @@ from tests.tidy import tree
 
 def test_the_page_has_the_rows_of_the_tests() -> None:
     listed = [tuple(line[:3]) for line in page.listed(page.PAGE.read_text())]
-    assert listed == [page.cells(row) for row in declared()], "run tests/fault, then python -m tests.fault.page"
+    assert listed == [row.cells for row in declared()], "run tests/fault, then python -m tests.fault.page"
 
 
 def test_every_row_was_shown_or_says_why_not() -> None:
@@ -23,7 +23,7 @@ def test_every_row_was_shown_or_says_why_not() -> None:
 
 
 def test_results_of_processes_that_run_at_once_are_all_kept(tmp_path: Path) -> None:
-    program = "import sys, pathlib; from tests.fault.plugin import add; who = sys.argv[2]\n"
+    program = "import sys, pathlib; from tests.outcome import add; who = sys.argv[2]\n"
     program += "for n in range(20): add({f'{who} {n}': {'outcome': 'passed'}}, pathlib.Path(sys.argv[1]))"
     results = tmp_path / "build" / "faults.json"
     command = [sys.executable, "-c", program, str(results)]

@@ -1,4 +1,4 @@
-"""Writes what the tests of the fault matrix showed into `build/faults.json`. Never changes how a test ends.
+"""Writes what the tests showed that pages of the reference are made of into `build/`. Never changes how a test ends.
 
 A run of a few tests replaces only their results: the page is made of the last result of each. Processes that share a
 run (pytest-xdist) add theirs one after another.
@@ -15,31 +15,34 @@ from typing import Any
 
 import pytest
 
-from tests.fault.row import Row
+__all__ = ["EQUAL", "FAULTS", "add"]
 
-RESULTS = Path(__file__).parents[2] / "build" / "faults.json"
-_ROW, _SEEN = pytest.StashKey[Row](), pytest.StashKey[dict[str, dict[str, Any]]]()
+_BUILD = Path(__file__).parents[1] / "build"
+FAULTS, EQUAL = _BUILD / "faults.json", _BUILD / "equal.json"
+_FILES = {"fault": FAULTS, "equal": EQUAL}
+"""Where the results go of tests with such a mark; its argument has `cells`, by which the page knows the row."""
+_SEEN = pytest.StashKey[dict[str, dict[str, dict[str, Any]]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark."""
+    """Declare the marks."""
     config.addinivalue_line("markers", "fault(row): a row of docs/reference/faults.md (tests/fault/row.py)")
-    config.stash[_SEEN] = {}
+    config.addinivalue_line("markers", "equal(line): one of docs/reference/debezium-equal.md")
+    config.stash[_SEEN] = {mark: {} for mark in _FILES}
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Remember how each test of a row ended, and with which servers."""
+    """Remember how each test of a row ended, with which servers, and how many records it compared."""
     report: pytest.TestReport = yield  # type: ignore[misc]
-    mark = item.get_closest_marker("fault")
-    if mark is not None:
-        row: Row = mark.args[0]
-        seen = item.config.stash[_SEEN].setdefault(
+    for mark in (mark for mark in item.iter_markers() if mark.name in _FILES):
+        seen = item.config.stash[_SEEN][mark.name].setdefault(
             item.nodeid.partition("@")[0],  # pytest-xdist adds @group to tests that belong to one
-            {"row": [row.fault, row.where, str(row.end)], "outcome": "", "seconds": 0.0},
+            {"row": list(mark.args[0].cells), "outcome": "", "seconds": 0.0},
         )
         seen["seconds"] = round(seen["seconds"] + report.duration, 2)
         seen["with"] = sorted({text for name, text in item.user_properties if name == "with"})
+        seen["records"] = sum(int(str(number)) for name, number in item.user_properties if name == "records")
         if report.outcome == "passed":
             seen["outcome"] = seen["outcome"] or ("passed" if report.when == "call" else "")
         else:
@@ -49,10 +52,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Add the results of this process to the file."""
-    seen = {name: each for name, each in session.config.stash[_SEEN].items() if each["outcome"]}  # else interrupted
-    if seen:
-        add(seen, RESULTS)
+    """Add the results of this process to the files."""
+    for mark, results in session.config.stash[_SEEN].items():
+        seen = {name: each for name, each in results.items() if each["outcome"]}  # else interrupted
+        if seen:
+            add(seen, _FILES[mark])
 
 
 def add(seen: Mapping[str, Mapping[str, Any]], results: Path) -> None:
