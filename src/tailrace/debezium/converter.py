@@ -49,7 +49,7 @@ _HARMLESS_CLOUD = {
     "schema.name.adjustment.mode": None,
     "schema.data.name.source.header.enable": "false",
     "schemas.enable": None,
-    "json.schemas.enable": "false",
+    "json.schemas.enable": None,
     "json.schemas.cache.size": None,
     "json.decimal.format": "base64",
     "json.replace.null.with.default": "true",
@@ -95,8 +95,7 @@ def fill(document: Document, values: Values, *, form: Form, worker: Mapping[str,
         if not own and given is values and not any(name.startswith(inner.format(part)) for name in values.options):
             values.notes.append(f"{name}: it is the worker's, taken to be JSON with schemas; --worker FILE says it")
         if part == "value" and given.text(name) in _CLOUD_EVENTS:
-            _fill_cloud_events(document, given, inner.format(part))
-            enabled[part] = False
+            enabled[part] = _fill_cloud_events(document, given, inner.format(part))
             continue
         kinds[part] = _kind(given, name)
         if kinds[part] == "json":
@@ -116,15 +115,13 @@ def fill(document: Document, values: Values, *, form: Form, worker: Mapping[str,
     document.format.update(_joined(options))
 
 
-def _fill_cloud_events(document: Document, values: Values, inner: str) -> None:
-    """CloudEvents in the structured form, whose data is JSON without a schema; the converter's default has one."""
+def _fill_cloud_events(document: Document, values: Values, inner: str) -> bool:
+    """CloudEvents in the structured form, whose data is JSON; whether it has a schema, as it is by default."""
     document.format["profile"] = "cloudevents"
     for name in values.options:
         if name.startswith(inner):
             _check(values, name, harmless=_HARMLESS_CLOUD, option=name.removeprefix(inner))
-    name = inner + "json.schemas.enable"
-    if name not in values.options:
-        values.refuse(name, "it is true where it is not said, and data has no schema here", "set it to false")
+    return values.flag(inner + "json.schemas.enable", default=True)
 
 
 def _kind(values: Values, name: str) -> str:

@@ -143,7 +143,7 @@ OPTIONS: tuple[Option, ...] = (
         " instead of events, with `__op`, `__deleted`, `__lsn` and `__ts_ms`, and decimals as text. `flink`: decimals"
         " and times as text that Flink's `debezium-json` reads, and no update or delete without its whole old row."
         " `cloudevents`: values as CloudEvents 1.0 in the structured form; `cloudevents_binary`: their attributes in"
-        " headers, for Kafka only",
+        " headers, for Kafka only; `schemas_enable` gives their data a schema",
     ),
     Option("schemas_enable", Flag(), "false", "whether every event holds its own schema"),
     Option("key_converter", Choice(FORMS), "json", "how keys are written"),

@@ -214,8 +214,17 @@ def test_what_is_no_envelope_is_no_cloudevent() -> None:
     with pytest.raises(Reject) as refused:
         encoded(batch_of(("c", None, ROW)), Transform("extract_new_record_state"), profile="cloudevents")
     assert "needs the envelope" in str(refused.value.reasons)
-    with pytest.raises(ConfigError, match=r"cloudevents"):
-        Format(profile="cloudevents", schemas_enable=True)
+
+
+def test_the_data_of_a_cloudevent_may_have_a_schema() -> None:
+    part = encoded(batch_of(("c", None, ROW)), profile="cloudevents", schemas_enable=True)
+    created = json.loads(part.value(0) or b"")
+    assert (created["specversion"], list(created["data"])) == ("1.0", ["schema", "payload"])
+    assert created["data"]["schema"]["name"] == "io.debezium.connector.postgresql.Data"
+    assert created["data"]["payload"]["after"]["id"] == 1
+    binary = Format(topic_prefix="shop", profile="cloudevents_binary", schemas_enable=True).encoder("shop")
+    (part,) = binary.encode(batch_of(("c", None, ROW)))
+    assert json.loads(part.value(0) or b"") == created["data"]
 
 
 def test_transactions_and_payload_go_together() -> None:

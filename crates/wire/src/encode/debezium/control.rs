@@ -63,6 +63,7 @@ impl Stationery {
             key: Some(node(0, KEY)),
             value: Some(node(1, VALUE)),
             headers: Vec::new(),
+            cloud: None,
             attributes: Vec::new(),
             partition: None,
             part: Part::Control,

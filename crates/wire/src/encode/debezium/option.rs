@@ -55,7 +55,6 @@ impl Profile {
         }
         match profile.wrapping {
             Wrapping::Payload if profile.schemas => return Err(PAYLOAD_SCHEMAS.into()),
-            Wrapping::CloudEvent { .. } if profile.schemas => return Err(CLOUD_SCHEMAS.into()),
             _ => {}
         }
         profile.agrees().map(|()| profile)
@@ -224,8 +223,6 @@ const PROFILE: &[(&str, Wrapping)] = &[
 ];
 const PAYLOAD_SCHEMAS: &str =
     "profile = \"payload\" is a payload without its schema: leave out schemas_enable or the profile";
-const CLOUD_SCHEMAS: &str =
-    "profile = \"cloudevents\" has data without its schema: leave out schemas_enable or the profile";
 /// Give a message the name of its option.
 fn told<T>(name: &str, result: Result<T, String>) -> Result<T, String> {
     result.map_err(|message| format!("{name}: {message}"))

@@ -237,6 +237,7 @@ fn table_record(plan: &Plan, shape: Shape, row: &RowRef<'_>, profile: &Profile) 
         key,
         value,
         headers,
+        cloud: None,
         attributes: Vec::new(),
         partition: None,
         part: shape.part,
@@ -252,7 +253,7 @@ fn envelope(plan: &Plan, shape: Shape, row: &RowRef<'_>) -> Node {
     let content = Content::Struct(vec![
         image(0),
         image(1),
-        source(schema_name, table),
+        source(schema_name, table, Some(&row.segment().origin().connector)),
         block(shape.told),
         Content::Fixed(Value::String(char::from(shape.op as u8).into())),
         Content::slot(TS_MS),
@@ -263,12 +264,13 @@ fn envelope(plan: &Plan, shape: Shape, row: &RowRef<'_>) -> Node {
 }
 
 /// The members of a source block, in slots by their order; what a table always has is there at once.
-fn source(schema_name: &str, table: &str) -> Content {
+fn source(schema_name: &str, table: &str, connector: Option<&str>) -> Content {
     let fixed = |text: &str| Content::Fixed(Value::String(text.into()));
     let member = |(at, member): (usize, &crate::encode::connect::Member)| match member.name.as_str() {
         "version" => fixed(VERSION),
         "schema" => fixed(schema_name),
         "table" => fixed(table),
+        "connector" => connector.map_or(Content::slot(META | at as Slot), fixed),
         "xmin" => Content::Null,
         "snapshot" => {
             Content::Slot(smt::Source { slot: META | at as Slot, zone: None, default: member.schema.default.clone() })
@@ -295,7 +297,7 @@ fn message_record(told: bool, profile: &Profile) -> Record {
     let content = Content::Struct(vec![
         Content::Fixed(Value::String("m".into())),
         Content::slot(TS_MS),
-        source("", ""),
+        source("", "", None),
         block(told),
         Content::Struct(vec![prefix(), Content::slot(CONTENT)]),
     ]);
@@ -304,6 +306,7 @@ fn message_record(told: bool, profile: &Profile) -> Record {
         key: Some(Node { schema: schema::message_key(), content: Content::Struct(vec![prefix()]) }),
         value: Some(Node { schema: schema::message(profile), content }),
         headers: Vec::new(),
+        cloud: None,
         attributes: Vec::new(),
         partition: None,
         part: Part::Event,

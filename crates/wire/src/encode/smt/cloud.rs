@@ -21,19 +21,21 @@ pub(super) fn apply(mut record: Record, binary: bool) -> Flow {
     else {
         return Flow::Refuse("profile = \"cloudevents\" needs the envelope, which a transform took away");
     };
-    let data = structure(DATA.iter().filter_map(|name| Some(((*name).to_owned(), value.member(name)?))));
-    let mut attributes = attributes(op, &source, value.member("transaction"));
+    let mut data = structure(DATA.iter().filter_map(|name| Some(((*name).to_owned(), value.member(name)?))));
+    if let Some(Content::Fixed(Value::String(connector))) = source.member("connector").map(|node| node.content) {
+        data.schema.name = Some(format!("io.debezium.connector.{connector}.Data").into());
+    }
+    let attributes = attributes(op, &source, value.member("transaction"));
     if binary {
         let named = |(name, node): (String, Node)| match &*name {
             "datacontenttype" => ("content-type".to_owned(), node.content),
             _ => (format!("ce_{name}"), node.content),
         };
         record.attributes = attributes.into_iter().map(named).collect();
-        record.value = Some(data);
     } else {
-        attributes.push(("data".into(), data));
-        record.value = Some(structure(attributes));
+        record.cloud = Some(structure(attributes));
     }
+    record.value = Some(data);
     Flow::Next(record)
 }
 

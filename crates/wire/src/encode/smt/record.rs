@@ -178,6 +178,8 @@ pub struct Record {
     pub value: Option<Node>,
     /// Its headers, in order.
     pub headers: Vec<(String, Node)>,
+    /// The CloudEvent of which the value is the data; None when it stands alone.
+    pub cloud: Option<Node>,
     /// Headers that are texts as they stand, not in JSON; those that are null are left out.
     pub attributes: Vec<(String, Content)>,
     /// The partition that it goes to, if a transform says.

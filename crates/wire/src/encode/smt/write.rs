@@ -155,6 +155,8 @@ pub struct Spelled {
     /// The number under which whoever spells it knows its schema.
     pub number: Cell<Option<u64>>,
     schema: Option<Schema>,
+    /// The CloudEvent that it is the data of, up to there; empty when it stands alone.
+    cloud: Vec<Piece>,
     before: Vec<u8>,
     pieces: Vec<Piece>,
     bare: bool,
@@ -339,7 +341,10 @@ impl Written {
             opening: opening(&record.topic),
             topic: record.topic,
             key: record.key.map(|key| Spelled::new(&key, wrap).described(key.schema)),
-            value: record.value.map(|value| Spelled::new(&value, wrap).described(value.schema)),
+            value: record.value.map(|value| {
+                let spelled = Spelled::new(&value, wrap).described(value.schema);
+                Spelled { cloud: record.cloud.as_ref().map_or_else(Vec::new, opened), ..spelled }
+            }),
             headers: record.headers.iter().map(|(name, node)| (name.clone(), Spelled::new(node, wrap))).collect(),
             attributes: record.attributes,
             partition: record.partition,
@@ -409,7 +414,15 @@ impl Spelled {
         let mut pieces = Vec::new();
         compile(&node.schema, &node.content, &mut pieces);
         let after: &[u8] = if wrap == Wrap::Bare { b"" } else { b"}" };
-        Self { number: Cell::new(None), schema: None, before, pieces, bare: wrap != Wrap::Schema, after }
+        Self {
+            number: Cell::new(None),
+            schema: None,
+            cloud: Vec::new(),
+            before,
+            pieces,
+            bare: wrap != Wrap::Schema,
+            after,
+        }
     }
 
     fn described(self, schema: Schema) -> Self {
@@ -427,9 +440,16 @@ impl Spelled {
     /// # Errors
     /// When it cannot be written.
     pub fn write_json<C: Cells>(&self, cells: &mut C, out: &mut Vec<u8>) -> Result<(), Fault> {
+        if !self.cloud.is_empty() {
+            write_pieces(&self.cloud, cells, &mut Json::new(out, true))?;
+            out.extend_from_slice(b",\"data\":");
+        }
         out.extend_from_slice(&self.before);
         self.write(cells, &mut Json::new(out, self.bare))?;
         out.extend_from_slice(self.after);
+        if !self.cloud.is_empty() {
+            out.push(b'}');
+        }
         Ok(())
     }
 
@@ -440,6 +460,14 @@ impl Spelled {
     pub fn write<C: Cells, F: Format>(&self, cells: &mut C, out: &mut F) -> Result<(), Fault> {
         write_pieces(&self.pieces, cells, out)
     }
+}
+
+/// The pieces of a struct that is not closed.
+fn opened(node: &Node) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    compile(&node.schema, &node.content, &mut pieces);
+    pieces.pop_if(|piece| matches!(piece, Piece::End));
+    pieces
 }
 
 /// Write pieces in a format.
