@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import zstandard
 from tailrace.error import ConfigError, Fatal, Fenced, Retryable
 from tailrace.model import Batch, Limits
 from tailrace.sink import File
-from tailrace.sink.file.sidecar import Sidecar
+from tailrace.sink.file.sidecar import Held, Sidecar, State
 from tailrace.sink.file.writer import FileWriter
 from tests.unit.sink.feed import LINEAGE, Feed
 
@@ -278,6 +279,14 @@ def test_i12_closing_twice_is_harmless_and_a_closed_writer_writes_no_more(out: O
 def test_the_sidecar_is_replaced_only_by_whoever_holds_the_epochs_in_it(tmp_path: Path) -> None:
     sidecar = Sidecar(tmp_path / "x.position")
     assert sidecar.load() is None
+    first = State("shop", lineages={LINEAGE: Held(epoch=1)})
+    second = State("shop", lineages={LINEAGE: Held(epoch=2)})
+    sidecar.store(first, held=None)
+    sidecar.store(second, held=first)
+    for stale in (first, None):
+        with pytest.raises(Fenced, match="another process has claimed"):
+            sidecar.store(replace(first, offset=9), held=stale)
+        assert sidecar.load() == second
 
 
 @pytest.mark.parametrize("options", [{"compression": "lzma"}, {"rotate_bytes": 0}, {"rotate_s": -1}])
