@@ -189,11 +189,16 @@ def test_drop_removes_slot_publication_and_position(cli: Cli, config: Path, shop
     ended = cli.run("drop", "t.toml", "orders", "--yes")
     assert ended.code == 0, ended.err
     assert "slot" in ended.out
+    [left] = json.loads(cli.run("status", "t.toml", "--json").out)
+    assert left["positions"] == {}
     with psycopg.connect(shop) as connection:
         assert connection.execute("select count(*) from pg_publication").fetchone() == (0,)
         slots = "select count(*) from pg_replication_slots where database = current_database()"
         assert connection.execute(slots).fetchone() == (0,)
     assert cli.run("drop", "t.toml", "orders", "--yes").code == 0, "dropping twice is harmless"
+    again = cli.run("run", "t.toml", "--until-current")
+    assert again.code == 0, again.err
+    assert [line["value"]["op"] for line in lines(cli.folder)] == ["r"] * 6, "it begins with a snapshot"  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
