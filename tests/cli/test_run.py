@@ -14,6 +14,11 @@ from tailrace.pipeline import ask, socket_path
 from tests.cli.conftest import Cli
 from tests.waiting import until
 
+FAILURES = [
+    pytest.param("file:broken.jsonl", "/nowhere_", 2, "does not exist", id="a database that is not there"),
+    pytest.param("file:damaged.jsonl", "/test_", 1, "is damaged", id="a sidecar that cannot be read"),
+]
+
 
 def lines(folder: Path) -> list[dict[str, object]]:
     path = folder / "out.jsonl"
@@ -77,22 +82,21 @@ def test_a_second_signal_aborts(cli: Cli, config: Path, shop: str) -> None:
     process.communicate()
 
 
+@pytest.mark.parametrize(("sink", "named", "code", "message"), FAILURES)
 def test_one_pipelines_failure_leaves_the_other_running_and_gives_the_exit_code(
-    cli: Cli, config: Path, shop: str
+    cli: Cli, config: Path, shop: str, sink: str, named: str, code: int, message: str
 ) -> None:
-    config.write_text(
-        config.read_text()
-        + '\n[pipeline.broken]\nsink = "file:broken.jsonl"\nsource = "'
-        + shop.replace("/test_", "/nowhere_")
-        + '"\n'
-    )
+    source = shop.replace("/test_", named)
+    config.write_text(f'{config.read_text()}\n[pipeline.broken]\nsink = "{sink}"\nsource = "{source}"\n')
+    (cli.folder / "damaged.jsonl.position").write_text("not JSON")
     process = cli.start("run", "t.toml")
     until(lambda: len(lines(cli.folder)) == 3)
     states = lambda: {each["name"]: each["state"] for each in json.loads(cli.run("status", "t.toml", "--json").out)}  # noqa: E731
     until(lambda: states() == {"orders": "streaming", "broken": "failed"})
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
-    assert process.returncode not in {0, 143}, err
+    assert process.returncode == code, err
+    assert message in err
     assert "Traceback" not in err
 
 
