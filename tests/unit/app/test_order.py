@@ -13,6 +13,7 @@ import pytest
 from tailrace import testing
 from tailrace._native import BatchBuilder
 from tailrace.app import App
+from tailrace.app.call import Caller
 from tailrace.error import Fatal, Reject, Retryable
 from tailrace.model import Batch, Change, Column, Limits, Table
 
@@ -67,6 +68,33 @@ def test_a_failing_call_is_tried_again_until_it_succeeds(seen: list[tuple[Any, .
         assert not t.parked
     assert flaky.calls == 4
     assert seen == [(1, 1)]
+
+
+@pytest.mark.parametrize("form", ["sync", "async"])
+def test_pauses_double_up_to_the_cap_with_a_share_at_random(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    pauses_s: list[float] = []
+    monkeypatch.setattr(Caller, "_sleep", lambda _self, _handler, pause_s: pauses_s.append(pause_s))
+
+    def fail(change: Change) -> None:
+        raise ValueError
+
+    async def fail_later(change: Change) -> None:
+        raise ValueError
+
+    shop = app()
+    shop.on("public.orders", retries=8)(fail if form == "sync" else fail_later)
+    [handler] = shop.handlers
+    caller = Caller(backoff_s_max=1.0)
+    if form == "sync":
+        caller.call(handler, None)
+    else:
+        caller.loop.run(caller.call_async(handler, None))
+    caller.close()
+    shortest_s = [0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0, 1.0]
+    assert len(pauses_s) == len(shortest_s)
+    jitters_s = [pause_s - shortest for pause_s, shortest in zip(pauses_s, shortest_s, strict=True)]
+    assert all(0 <= round(jitter_s, 9) <= 0.25 for jitter_s in jitters_s)
+    assert len({round(jitter_s, 9) for jitter_s in jitters_s}) > 1
 
 
 def test_i14_after_the_last_try_the_change_and_later_ones_of_its_key_are_parked(seen: list[tuple[Any, ...]]) -> None:
