@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
+
+from tests.terminal import Terminal, terminal
 
 TIMEOUT_S = 60.0
 
@@ -29,11 +32,11 @@ class Cli:
     folder: Path
     environ: Mapping[str, str]
 
-    def run(self, *arguments: str, answer: str | None = None, **environ: str) -> Ended:
+    def run(self, *arguments: str, **environ: str) -> Ended:
         ended = subprocess.run(
             [sys.executable, "-m", "tailrace", *arguments],
-            cwd=self.folder, env={**self.environ, **environ}, input=answer, capture_output=True, text=True,
-            timeout=TIMEOUT_S, check=False,
+            cwd=self.folder, env={**self.environ, **environ}, stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, timeout=TIMEOUT_S, check=False,
         )  # fmt: skip
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
@@ -43,6 +46,10 @@ class Cli:
             cwd=self.folder, env=dict(self.environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+
+    def terminal(self, *arguments: str) -> AbstractContextManager[Terminal]:
+        """The command as a person at a terminal runs it."""
+        return terminal([sys.executable, "-m", "tailrace", *arguments], folder=self.folder, environ=self.environ)
 
 
 @pytest.fixture

@@ -69,16 +69,17 @@ def test_a_signal_stops_cleanly_and_status_sees_it_running(
     assert "orders" in cli.run("status", "t.toml").out
 
 
-def test_a_second_signal_aborts(cli: Cli, config: Path, shop: str) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_second_signal_aborts(cli: Cli, config: Path, shop: str, number: signal.Signals, code: int) -> None:
     config.write_text(config.read_text().replace('"file:out.jsonl"', '"stdout:"'))
     process = cli.start("run", "t.toml")  # nobody reads its stdout: the sink is stuck once the pipe is full
     execute(shop, "insert into orders select i, repeat('x', 1000) from generate_series(10, 5000) i")
     until(lambda: json.loads(cli.run("status", "t.toml", "--json").out)[0]["shelf_nbytes"] > 0)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(1)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 143
+    process.send_signal(number)
+    assert process.wait(10) == code
     process.communicate()
 
 

@@ -1,0 +1,63 @@
+"""What a person at a terminal gets: questions that can be answered, and logs to read."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+
+QUESTION = "Forget the position of pipeline orders and start again with a snapshot? [y/N] "
+
+
+def positions(cli: Cli) -> object:
+    [told] = json.loads(cli.run("status", "t.toml", "--json").out)
+    return told["positions"]
+
+
+def is_json(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def test_reset_asks_and_does_only_what_was_answered(cli: Cli, config: Path) -> None:
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    kept = positions(cli)
+    assert kept
+    for answer in ("", "n"):
+        with cli.terminal("reset", "t.toml", "orders") as shown:
+            shown.await_text(QUESTION)
+            shown.type(f"{answer}\n")
+            assert shown.end() == 2
+            assert "nothing was changed" in shown.shown
+    assert positions(cli) == kept
+    with cli.terminal("reset", "t.toml", "orders") as shown:
+        shown.await_text(QUESTION)
+        shown.type("y\n")
+        assert shown.end() == 0, shown.shown
+    assert positions(cli) == {}
+
+
+def test_logs_are_text_on_a_terminal_and_json_lines_otherwise(cli: Cli, config: Path) -> None:
+    with cli.terminal("run", "t.toml", "--until-current") as shown:
+        assert shown.end() == 0, shown.shown
+        read = shown.shown.splitlines()
+    assert read and not any(map(is_json, read)), read
+    with cli.terminal("run", "t.toml", "--until-current", "--log-format", "json") as shown:
+        assert shown.end() == 0, shown.shown
+        read = shown.shown.splitlines()
+    assert read and all(map(is_json, read)), read
+    piped = cli.run("run", "t.toml", "--until-current").err.splitlines()
+    assert piped and all(map(is_json, piped)), piped
+    text = cli.run("run", "t.toml", "--until-current", "--log-format", "text").err.splitlines()
+    assert text and not any(map(is_json, text)), text
+    assert not any("\x1b" in line for line in text), "colours are for terminals"
+
+
+@pytest.mark.parametrize(("level", "told"), [("info", {"info"}), ("warning", set())])
+def test_the_log_level_is_the_least_that_is_told(cli: Cli, config: Path, level: str, told: set[str]) -> None:
+    ended = cli.run("run", "t.toml", "--until-current", "--log-level", level)
+    assert ended.code == 0, ended.err
+    assert {json.loads(line)["level"] for line in ended.err.splitlines()} == told
