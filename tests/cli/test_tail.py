@@ -37,6 +37,29 @@ def test_a_snapshot_is_printed_in_each_format(cli: Cli, shop: str, form: str) ->
     assert left_behind(shop) == (0, 0)
 
 
+def test_tables_are_named_by_several_patterns(cli: Cli, shop: str) -> None:
+    with psycopg.connect(shop, autocommit=True) as connection:
+        for table in ("items_1", "items_2", "notes"):
+            connection.execute(f"create table {table} (id int primary key)".encode())
+            connection.execute(f"insert into {table} values (1)".encode())
+    named = ("--table", "public.items_*", "--table", "*.orders")
+    ended = cli.run("tail", shop, "--snapshot", "--until-current", "--format", "json", *named)
+    assert ended.code == 0, ended.err
+    seen = {json.loads(line)["table"] for line in ended.out.splitlines()}
+    assert seen == {"public.items_1", "public.items_2", "public.orders"}
+
+
+def test_a_publication_decides_what_comes_and_stays(cli: Cli, shop: str) -> None:
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("create table notes (id int primary key)")
+        connection.execute("insert into notes values (7)")
+        connection.execute("create publication theirs for table notes")
+    ended = cli.run("tail", shop, "--snapshot", "--until-current", "--format", "json", "--publication", "theirs")
+    assert ended.code == 0, ended.err
+    assert [json.loads(line)["table"] for line in ended.out.splitlines()] == ["public.notes"]
+    assert left_behind(shop) == (0, 1)
+
+
 def test_count_ends_it(cli: Cli, shop: str) -> None:
     ended = cli.run("tail", shop, "--snapshot", "-n", "2", "--format", "json")
     assert ended.code == 0, ended.err
