@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from itertools import groupby
 
 import psycopg
 import pytest
 
-from tailrace.model import Limits
+from tailrace.model import Limits, Severity
+from tailrace.source import Postgres
 from tailrace.source.postgres.place import Place
 from tests.server.postgres.reading import Make, Seen, Sql
 
@@ -49,6 +51,25 @@ def test_the_progress_after_the_last_table_says_that_the_snapshot_is_complete(
     assert it.saved is not None and not Place.of(it.saved).snapshot_complete
     it.until(lambda: len(it.batches) == 2)
     assert Place.of(it.saved).snapshot_complete and len(it.batches[1]) == 0
+
+
+@pytest.mark.parametrize("readers", [1, 3])
+def test_tables_of_a_snapshot_come_whole_and_one_after_another(
+    shop: str, sql: Sql, reading: Make, readers: int
+) -> None:
+    for table in "abcd":
+        sql(shop, f"CREATE TABLE {table} (id int PRIMARY KEY, note text)")
+        sql(shop, f"INSERT INTO {table} SELECT i, repeat('x', 100) FROM generate_series(1, 20000) AS i")
+    it = reading(shop, snapshot_readers=readers)
+    it.limits = Limits(progress_interval_s=0.2, batch_bytes_max=500_000)
+    it.open(until_current=True).to_end()
+    marks = [batch.snapshot for batch in it.batches if batch.snapshot is not None]
+    runs = [(name, list(run)) for name, run in groupby(marks, lambda mark: str(mark.table))]
+    assert sorted(name for name, _ in runs) == sorted([*(f"public.{name}" for name in "abcd"), "public.orders"])
+    for name, own in runs:
+        assert [mark.begin for mark in own] == [True] + [False] * (len(own) - 1)
+        assert [mark.end for mark in own] == [False] * (len(own) - 1) + [True]
+        assert name == "public.orders" or len(own) > 1, "a table of several batches"
 
 
 @pytest.mark.parametrize("readers", [1, 3])
