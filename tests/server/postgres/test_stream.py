@@ -219,6 +219,29 @@ def test_a_replica_identity_decides_what_a_delete_shows(
     assert (it.seen[1].key, it.seen[1].before) == (key, before)
 
 
+def test_an_identity_of_nothing_lets_rows_be_added_and_is_warned_of(any_database: str, sql: Sql, reading: Make) -> None:
+    sql(
+        any_database,
+        "CREATE TABLE t (id int PRIMARY KEY, n int)",
+        "ALTER TABLE t REPLICA IDENTITY NOTHING",
+        "INSERT INTO t VALUES (1, 1)",
+    )
+    [finding] = [each for each in Postgres(any_database).check() if each.subject == "table public.t"]
+    assert finding.severity is Severity.WARNING and finding.fix is not None
+    it = reading(any_database).open()
+    sql(any_database, "INSERT INTO t VALUES (2, 2)")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="does not have a replica identity"):
+        sql(any_database, "DELETE FROM t")
+    it.count(2)
+    assert [images(change) for change in it.seen] == [
+        ("r", {"id": "1"}, None, {"id": "1", "n": "1"}),
+        ("c", {"id": "2"}, None, {"id": "2", "n": "2"}),
+    ]
+    sql(any_database, finding.fix, "DELETE FROM t WHERE id = 2")
+    it.count(3)
+    assert (it.seen[2].op, it.seen[2].key) == ("d", {"id": "2"})
+
+
 def test_a_key_change_shows_the_old_key(shop: str, sql: Sql, reading: Make) -> None:
     it = reading(shop, snapshot="never").open().first()
     sql(shop, "INSERT INTO orders VALUES (1, 'one', 1)")
