@@ -16,7 +16,7 @@ import pytest
 from servers import connect, debezium, kafka, pgbouncer, postgres
 from servers import registry as servers_registry
 from tests.origin import drop_origins
-from tests.wanting import NO_SERVER, or_skip
+from tests.wanting import WANTING, or_skip
 
 # A shell that starts the tests in the background leaves SIGINT ignored, and what the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -166,9 +166,11 @@ def any_database(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Count the tests that no server could be found for, where nobody can overlook it."""
-    skipped = [report for report in terminalreporter.stats.get("skipped", ()) if NO_SERVER in str(report.longrepr)]
+    skipped = [report for report in terminalreporter.stats.get("skipped", ()) if WANTING in str(report.longrepr)]
     if skipped:
-        terminalreporter.write_line(f"{len(skipped)} tests did not run for want of a real server", yellow=True)
+        terminalreporter.write_line(
+            f"{len(skipped)} tests did not run for want of what this machine lacks", yellow=True
+        )
 
 
 def _shared(version: int) -> Iterator[postgres.Server]:

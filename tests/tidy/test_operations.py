@@ -8,8 +8,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tailrace import error
 from tailrace.cli.command import app
 from tailrace.cli.status import _Seen
@@ -18,6 +16,7 @@ from tailrace.health.metrics import METRICS
 from tailrace.model import Limits
 from tailrace.pipeline import State
 from tests.tidy import tree
+from tests.wanting import lacking
 
 DEPLOY = tree.ROOT / "deploy"
 UNIT = (DEPLOY / "tailrace.service").read_text()
@@ -59,7 +58,7 @@ def test_the_unit_restarts_after_what_may_pass_and_after_nothing_else() -> None:
 
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     if not (analyze := shutil.which("systemd-analyze")):
-        pytest.skip("this machine has no systemd-analyze")
+        lacking("systemd-analyze", fails=False)
     unit = tmp_path / "tailrace.service"
     program = tmp_path / "tailrace"
     program.touch(mode=0o755)

@@ -58,7 +58,7 @@ def test_a_function_that_raises_is_named() -> None:
 
 
 def test_map_arrow_works_on_columns() -> None:
-    pa = pytest.importorskip("pyarrow")
+    import pyarrow as pa
 
     def shout(table: object, stream: object) -> object:
         found = pa.table(stream)
