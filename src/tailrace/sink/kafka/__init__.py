@@ -134,6 +134,8 @@ class Kafka:
         return {
             "bootstrap.servers": address.servers,
             "client.id": "tailrace",
+            # A batch is not held back for the acknowledgement of the one before it.
+            "socket.nagle.disable": True,
             **{name: value for name, value in login.items() if value is not None},
             **self.security.settings(),
             **_common({**address.query, **self.options}),

@@ -166,12 +166,14 @@ class Kafka:
         return {
             "bootstrap.servers": address.servers,
             "client.id": "tailrace",
+            # What is asked for while an answer is on its way is not held back for it.
+            "socket.nagle.disable": True,
             **{name: value for name, value in login.items() if value is not None},
             **self.security.settings(),
             **{name: value for name, value in self._given().items() if _is_common(name)},
         }
 
-    def consuming(self, name: str) -> dict[str, Any]:
+    def consuming(self, name: str, *, until_current: bool = False) -> dict[str, Any]:
         """librdkafka's settings of the consumer of pipeline `name`; what it holds is bounded."""
         classic = {"partition.assignment.strategy": "cooperative-sticky"} if self.group_protocol == "classic" else {}
         ignored = {} if any(topic.startswith("__") for topic in self.topics) else {"topic.blacklist": "^__"}
@@ -188,7 +190,8 @@ class Kafka:
             "group.protocol": self.group_protocol,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
-            "enable.partition.eof": True,
+            # Where there is little to read, each record is followed by news of the end: for who stops there alone.
+            "enable.partition.eof": until_current,
             "auto.offset.reset": "error",
             **classic,
             **static,
