@@ -103,13 +103,25 @@ pub fn txn(lsn: u64) -> Txn {
 }
 
 pub fn builder() -> SegmentBuilder {
-    let lineage = "postgres/1/shop/slot".into();
+    builder_of("postgres/1/shop/slot")
+}
+
+fn builder_of(lineage: &str) -> SegmentBuilder {
+    let lineage = lineage.into();
     SegmentBuilder::new(Arc::new(Origin { connector: "postgresql".into(), database: "shop".into(), lineage }))
 }
 
 /// One transaction of these rows; ordinals count from `first`.
 pub fn segment(rows: &[Row], first: u64) -> Segment {
-    let mut builder = builder();
+    fill(builder(), rows, first)
+}
+
+/// The same in another lineage.
+pub fn segment_of(lineage: &str, rows: &[Row]) -> Segment {
+    fill(builder_of(lineage), rows, 0)
+}
+
+fn fill(mut builder: SegmentBuilder, rows: &[Row], first: u64) -> Segment {
     let txn = builder.txn(txn(16)).unwrap();
     for (ordinal, row) in (first..).zip(rows) {
         let table = builder.table(&row.table).unwrap();

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 const WINDOW_BYTES: usize = 8 << 20;
 
 /// Fold a batch: one change a key and window, segments in the order to apply them; each holds distinct keys of one table, or one
-/// barrier, or rows of a keyless table in their order.
+/// barrier, or rows of a keyless table in their order. Lineages keep their own order, and come one after another.
 ///
 /// Op c stays c only when the row did not exist before the window; unchanged cells are filled from earlier changes or from a
 /// full old image, and stay unchanged where neither has them. A snapshot's rows have distinct keys already: it

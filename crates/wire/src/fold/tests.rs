@@ -7,8 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::latest;
-use crate::batch::sample::{Null, Row, Unchanged, Value, batch, rows, t, table, texts};
-use crate::batch::{Batch, OldImage, Op};
+use crate::batch::sample::{Null, Row, Unchanged, Value, batch, rows, segment_of, t, table, texts};
+use crate::batch::{Batch, OldImage, Op, Part};
 use crate::table::Table;
 
 type Image = Vec<Value>;
@@ -254,6 +254,23 @@ fn versions_of_a_table_are_not_folded_together() {
         folded.parts().iter().map(|part| part.tables()[0].version).collect::<Vec<_>>(),
         [old.version, new.version]
     );
+}
+
+#[test]
+fn lineages_that_alternate_are_folded_each_by_itself() {
+    let tables = [orders(), orders()];
+    let parts = (0..20).map(|number: usize| {
+        let table = &tables[number % 2];
+        let cells = texts(&["1", &number.to_string(), "n"]);
+        let row = if number < 2 { Row::insert(table, cells) } else { Row::update(table, None, cells) };
+        Part::Memory(Arc::new(segment_of(&format!("kafka/c/t/{}", number % 2), &[row])))
+    });
+    let folded = latest(&Batch::new(parts.collect(), Vec::new(), None), false).unwrap();
+    let lineages = folded.parts().iter().map(|part| part.load().unwrap().origin().lineage.clone());
+    assert_eq!(lineages.collect::<Vec<_>>(), ["kafka/c/t/0", "kafka/c/t/1"]);
+    let states = rows(&folded).into_iter().map(|row| (row.op.letter(), row.new));
+    let last = |state| ('c', Some(texts(&["1", state, "n"])));
+    assert_eq!(states.collect::<Vec<_>>(), [last("18"), last("19")]);
 }
 
 #[test]

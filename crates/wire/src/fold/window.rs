@@ -9,7 +9,9 @@ use crate::table::Table;
 
 /// The segments of a window, in the order to apply them.
 pub(super) fn fold(parts: &[Part], split_keys: bool) -> Result<Vec<Segment>> {
-    let sources = parts.iter().map(Part::load).collect::<Result<Vec<_>>>()?;
+    let mut sources = parts.iter().map(Part::load).collect::<Result<Vec<_>>>()?;
+    // Streams have no order among them, and each has segments of its own: what alternates would fold to nothing.
+    sources.sort_by(|one, other| one.origin().lineage.cmp(&other.origin().lineage));
     let mut window = Window { sources: &sources, split_keys, groups: Vec::new(), segments: Vec::new() };
     let (mut key, mut old) = (Vec::new(), Vec::new());
     for (number, segment) in sources.iter().enumerate() {
