@@ -94,6 +94,10 @@ class Sender:
             self._failed.clear()  # all of it comes again
             raise Reject(refused)
 
+    def watch(self) -> None:
+        """See `Topics.watch`."""
+        self._topics.watch()
+
     def put(self, topic: str, key: bytes, value: bytes | None) -> None:
         """Hand over one record of our own."""
         self._retry(topic, value, key, headers=None)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ __all__ = ["Topic", "Topics", "describe", "make", "option", "rules"]
 _log = logging.getLogger("tailrace.sink.kafka")
 _LIMIT = 1_048_588
 """What a broker takes unless it was told otherwise (`message.max.bytes`)."""
+_WATCH_S = 5.0
 _ASK_S = 30.0
 """The client itself ends what it asks for after this: a second clock for its answer might strike first."""
 
@@ -61,13 +64,16 @@ class Topic:
 
 
 class Topics:
-    """The topics that records have gone to: known once, asked for never again."""
+    """The topics that records have gone to: known once, and then only watched for others of the same name."""
 
     def __init__(self, client: AdminClient, rules: Sequence[Topic], *, create: bool) -> None:
         self._client = client
         self._rules = rules
         self._create = create
         self._names: dict[str, tuple[str, int]] = {}
+        self._ids: dict[str, str] = {}
+        self._asked: dict[str, Future[TopicDescription]] = {}
+        self._ask_at = 0.0
 
     def find(self, topic: str) -> tuple[str, int]:
         """The name in the cluster for Debezium's name `topic`, and the largest message that it takes, in bytes.
@@ -81,7 +87,43 @@ class Topics:
             if self._create:
                 make(self._client, name, rule)
             found = self._names[topic] = name, _limit(self._client, name)
+            self._hear(name, self._ask([name])[name])
         return found
+
+    def watch(self) -> None:
+        """Warn of a topic that was deleted and made anew since it was first written to: it takes records as if nothing
+        had happened. Asks now and then, and never waits for the answer."""
+        if self._asked and all(future.done() for future in self._asked.values()):
+            asked, self._asked = self._asked, {}
+            for name, future in asked.items():
+                self._hear(name, future)
+        if not self._asked and self._ids and time.monotonic() >= self._ask_at:
+            self._ask_at = time.monotonic() + _WATCH_S
+            self._asked = self._ask(list(self._ids))
+
+    def _ask(self, names: Sequence[str]) -> dict[str, Future[TopicDescription]]:
+        from confluent_kafka import TopicCollection
+
+        asked: dict[str, Future[TopicDescription]] = self._client.describe_topics(
+            TopicCollection(list(names)), request_timeout=_ASK_S
+        )
+        return asked
+
+    def _hear(self, name: str, answer: Future[TopicDescription]) -> None:
+        from confluent_kafka import KafkaException
+
+        try:
+            now = str(answer.result().topic_id)
+        except KafkaException as error:  # it is gone, or the brokers are: writing to it tells
+            _log.debug("the id of %s is not known: %s", name, error.args[0].str())
+            return
+        if self._ids.setdefault(name, now) != now:
+            self._ids[name] = now
+            _log.warning(
+                "the topic %s was deleted and made anew while it is written to: what it held is gone, and what comes"
+                " goes on in the new one; `tailrace reset` fills it with a new snapshot",
+                name,
+            )
 
     def gone(self) -> list[str]:
         """The names in the cluster of those that are not there any more."""

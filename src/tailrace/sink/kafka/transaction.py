@@ -121,6 +121,7 @@ class TransactionalWriter:
 
     def write(self, batch: Batch) -> None:
         """Commit the records of `batch` and its positions together."""
+        self._sender.watch()
         self._own()  # nobody may have claimed: dead letters are written without their source
         moves = any(self.known().get(position.lineage) != position for position in batch.positions)
         if batch.snapshot is None and not moves and len(batch):

@@ -19,6 +19,7 @@ class KafkaWriter:
 
     def write(self, batch: Batch) -> None:
         """Produce all records of `batch` and wait for their acknowledgement."""
+        self._sender.watch()
         if not len(batch):
             return
         self._sender.send(batch)

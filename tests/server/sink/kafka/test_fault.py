@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -161,12 +162,43 @@ def test_a_topic_that_is_deleted_and_made_anew_under_the_sink_gets_all_that_come
     """What the old one held is gone by the hand of whoever deleted it; an acknowledged record lies in the new one."""
     feed, writer = Feed(), _written(kafka, topic, transactions=transactions).open("p", Limits())
     writer.write(feed.insert(1))
-    kafka.drop_topics(f"{topic}.public.orders")
-    kafka.create_topic(f"{topic}.public.orders", 3)
+    _make_anew(kafka, f"{topic}.public.orders")
     for key in range(2, 12):
         writer.write(feed.insert(key))
     writer.close()
     assert sorted(record.row["id"] for record in read(kafka, f"{topic}.public.orders")) == list(range(2, 12))
+
+
+@pytest.mark.parametrize("transactions", [False, True])
+def test_a_topic_that_was_made_anew_under_the_sink_is_told_once(
+    kafka: server.Broker,
+    topic: str,
+    transactions: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(topics, "_WATCH_S", 0.0)
+    keys, feed = itertools.count(2), Feed()
+    writer = _written(kafka, topic, transactions=transactions).open("p", Limits())
+    writer.write(feed.insert(1))
+    _make_anew(kafka, f"{topic}.public.orders")
+
+    def told() -> int:
+        writer.write(feed.insert(next(keys)))
+        words = f"the topic {topic}.public.orders was deleted and made anew while it is written to"
+        return sum(words in record.getMessage() for record in caplog.records)
+
+    until(lambda: told() > 0, "for a warning")
+    assert [told() for _ in range(10)] == [1] * 10
+    writer.close()
+
+
+def _make_anew(broker: server.Broker, name: str) -> None:
+    """Until the broker knows of it too: the controller that makes a topic answers first."""
+    broker.drop_topics(name)
+    until(lambda: name not in broker.admin().list_topics(timeout=30).topics, "for the topic to go")
+    broker.create_topic(name, 3)
+    until(lambda: name in broker.admin().list_topics(timeout=30).topics, "for the topic to be known")
 
 
 def _written(broker: server.Broker, prefix: str, *, transactions: bool) -> Kafka:
