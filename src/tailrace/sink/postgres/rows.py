@@ -48,8 +48,14 @@ class Rows:
     def statements(self, batch: Batch, *, merge: bool) -> Iterator[Statement]:
         """The statements for `batch`, in order; with `merge` an insert takes the place of a row of its key.
 
-        `Reject` for a change that cannot be told apart from others.
+        `Reject` for all changes that no statement can say: of rows that cannot be told apart, or with a NUL.
         """
+        try:
+            yield from self._each(batch, merge=merge)
+        except Reject:
+            raise Reject(self._refused(batch, merge=merge)) from None
+
+    def _each(self, batch: Batch, *, merge: bool) -> Iterator[Statement]:
         numbered = enumerate(batch)
         for truncated, run in groupby(numbered, lambda item: item[1].op == "t" and _event(item[1])):
             if truncated is not False:
@@ -59,8 +65,26 @@ class Rows:
                 if change.op != "m":
                     yield self._statement(index, change, merge=merge)
 
+    def _refused(self, batch: Batch, *, merge: bool) -> dict[int, str]:
+        """All of them: parked one by one, many would cost as many transactions."""
+        reasons: dict[int, str] = {}
+        for index, change in enumerate(batch):
+            if change.op not in "mt":
+                try:
+                    self._statement(index, change, merge=merge)
+                except Reject as reject:
+                    reasons |= reject.reasons
+        return reasons
+
     def _statement(self, index: int, change: Change, *, merge: bool) -> Statement:
         target = self._targets(change.table)
+        statement = self._unchecked(index, change, target, merge=merge)
+        # libpq takes a text parameter up to its first NUL: what is behind it would be lost without a word.
+        if any(param is not None and b"\0" in param for param in statement.params):
+            raise Reject({index: _nul(change, target)})
+        return statement
+
+    def _unchecked(self, index: int, change: Change, target: Target, *, merge: bool) -> Statement:
         if change.op == "d":
             return self._delete(index, change, target)
         assert change.after is not None
@@ -138,6 +162,16 @@ def _values(columns: Sequence[TargetColumn], cells: _Cells) -> list[bytes | None
         cell = cells[column.source]
         values.append(cell.encode() if isinstance(cell, str) else None)
     return values
+
+
+def _nul(change: Change, target: Target) -> str:
+    images = [image.texts() for image in (change.after, change.before) if image is not None]
+    names = [
+        column.source
+        for column in target.columns
+        if any(isinstance(cell := cells.get(column.source), str) and "\0" in cell for cells in images)
+    ]
+    return f"{target.source}, column {', '.join(names)}: a text with U+0000, which PostgreSQL cannot store"
 
 
 def _no_key(target: Target) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from tailrace.dead_letters.request import Action, submit
 from tailrace.error import CheckFailed, Reject, Retryable
-from tailrace.model import UNCHANGED, Limits
+from tailrace.model import UNCHANGED, Column, Limits, Table
 from tailrace.sink.postgres import Postgres
 from tailrace.sink.postgres.writer import PostgresWriter
 from tests.origin import drop_origins
@@ -145,6 +145,44 @@ def test_i14_a_refused_row_of_a_table_without_a_key_is_replayed_exactly_once(dat
         assert target.execute(rows.encode()).fetchall() == [("first",), ("later",), ("parked",)]
         writer.forget_replayed([change.position])
         assert target.execute("SELECT count(*) FROM tailrace.replayed").fetchone() == (0,)
+        writer.close()
+
+
+@pytest.mark.parametrize("op", ["c", "u", "d"])
+def test_text_with_nul_is_refused_and_never_shortened(database: str, op: str) -> None:
+    table = Table("public", "tags", [Column("tag", "text", nullable=False), Column("note", "text")], key=["tag"])
+
+    def change(op: str, tag: str, note: str) -> tuple[str, dict[str, str | None]]:
+        return op, {"tag": tag, "note": note}
+
+    with psycopg.connect(database, autocommit=True) as target:
+        feed, writer = Feed(), opened(database)
+        writer.write(feed.commit(*(change("c", tag, "old") for tag in "abcd"), table=table))
+        if op == "c":
+            target.execute("TRUNCATE tags")
+        key, note = change(op, f"b\0{SECRET}", "new"), change(op, "c", f"new\0{SECRET}")
+        batch = feed.commit(change(op, "a", "new"), key, note, change(op, "d", "new"), table=table)
+        with pytest.raises(Reject) as refused:
+            writer.write(batch)
+        reasons = refused.value.reasons
+        assert reasons.keys() == ({1} if op == "d" else {1, 2})  # only the key says which row is deleted
+        for index, why in reasons.items():
+            assert f"public.tags, column {('tag', 'note')[index - 1]}" in why and "U+0000" in why and SECRET not in why
+        writer.write(batch.without(list(reasons)))
+        left = [("b", "old"), ("c", "old")] if op == "u" else [("b", "old")] if op == "d" else []
+        new = [] if op == "d" else [("a", "new"), ("d", "new")]
+        assert target.execute("SELECT tag, note FROM tags ORDER BY tag").fetchall() == sorted(left + new)
+        writer.close()
+
+
+def test_rows_of_a_snapshot_with_nul_are_refused(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as target:
+        feed, writer = Feed(), opened(database)
+        writer.write(feed.snapshot("first", 1, begin=True))
+        with pytest.raises(Reject) as refused:
+            writer.write(feed.snapshot("first", 2, 3, note="s\0"))
+        assert refused.value.reasons.keys() == {0, 1}
+        assert target.execute("SELECT id FROM orders").fetchall() == [(1,)]
         writer.close()
 
 
