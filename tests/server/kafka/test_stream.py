@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Message, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -21,12 +21,12 @@ from confluent_kafka.admin import (
 )
 
 from servers.kafka import PASSWORD, Broker
-from tailrace.error import Fatal, Retryable
+from tailrace.error import Fatal, Retryable, TailraceError
 from tailrace.model import Position
 from tailrace.source.kafka import Kafka, Security
 from tailrace.source.kafka.topic import Topics
 from tailrace.source.kafka.watch import Watch
-from tests.server.kafka.filling import fill
+from tests.server.kafka.filling import event, fill
 from tests.server.kafka.stepping import Steps, stepping
 from tests.waiting import until
 
@@ -56,6 +56,31 @@ def test_i6_what_comes_while_a_partition_waits_to_be_claimed_is_read_in_its_turn
         tend(steps, 1)
         steps.until_read(8)
         assert steps.ids == list(range(8))
+
+
+def test_i6_nothing_behind_an_error_of_a_partition_is_handed_on(kafka: Broker, topic: str) -> None:
+    """What the client cannot read (a wrong checksum, say) it reports, and goes on behind it, within one list."""
+    kafka.create_topic(topic)
+    with stepping(source(kafka, topic)) as steps:
+        steps.until_offered()
+        steps.begin()
+        until(lambda: steps.read() or steps.stream._parts[topic, 0].reader is not None, "for the partition")
+        error = KafkaError(KafkaError._BAD_MSG)
+        steps.stream._held = [
+            Message(
+                topic=topic,
+                partition=0,
+                offset=at,
+                value=event("c", after={"id": at}),
+                error=error if at == 1 else None,
+            )
+            for at in range(3)
+        ]
+        steps.read()
+        assert steps.ids == [0]
+        with pytest.raises(TailraceError, match=f"topic {topic}, partition 0"):
+            steps.read()
+        assert steps.ids == [0]
 
 
 def test_a_topic_that_is_not_there_yet_is_not_waited_for_once_a_stop_is_asked_for(kafka: Broker, topic: str) -> None:

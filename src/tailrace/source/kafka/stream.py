@@ -271,6 +271,8 @@ class KafkaStream:
             key = message.topic(), message.partition()
             if (error := message.error()) is not None:
                 self._heard(error, key, message.offset())
+                if self._fault is not None:  # the client goes on behind it
+                    break
                 continue
             part = self._parts.get(key)  # type: ignore[arg-type]
             if part is None or part.reader is None or message.offset() < part.next:  # type: ignore[operator]
