@@ -5,8 +5,9 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from tailrace._native import BatchBuilder
 from tailrace.dead_letters.request import Action, submit
-from tailrace.error import CheckFailed, Reject, Retryable
+from tailrace.error import CheckFailed, Fatal, Reject, Retryable
 from tailrace.model import UNCHANGED, Column, Limits, Table
 from tailrace.sink.postgres import Postgres
 from tailrace.sink.postgres.writer import PostgresWriter
@@ -183,6 +184,21 @@ def test_rows_of_a_snapshot_with_nul_are_refused(database: str) -> None:
             writer.write(feed.snapshot("first", 2, 3, note="s\0"))
         assert refused.value.reasons.keys() == {0, 1}
         assert target.execute("SELECT id FROM orders").fetchall() == [(1,)]
+        writer.close()
+
+
+def test_a_key_that_the_target_gives_out_is_named_whatever_comes_before_it(database: str) -> None:
+    lots = Table("public", "lots", [Column("id", "int8", nullable=False), Column("note", "text")], key=["id"])
+    with psycopg.connect(database, autocommit=True) as target:
+        target.execute("CREATE TABLE lots (id int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text, own int)")
+        builder, writer = BatchBuilder(LINEAGE, database="shop"), opened(database)
+        builder.begin(xid=1, lsn=4096, committed_at_us=1_700_000_000_000_000)
+        builder.message("before", b"it")
+        builder.add("c", lots, after={"id": "1", "note": "a"})
+        builder.add("u", lots, before={"id": "1"}, after={"id": "2", "note": "a"})
+        builder.commit()
+        with pytest.raises(Fatal, match=r"a row of public\.lots got another key \(id\)"):
+            writer.write(builder.take())
         writer.close()
 
 
