@@ -403,6 +403,8 @@ class Line:
         self._start_from(positions)
         if not self._last and self._plan.sink.transactional:
             return  # it would have to keep a position with the rows, and there is none yet
+        if reader.shared and not self._claimed and isinstance(self._letters, Roaming):
+            return  # nothing is ours yet: what is parked may belong to other members, in the middle of their changes
         assert self._last is not None
         self._asked_at = time.monotonic() + _ASKED_S
 

@@ -208,6 +208,22 @@ def test_a_member_that_gets_the_partition_knows_what_is_parked_of_it(kafka: Brok
     assert [second.of(key) for key in range(4)] == [[1, 2]] * 4
 
 
+def test_a_member_without_a_partition_leaves_the_letters_to_the_others(
+    kafka: Broker, topic: str, tmp_path: Path
+) -> None:
+    kafka.create_topic(topic)
+    first, second = (Shop(kafka, topic, tmp_path / str(at), delays=(0.1,) * 1_000) for at in range(2))
+    first.broken = second.broken = {0}
+    fill(kafka, topic, range(1))
+    with open_for_business(first):
+        until(lambda: first.parked == 1, "for the letter")
+        with open_for_business(second):
+            until(lambda: second.pipeline.status().state == "streaming", "for the other member")
+            tries = first.tries[0]
+            until(lambda: first.tries[0] > tries + 4, "for rounds that the other member could have taken part in")
+    assert second.tries == {}
+
+
 def test_a_record_that_is_not_understood_goes_to_the_topic_of_dead_letters_at_once(
     kafka: Broker, topic: str, tmp_path: Path
 ) -> None:
