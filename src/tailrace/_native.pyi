@@ -268,6 +268,9 @@ class Change(Generic[_RowT]):
     def origin_lsn(self) -> int | None:
         """Where the transaction ended at that origin."""
     @property
+    def source(self) -> tuple[str, str, int, int]:
+        """What events say of their source: connector, database, LSN of the change, LSN of its commit (0: none)."""
+    @property
     def truncate_options(self) -> tuple[bool, bool]:
         """TRUNCATE's (cascade, restart identity)."""
     def cast(self, convert: Callable[[Row], _NewT]) -> Change[_NewT]:
@@ -489,10 +492,12 @@ class BatchBuilder:
         committed_at_us: int,
         lsn: int = 0,
         at: str | None = None,
+        lsns: tuple[int, int] | None = None,
         origin: tuple[str, int] | None = None,
     ) -> None:
         """`at` is the text of the first change's position, in place of `lsn`: the following ordinals count from it.
-        `origin` is a replication origin's name and LSN."""
+        `lsns` are those of the change and of its commit, as far as `at` does not say them. `origin` is a replication
+        origin's name and LSN."""
     def add(
         self,
         op: Literal["c", "u", "d", "r", "t"],
@@ -500,6 +505,7 @@ class BatchBuilder:
         *,
         before: Mapping[str, str | Unchanged | None] | None = None,
         after: Mapping[str, str | Unchanged | None] | None = None,
+        truncate_options: tuple[bool, bool] = ...,
     ) -> None: ...
     def message(self, prefix: str, content: bytes, *, transactional: bool = True) -> None: ...
     def commit(self) -> None: ...

@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 use tailrace_wire::batch as wire;
 use tailrace_wire::batch::{
-    ABSENT, Cell, End, Entry, FLAG_TRANSACTIONAL, NO_TABLE, OldImage, Op, Origin, Part, SegmentBuilder, SnapshotFlag,
-    Txn,
+    ABSENT, Cell, End, Entry, FLAG_CASCADE, FLAG_RESTART, FLAG_TRANSACTIONAL, NO_TABLE, OldImage, Op, Origin, Part,
+    SegmentBuilder, SnapshotFlag, Txn,
 };
 use tailrace_wire::position::{Phase, Position as Place};
 use tailrace_wire::table as wire_table;
@@ -25,6 +25,8 @@ pub struct BatchBuilder {
     parts: Vec<Part>,
     txn: Option<Txn>,
     ordinal: u64,
+    /// The changes' own LSN, where that is not the transaction's.
+    lsn: Option<u64>,
     end: Option<End>,
 }
 
@@ -48,7 +50,7 @@ impl BatchBuilder {
             Some(last) if *last == txn => u32::try_from(known.len() - 1).unwrap_or(u32::MAX),
             _ => self.builder.txn(txn).map_err(|error| raise(py, error))?,
         };
-        let lsn = self.builder.segment().txns()[txn as usize].lsn;
+        let lsn = self.lsn.unwrap_or(self.builder.segment().txns()[txn as usize].lsn);
         let ordinal = self.ordinal;
         self.ordinal += 1;
         let snapshot = if op == Op::Read { SnapshotFlag::Middle } else { SnapshotFlag::Not };
@@ -92,25 +94,30 @@ impl BatchBuilder {
         let origin =
             Origin { connector: connector.to_owned(), database: database.to_owned(), lineage: lineage.to_owned() };
         let builder = SegmentBuilder::new(Arc::new(origin));
-        Self { builder, parts: Vec::new(), txn: None, ordinal: 0, end: None }
+        Self { builder, parts: Vec::new(), txn: None, ordinal: 0, lsn: None, end: None }
     }
 
-    #[pyo3(signature = (*, xid, committed_at_us, lsn=0, at=None, origin=None))]
+    #[pyo3(signature = (*, xid, committed_at_us, lsn=0, at=None, lsns=None, origin=None))]
     fn begin(
         &mut self,
         xid: u32,
         committed_at_us: i64,
         lsn: u64,
         at: Option<&str>,
+        lsns: Option<(u64, u64)>,
         origin: Option<(&str, u64)>,
     ) -> PyResult<()> {
         if self.txn.is_some() {
             return Err(PyRuntimeError::new_err("commit() the open transaction first"));
         }
-        let first = match at {
+        let mut first = match at {
             Some(text) => Place::parse(text).map_err(|error| PyValueError::new_err(error.to_string()))?,
             None => Place { lsn, phase: Phase::Row, ordinal: 0, timeline: 1, end: lsn.saturating_add(1) },
         };
+        if let (Some((own, commit)), Phase::Offset) = (lsns, first.phase) {
+            (first.lsn, first.end) = (commit, own);
+        }
+        self.lsn = lsns.map(|(own, _)| own);
         let Place { lsn, phase, ordinal, timeline, end } = first;
         let origin = origin.map(|(name, lsn)| (name.into(), lsn));
         self.txn = Some(Txn { xid, phase, lsn, end, timeline, at_us: committed_at_us, origin });
@@ -118,7 +125,7 @@ impl BatchBuilder {
         Ok(())
     }
 
-    #[pyo3(signature = (op, table, *, before=None, after=None))]
+    #[pyo3(signature = (op, table, *, before=None, after=None, truncate_options=(false, false)))]
     fn add(
         &mut self,
         py: Python<'_>,
@@ -126,6 +133,7 @@ impl BatchBuilder {
         table: PyRef<'_, Table>,
         before: Option<&Bound<'_, PyDict>>,
         after: Option<&Bound<'_, PyDict>>,
+        truncate_options: (bool, bool),
     ) -> PyResult<()> {
         let op = u8::try_from(op).ok().and_then(Op::parse).filter(|op| *op != Op::Message);
         let op = op.ok_or_else(|| PyValueError::new_err("op is one of c, u, d, r, t"))?;
@@ -144,6 +152,8 @@ impl BatchBuilder {
             txn.phase = Phase::Snapshot;
         }
         let mut entry = self.entry(py, op, Some(&table.inner))?;
+        let (cascade, restart) = truncate_options;
+        entry.flags |= if cascade { FLAG_CASCADE } else { 0 } | if restart { FLAG_RESTART } else { 0 };
         if let Some(before) = before {
             let (offset, partial) = self.image(py, &table.inner, before)?;
             entry.old = offset;

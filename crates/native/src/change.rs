@@ -164,6 +164,13 @@ impl Change {
         self.segment.row(self.index).txn().origin.as_ref().map(|(_, lsn)| *lsn)
     }
 
+    /// What an event says of its source: connector, database, LSN of the change and of its commit.
+    #[getter]
+    fn source(&self) -> (String, String, u64, u64) {
+        let (row, origin) = (self.segment.row(self.index), self.segment.origin());
+        (origin.connector.clone(), origin.database.clone(), row.entry().lsn, row.txn().lsn)
+    }
+
     /// TRUNCATE's options: (cascade, restart identity).
     #[getter]
     fn truncate_options(&self) -> (bool, bool) {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from tailrace._native import BatchBuilder
-from tailrace.model import UNCHANGED, Batch, Change, Column, Position, Row, Table, Unchanged
+from tailrace.model import UNCHANGED, Batch, Change, Column, Position, Row, Table, TypeDefinition, Unchanged
 
 __all__ = ["Group", "Letter", "groups_of", "letter_id", "rebuild"]
 
@@ -71,6 +71,9 @@ class Letter:
     message: Mapping[str, Any] | None = None
     origin: tuple[str, int] | None = None
     transform: str | None = None
+    source: tuple[str, str, int, int] | None = None
+    """See `Change.source`; None in letters of a version that did not keep it."""
+    truncate_options: tuple[bool, bool] = (False, False)
 
     @classmethod
     def of(cls, change: Change, reason: str, attempts: int, *, transform: str | None = None) -> Letter:
@@ -99,6 +102,8 @@ class Letter:
             },
             origin=None if change.origin is None else (change.origin, change.origin_lsn or 0),
             transform=transform,
+            source=change.source,
+            truncate_options=change.truncate_options,
         )
 
     @property
@@ -119,8 +124,9 @@ class Letter:
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> Letter:
         """The inverse of `line`; TypeError when a field is missing or unknown."""
-        origin = document.get("origin")
-        return cls(**{**document, "origin": None if origin is None else (str(origin[0]), int(origin[1]))})
+        lists = ("origin", "source", "truncate_options")
+        tuples = {name: tuple(document[name]) for name in lists if document.get(name) is not None}
+        return cls(**{**document, **tuples})
 
 
 def _describe(table: Table) -> dict[str, Any]:
@@ -131,10 +137,21 @@ def _describe(table: Table) -> dict[str, Any]:
             "native": column.native,
             "nullable": column.nullable,
             "labels": list(column.labels),
+            **_said(column, "comment", "identity", "backfill", "default", "defaulted"),
         }
         for column in table.columns
     ]
-    return {"schema": table.schema, "name": table.name, "key": list(table.key), "columns": columns}
+    types = [
+        {"schema": each.schema, "name": each.name, "kind": each.kind, "labels": each.labels, "parts": each.parts}
+        for each in table.types
+    ]
+    named = {"schema": table.schema, "name": table.name, "key": list(table.key), "columns": columns}
+    return {**named, "types": types, **_said(table, "comment")}
+
+
+def _said(of: Column | Table, *names: str) -> dict[str, Any]:
+    """Those that are not as they are by themselves: most are, in every letter."""
+    return {name: value for name in names if (value := getattr(of, name)) not in (None, False)}
 
 
 def _texts(row: Row | None) -> dict[str, str | bool | None] | None:
@@ -150,17 +167,19 @@ def _cells(texts: Mapping[str, Any] | None) -> dict[str, str | Unchanged | None]
 
 
 def _table(document: Mapping[str, Any]) -> Table:
-    columns = [
-        Column(
-            column["name"],
-            column["type"],
-            native=column["native"],
-            nullable=column["nullable"],
-            labels=column["labels"],
+    columns = [Column(**column) for column in document["columns"]]
+    types = [
+        TypeDefinition(
+            each["schema"],
+            each["name"],
+            each["kind"],
+            labels=each["labels"],
+            parts=[(name, of) for name, of in each["parts"]],
         )
-        for column in document["columns"]
+        for each in document.get("types", ())
     ]
-    return Table(document["schema"], document["name"], columns, key=document["key"])
+    comment = document.get("comment")
+    return Table(document["schema"], document["name"], columns, key=document["key"], comment=comment, types=types)
 
 
 def rebuild(letters: Iterable[Letter], at: Position) -> Batch:
@@ -168,13 +187,13 @@ def rebuild(letters: Iterable[Letter], at: Position) -> Batch:
     changes: list[Change] = []
     for letter in letters:
         kind, *rest = letter.lineage.split("/")
-        builder = BatchBuilder(
-            letter.lineage, connector=_CONNECTORS.get(kind, kind), database=rest[1] if len(rest) > 1 else ""
-        )
+        connector, database, *lsns = letter.source or (_CONNECTORS.get(kind, kind), rest[1] if len(rest) > 1 else "")
+        builder = BatchBuilder(letter.lineage, connector=connector, database=database)
         builder.begin(
             xid=letter.xid or 0,
             committed_at_us=letter.committed_at_us,
             at=letter.position,
+            lsns=(lsns[0], lsns[1]) if lsns else None,
             origin=letter.origin,
         )
         if letter.message is not None:
@@ -186,7 +205,11 @@ def rebuild(letters: Iterable[Letter], at: Position) -> Batch:
         else:
             assert letter.table is not None
             builder.add(
-                cast(Any, letter.op), _table(letter.table), before=_cells(letter.before), after=_cells(letter.after)
+                cast(Any, letter.op),
+                _table(letter.table),
+                before=_cells(letter.before),
+                after=_cells(letter.after),
+                truncate_options=letter.truncate_options,
             )
         builder.commit()
         changes.extend(builder.take())

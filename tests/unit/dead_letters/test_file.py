@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailrace._native import BatchBuilder
+from tailrace._native import BatchBuilder, DebeziumJson, EventReader
 from tailrace.checkpoint import Memory
 from tailrace.contract import Letters
 from tailrace.dead_letters import File
@@ -18,7 +18,7 @@ from tailrace.dead_letters.journal import scan
 from tailrace.dead_letters.letter import Letter, letter_id, rebuild
 from tailrace.dead_letters.request import Action, pending, submit
 from tailrace.error import Fatal, Fenced, Reject, Retryable
-from tailrace.model import UNCHANGED, Batch, Change, Column, Limits, Table
+from tailrace.model import UNCHANGED, Batch, Change, Column, Limits, Table, TypeDefinition
 from tailrace.pipeline import Pipeline
 from tailrace.testing.fake import AtomicSink, ListSink, Log, LogSource, Target
 
@@ -80,6 +80,65 @@ def test_a_letter_gives_back_the_change_cell_by_cell(tmp_path: Path) -> None:
     assert again[4].message is not None
     assert (again[4].message.content, again[4].message.transactional) == (b"\x00\xff", True)
     assert again[5].message is not None and not again[5].message.transactional
+
+
+def test_a_letter_keeps_what_a_truncate_said() -> None:
+    builder = BatchBuilder("postgres/1/shop/slot", database="shop")
+    builder.begin(xid=7, lsn=4096, committed_at_us=1_700_000_000_123_456)
+    said = [(False, False), (True, False), (False, True), (True, True)]
+    for options in said:
+        builder.add("t", NO_KEY, truncate_options=options)
+    builder.commit()
+    batch = builder.take()
+    assert [change.truncate_options for change in batch] == said
+    assert [change.truncate_options for change in again(batch)] == said
+
+
+def test_a_letter_keeps_what_its_table_is_made_of() -> None:
+    mood = TypeDefinition("public", "mood", "enum", labels=["sad", "ok"])
+    pair = TypeDefinition("public", "pair", "composite", parts=[("a", "integer"), ("b", "mood")])
+    columns = [
+        Column("id", "int8", nullable=False, identity=True, comment="counts"),
+        Column("how", "text", native="mood", labels=["sad", "ok"], default="'ok'::mood", defaulted=True, backfill="ok"),
+        Column("both", "text", native="pair"),
+    ]
+    table = Table("public", "days", columns, key=["id"], comment="one a day", types=[mood, pair])
+    builder = BatchBuilder("postgres/1/shop/slot", database="shop")
+    builder.begin(xid=7, lsn=4096, committed_at_us=1_700_000_000_123_456)
+    builder.add("c", table, after={"id": "1", "how": "ok", "both": "(1,sad)"})
+    builder.commit()
+    kept = again(builder.take())[0].table
+    assert (kept, kept.comment, kept.types) == (table, "one a day", (mood, pair))
+    assert [part.parts for part in kept.types] == [(), (("a", "integer"), ("b", "mood"))]
+    beside = ("comment", "identity", "backfill", "default", "defaulted")
+    for was, now in zip(table.columns, kept.columns, strict=True):
+        assert [getattr(was, name) for name in beside] == [getattr(now, name) for name in beside]
+
+
+@pytest.mark.parametrize("connector", ["postgresql", "mysql"])
+def test_a_letter_of_a_topic_names_the_source_of_its_event(connector: str) -> None:
+    source = {"connector": connector, "db": "shop", "ts_us": 1_700_000_000_000_000, "snapshot": "false", "txId": 7}
+    source |= {"schema": "public", "table": "orders", "lsn": 90, "sequence": '["80","90"]'}
+    value = json.dumps({"before": None, "after": {"id": 1}, "source": source, "op": "c"}).encode()
+    reader = EventReader("kafka/cluster/topic/0", topic="orders", partition=0, plain="append")
+    reader.feed([(b'{"id":1}', value, 0, 12)])
+    batch = reader.take()
+    assert batch is not None
+    assert source_block(again(batch)) == source_block(batch)
+    assert source_block(batch).items() >= {"connector": connector, "db": "shop", "lsn": 90}.items()
+
+
+def again(batch: Batch) -> Batch:
+    """What letters of all changes become, once they were written and read."""
+    letters = [Letter.parse(json.loads(Letter.of(change, "why", 1).line())["letter"]) for change in batch]
+    return rebuild(letters, batch.positions[0])
+
+
+def source_block(batch: Batch) -> dict[str, object]:
+    """What a Kafka sink says of the source of the first change."""
+    [encoded] = batch.json(DebeziumJson({"topic_prefix": "shop"}))
+    source: dict[str, object] = json.loads(encoded.value(0) or b"")["source"]
+    return source
 
 
 def test_i14_what_is_refused_is_parked_before_the_rest_is_written(tmp_path: Path) -> None:
