@@ -53,6 +53,8 @@ class TopicStore:
         self._dead: dict[str, Entry] = {}
         self._waiting: dict[str, Entry] = {}
         self._asked: dict[str, Action] = {}
+        self._gone: list[str] = []
+        """Letters of which something is asked, and that no topic held when all was read that was there then."""
         self._owned: set[str] | None = None
         self._told = client.Told()
         common = settings.settings()
@@ -101,11 +103,10 @@ class TopicStore:
 
     def asked(self) -> dict[Action, list[str]]:
         """What was asked of letters of ours; what is asked of those that have gone is done."""
-        gone = [each for each in self._asked if each not in self]
-        self.answer(gone)
+        self.answer([each for each in self._gone if each not in self])
         found: dict[Action, list[str]] = {}
         for each, action in self._asked.items():
-            if self._is_ours(self.read(each)):
+            if each in self and self._is_ours(self.read(each)):
                 found.setdefault(action, []).append(each)
         return found
 
@@ -156,6 +157,14 @@ class TopicStore:
 
     def refresh(self) -> bool:
         """Read what others have written; all of it after we wrote ourselves, or got lineages. Whether there was any."""
+        found = self._read_on()
+        self._gone = [each for each in self._asked if each not in self]
+        if self._gone:  # or its letter stands in the other topic, and is not read yet
+            self._behind = True
+            found = self._read_on() or found
+        return found
+
+    def _read_on(self) -> bool:
         ends = self._ends() if self._behind else {}
         found = self._take(0)
         deadline = time.monotonic() + _ASK_S

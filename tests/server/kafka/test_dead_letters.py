@@ -16,8 +16,11 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 import tailrace as tr
 from servers.kafka import Broker
 from tailrace import Pipeline
+from tailrace._native import BatchBuilder
 from tailrace.config import load
 from tailrace.dead_letters import Kafka
+from tailrace.dead_letters.letter import Letter
+from tailrace.dead_letters.request import Action
 from tailrace.error import ConfigError, Fatal
 from tailrace.model import Limits
 from tailrace.testing.fake import AtomicSink, Target
@@ -222,6 +225,29 @@ def test_a_member_without_a_partition_leaves_the_letters_to_the_others(
             tries = first.tries[0]
             until(lambda: first.tries[0] > tries + 4, "for rounds that the other member could have taken part in")
     assert second.tries == {}
+
+
+def test_what_is_asked_of_a_letter_that_is_not_read_yet_is_not_done(kafka: Broker, topic: str) -> None:
+    builder = BatchBuilder("kafka/cluster/topic/0")
+    builder.begin(xid=0, at="0" * 20, committed_at_us=1_700_000_000_000_000)
+    builder.message("hello", b"")
+    builder.commit()
+    letter = Letter.of(builder.take()[0], "why", 1)
+    settings = Kafka(f"kafka://{kafka.address}/{topic}_dead", retry_delays_s=[600])
+    owner, other = (settings.store("p", nbytes_max=1 << 20) for _ in range(2))
+    retries = [TopicPartition(f"{topic}_dead.retry", 0)]
+    other._consumer.pause(retries)  # nothing says in which order two topics are read
+    owner.park([letter])
+    owner.ask(Action.REPLAY, [letter.id])
+    until(lambda: other._take(0) or letter.id in other.open_asks(), "for the request")
+    other._consumer.resume(retries)
+    other.refresh()
+    assert other.asked() == {Action.REPLAY: [letter.id]}
+    owner.refresh()
+    owner.remove([letter.id], "replayed")
+    until(lambda: other.refresh() or other.asked() or not other.open_asks(), "for the request to be done with")
+    for store in (owner, other):
+        store.close()
 
 
 def test_a_record_that_is_not_understood_goes_to_the_topic_of_dead_letters_at_once(
