@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+import tarfile
 import tomllib
+from pathlib import Path
 
 from tests.tidy import tree
 
@@ -23,3 +27,29 @@ def test_everything_locked_has_hashes_and_no_index() -> None:
     assert packages
     assert [package.split()[0] for package in packages if "--hash=sha256:" not in package] == []
     assert "://" not in LOCK
+
+
+def test_a_distribution_has_every_file_of_the_package_and_of_the_crates(tmp_path: Path) -> None:
+    """What a wheel is built from; the wheel itself takes a release build of the extension."""
+    maturin = Path(sys.executable).with_name("maturin")
+    done = subprocess.run(
+        [maturin, "sdist", "--out", tmp_path], cwd=tree.ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    [made] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(made) as packed:
+        names = {name.partition("/")[2] for name in packed.getnames()}
+        assert "Name: tailrace" in _text(packed, "PKG-INFO")
+    wanted = {str(path.relative_to(tree.ROOT)) for path in tree.files()}
+    folders = ("src/tailrace/", "crates/native/", "crates/wire/src/")
+    lacking = {path for path in wanted if path.startswith(folders)} - names
+    assert not lacking
+    assert {"src/tailrace/py.typed", "LICENSE", "README.md", "Cargo.lock", "pyproject.toml"} <= names
+    assert not [name for name in names if name.endswith((".so", ".pyc"))]
+
+
+def _text(packed: tarfile.TarFile, ending: str) -> str:
+    [name] = [name for name in packed.getnames() if name.endswith(ending)]
+    member = packed.extractfile(name)
+    assert member is not None
+    return member.read().decode()
