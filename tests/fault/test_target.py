@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from servers.postgres import Server
 from servers.process import own
 from servers.proxy import Proxy, Side
+from tests.crash.load import shrink
 from tests.fault.conftest import MakeDisk, MakePipe, MakeTraffic
 from tests.fault.pipe import CANARY
 from tests.fault.row import fault, goes_on, stops, waits
@@ -21,6 +23,7 @@ from tests.waiting import until
 Execute = Callable[..., list[tuple[Any, ...]]]
 Start = Callable[..., Server]
 LOST = "the session with … was lost"
+COMPLETE = "the snapshot is complete"
 SHOP = f"""CREATE TABLE shop (id int PRIMARY KEY, a int, b text);
     INSERT INTO shop SELECT n, n, '{CANARY}' FROM generate_series(1, 100) n"""
 BLOCKED = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -58,6 +61,35 @@ def test_a_target_that_is_restarted(
         running.passes(3)
         server.stop(mode)
         server.start()
+    pipe.goes_on(running)
+
+
+@pytest.mark.parametrize("ended", ["killed", "restarted"])
+@fault(
+    "kill -9 of the target, or a restart",
+    "target → postgres, during the snapshot",
+    waits(LOST, "with a new snapshot, no row of the attempt before left, nothing lost"),
+)
+def test_a_target_that_ends_during_the_snapshot(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, start_postgres: Start, execute: Execute, ended: str
+) -> None:
+    server = start_postgres()
+    pipe = make_pipe(database, "postgres", replica=server.create_database("replica"))
+    execute(pipe.replica, "CREATE TABLE part_9 (id int PRIMARY KEY)")
+    running = traffic(database)
+    with closing(psycopg.connect(pipe.replica)) as holder:
+        holder.execute("LOCK TABLE part_9 IN ACCESS EXCLUSIVE MODE")  # the last table is waited for, others are there
+        pipe.start()
+        until(lambda: execute(pipe.replica, BLOCKED) == [(True,)], "for the pipeline to be blocked")
+        assert execute(pipe.replica, "SELECT count(*) FROM part_0") == [(500,)]
+        if ended == "killed":
+            server.kill()
+        else:
+            server.stop("fast")
+    read = pipe.said.count(COMPLETE)  # by the source: nothing of what it read of part_9 can have been written
+    shrink(database)  # the attempt that is over has read these rows
+    server.start()
+    until(lambda: pipe.said.count(COMPLETE) > read, "for a new snapshot", timeout_s=100)
     pipe.goes_on(running)
 
 
