@@ -22,11 +22,19 @@ class Rename:
     _rename: _native.Rename = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        self._check()
         try:
             rename = _native.Rename(dict(self.names))
         except ValueError as error:
             raise ConfigError(f"rename: {error}") from error
         object.__setattr__(self, "_rename", rename)
+
+    def _check(self) -> None:
+        """Two tables of one name are an error at once: the process that reads one need never see the other."""
+        taken: dict[str, str] = {}
+        for old, new in self.names.items():
+            if old.count(".") == 1 and taken.setdefault(new, old) != old:
+                raise ConfigError(f"rename: both {taken[new]} and {old} would be {new}")
 
     def unmatched(self, tables: Sequence[Table]) -> list[str]:
         """See `Selective.unmatched`."""

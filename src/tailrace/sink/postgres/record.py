@@ -24,7 +24,7 @@ class Record:
     """A target table by its name: `columns` are the source's, with its types, and `key` is its key, as seen last.
 
     `attempt` is the snapshot that filled it last, `complete` unless that was interrupted; `shared` with others' rows,
-    so that a snapshot waits beside it until it is complete.
+    so that a snapshot waits beside it until it is complete. `source` is the table that it holds.
     """
 
     schema: str
@@ -34,6 +34,7 @@ class Record:
     shared: bool = False
     attempt: str | None = None
     complete: bool = True
+    source: str = ""
 
 
 class Records:
@@ -72,6 +73,7 @@ class Records:
                     "shared": record.shared,
                     "attempt": record.attempt,
                     "complete": record.complete,
+                    "source": record.source,
                 },
             )
         self._all()[record.schema, record.name] = record

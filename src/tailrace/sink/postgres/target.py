@@ -109,12 +109,12 @@ class Targets:
             return ready[0]
         self._take_turns()
         record = self._records.get(*place)
-        self._check_place(table, place)
+        self._check_place(table, place, None if record is None or fresh else record.source)
         spelled = self._definitions.prepare(table)
         present, record = self._own(table, record, spelled, fresh=fresh)
         present = self._columns.evolve(table, present, record, spelled=spelled)
         columns = {column.name: column.native for column in table.columns}
-        record = replace(record, key=table.key, columns=columns)
+        record = replace(record, key=table.key, columns=columns, source=str(table))
         if fresh and attempt is not None:
             record = self._begin(record, present, attempt)
         self._records.put(record)
@@ -156,9 +156,9 @@ class Targets:
         fetch(self._connection, query.load("turn"), {"pipeline": self._pipeline}, doing="wait for other members")
         self._records.roll_back()
 
-    def _check_place(self, table: Table, place: tuple[str, str]) -> None:
-        """Two tables of the source in one would be taken for one another."""
-        owner = self._sources.setdefault(place, str(table))
+    def _check_place(self, table: Table, place: tuple[str, str], owner: str | None) -> None:
+        """Two tables of the source in one would be taken for one another; `owner` has filled it before this process."""
+        owner = self._sources.setdefault(place, owner or str(table))
         if owner != str(table):
             raise Fatal(
                 f"both {owner} and {table} would be {'.'.join(place)} at the target",

@@ -15,5 +15,6 @@ CREATE TABLE IF NOT EXISTS tailrace.target (
     shared boolean NOT NULL,
     attempt text,
     complete boolean NOT NULL,
+    source text NOT NULL,
     PRIMARY KEY (pipeline, table_schema, table_name)
 )

@@ -1,6 +1,6 @@
 -- Keep what is known of one target table.
-INSERT INTO tailrace.target (pipeline, table_schema, table_name, key, columns, shared, attempt, complete)
-VALUES (%(pipeline)s, %(schema)s, %(name)s, %(key)s, %(columns)s, %(shared)s, %(attempt)s, %(complete)s)
+INSERT INTO tailrace.target (pipeline, table_schema, table_name, key, columns, shared, attempt, complete, source)
+VALUES (%(pipeline)s, %(schema)s, %(name)s, %(key)s, %(columns)s, %(shared)s, %(attempt)s, %(complete)s, %(source)s)
 ON CONFLICT (pipeline, table_schema, table_name) DO UPDATE
 SET key = excluded.key, columns = excluded.columns, shared = excluded.shared, attempt = excluded.attempt,
-    complete = excluded.complete
+    complete = excluded.complete, source = excluded.source
