@@ -5,6 +5,8 @@ A server that this machine cannot run skips its tests with a reason; under `CI=t
 
 from __future__ import annotations
 
+import os
+import secrets
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -104,6 +106,14 @@ def start_kafka() -> Iterator[Callable[..., kafka.Broker]]:
             return or_skip(lambda: stack.enter_context(kafka.start(settings=settings, secure=secure)))
 
         yield start
+
+
+@pytest.fixture
+def seed() -> int:
+    """What is random in a test follows from it; pytest shows it when the test fails."""
+    chosen = int(os.environ.get("TAILRACE_SEED") or 1 + secrets.randbelow((1 << 31) - 1))
+    print(f"TAILRACE_SEED={chosen} makes the same choices again")
+    return chosen
 
 
 @pytest.fixture

@@ -46,10 +46,14 @@ def shrink(url: str) -> None:
 
 
 class Load(threading.Thread):
-    """One connection that commits transactions, numbered from 1, until told to stop."""
+    """One connection that commits transactions, numbered from 1, until told to stop.
 
-    def __init__(self, url: str, writer: int, *, pause_s: float = PAUSE_S) -> None:
+    What a transaction does follows from `seed`, the writer and its number, whatever became of those before.
+    """
+
+    def __init__(self, url: str, writer: int, *, seed: int, pause_s: float = PAUSE_S) -> None:
         super().__init__(daemon=True)
+        self._seed = seed
         self._pause_s = pause_s
         self.url = url
         self.writer = writer
@@ -60,7 +64,6 @@ class Load(threading.Thread):
         self.cuts = 0
         """How often the server failed it."""
         self._stop_asked = threading.Event()
-        self._random = random.Random(writer)
 
     def run(self) -> None:
         while not self._stop_asked.wait(self._pause_s):
@@ -89,7 +92,8 @@ class Load(threading.Thread):
             self.committed = found[0]
 
     def _transaction(self, connection: psycopg.Connection[Any], tx: int) -> None:
-        count = self._random.choice([1, 2, 5, 20, 300])
+        chance = random.Random(f"{self._seed} {self.writer} {tx}")
+        count = chance.choice([1, 2, 5, 20, 300])
         with connection.transaction(), connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO entries SELECT %s, %s, n, %s FROM generate_series(1, %s) n",
@@ -97,9 +101,9 @@ class Load(threading.Thread):
             )
             cursor.execute("INSERT INTO log VALUES (%s, %s)", [self.writer, tx])
             # Writers own the accounts of their remainder, so that versions are in commit order.
-            key = self._random.randrange(0, ACCOUNTS, 2) + self.writer % 2
+            key = chance.randrange(0, ACCOUNTS, 2) + self.writer % 2
             changed = "version = version + 1, writer = %(writer)s, tx = %(tx)s"
-            act = self._random.random()
+            act = chance.random()
             if act < 0.1:
                 cursor.execute("DELETE FROM accounts WHERE id = %(id)s", {"id": key})
                 cursor.execute(
@@ -115,7 +119,7 @@ class Load(threading.Thread):
                 cells = {"id": key, "writer": self.writer, "tx": tx, "note": note(tx)}
                 extra = ", note = %(note)s" if act > 0.8 else ""
                 cursor.execute(f"UPDATE accounts SET {changed}{extra} WHERE id = %(id)s", cells)
-            if self._random.random() < 0.05:
+            if chance.random() < 0.05:
                 with connection.transaction(force_rollback=True):
                     cursor.execute("INSERT INTO entries VALUES (%s, %s, -1, 0)", [self.writer, tx])
         self.sizes[tx] = count

@@ -243,10 +243,8 @@ def loaded(load: Load) -> Iterator[None]:
 
 @pytest.mark.parametrize(("protocol", "acts"), [("classic", 14), ("consumer", 8)])
 def test_i16_members_that_are_killed_paused_and_replaced_lose_and_double_nothing(
-    broker: Broker, database: str, tmp_path: Path, protocol: str, acts: int
+    broker: Broker, database: str, tmp_path: Path, protocol: str, acts: int, seed: int
 ) -> None:
-    seed = int(os.environ.get("TAILRACE_SEED", 0)) or random.SystemRandom().randrange(1, 1 << 31)
-    print(f"TAILRACE_SEED={seed}")
     topic = broker.create_topic(f"group_{protocol}", PARTITIONS)
     with psycopg.connect(database, autocommit=True) as target:
         target.execute(TABLES.encode())

@@ -47,10 +47,12 @@ FILES = {
 class Scene:
     """A source under load, a pipeline that is killed, and what it holds."""
 
-    def __init__(self, kind: str, url: str, target: str, folder: Path, *, broker: kafka.Broker | None) -> None:
+    def __init__(
+        self, kind: str, url: str, target: str, folder: Path, *, broker: kafka.Broker | None, seed: int
+    ) -> None:
         path = folder / FILES[kind]
         self.url = url
-        self.victim = Victim("file" if kind == "zstd" else kind, url, target or str(path), folder=folder, seed=7)
+        self.victim = Victim("file" if kind == "zstd" else kind, url, target or str(path), folder=folder, seed=seed)
         self.held: Held
         if kind == "duckdb":
             self.held = Duck(path)
@@ -62,7 +64,7 @@ class Scene:
             self.held = Lines(path) if FILES[kind] else Repeated(self.victim.printed)
         # Each life prints all of a snapshot again, and what it prints is read back by Python.
         pause_s = 0.1 if kind in LOGS else PAUSE_S
-        self.loads = [Load(url, writer, pause_s=pause_s) for writer in (1, 2)]
+        self.loads = [Load(url, writer, seed=seed, pause_s=pause_s) for writer in (1, 2)]
 
     def stop(self) -> None:
         """No more transactions."""
@@ -93,6 +95,7 @@ def scene(
     postgres18: Server,
     tmp_path: Path,
     request: pytest.FixtureRequest,
+    seed: int,
     record_property: Callable[[str, object], None],
 ) -> Iterator[Callable[[str], Scene]]:
     """Begins the load on a fresh source."""
@@ -108,7 +111,7 @@ def scene(
                 name = f"{conninfo_to_dict(database)['dbname']}_target"
                 target = postgres18.create_database(name)
                 stack.callback(postgres18.execute, f'DROP DATABASE "{name}" WITH (FORCE)')
-            scene = Scene(kind, database, target, tmp_path, broker=broker)
+            scene = Scene(kind, database, target, tmp_path, broker=broker, seed=seed)
             for load in scene.loads:
                 load.start()
             stack.callback(scene.stop)

@@ -62,12 +62,12 @@ def replica(postgres18: Server) -> Iterator[str]:
 
 
 @pytest.fixture
-def traffic() -> Iterator[MakeTraffic]:
-    """Begins `Traffic` on a source."""
+def traffic(seed: int) -> Iterator[MakeTraffic]:
+    """Begins `Traffic` on a source, of the transactions that follow from the seed."""
     begun: list[Traffic] = []
 
     def begin(url: str, **options: Any) -> Traffic:
-        begun.append(Traffic(url, **options))
+        begun.append(Traffic(url, seed=seed, **options))
         return begun[-1]
 
     yield begin

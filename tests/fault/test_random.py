@@ -1,10 +1,8 @@
-"""Faults at random under random transactions. `FAULT_SEED=…` makes the same faults again, in the same order."""
+"""Faults at random under random transactions. `TAILRACE_SEED=…` makes the same of both again, in the same order."""
 
 from __future__ import annotations
 
-import os
 import random
-import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -19,14 +17,6 @@ from tests.fault.row import fault, goes_on
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 FAULTS = 25
-
-
-@pytest.fixture
-def seed() -> int:
-    """What the faults follow from; pytest shows it when the test fails."""
-    chosen = int(os.environ.get("FAULT_SEED") or secrets.randbelow(1 << 32))
-    print(f"FAULT_SEED={chosen} makes these faults again")
-    return chosen
 
 
 class Chaos:

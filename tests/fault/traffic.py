@@ -22,10 +22,10 @@ class Done:
 class Traffic:
     """Writers of a source that was filled, each on a connection of its own; they outlive a restart of the server."""
 
-    def __init__(self, url: str, *, rows: int = 500, writers: Sequence[int] = (1, 2)) -> None:
+    def __init__(self, url: str, *, seed: int, rows: int = 500, writers: Sequence[int] = (1, 2)) -> None:
         fill(url, rows)
         self._done: list[Done] = []
-        self._loads = [Load(url, writer, pause_s=_PAUSE_S) for writer in writers]
+        self._loads = [Load(url, writer, seed=seed, pause_s=_PAUSE_S) for writer in writers]
         for load in self._loads:
             load.start()
 

@@ -3,7 +3,6 @@ comes next is gone, a member is static."""
 
 from __future__ import annotations
 
-import os
 import random
 import threading
 from collections.abc import Callable
@@ -49,10 +48,8 @@ class Filler:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_i16_a_storm_of_joins_and_leaves_loses_and_doubles_nothing(
-    kafka: Broker, topic: str, tmp_path: Path, protocol: str
+    kafka: Broker, topic: str, tmp_path: Path, protocol: str, seed: int
 ) -> None:
-    seed = int(os.environ.get("TAILRACE_SEED", 0)) or random.SystemRandom().randrange(1, 1 << 31)
-    print(f"TAILRACE_SEED={seed}")
     chance = random.Random(seed)
     kafka.create_topic(topic, 12)
     target = Target()

@@ -73,21 +73,21 @@ Act = Callable[[psycopg.Connection[Any], random.Random], None]
 
 
 @contextmanager
-def load(url: str, act: Act, *, sessions: int = 2) -> Iterator[None]:
-    """Run `act` over and over on sessions of their own until the block ends."""
+def load(url: str, act: Act, *, seed: int, sessions: int = 2) -> Iterator[None]:
+    """Run `act` over and over on sessions of their own until the block ends; its chances follow from `seed`."""
     over = threading.Event()
     failed: list[BaseException] = []
 
-    def run(seed: int) -> None:
+    def run(session: int) -> None:
         try:
             with psycopg.connect(url, autocommit=True) as connection:
-                chance = random.Random(seed)
+                chance = random.Random(f"{seed} {session}")
                 while not over.is_set():
                     act(connection, chance)
         except BaseException as error:  # noqa: BLE001 - raised by the test
             failed.append(error)
 
-    threads = [threading.Thread(target=run, args=(seed,), daemon=True) for seed in range(sessions)]
+    threads = [threading.Thread(target=run, args=(session,), daemon=True) for session in range(sessions)]
     for thread in threads:
         thread.start()
     try:

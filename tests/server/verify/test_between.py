@@ -152,8 +152,7 @@ def test_only_this_pipelines_rows_of_a_shared_table_are_compared(
         ]
 
 
-def test_random_differences_are_found_whatever_the_seed(target: Target) -> None:
-    seed = random.randrange(10_000)  # drawn here: processes that share the tests must collect the same names
+def test_random_differences_are_found_whatever_the_seed(target: Target, seed: int) -> None:
     chance = random.Random(seed)
     target.prepare("CREATE TABLE items (a int, b text, n numeric(9,3), f float8, PRIMARY KEY (a, b))")
     stand = target.make()
@@ -164,6 +163,6 @@ def test_random_differences_are_found_whatever_the_seed(target: Target) -> None:
     target.plant(*(f"UPDATE public.items SET f = -0.5 WHERE b = 'k{number}'" for number in wrong))
     target.plant(*(f"DELETE FROM public.items WHERE b = 'k{number}'" for number in gone))
     report = only(stand.verify(repair=True))
-    assert (report.different, report.missing, report.extra) == (15, 15, 0), f"seed {seed}"
-    assert found(report)["different"] <= {(str(n % 70), f"k{n}") for n in wrong}, f"seed {seed}"
-    assert only(stand.verify()).equal == 5000, f"seed {seed}"
+    assert (report.different, report.missing, report.extra) == (15, 15, 0)
+    assert found(report)["different"] <= {(str(n % 70), f"k{n}") for n in wrong}
+    assert only(stand.verify()).equal == 5000

@@ -34,7 +34,7 @@ def transfer(connection: psycopg.Connection[Any], chance: random.Random) -> None
 
 
 def test_a_repair_beside_the_stream_never_breaks_what_holds_between_rows(
-    database: str, target_database: str, tmp_path: Path
+    database: str, target_database: str, tmp_path: Path, seed: int
 ) -> None:
     stand = Stand(database, PostgresSink(target_database), tmp_path)
     stand.source.execute(BANK)
@@ -52,7 +52,7 @@ def test_a_repair_beside_the_stream_never_breaks_what_holds_between_rows(
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    with psycopg.connect(target_database, autocommit=True) as there, load(stand.url, transfer, sessions=3):
+    with psycopg.connect(target_database, autocommit=True) as there, load(stand.url, transfer, seed=seed, sessions=3):
         for _ in range(5):
             # Notes are never changed by the load: nothing but a repair mends them. The lock keeps this statement and
             # the transactions being applied from waiting for rows of each other.

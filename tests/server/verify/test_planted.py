@@ -63,9 +63,9 @@ PLANTED = {
 }
 
 
-def test_each_kind_of_difference_is_found_under_load_and_nothing_else(stand: Stand, target: Target) -> None:
+def test_each_kind_of_difference_is_found_under_load_and_nothing_else(stand: Stand, target: Target, seed: int) -> None:
     different = {number for _, number in PLANTED.values()}
-    with load(stand.url, act):
+    with load(stand.url, act, seed=seed):
         target.plant(*(statement for statement, _ in PLANTED.values()))
         target.plant("DELETE FROM public.items WHERE id IN (999, 20999)")
         target.plant("INSERT INTO public.items (id, label) VALUES (-5, 'no'), (1000000, 'no')")
@@ -80,8 +80,8 @@ def test_each_kind_of_difference_is_found_under_load_and_nothing_else(stand: Sta
         assert (found(again), again.unsettled) == ({}, 0)
 
 
-def test_nothing_is_reported_where_nothing_differs_under_heavy_load(stand: Stand) -> None:
-    with load(stand.url, act, sessions=4):
+def test_nothing_is_reported_where_nothing_differs_under_heavy_load(stand: Stand, seed: int) -> None:
+    with load(stand.url, act, seed=seed, sessions=4):
         for turn in range(4):
             report = only(stand.verify(remote=turn % 2 == 1))  # in turn through the pipeline's desk
             assert (found(report), report.unsettled) == ({}, 0)
