@@ -128,6 +128,7 @@ def test_protobuf_is_read_by_googles_library_under_the_ids_of_the_registry(
         ("d", {"id": "1"}, None),
     ]
     assert [record.value is None for record in records] == [False, False, False, True]
+    assert_read(records, registry.url)
 
 
 def _descriptor(text: str) -> descriptor_pool.DescriptorPool:
