@@ -266,6 +266,55 @@ fn the_same_relation_again_keeps_the_version() {
 }
 
 #[test]
+fn a_key_that_the_flags_do_not_tell_is_asked_for_again() {
+    for (identity, columns, asks) in [
+        (b'f', "+id,+v", true),
+        (b'n', "id,v", true),
+        (b'd', "id,v", true),
+        (b'd', "+id,v", false),
+        (b'i', "+id,v", false),
+    ] {
+        let mut decoder = Decoder::new(settings());
+        let announced = identified(identity, None, T, "t", columns);
+        describe_all(&mut decoder, &[begin(0x100, 7), announced.clone(), insert(None, 1, T, "1,a"), commit(0x100)]);
+        let again = [begin(0x200, 8), announced, insert(None, 1, T, "1,b"), commit(0x200)];
+        let chunk: Chunk = again.iter().map(Vec::as_slice).collect();
+        let asked = decoder.feed(Some(Arc::new(chunk))).unwrap();
+        assert_eq!(asked.is_some(), asks, "{} {columns}", char::from(identity));
+        let Some(relation) = asked else { continue };
+        let columns = table_of(&relation).columns.clone();
+        decoder.describe(T, &Table::new(relation.schema, relation.name, columns, vec![1])).unwrap();
+        assert_eq!(decoder.feed(None).unwrap(), None);
+        let batch = decoder.take().unwrap();
+        assert_eq!((batch.tables().len(), batch.tables()[1].key.as_slice()), (2, &[1][..]));
+    }
+}
+
+#[test]
+fn an_older_relation_does_not_come_back_with_its_commit() {
+    let batch = must(
+        settings(),
+        &[
+            stream_start(9, true),
+            relation(Some(9), T, "t", "+id,v"),
+            insert(Some(9), 1, T, "1,a"),
+            stream_stop(),
+            begin(0x100, 7),
+            relation(None, T, "t", "+id,w"),
+            insert(None, 1, T, "2,b"),
+            commit(0x100),
+            stream_commit(9, 0x200),
+            begin(0x300, 8),
+            insert(None, 1, T, "3,c"),
+            commit(0x300),
+        ],
+    );
+    let named: Vec<_> = batch.parts().iter().map(|part| part.tables()[0].columns[1].name.as_str()).collect();
+    assert_eq!(changes(&batch), ["c t - -> 2,b", "c t - -> 1,a", "c t - -> 3,c"]);
+    assert_eq!(named, ["w", "v", "w"]);
+}
+
+#[test]
 fn a_batch_never_cuts_a_transaction() {
     let mut decoder = Decoder::new(settings());
     let one = [begin(0x100, 7), relation(None, T, "t", "+id"), insert(None, 1, T, "1"), commit(0x100)];

@@ -350,8 +350,8 @@ impl Decoder {
         self.xid(reader)?;
         let relation = Relation::read(reader)?;
         match &mut self.block {
-            Some(stream) => stream.relations.learn(relation, &self.described),
-            None => self.relations.learn(relation, &self.described),
+            Some(stream) => stream.relations.learn(relation, &mut self.described),
+            None => self.relations.learn(relation, &mut self.described),
         }
         Ok(())
     }

@@ -83,6 +83,12 @@ impl Relation {
             == (other.oid, &other.schema, &other.name, other.replica_identity, &other.columns)
     }
 
+    /// Whether the flags tell by which columns a row is known. Otherwise only the catalog does, and the same message comes
+    /// again when a key was made, dropped or changed.
+    fn tells_key(&self) -> bool {
+        matches!(self.replica_identity, 'd' | 'i') && self.columns.iter().any(|column| column.key)
+    }
+
     /// Whether the table has this relation's columns, in order, and room for the nulls that were seen.
     pub(super) fn fits(&self, table: &Table) -> bool {
         let names = self.columns.iter().map(|column| &column.name);
@@ -102,11 +108,13 @@ pub(super) struct Known {
     /// Index of the table in the segment that `epoch` names.
     pub(super) slot: u16,
     pub(super) epoch: u64,
+    /// How many Relation messages came before this one, in whichever transaction.
+    arrival: u64,
 }
 
 impl Known {
-    fn new(relation: Relation, table: Option<Arc<Table>>) -> Self {
-        let mut known = Self { relation, table: None, required: 0, slot: 0, epoch: 0 };
+    fn new(relation: Relation, table: Option<Arc<Table>>, arrival: u64) -> Self {
+        let mut known = Self { relation, table: None, required: 0, slot: 0, epoch: 0, arrival };
         if let Some(table) = table {
             known.set_table(table);
         }
@@ -153,9 +161,10 @@ pub(super) struct Relations {
 
 impl Relations {
     /// Take note of a Relation message.
-    pub(super) fn learn(&mut self, relation: Relation, described: &Described) {
+    pub(super) fn learn(&mut self, relation: Relation, described: &mut Described) {
         let table = described.table(&relation);
-        self.by_oid.insert(relation.oid, Known::new(relation, table));
+        described.arrivals += 1;
+        self.by_oid.insert(relation.oid, Known::new(relation, table, described.arrivals));
     }
 
     #[inline]
@@ -167,22 +176,31 @@ impl Relations {
         self.by_oid.get(&oid)
     }
 
-    /// Take over what a streamed transaction learned.
+    /// Take over what a streamed transaction learned, where nothing newer was announced since: the server does not
+    /// announce that again.
     pub(super) fn absorb(&mut self, others: Self) {
-        self.by_oid.extend(others.by_oid);
+        for (oid, known) in others.by_oid {
+            if self.get(oid).is_none_or(|shared| shared.arrival < known.arrival) {
+                self.by_oid.insert(oid, known);
+            }
+        }
     }
 }
 
 /// How each relation was described last: the same definition again, in whichever transaction, keeps the table's version.
+/// Where the message does not tell the key, the catalog is asked again; pgoutput sends a message only once for each
+/// streamed transaction and each change of the table, so that this costs rows nothing.
 #[derive(Debug, Default)]
 pub(super) struct Described {
     by_oid: FxHashMap<u32, (Relation, Arc<Table>)>,
+    /// Relation messages that came.
+    arrivals: u64,
 }
 
 impl Described {
     fn table(&self, relation: &Relation) -> Option<Arc<Table>> {
         let (known, table) = self.by_oid.get(&relation.oid)?;
-        known.is_like(relation).then(|| Arc::clone(table))
+        (relation.tells_key() && known.is_like(relation)).then(|| Arc::clone(table))
     }
 
     /// Remember a description; returns the table's version, an older one when nothing of it has changed.

@@ -94,8 +94,14 @@ pub fn origin(name: &str, lsn: u64) -> Vec<u8> {
 
 /// Columns by commas; a leading `+` makes one part of the replica identity.
 pub fn relation(xid: Option<u32>, oid: u32, name: &str, columns: &str) -> Vec<u8> {
+    identified(b'd', xid, oid, name, columns)
+}
+
+/// A Relation message of a table with this replica identity.
+pub fn identified(identity: u8, xid: Option<u32>, oid: u32, name: &str, columns: &str) -> Vec<u8> {
     let columns: Vec<&str> = columns.split(',').collect();
-    let mut message = Bytes::kind(b'R').xid(xid).u32(oid).text("public").text(name).u8(b'd').u16(columns.len() as u16);
+    let mut message = Bytes::kind(b'R').xid(xid).u32(oid).text("public").text(name);
+    message = message.u8(identity).u16(columns.len() as u16);
     for column in columns {
         message = message.u8(u8::from(column.starts_with('+'))).text(column.trim_start_matches('+'));
         message = message.u32(25).u32(u32::MAX);
