@@ -69,6 +69,42 @@ fn the_grammar_of_images_that_an_operation_does_not_show_is_checked() {
 }
 
 #[test]
+fn a_key_that_is_no_text_is_refused_where_its_form_is_known() {
+    let schema = r#"{"type":"struct","optional":false,"fields":[{"type":"string","optional":false,"field":"id"}]}"#;
+    for (head, tail) in
+        [("{\"id\":\"".to_owned(), "\"}"), (format!("{{\"schema\":{schema},\"payload\":{{\"id\":\""), "\"}}")]
+    {
+        let key = |id: &[u8]| [head.as_bytes(), id, tail.as_bytes()].concat();
+        let mut reader = reader(Plain::Upsert);
+        for (offset, (id, fits)) in
+            [(&b"a"[..], true), (b"caf\xe9", false), (b"caf\xc3\xa9", true)].into_iter().enumerate()
+        {
+            let (key, offset) = (key(id), offset as i64);
+            let read = reader.feed(Record { key: Some(&key), value: Some(b"{\"n\":1}"), timestamp_ms: 0, offset });
+            assert_eq!(read.is_ok(), fits, "{read:?}");
+        }
+        assert_eq!(reader.take().unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn a_time_that_no_calendar_has_is_the_last_or_the_first_one() {
+    let late = event("c", "null", r#"{"id":1}"#).replace("\"ts_us\":7", "\"ts_us\":9000000000000000000");
+    let plain = r#"{"id":1}"#;
+    for (value, timestamp_ms, at_us) in [
+        (late.as_str(), 0, 253_402_300_799_999_999),
+        (plain, 1_700_000_000_000_000, 253_402_300_799_999_999),
+        (plain, i64::MAX, 253_402_300_799_999_999),
+        (plain, i64::MIN, -62_135_596_800_000_000),
+        (plain, 1_700_000_000_000, 1_700_000_000_000_000),
+    ] {
+        let mut reader = reader(Plain::Append);
+        reader.feed(Record { timestamp_ms, ..record(None, Some(value), 0) }).unwrap();
+        assert_eq!(segment(&reader.take().unwrap()).row(0).txn().at_us, at_us);
+    }
+}
+
+#[test]
 fn i7_positions_are_offsets_and_a_batch_ends_at_the_last_record() {
     let (create, delete) = (event("c", "null", r#"{"id":1,"t":"a"}"#), event("d", r#"{"id":1,"t":null}"#, "null"));
     let key = Some(r#"{"id":1}"#);

@@ -63,9 +63,18 @@ impl Keys {
         if let Some(form) = self.forms.get(self.last)
             && let Some(at) = form.begins(bytes)
         {
-            return Ok(Some(Key { form: self.last, bytes, at }));
+            return self.key(self.last, bytes, at).map(Some);
         }
         self.find(bytes)
+    }
+
+    /// A key of a form that is known: its cells are text, unless all of it is taken as it comes.
+    fn key<'a>(&self, form: usize, bytes: &'a [u8], at: usize) -> Result<Key<'a>> {
+        if self.forms[form].kind != Kind::Raw {
+            std::str::from_utf8(bytes)
+                .map_err(|error| Error::malformed("a key that is not UTF-8", error.valid_up_to()))?;
+        }
+        Ok(Key { form, bytes, at })
     }
 
     #[cold]
@@ -73,7 +82,7 @@ impl Keys {
         for (index, form) in self.forms.iter().enumerate() {
             if let Some(at) = form.begins(bytes) {
                 self.last = index;
-                return Ok(Some(Key { form: index, bytes, at }));
+                return self.key(index, bytes, at).map(Some);
             }
         }
         if self.forms.len() >= FORMS_MAX {

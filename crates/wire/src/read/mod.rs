@@ -46,6 +46,11 @@ use crate::position::Phase;
 /// Table versions and schemas that are kept of one partition.
 const SHAPES_MAX: usize = 1024;
 
+/// 0001-01-01 and the last microsecond of 9999: the times that Python's calendar has. A time beyond them, of a writer that
+/// took another unit, is informative at most and must not stop the row that it came with.
+const AT_US_MIN: i64 = -62_135_596_800_000_000;
+const AT_US_MAX: i64 = 253_402_300_799_999_999;
+
 /// What plain JSON means: values that are no change events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Plain {
@@ -518,7 +523,7 @@ fn fact(op: Op, source: &Source<'_>, ts_ms: i64) -> Fact {
             lsn: commit,
             end: lsn,
             timeline: 0,
-            at_us: source.at_us.unwrap_or_else(|| ts_ms.saturating_mul(1000)),
+            at_us: source.at_us.unwrap_or_else(|| ts_ms.saturating_mul(1000)).clamp(AT_US_MIN, AT_US_MAX),
             origin,
         },
     }
