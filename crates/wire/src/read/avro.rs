@@ -9,6 +9,11 @@ use super::avro_schema::{Node, parse};
 use crate::encode::connect::{Format, Json, write_schema};
 use crate::error::{Error, Result};
 
+/// What a value may become: so much, and so many bytes for each of its own. Names of fields are written with each record of
+/// a list, and a null has no byte of its own.
+const ROOM_BYTES: usize = 64 << 20;
+const ROOM_TIMES: usize = 64;
+
 /// Reads values of one schema.
 #[derive(Debug)]
 pub(super) struct Decoder {
@@ -30,7 +35,8 @@ impl Decoder {
     /// Append the value that stands in `bytes` from `at` to their end.
     pub(super) fn decode(&self, bytes: &[u8], at: usize, out: &mut Vec<u8>) -> Result<()> {
         out.extend_from_slice(&self.head);
-        let mut cursor = Cursor { bytes, at };
+        let room = ROOM_TIMES.saturating_mul(bytes.len()).saturating_add(ROOM_BYTES);
+        let mut cursor = Cursor { bytes, at, end: out.len().saturating_add(room) };
         value(&self.node, &mut cursor, &mut Json::new(out, false))?;
         if cursor.at != bytes.len() {
             return Err(cursor.fault("bytes behind the Avro value"));
@@ -44,6 +50,8 @@ impl Decoder {
 struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Where the output has to end.
+    end: usize,
 }
 
 impl<'a> Cursor<'a> {
@@ -99,6 +107,9 @@ impl<'a> Cursor<'a> {
 }
 
 fn value(node: &Node, from: &mut Cursor<'_>, out: &mut Json<'_>) -> Result<()> {
+    if out.nbytes() > from.end {
+        return Err(from.fault("an Avro value that becomes much larger than its bytes"));
+    }
     match node {
         Node::Null => out.null(),
         Node::Boolean => out.boolean(from.array::<1>()?[0] != 0),
@@ -225,6 +236,16 @@ mod tests {
         assert_eq!(payload(list, &[0]), "[]");
         assert_eq!(payload(list, &[2, 2, 1, 2, 4, 0]), "[1,2]");
         assert_eq!(payload(r#"{"type":"map","values":"int"}"#, &[2, 2, b'k', 6, 0]), "{\"k\":3}");
+    }
+
+    #[test]
+    fn few_bytes_do_not_become_a_value_without_end() {
+        let names = (0..100).map(|number| format!(r#"{{"name":"{}{number}","type":"null"}}"#, "n".repeat(100)));
+        let record = format!(r#"{{"type":"record","name":"R","fields":[{}]}}"#, names.collect::<Vec<_>>().join(","));
+        // Blocks of as many records as bytes follow: each record is 11 kB, and has no byte of its own.
+        let blocks = [0xa0, 0x1f].repeat(1_000);
+        let answer = payload(&format!(r#"{{"type":"array","items":{record}}}"#), &[&blocks[..], &[0; 2_000]].concat());
+        assert!(answer.contains("much larger than its bytes"), "{} bytes", answer.len());
     }
 
     #[test]

@@ -34,6 +34,9 @@ impl Plan {
     }
 }
 
+/// Plans that are kept; a source that makes table versions without an end has them made anew.
+const PLANS_MAX: usize = 4096;
+
 /// Plans by table version; None drops the table.
 pub(super) type Plans = Mutex<FxHashMap<u64, Option<Arc<Plan>>>>;
 
@@ -58,6 +61,9 @@ fn plan<T: Transform>(transform: &T, table: &Arc<Table>) -> Result<Option<Arc<Pl
         return Ok(plan.clone());
     }
     let made = transform.plan(table)?.map(Arc::new);
+    if plans.len() >= PLANS_MAX {
+        plans.clear();
+    }
     plans.insert(table.version, made.clone());
     Ok(made)
 }

@@ -16,6 +16,8 @@ MEND = (
     " group's offset there and forget the pipeline's position (tailrace reset)"
 )
 _PREFIX = "tailrace.unreadable"
+_AT_MS_MAX = 253_402_300_799_999
+"""The end of 9999: a record may have any time."""
 
 
 def unreadable(part: Part, record: Record, reason: str, *, hint: str | None = None) -> Unreadable:
@@ -27,7 +29,7 @@ def unreadable(part: Part, record: Record, reason: str, *, hint: str | None = No
     }
     position = Position(part.lineage, f"{offset:020d}")
     builder = BatchBuilder(part.lineage, connector="kafka")
-    builder.begin(xid=0, committed_at_us=max(at_ms, 0) * 1000, at=position.text)
+    builder.begin(xid=0, committed_at_us=min(max(at_ms, 0), _AT_MS_MAX) * 1000, at=position.text)
     builder.message(_PREFIX, json.dumps(content | {"timestamp_ms": at_ms}).encode(), transactional=True)
     builder.commit()
     return Unreadable(Batch.progress(position).with_changes(list(builder.take())), reason, hint or MEND)

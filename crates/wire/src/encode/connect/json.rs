@@ -30,6 +30,12 @@ impl<'a> Json<'a> {
         Self { out, bare: false, entries: true, maps: 0 }
     }
 
+    /// Bytes in the buffer, those that stood there before included.
+    #[inline]
+    pub fn nbytes(&self) -> usize {
+        self.out.len()
+    }
+
     /// The end of an entry of a map whose keys are no text.
     fn close_entry(&mut self) {
         self.out.push(if self.entries { b'}' } else { b']' });
