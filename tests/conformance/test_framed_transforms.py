@@ -14,7 +14,7 @@ import pytest
 from servers import postgres
 from servers import registry as servers_registry
 from tailrace.format import Format
-from tests.conformance import chains, sides, test_avro, test_protobuf
+from tests.conformance import chains, generated, sides, test_avro, test_protobuf
 from tests.conformance.binary import Both, Event
 from tests.conformance.cases import Case, Statements
 from tests.conformance.chains import CHAINS, TOLD, Chain
@@ -39,7 +39,9 @@ _FLAT = {
 }
 """The profile's transform; the oracle must see the envelopes of its marker and of the snapshot's last row."""
 _LAST = Statements("zz_last", ("CREATE TABLE zz_last (id int PRIMARY KEY)", "INSERT INTO zz_last VALUES (1)"), ())
-_ROWS = [whole(case) for case in test_avro.CASES if case.name != "message"]
+# Their arrays have nulls at any place, which Protobuf has none for: `test_avro` has them.
+_FAMILIES = {case.name for case in generated.families(seed=0)}
+_ROWS = [whole(case) for case in test_avro.CASES if case.name not in ("message", *_FAMILIES)]
 _FORMS: Mapping[str, tuple[Callable[..., Both], Callable[..., Format]]] = {
     "avro": (test_avro.both, test_avro.avro),
     "protobuf": (test_protobuf.both, test_protobuf.protobuf),
