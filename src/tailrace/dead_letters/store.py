@@ -18,7 +18,7 @@ from tailrace.dead_letters.header import Names, headers
 from tailrace.dead_letters.letter import Letter
 from tailrace.dead_letters.request import Action
 from tailrace.dialect.kafka import client
-from tailrace.dialect.kafka.fault import error_of, explain
+from tailrace.dialect.kafka.fault import error_of, explain, is_unknown
 from tailrace.dialect.kafka.make import make_compacted
 from tailrace.error import Fatal
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "TopicStore"]
 
 _ASK_S, _STEP_S = 30.0, 1.0
+_NEW_S, _LOOK_S = 15.0, 0.1
+"""How long a topic may be unknown that was just made, and between two looks."""
 _MANY = 1_000
 _ASK = "ask/"
 _UNREADABLE = "source"
@@ -243,13 +245,17 @@ class TopicStore:
             self._producer.produce(topic, value, key, partition=0, headers=list(told), on_delivery=note)
 
     def _ends(self) -> Mapping[str, int]:
-        try:
-            return {
-                topic: self._consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_ASK_S)[1]
-                for topic in self._topics
-            }
-        except KafkaException as error:
-            raise explain(error_of(error), f"topic {self._settings.topic}") from error
+        deadline = time.monotonic() + _NEW_S
+        while True:
+            try:
+                return {
+                    topic: self._consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_ASK_S)[1]
+                    for topic in self._topics
+                }
+            except KafkaException as error:
+                if not is_unknown(error_of(error)) or time.monotonic() > deadline:
+                    raise explain(error_of(error), f"topic {self._settings.topic}") from error
+            time.sleep(_LOOK_S)
 
     def _take(self, timeout_s: float) -> bool:
         try:

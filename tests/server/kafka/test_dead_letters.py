@@ -233,8 +233,6 @@ def test_what_is_asked_of_a_letter_that_is_not_read_yet_is_not_done(kafka: Broke
     builder.message("hello", b"")
     builder.commit()
     letter = Letter.of(builder.take()[0], "why", 1)
-    for name in (f"{topic}_dead", f"{topic}_dead.retry"):
-        kafka.create_topic(name)
     settings = Kafka(f"kafka://{kafka.address}/{topic}_dead", retry_delays_s=[600])
     owner, other = (settings.store("p", nbytes_max=1 << 20) for _ in range(2))
     retries = [TopicPartition(f"{topic}_dead.retry", 0)]

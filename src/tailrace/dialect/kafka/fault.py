@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from tailrace.error import Fatal, Retryable, TailraceError
 
-__all__ = ["error_of", "explain", "is_fenced", "is_refusal"]
+__all__ = ["error_of", "explain", "is_fenced", "is_refusal", "is_unknown"]
 
 _REFUSED = frozenset(
     {
@@ -74,6 +74,11 @@ def error_of(exception: KafkaException) -> KafkaError:
 def is_refusal(error: KafkaError) -> bool:
     """The message itself can never succeed: it belongs into the dead letters."""
     return error.code() in _REFUSED
+
+
+def is_unknown(error: KafkaError) -> bool:
+    """A topic or partition is not there, or not known there yet: brokers hear of a new one one after another."""
+    return error.code() in _UNKNOWN
 
 
 def is_fenced(error: KafkaError) -> bool:
