@@ -14,13 +14,13 @@ import pytest
 from servers import postgres
 from servers import registry as servers_registry
 from tailrace.format import Format
-from tests.conformance import chains, generated, sides, test_avro, test_protobuf
+from tests.conformance import chains, sides, test_avro, test_protobuf
 from tests.conformance.binary import Both, Event
 from tests.conformance.cases import Case, Statements
 from tests.conformance.chains import CHAINS, TOLD, Chain
 from tests.conformance.settings import SETTINGS
 from tests.conformance.test_chains import masked_headers
-from tests.conformance.test_protobuf import whole
+from tests.conformance.test_protobuf import FAMILIES, whole
 from tests.conftest import _fresh
 
 _TWICE = "shop.public.e05_a"
@@ -39,9 +39,7 @@ _FLAT = {
 }
 """The profile's transform; the oracle must see the envelopes of its marker and of the snapshot's last row."""
 _LAST = Statements("zz_last", ("CREATE TABLE zz_last (id int PRIMARY KEY)", "INSERT INTO zz_last VALUES (1)"), ())
-# Their arrays have nulls at any place, which Protobuf has none for: `test_avro` has them.
-_FAMILIES = {case.name for case in generated.families(seed=0)}
-_ROWS = [whole(case) for case in test_avro.CASES if case.name not in ("message", *_FAMILIES)]
+_ROWS = [whole(case) for case in test_avro.CASES if case.name not in {"message", *FAMILIES}]
 _FORMS: Mapping[str, tuple[Callable[..., Both], Callable[..., Format]]] = {
     "avro": (test_avro.both, test_avro.avro),
     "protobuf": (test_protobuf.both, test_protobuf.protobuf),

@@ -29,6 +29,8 @@ _LOST = ("dates_bc", "dates_infinite")
 """Tables with dates of which Confluent's converter loses the era."""
 _NESTED = ("vector_arrays", "unknown_shape_arrays")
 """Tables with lists of lists."""
+FAMILIES = frozenset(case.name for case in generated.families(seed=0))
+"""Tables whose arrays have nulls at any place, which Protobuf has none for: `test_avro` has them."""
 
 
 def whole(case: Case) -> Case:
@@ -97,7 +99,7 @@ class Mode:
     def cases(self) -> list[Case]:
         """Without lists of lists, and without names that Protobuf does not allow unless they are scrubbed."""
         odd = () if "scrub_invalid_names" in self.converter else (_ODD,)
-        return [whole(case) for case in MODES[self.base].cases if case.name not in (*odd, *_NESTED)]
+        return [whole(case) for case in MODES[self.base].cases if case.name not in {*odd, *_NESTED, *FAMILIES}]
 
 
 _CONNECT = Mode("wrappers, Connect's times", {"wrapper_for_nullables": "true"}, 2)
