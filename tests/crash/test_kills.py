@@ -1,4 +1,4 @@
-"""SIGKILL at every room and at random instants, over snapshot and stream, into every sink: 301 kills.
+"""SIGKILL at every room and at random instants, over snapshot and stream, into every sink: 301 kills and more.
 
 Exactly once, in order, whole: where the sink keeps the position. Elsewhere changes may come again, none is lost.
 """
@@ -18,6 +18,7 @@ from tests.crash.ledger import Duck, Held, Lines, Repeated, Replica, settle
 from tests.crash.load import PAUSE_S, Load, fill, shrink
 from tests.crash.topics import Topics
 from tests.crash.victim import Victim
+from tests.fault.pipe import shown_with
 from tests.fault.row import fault, goes_on
 
 ROOMS = [
@@ -99,6 +100,7 @@ def scene(
     record_property: Callable[[str, object], None],
 ) -> Iterator[Callable[[str], Scene]]:
     """Begins the load on a fresh source."""
+    begun: list[tuple[Scene, str]] = []
     with ExitStack() as stack:
 
         def begin(kind: str) -> Scene:
@@ -115,9 +117,12 @@ def scene(
             for load in scene.loads:
                 load.start()
             stack.callback(scene.stop)
+            begun.append((scene, shown_with(database, kind, target if kind == "postgres" else "")))
             return scene
 
         yield begin
+        for scene, products in begun:
+            record_property("with", f"{products}, {scene.victim.kills} kills")
 
 
 @kinds(

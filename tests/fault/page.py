@@ -19,17 +19,18 @@ committed, and then compares the target with the source and with the ledger of w
 whole transactions in order. A pipeline that stops prints the message, no traceback and no value of a row; `…` stands
 for what differs. “Waits” means that it tries again with growing pauses until the fault has passed.
 
-kill -9 of Tailrace itself, in each room and at random instants, into every sink, is `tests/crash/test_kills.py`: 301 in
-a run, judged by the same ledger.
+Tailrace itself was killed by kill -9 {kills} times for the rows of `tests/crash/test_kills.py`, judged by the same
+ledger; each counts its own.
 
 Made from the results of `pytest tests/fault tests/crash` by `python -m tests.fault.page`: do not edit.
 """
 _LINE = re.compile(r"^\| (?!fault \||---)(.*?) \| (.*?) \| (.*?) \| (.*?) \|$", re.MULTILINE)
+_KILLS = re.compile(r"(\d+) kills")
 
 
 def page(results: Mapping[str, Mapping[str, Any]], before: str = "") -> str:
     """The page, of the last result of each test; a row that was not run stays as it stands in the page `before`."""
-    lines, title = [_HEAD], ""
+    lines, title, kills = [], "", 0
     kept = {(fault, where, end): shown for fault, where, end, shown in listed(before)}
     for row, part in declared().items():
         if part != title:
@@ -37,8 +38,14 @@ def page(results: Mapping[str, Mapping[str, Any]], before: str = "") -> str:
             lines.append(f"\n## {part}\n\n| fault | where | what happens | shown with |\n|---|---|---|---|\n")
         told = [result for result in results.values() if tuple(result["row"]) == row.cells]
         shown = _shown(told) if told else kept.get(row.cells, "not run")
+        kills += counted(shown)
         lines.append("| " + " | ".join(_escaped(cell) for cell in (*row.cells, shown)) + " |\n")
-    return "".join(lines)
+    return "".join([_HEAD.format(kills=kills), *lines])
+
+
+def counted(shown: str) -> int:
+    """How many kills of Tailrace stand in what a row was shown with."""
+    return sum(int(count) for count in _KILLS.findall(shown))
 
 
 def listed(text: str) -> list[tuple[str, str, str, str]]:

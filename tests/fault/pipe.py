@@ -87,8 +87,7 @@ class Pipe:
     @property
     def shown_with(self) -> str:
         """The products of this pipeline and their versions, for the page."""
-        product = f"DuckDB {version('duckdb')}" if self.kind == "duckdb" else self.kind
-        return f"{_postgres(self.direct)} → {_postgres(self.replica) if self.replica else product}"
+        return shown_with(self.direct, self.kind, self.replica)
 
     @property
     def said(self) -> str:
@@ -228,6 +227,12 @@ class Pipe:
             until(met, what, timeout_s=_PATIENCE_S)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.words}") from None
+
+
+def shown_with(source: str, kind: str, replica: str = "") -> str:
+    """The products of a pipeline and their versions, by its source's URL, the kind of its sink and its target's URL."""
+    product = f"DuckDB {version('duckdb')}" if kind == "duckdb" else kind
+    return f"{_postgres(source)} → {_postgres(replica) if replica else product}"
 
 
 def _postgres(url: str) -> str:

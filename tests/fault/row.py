@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 MODULES = {
+    "tests.crash.test_kills": "Tailrace is killed",
     "tests.fault.test_process": "Tailrace is doubled, paused or misled",
     "tests.fault.test_source": "The source restarts or refuses",
     "tests.fault.test_history": "The source's history is gone",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,17 @@ def test_the_page_has_the_rows_of_the_tests() -> None:
 def test_every_row_was_shown_or_says_why_not() -> None:
     wrong = [line for line in page.listed(page.PAGE.read_text()) if line[3] in ("", "not run", "**not so**")]
     assert not wrong
+
+
+def test_the_page_counts_the_kills_that_its_rows_show() -> None:
+    text = page.PAGE.read_text()
+    found = re.search(r"killed by kill -9 (\d+) times", text)
+    assert found is not None
+    assert int(found[1]) == sum(page.counted(line[3]) for line in page.listed(text)) >= 200
+    kill = next(row for row in declared() if row.fault.startswith("kill -9"))
+    for shown, count in (("A → B, 13 kills", 13), ("A → B, 7 kills; A → C, 8 kills", 15), ("A → B", 0)):
+        each = {"row": kill.cells, "outcome": "passed", "with": shown.split("; ")}
+        assert f"kill -9 {count} times" in page.page({"test": each})
 
 
 def test_results_of_processes_that_run_at_once_are_all_kept(tmp_path: Path) -> None:
