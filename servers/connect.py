@@ -170,6 +170,9 @@ def _settings(bootstrap: str, port: int, folder: Path, *, plugins: Path) -> dict
         "value.converter.schemas.enable": "false",
         "offset.storage.file.filename": str(folder / "offsets.dat"),
         "offset.flush.interval.ms": "1000",
+        # STOPPED must mean that no task is left: one that takes longer is abandoned, and goes on sending.
+        "task.shutdown.graceful.timeout.ms": "60000",
+        "offset.flush.timeout.ms": "30000",
         "plugin.path": str(plugins),
         "plugin.discovery": "service_load",  # to scan every JAR takes half a minute
     }

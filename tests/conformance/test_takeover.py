@@ -31,6 +31,8 @@ from tests.waiting import until
 
 TIMEOUT_S = 90.0
 ROWS = 400
+PAUSE_S = 0.05
+"""Between two transactions: what is committed while a JVM starts has to be read and compared too."""
 Event = tuple[str, int, int | None]
 """What tells a change from every other: the operation, the row's key, and its number (None where it is deleted)."""
 
@@ -54,6 +56,7 @@ class Writer:
                 connection.commit()
                 self.committed += events
                 turn, number = turn + 1, number + len(events)
+                self._stop.wait(PAUSE_S)
 
     def _transaction(self, turn: int, number: int) -> Iterator[Event]:
         rows = ROWS if turn % 3 else 2
@@ -308,7 +311,7 @@ def test_i6_a_connector_of_kafka_connect_is_taken_over_in_the_middle_of_its_topi
             (tmp_path / "shop.json").write_text(connect.connector(topic))
             (tmp_path / "offsets.json").write_text(connect.offsets(topic))
             connect.remove(topic)
-            until(orders.at_end)
+            until(orders.at_end, "for the end of what Debezium sent", timeout_s=TIMEOUT_S)
             theirs = orders.take()
             names = ("--name", "shop", "--worker", "worker.properties")
             taken_over(tmp_path, "shop.json", "--offsets", "offsets.json", *names)
@@ -316,7 +319,7 @@ def test_i6_a_connector_of_kafka_connect_is_taken_over_in_the_middle_of_its_topi
             until(lambda: len(writer.committed) > since + 2 * ROWS)
             run(tmp_path, settings)  # while the writer goes on
         run(tmp_path, settings)
-        until(orders.at_end)
+        until(orders.at_end, "for the end of the topic", timeout_s=TIMEOUT_S)
     stream = [change for change in orders.changes if change.event[0] != "r"]
     (stored_offset,) = json.loads((tmp_path / "offsets.json").read_text())["offsets"]
     certain = behind(stream[:theirs], stored_offset["offset"])
