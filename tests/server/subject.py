@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pytest
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
@@ -33,7 +34,7 @@ class Subjects:
     form: str
     prefix: str
 
-    def format(self, **options: str) -> Format:
+    def format(self, **options: Any) -> Format:
         """Both halves in the form, unless options say otherwise."""
         both = {"key_converter": self.form, "value_converter": self.form, "schema_registry_url": self.url}
         return Format(**{**both, "topic_prefix": self.prefix, **options})

@@ -2,110 +2,62 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from confluent_kafka.schema_registry import SchemaRegistryClient
 
-from servers import registry as servers_registry
-from tailrace._native import Batch, Column, Table
+from tailrace._native import Column, Table
 from tailrace.error import Fatal, Reject
-from tailrace.format import Format
 from tests.conformance import protobuf
-from tests.unit.native.made import made
+from tests.server.subject import ID, ORDERS, WIDER, Encode, Subjects, made_of
 from tests.waiting import until
 
-ID = Column("id", "int8", nullable=False)
-ORDERS = Table("public", "orders", [ID, Column("note", "text")], key=["id"])
-WIDER = Table("public", "orders", [ID, Column("note", "text"), Column("amount", "numeric(12,2)")], key=["id"])
 LISTS = Table("public", "orders", [ID, Column("note", "int4[]")], key=["id"])
-made_of = partial(made, database="shop")
 ROW = {"id": "7", "note": "b"}
 
 
-@dataclass(frozen=True, slots=True)
-class Registry:
-    """The shared registry, and a prefix of the test's own."""
-
-    url: str
-    prefix: str
-
-    def format(self, **options: Any) -> Format:
-        both = {"key_converter": "protobuf", "value_converter": "protobuf", "schema_registry_url": self.url}
-        return Format(**{**both, "topic_prefix": self.prefix, **options})
-
-    @property
-    def client(self) -> SchemaRegistryClient:
-        return SchemaRegistryClient({"url": self.url})
-
-    def subjects(self) -> set[str]:
-        return {name.removeprefix(self.prefix) for name in self.client.get_subjects() if self.prefix in name}
-
-    def read(self, framed: bytes | None) -> Mapping[str, Any]:
-        assert framed is not None and framed[0] == 0
-        schema = self.client.get_schema(int.from_bytes(framed[1:5]))
-        assert schema.schema_type == "PROTOBUF"
-        return protobuf.value(schema.schema_str or "", framed[5:])
-
-
 @pytest.fixture
-def mine(registry: servers_registry.Server) -> Registry:
-    return Registry(registry.url, f"p{uuid.uuid4().hex}")
+def mine(subjects: Callable[[str], Subjects]) -> Subjects:
+    return subjects("protobuf")
 
 
-Pair = tuple[bytes | None, bytes | None]
-Encode = Callable[..., list[Pair]]
+def read(mine: Subjects, framed: bytes | None) -> Mapping[str, Any]:
+    schema = mine.schema(framed)
+    assert framed is not None and schema.schema_type == "PROTOBUF"
+    return protobuf.value(schema.schema_str or "", framed[5:])
 
 
-@pytest.fixture
-def records() -> Iterator[Encode]:
-    open_encoders = []
-
-    def encode(format: Format, *batches: Batch) -> list[Pair]:
-        encoder = format.encoder("orders")
-        open_encoders.append(encoder)
-        parts = [part for batch in batches for part in encoder.encode(batch)]
-        return [(part.key(index), part.value(index)) for part in parts for index in range(len(part))]
-
-    yield encode
-    for encoder in open_encoders:
-        encoder.close()
-
-
-def test_keys_and_values_are_framed_with_the_ids_of_their_subjects(mine: Registry, records: Encode) -> None:
+def test_keys_and_values_are_framed_with_the_ids_of_their_subjects(mine: Subjects, records: Encode) -> None:
     batch = made_of(("c", None, {"id": "7", "note": "é"}), ("d", {"id": "7"}, None), table=ORDERS)
     created, deleted, tombstone = records(mine.format(), batch)
-    assert mine.subjects() == {".public.orders-key", ".public.orders-value"}
+    assert mine.names() == {".public.orders-key", ".public.orders-value"}
     assert created[0] is not None and created[0][5:] == b"\0\x08\x07"
-    value = mine.read(created[1])
+    value = read(mine, created[1])
     assert (value["op"], "before" in value, value["after"]) == ("c", False, {"id": 7, "note": "é"})
-    assert mine.read(deleted[1])["before"] == {"id": 7}
+    assert read(mine, deleted[1])["before"] == {"id": 7}
     assert tombstone == (created[0], None)
 
 
-def test_a_changed_table_registers_a_new_version_before_its_first_row(mine: Registry, records: Encode) -> None:
+def test_a_changed_table_registers_a_new_version_before_its_first_row(mine: Subjects, records: Encode) -> None:
     first = made_of(("c", None, ROW), table=ORDERS)
     second = made_of(("c", None, {**ROW, "amount": "1.10"}), table=WIDER)
     (_, old), (_, new), (_, again) = records(mine.format(), first, second, first)
-    assert mine.read(new)["after"] == {"id": 7, "note": "b", "amount": {"value": b"n", "precision": 3, "scale": 2}}
+    assert read(mine, new)["after"] == {"id": 7, "note": "b", "amount": {"value": b"n", "precision": 3, "scale": 2}}
     assert old is not None and new is not None and again is not None
     assert old[:5] == again[:5] != new[:5]
     assert mine.client.get_versions(f"{mine.prefix}.public.orders-value") == [1, 2]
     assert mine.client.get_versions(f"{mine.prefix}.public.orders-key") == [1]
 
 
-def test_key_and_value_have_formats_and_options_of_their_own(mine: Registry, records: Encode) -> None:
+def test_key_and_value_have_formats_and_options_of_their_own(mine: Subjects, records: Encode) -> None:
     batch = made_of(("c", None, {"id": "7", "note": ""}), table=ORDERS)
     ((key, value),) = records(mine.format(key_converter="json", value_converter_optional_for_nullables=True), batch)
-    assert key == b'{"id":7}' and mine.read(value)["after"] == {"id": 7, "note": ""}
+    assert key == b'{"id":7}' and read(mine, value)["after"] == {"id": 7, "note": ""}
     ((key, value),) = records(mine.format(value_converter="avro", wrapper_for_nullables=True), batch)
-    assert mine.read(key) == {"id": 7}
+    assert read(mine, key) == {"id": 7}
     ((_, value),) = records(mine.format(), batch)
-    assert mine.read(value)["after"] == {"id": 7}  # an empty text reads as null does
+    assert read(mine, value)["after"] == {"id": 7}  # an empty text reads as null does
 
 
 @pytest.mark.parametrize(
@@ -118,13 +70,13 @@ def test_key_and_value_have_formats_and_options_of_their_own(mine: Registry, rec
         ),
     ],
 )
-def test_subjects_are_named_by_the_strategy(mine: Registry, records: Encode, strategy: str, expected: set[str]) -> None:
+def test_subjects_are_named_by_the_strategy(mine: Subjects, records: Encode, strategy: str, expected: set[str]) -> None:
     options = {"key_subject_name_strategy": strategy, "value_converter_value_subject_name_strategy": strategy}
     records(mine.format(**options), made_of(("c", None, ROW), table=ORDERS))
-    assert mine.subjects() == {name.format(mine.prefix) for name in expected}
+    assert mine.names() == {name.format(mine.prefix) for name in expected}
 
 
-def test_what_has_no_place_in_an_array_is_refused_with_its_column(mine: Registry, records: Encode) -> None:
+def test_what_has_no_place_in_an_array_is_refused_with_its_column(mine: Subjects, records: Encode) -> None:
     rows = [("c", None, {"id": str(at), "note": note}) for at, note in enumerate(("{1}", "{1,NULL}", "{NULL}"))]
     with pytest.raises(Reject) as refused:
         records(mine.format(), made_of(*rows, table=LISTS))
@@ -132,16 +84,16 @@ def test_what_has_no_place_in_an_array_is_refused_with_its_column(mine: Registry
     assert refused.value.reasons == {1: words, 2: words}
 
 
-def test_a_name_that_a_transform_makes_and_protobuf_does_not_allow_is_fatal(mine: Registry, records: Encode) -> None:
+def test_a_name_that_a_transform_makes_and_protobuf_does_not_allow_is_fatal(mine: Subjects, records: Encode) -> None:
     unwrap = {"kind": "extract_new_record_state", "add_fields": "op:a-b"}
     batch = made_of(("c", None, ROW), table=ORDERS)
     with pytest.raises(Fatal, match=r'public\.orders: "__a-b" is no name that Protobuf allows: scrub_invalid_names'):
         records(mine.format(transform=[unwrap]), batch)
     ((_, value),) = records(mine.format(transform=[unwrap], scrub_invalid_names=True), batch)
-    assert mine.read(value) == {"id": 7, "note": "b", "x__a_b": "c"}
+    assert read(mine, value) == {"id": 7, "note": "b", "x__a_b": "c"}
 
 
-def test_heartbeats_have_subjects_of_their_own(mine: Registry) -> None:
+def test_heartbeats_have_subjects_of_their_own(mine: Subjects) -> None:
     batch = made_of(("c", None, ROW), table=ORDERS)
     encoder = mine.format(heartbeat_interval_ms="1").encoder("orders")
     beats: list[tuple[Any, Any]] = []
@@ -149,7 +101,7 @@ def test_heartbeats_have_subjects_of_their_own(mine: Registry) -> None:
     def beaten() -> bool:
         for part in encoder.encode(batch):
             of_beats = (index for index in range(len(part)) if "heartbeat" in part.topic(index))
-            beats.extend((mine.read(part.key(index)), mine.read(part.value(index))) for index in of_beats)
+            beats.extend((read(mine, part.key(index)), read(mine, part.value(index))) for index in of_beats)
         return bool(beats)
 
     until(beaten, "for a heartbeat")
