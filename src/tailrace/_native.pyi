@@ -402,12 +402,22 @@ class Batch:
         `_unchanged` list<utf8> (names of the UNCHANGED columns, null when none). `Reject` for values out of range."""
     def ops(self) -> str:
         """The letters of its changes, each once."""
-    def copy_text(
-        self, table: Table, columns: Sequence[str], *, constants: Sequence[str] = ..., staged: bool = False
-    ) -> Iterator[tuple[bytes, tuple[int, int, int], list[list[str]]]]:
+    def copy_rows(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        *,
+        constants: Sequence[str] = ...,
+        receivers: Sequence[str] = ...,
+        staged: bool = False,
+    ) -> Iterator[tuple[bytes, bool, tuple[int, int, int], list[list[str]]]]:
         """This table version's changes as rows of COPY, a segment at a time: the new image, of a delete the
-        old one, then `constants`; how many are op c or r, u, d; sets of columns that were not sent, the first empty.
-        A `staged` row begins with its op and the index of its set; without that all must be sent."""
+        old one, then `constants`; whether they are binary (without the header and the trailer of the format); how many
+        are op c or r, u, d; sets of columns that were not sent, the first empty. A `staged` row begins with its op and
+        the index of its set; without that all must be sent.
+
+        `receivers` are the functions of `pg_catalog` that read the binary form of each column and constant
+        (`pg_type.typreceive`). Rows are text where one is not known, or a cell is not as a server writes it."""
     def latest(self, *, split_keys: bool = False) -> Batch:
         """One folded change a key and segment window: op c/u become u when the row may exist, unchanged cells are
         filled from earlier changes where possible; TRUNCATE and key changes are barriers. Apply its `segments()` in

@@ -7,13 +7,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use tailrace_wire::batch as wire;
 use tailrace_wire::batch::{Op, Part, Segment, SegmentBuilder};
-use tailrace_wire::encode::copy_text::Plan;
+use tailrace_wire::encode::copy::Plan;
 use tailrace_wire::error::Error;
 use tailrace_wire::transform;
 
 use crate::arrow::{self, ArrowStream};
 use crate::change::{Change, datetime};
-use crate::copy_text::CopyTexts;
+use crate::copy_rows::CopyIterator;
 use crate::encode::{DebeziumJson, Encodings};
 use crate::error::{raise, told};
 use crate::table::{Position, SnapshotMark, Table};
@@ -160,18 +160,20 @@ impl Batch {
         Ok(ops.into_iter().map(Op::letter).collect())
     }
 
-    /// The rows of `table` in COPY's text format, one segment after another.
-    #[pyo3(signature = (table, columns, *, constants=Vec::new(), staged=false))]
-    fn copy_text(
+    /// The rows of `table` for COPY, one segment after another.
+    #[pyo3(signature = (table, columns, *, constants=Vec::new(), receivers=Vec::new(), staged=false))]
+    fn copy_rows(
         &self,
         py: Python<'_>,
         table: &Table,
         columns: Vec<String>,
         constants: Vec<String>,
+        receivers: Vec<String>,
         staged: bool,
-    ) -> PyResult<CopyTexts> {
-        let plan = Plan::new(&table.inner, &columns, &constants, staged).map_err(|error| raise(py, error))?;
-        Ok(CopyTexts::new(self.inner.clone(), &table.inner, plan))
+    ) -> PyResult<CopyIterator> {
+        let plan = Plan::new(&table.inner, &columns, &constants, &receivers, staged);
+        let plan = plan.map_err(|error| raise(py, error))?;
+        Ok(CopyIterator::new(self.inner.clone(), &table.inner, plan))
     }
 
     fn without(&self, py: Python<'_>, indexes: &Bound<'_, PyAny>) -> PyResult<Self> {

@@ -4,7 +4,7 @@ mod arrow;
 mod batch;
 mod build;
 mod change;
-mod copy_text;
+mod copy_rows;
 mod decode;
 mod encode;
 mod error;

@@ -4,7 +4,7 @@
 mod adjust;
 pub mod avro;
 pub mod connect;
-pub mod copy_text;
+pub mod copy;
 pub mod debezium;
 mod encoded;
 mod java;

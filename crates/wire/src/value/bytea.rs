@@ -21,17 +21,24 @@ pub fn unhex(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
         return None;
     }
     let start = out.len();
+    if pairs(digits, out).is_none() {
+        out.truncate(start);
+        return None;
+    }
+    Some(())
+}
+
+/// Append the bytes of pairs of hex digits; None, and anything appended, when one is not.
+#[must_use]
+#[inline]
+pub fn pairs(digits: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let mut bad = 0;
     out.extend(digits.chunks_exact(2).map(|pair| {
         let (high, low) = (DIGIT[usize::from(pair[0])], DIGIT[usize::from(pair[1])]);
         bad |= high | low;
         high << 4 | low & 0xF
     }));
-    if bad & 0xF0 != 0 {
-        out.truncate(start);
-        return None;
-    }
-    Some(())
+    (bad & 0xF0 == 0).then_some(())
 }
 
 /// Append `\x…` of `bytes` to `out`.

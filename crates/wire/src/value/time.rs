@@ -117,10 +117,12 @@ fn civil(text: &[u8], bc: bool) -> Option<(i64, &[u8])> {
     }
     let [m1, m2, b'-', d1, d2, rest @ ..] = &text[dash + 1..] else { return None };
     let (month, day) = (pair(*m1, *m2)?, pair(*d1, *d2)?);
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+    if year == 0 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
-    Some((days_from_civil(if bc { 1 - year } else { year }, month, day), rest))
+    let days = days_from_civil(if bc { 1 - year } else { year }, month, day);
+    // Only months of fewer days turn a day that is too late into one of the next month.
+    (day <= 28 || civil_from_days(days).2 == day).then_some((days, rest))
 }
 
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar (Howard Hinnant, "chrono-compatible algorithms").
@@ -149,11 +151,12 @@ pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
 fn clock(text: &[u8]) -> Option<(i64, &[u8])> {
     let [h1, h2, b':', m1, m2, b':', s1, s2, rest @ ..] = text else { return None };
     let (hours, minutes, seconds) = (pair(*h1, *h2)?, pair(*m1, *m2)?, pair(*s1, *s2)?);
-    if hours > 24 || minutes > 59 || seconds > 60 {
+    if minutes > 59 || seconds > 59 {
         return None;
     }
     let (fraction, rest) = fraction(rest)?;
-    Some((((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + fraction, rest))
+    let micros = ((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + fraction;
+    (micros <= DAY_US).then_some((micros, rest))
 }
 
 /// `.f` to `.ffffff` as microseconds, and what follows; 0 when there is no point.
@@ -169,7 +172,7 @@ fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     Some((value * 10_i64.pow(6 - u32::try_from(count).ok()?), rest))
 }
 
-/// `±HH[:MM[:SS]]` as seconds east of UTC.
+/// `±HH[:MM[:SS]]` as seconds east of UTC, less than 16 hours (`MAX_TZDISP_HOUR`).
 #[inline]
 fn offset(text: &[u8]) -> Option<i32> {
     let sign = match text.first()? {
@@ -177,14 +180,17 @@ fn offset(text: &[u8]) -> Option<i32> {
         b'-' => -1,
         _ => return None,
     };
-    let seconds = match &text[1..] {
-        b"00" => 0,
-        [h1, h2] => pair(*h1, *h2)? * 3600,
-        [h1, h2, b':', m1, m2] => pair(*h1, *h2)? * 3600 + pair(*m1, *m2)? * 60,
-        [h1, h2, b':', m1, m2, b':', s1, s2] => pair(*h1, *h2)? * 3600 + pair(*m1, *m2)? * 60 + pair(*s1, *s2)?,
+    let (hours, minutes, seconds) = match &text[1..] {
+        b"00" => return Some(0),
+        [h1, h2] => (pair(*h1, *h2)?, 0, 0),
+        [h1, h2, b':', m1, m2] => (pair(*h1, *h2)?, pair(*m1, *m2)?, 0),
+        [h1, h2, b':', m1, m2, b':', s1, s2] => (pair(*h1, *h2)?, pair(*m1, *m2)?, pair(*s1, *s2)?),
         _ => return None,
     };
-    Some(sign * i32::try_from(seconds).ok()?)
+    if hours > 15 || minutes > 59 || seconds > 59 {
+        return None;
+    }
+    Some(sign * i32::try_from((hours * 60 + minutes) * 60 + seconds).ok()?)
 }
 
 #[inline]
@@ -231,7 +237,11 @@ fn signed_clock(word: &[u8]) -> Option<i64> {
     let hours = super::number::integer(&digits[..colon]).filter(|hours| *hours >= 0)?;
     let [m1, m2, b':', s1, s2, rest @ ..] = &digits[colon + 1..] else { return None };
     let (fraction, rest) = fraction(rest)?;
-    let below = (pair(*m1, *m2)? * 60 + pair(*s1, *s2)?) * 1_000_000 + fraction;
+    let (minutes, seconds) = (pair(*m1, *m2)?, pair(*s1, *s2)?);
+    if minutes > 59 || seconds > 59 {
+        return None;
+    }
+    let below = (minutes * 60 + seconds) * 1_000_000 + fraction;
     let hours = hours.checked_mul(3_600_000_000)?;
     // Subtracted, because the smallest interval has no positive counterpart.
     let micros = hours.checked_neg()?.checked_sub(below)?;
@@ -320,7 +330,18 @@ mod tests {
         }
         assert_eq!(date(b"infinity"), Some(Extended::Infinity));
         assert_eq!(date(b"-infinity"), Some(Extended::NegativeInfinity));
-        for text in ["", "1970", "1970-1-1", "1970-13-01", "1970-01-32", "70-01-01", "1970-01-01x", "x970-01-01"] {
+        for text in [
+            "",
+            "1970",
+            "1970-1-1",
+            "0000-01-01",
+            "1970-13-01",
+            "1970-01-32",
+            "1970-02-29",
+            "70-01-01",
+            "1970-01-01x",
+            "x970-01-01",
+        ] {
             assert_eq!(date(text.as_bytes()), None, "{text}");
         }
     }
@@ -333,7 +354,9 @@ mod tests {
         assert_eq!(time(b"23:59:59.999999"), Some(DAY_US - 1));
         assert_eq!(timetz(b"12:00:00+05:30"), Some((43_200_000_000, 19_800)));
         assert_eq!(timetz(b"12:00:00-00:19:32"), Some((43_200_000_000, -1_172)));
-        for text in ["", "1:02:03", "25:00:00", "00:60:00", "00:00:00.", "00:00:00.1234567", "00:00"] {
+        for text in
+            ["", "1:02:03", "24:00:00.1", "25:00:00", "00:60:00", "00:00:60", "00:00:00.", "00:00:00.1234567", "00:00"]
+        {
             assert_eq!(time(text.as_bytes()), None, "{text}");
         }
     }
@@ -368,7 +391,7 @@ mod tests {
         assert_eq!(interval(b"-2562047788:00:54.775808"), parts(0, 0, i64::MIN));
         assert_eq!(interval(b"2562047788:00:54.775808"), None);
         assert_eq!(interval(b"1 day"), parts(0, 1, 0));
-        for text in ["", "infinity", "1", "1 week", "4:05", "1 year x"] {
+        for text in ["", "infinity", "1", "1 week", "4:05", "1 year x", "00:60:00"] {
             assert_eq!(interval(text.as_bytes()), None, "{text}");
         }
     }

@@ -5,7 +5,9 @@ What it runs belongs to the transaction of its caller.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from operator import itemgetter
 
 from psycopg import sql
 
@@ -15,6 +17,9 @@ from tailrace.sink.postgres.stage import Stage, copy_into
 from tailrace.sink.postgres.target import Target
 
 __all__ = ["Bulk", "Doubt"]
+
+_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER = b"\xff\xff"
 
 
 class Doubt(Exception):
@@ -36,10 +41,10 @@ class Bulk:
         for table in batch.tables:
             target = self._targets(table)
             columns = [column.source for column in target.columns]
-            rows = batch.copy_text(table, columns, constants=list(target.constants.values()))
-            with self._connection.cursor().copy(copy_into(target)) as copy:
-                for text, _, _ in rows:
-                    copy.write(text)
+            constants = list(target.constants.values())
+            rows = batch.copy_rows(table, columns, constants=constants, receivers=target.receivers)
+            for binary, same in groupby(rows, key=itemgetter(1)):
+                self._copy(copy_into(target, binary=binary), (part for part, *_ in same), binary=binary)
 
     def merge(self, part: Batch) -> int:
         """Apply changes of distinct keys; returns how many rows were missing: added now, or deleted before.
@@ -50,10 +55,10 @@ class Bulk:
         for table in part.tables:
             target = self._targets(table)
             columns = [column.source for column in target.columns]
-            for text, (inserts, updates, deletes), unsent in part.copy_text(table, columns, staged=True):
+            rows = part.copy_rows(table, columns, receivers=target.receivers, staged=True)
+            for data, binary, (inserts, updates, deletes), unsent in rows:
                 stage = self._stage(target)
-                with self._connection.cursor().copy(stage.copy()) as copy:
-                    copy.write(text)
+                self._copy(stage.copy(binary=binary), [data], binary=binary)
                 # What is deleted or changed makes room for what is inserted: unique values are handed on.
                 if deletes:
                     missing += deletes - self._run(stage.delete())
@@ -93,6 +98,15 @@ class Bulk:
             self._run(stage.empty())
         self._filled.add(stage.number)
         return stage
+
+    def _copy(self, statement: sql.Composed, parts: Iterable[bytes], *, binary: bool) -> None:
+        with self._connection.cursor().copy(statement) as copy:
+            if binary:
+                copy.write(_HEADER)
+            for part in parts:
+                copy.write(part)
+            if binary:
+                copy.write(_TRAILER)
 
     def _run(self, statement: sql.Composed) -> int:
         return self._connection.execute(statement).rowcount

@@ -16,7 +16,8 @@ __all__ = ["Held", "Present", "find"]
 @dataclass(frozen=True, slots=True)
 class Held:
     """A column as it is: `base` is what a domain is made of; `fills_itself` says that an insert may leave it out,
-    `counts_alone` that no update may give it a value (GENERATED ALWAYS AS IDENTITY)."""
+    `counts_alone` that no update may give it a value (GENERATED ALWAYS AS IDENTITY); `receiver` is the function of
+    `pg_catalog` that reads the binary form of the base, or nothing."""
 
     name: str
     type: str
@@ -28,6 +29,7 @@ class Held:
     in_primary_key: bool
     counts_alone: bool
     labels: Sequence[str]
+    receiver: str
 
     @property
     def blocks(self) -> bool:

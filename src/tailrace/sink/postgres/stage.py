@@ -16,10 +16,12 @@ from tailrace.sink.postgres.target import Target
 
 __all__ = ["Stage", "copy_into"]
 
+_FORMAT = {False: sql.SQL(""), True: sql.SQL(" (FORMAT binary)")}
 
-def copy_into(target: Target) -> sql.Composed:
+
+def copy_into(target: Target, *, binary: bool) -> sql.Composed:
     """Rows straight into the target, constants at the end of each."""
-    return sql.SQL("COPY {} ({}) FROM STDIN").format(target.name, names(target))
+    return sql.SQL("COPY {} ({}) FROM STDIN{}").format(target.name, names(target), _FORMAT[binary])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,9 @@ class Stage:
         """Forget what is in it."""
         return sql.SQL("TRUNCATE {}").format(self.name)
 
-    def copy(self) -> sql.Composed:
+    def copy(self, *, binary: bool) -> sql.Composed:
         """Fill it."""
-        return sql.SQL("COPY {} FROM STDIN").format(self.name)
+        return sql.SQL("COPY {} FROM STDIN{}").format(self.name, _FORMAT[binary])
 
     def delete(self) -> sql.Composed:
         """Remove the rows of op d."""

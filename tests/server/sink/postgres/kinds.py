@@ -1,6 +1,7 @@
 """Columns of every type that PostgreSQL has, with values at the edges of each: (type, values as the server reads them).
 
-`SETUP` makes what they need; `FULL` are types that a small build of the server does not have.
+`SETUP` makes what they need; `FULL` are types that a small build of the server does not have; `BINARY` are those that
+Tailrace writes in their binary form, with values that it does not leave to the server.
 """
 
 from __future__ import annotations
@@ -100,3 +101,10 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("lquery", ("Top.*",)),
 )
 FULL: tuple[tuple[str, tuple[str, ...]], ...] = (("xml", ("<a>&lt;ü</a>", "text")), ("xml[]", ("{<a/>,NULL}",)))
+_IN_BINARY = {
+    *("bool", "int2", "int4", "int8", "oid", "float4", "float8", "numeric", "numeric(12,2)", "text", "varchar(9)"),
+    *("varchar", "char(5)", "char", "bytea", "date", "time(3)", "timetz", "timestamp", "timestamp(0)", "timestamptz"),
+    *("interval", "interval day to second(2)", "uuid", "json", "jsonb", "mood", "price"),
+}
+_BEYOND = {"1e-300", "294276-12-31 23:59:59.999999"}
+BINARY = tuple((type, tuple(v for v in values if v not in _BEYOND)) for type, values in KINDS if type in _IN_BINARY)

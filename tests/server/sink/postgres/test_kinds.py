@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from servers import postgres
-from tests.server.sink.postgres.kinds import FULL, KINDS, SETUP
+from tailrace.model import Limits
+from tailrace.sink.postgres import Postgres, apply, bulk
+from tailrace.sink.postgres.stage import Stage
+from tailrace.sink.postgres.target import Target
+from tests.server.sink.postgres.kinds import BINARY, FULL, KINDS, SETUP
 from tests.server.sink.postgres.road import Road
+from tests.unit.sink.feed import LINEAGE, Feed
 
 Kinds = tuple[tuple[str, tuple[str, ...]], ...]
 _NAMES = (
@@ -26,6 +33,14 @@ _NAMES = (
 _SHAPE = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, col_description(a.attrelid, a.attnum)
 FROM pg_attribute AS a WHERE a.attrelid = 'kinds'::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+_RANDOM = """
+INSERT INTO kinds SELECT i, (random() - 0.5)::numeric * 10::numeric ^ (random() * 60 - 30)::int,
+    ((random() - 0.5) * 10 ^ (random() * 60 - 30)::int)::float4, (random() - 0.5) * 10 ^ (random() * 600 - 300)::int,
+    date '0001-01-01 BC' + (random() * 2000000)::int, timestamp '2000-01-01' + (random() - 0.3) * interval '6000 years',
+    timestamptz '2000-01-01 00:00:00+00' + (random() - 0.3) * interval '6000 years',
+    justify_interval((random() - 0.5) * interval '1000 years')
+FROM generate_series({first}, {last}) AS i
 """
 _MD5 = "SELECT k.id, md5(k::text), k::text FROM kinds AS k ORDER BY k.id"
 
@@ -62,6 +77,61 @@ def test_every_type_keeps_every_value_through_snapshot_and_stream(road: Road) ->
     road.both(*(statement for statement in SETUP if "EXTENSION" in statement))
     road.at_source(*(statement for statement in SETUP if "EXTENSION" not in statement))
     _travel(road, KINDS)
+
+
+@pytest.fixture
+def formats(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Sends every batch in bulk, and is filled with whether each COPY was binary."""
+    seen: list[bool] = []
+    into, stage = bulk.copy_into, Stage.copy
+
+    def copy_into(target: Target, *, binary: bool) -> sql.Composed:
+        seen.append(binary)
+        return into(target, binary=binary)
+
+    def copy(self: Stage, *, binary: bool) -> sql.Composed:
+        seen.append(binary)
+        return stage(self, binary=binary)
+
+    monkeypatch.setattr(apply, "ROWS_MAX", 0)
+    monkeypatch.setattr(bulk, "copy_into", copy_into)
+    monkeypatch.setattr(Stage, "copy", copy)
+    return seen
+
+
+def test_values_in_binary_are_those_of_the_source(road: Road, formats: list[bool]) -> None:
+    road.at_source(
+        *(statement for statement in SETUP if "EXTENSION" not in statement and "DOMAIN prices" not in statement)
+    )
+    _travel(road, BINARY)
+    assert formats == [True, True]  # the snapshot, and what was streamed
+
+
+def test_random_numbers_and_times_in_binary(road: Road, formats: list[bool]) -> None:
+    road.at_source(
+        "CREATE TABLE kinds"
+        " (id int PRIMARY KEY, n numeric, f4 float4, f8 float8, d date, t timestamp, z timestamptz, i interval)"
+    )
+    for first in (0, 5000):
+        road.at_source(_RANDOM.format(first=first, last=first + 4999))
+        road.run()
+    assert set(formats) == {True}
+    road.same("kinds")
+
+
+def test_a_value_that_no_server_writes_like_this_is_left_to_the_target(database: str, formats: list[bool]) -> None:
+    writer, feed = Postgres(database).open("p", Limits()), Feed()
+    writer.claim(LINEAGE)
+    writer.write(feed.commit(("c", {"id": "1", "note": "a"}), ("c", {"id": " 2 ", "note": "b"})))
+    writer.write(feed.commit(("c", {"id": "3", "note": "c"})))
+    writer.close()
+    with psycopg.connect(database) as target:
+        assert target.execute("SELECT id::int, note FROM orders ORDER BY id").fetchall() == [
+            (1, "a"),
+            (2, "b"),
+            (3, "c"),
+        ]
+    assert formats == [False, True]
 
 
 @pytest.mark.parametrize("version", [18, 14])

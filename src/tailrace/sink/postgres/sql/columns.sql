@@ -16,7 +16,9 @@ WITH RECURSIVE found AS (
 SELECT f.attname, format_type(f.atttypid, f.atttypmod), format_type(d.oid, d.typmod), f.attnotnull,
        f.attgenerated <> '', f.attidentity <> '', f.fills_itself, f.in_key,
        f.attidentity = 'a',
-       ARRAY(SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = d.oid)
+       ARRAY(SELECT e.enumlabel::text FROM pg_enum AS e WHERE e.enumtypid = d.oid),
+       coalesce((SELECT p.proname::text FROM pg_proc AS p
+                 WHERE p.oid = t.typreceive AND p.pronamespace = 'pg_catalog'::regnamespace), '')
 FROM found AS f
 JOIN down AS d ON d.attnum = f.attnum
 JOIN pg_type AS t ON t.oid = d.oid AND t.typtype <> 'd'
