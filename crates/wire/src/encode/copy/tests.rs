@@ -1,3 +1,5 @@
+//! What is written for COPY, in both formats.
+
 use super::*;
 use crate::batch::OldImage;
 use crate::batch::sample::{Null, Row, Unchanged, segment, t, table};
