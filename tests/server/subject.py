@@ -15,6 +15,7 @@ from servers import registry as servers_registry
 from tailrace._native import Batch, Column, Table
 from tailrace.format import Format
 from tests.unit.native.made import made
+from tests.waiting import until
 
 ID = Column("id", "int8", nullable=False)
 ORDERS = Table("public", "orders", [ID, Column("note", "text")], key=["id"])
@@ -74,3 +75,22 @@ def records() -> Iterator[Encode]:
     yield encode
     for encoder in open_encoders:
         encoder.close()
+
+
+def beats_of(subjects: Subjects, batch: Batch, **options: Any) -> list[Pair]:
+    """Keys and values of the heartbeats that come while `batch` is encoded again and again."""
+    encoder = subjects.format(heartbeat_interval_ms="1", **options).encoder("orders")
+    beats: list[Pair] = []
+
+    def beaten() -> bool:
+        for part in encoder.encode(batch):
+            of_beats = (index for index in range(len(part)) if "heartbeat" in part.topic(index))
+            beats.extend((part.key(index), part.value(index)) for index in of_beats)
+        return bool(beats)
+
+    until(beaten, "for a heartbeat")
+    encoder.close()
+    names = {name for name in subjects.client.get_subjects() if subjects.prefix in name}
+    topic = f"__debezium-heartbeat.{subjects.prefix}"
+    assert {f"{topic}-key", f"{topic}-value"} < names
+    return beats

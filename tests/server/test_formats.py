@@ -15,8 +15,7 @@ from confluent_kafka.schema_registry import Schema
 from servers.process import free_port
 from tailrace.error import Fatal, Retryable
 from tailrace.format import Format
-from tests.server.subject import ORDERS, OTHER, WIDER, Encode, Subjects, made_of
-from tests.waiting import until
+from tests.server.subject import ORDERS, OTHER, WIDER, Encode, Subjects, beats_of, made_of
 
 
 @pytest.fixture
@@ -168,19 +167,6 @@ def test_transactions_have_subjects_of_their_own(mine: Subjects, records: Encode
 
 
 def test_heartbeats_have_subjects_of_their_own(mine: Subjects) -> None:
-    batch = made_of(("c", None, {"id": "7", "note": "b"}), table=ORDERS)
-    encoder = mine.format(heartbeat_interval_ms="1").encoder("orders")
-    beats: list[tuple[Any, Any]] = []
-
-    def beaten() -> bool:
-        for part in encoder.encode(batch):
-            of_beats = (index for index in range(len(part)) if "heartbeat" in part.topic(index))
-            beats.extend((read(mine, part.key(index)), read(mine, part.value(index))) for index in of_beats)
-        return bool(beats)
-
-    until(beaten, "for a heartbeat")
-    encoder.close()
-    assert beats[0][0] == {"serverName": mine.prefix}
-    assert set(beats[0][1]) == {"ts_ms"}
-    names = {name for name in mine.client.get_subjects() if mine.prefix in name}
-    assert {f"__debezium-heartbeat.{mine.prefix}-key", f"__debezium-heartbeat.{mine.prefix}-value"} < names
+    key, value = beats_of(mine, made_of(("c", None, {"id": "7", "note": "b"}), table=ORDERS))[0]
+    assert read(mine, key) == {"serverName": mine.prefix}
+    assert set(read(mine, value)) == {"ts_ms"}

@@ -6,14 +6,14 @@ A look is one snapshot of rows and position together: they moved in the same tra
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from psycopg import sql
 
 from tailrace.comparison import Checksum, Key, Mirror, Seen, Shape, Span, TargetLook
 from tailrace.dialect.postgres.digest import PROBE, digest
-from tailrace.dialect.postgres.session import Login, connect, fetch, run
+from tailrace.dialect.postgres.look import VERSION, fetch_composed, snapshot
+from tailrace.dialect.postgres.session import Login, connect, fetch
 from tailrace.sink.postgres import query
 from tailrace.sink.postgres.ledger import saved
 from tailrace.sink.postgres.record import Record
@@ -27,8 +27,6 @@ FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND a.attnum > 0 AND NOT a.attisdropped
 """
-_VERSION = sql.SQL("t.tableoid::text || t.ctid::text || t.xmin::text")
-_DIRECT = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
 
 
 class PostgresView:
@@ -80,7 +78,7 @@ class PostgresView:
 
     def look(self, mirror: Mirror, keys: Sequence[Key]) -> TargetLook:
         """See `TargetView.look`."""
-        with self._snapshot():
+        with snapshot(self._session, "look at the target's rows"):
             seen = self._find(mirror, keys) if keys else ()
             positions = saved(self._session, self._pipeline)
         return TargetLook(seen, {lineage: at.text for lineage, at in positions.items() if at is not None})
@@ -111,7 +109,7 @@ class PostgresView:
         ).format(
             _list(sql.SQL("{}::text[]").format(sql.Literal(list(column))) for column in zip(*keys, strict=True)),
             _list(places),
-            _VERSION,
+            VERSION,
             _digest(mirror),
             _table(mirror),
             match,
@@ -122,19 +120,9 @@ class PostgresView:
             for version, found, rows in self._fetch(statement, mirror)
         )
 
-    @contextmanager
-    def _snapshot(self) -> Iterator[None]:
-        run(self._session, sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"), "look at the target's rows")
-        try:
-            run(self._session, sql.SQL(_DIRECT), "look at the target's rows")
-            yield
-        finally:
-            if not self._session.closed:
-                run(self._session, sql.SQL("ROLLBACK"), "look at the target's rows")
-
     def _fetch(self, statement: sql.Composed, mirror: Mirror) -> list[tuple[Any, ...]]:
-        text = statement.as_string(self._session).replace("%", "%%")
-        return fetch(self._session, text, {}, doing=f"compare {mirror.schema}.{mirror.name} of the target")
+        doing = f"compare {mirror.schema}.{mirror.name} of the target"
+        return fetch_composed(self._session, statement, doing)
 
 
 def _digest(mirror: Mirror) -> sql.Composed:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,7 +18,8 @@ from psycopg import sql
 from tailrace._native import BatchBuilder, CopyRows
 from tailrace.comparison import Checksum, Compared, Key, Mirror, Seen, SourceLook, Span
 from tailrace.dialect.postgres.digest import PROBE, digest
-from tailrace.dialect.postgres.session import connect, fetch, run
+from tailrace.dialect.postgres.look import VERSION, fetch_composed, snapshot
+from tailrace.dialect.postgres.session import connect, fetch
 from tailrace.error import ConfigError, TailraceError
 from tailrace.model import Batch, Change, Limits, Position, Table
 from tailrace.source.postgres import plan, publication, query
@@ -37,9 +37,6 @@ _log = logging.getLogger("tailrace.source.postgres")
 _WAIT_S = 0.2
 _STAMP_MS = 10**8
 _STAMP_ROWS = 10**4
-_VERSION = sql.SQL("t.tableoid::text || t.ctid::text || t.xmin::text")
-"""Which version of a row this is: an update writes another one, even if it changes nothing."""
-_DIRECT = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +116,7 @@ class PostgresView:
         """See `SourceView.look`."""
         here = self._of(table)
         pending = self.pending()  # before the snapshot: whoever has ended by now is seen in it
-        with self._snapshot():
+        with snapshot(self._session, "look at rows"):
             spelled, seen = self._find(here, keys, what) if keys else ((), ())
             rows = self._rows_of(here, spelled) if keys and what is None else None
             [[upto]] = fetch(self._session, query.load("log_end"))
@@ -218,7 +215,7 @@ class PostgresView:
             _list(sql.SQL("{}::text").format(value) for value in asked),
             _list(sql.SQL("{}::text[]").format(sql.Literal(list(column))) for column in zip(*keys, strict=True)),
             _list(places),
-            _VERSION,
+            VERSION,
             _digest(what) if what is not None else sql.Literal(""),
             here.relation,
             match,
@@ -263,20 +260,8 @@ class PostgresView:
                     yield batch
         yield decoder.finish(last_table=True)
 
-    @contextmanager
-    def _snapshot(self) -> Iterator[None]:
-        """One snapshot for all statements inside, which look rows up by their keys."""
-        run(self._session, sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"), "look at rows")
-        try:
-            run(self._session, sql.SQL(_DIRECT), "look at rows")
-            yield
-        finally:
-            if not self._session.closed:
-                run(self._session, sql.SQL("ROLLBACK"), "look at rows")
-
     def _fetch(self, statement: sql.Composed, table: Table) -> list[tuple[Any, ...]]:
-        text = statement.as_string(self._session).replace("%", "%%")
-        return fetch(self._session, text, {}, doing=f"compare {table}")
+        return fetch_composed(self._session, statement, f"compare {table}")
 
 
 def _key(change: Change) -> Key:
