@@ -84,9 +84,8 @@ def test_a_row_filter_and_a_column_list_bound_what_is_compared(target: Target) -
     assert (found(report), report.differences) == ({"different": keys(4), "extra": keys(5)}, 0)
 
 
+@pytest.mark.parametrize("target", ["duckdb"], indirect=True)
 def test_two_rows_of_one_key_are_a_difference_that_is_repaired(target: Target) -> None:
-    if target.kind == "postgres":
-        pytest.skip("a PostgreSQL target has a primary key")
     target.prepare("CREATE TABLE items (id int PRIMARY KEY, n int)")
     stand = target.make()
     stand.source.execute("INSERT INTO items SELECT i, i FROM generate_series(1, 50) AS i")

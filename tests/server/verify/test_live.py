@@ -91,9 +91,8 @@ def test_equal_values_that_are_spelled_otherwise_differ_between_servers(
     assert (found(report), report.differences) == ({"different": keys(*range(2, 9))}, 0)
 
 
+@pytest.mark.parametrize("target", ["duckdb"], indirect=True)
 def test_a_zero_with_a_sign_differs_in_duckdb_too(target: Target) -> None:
-    if target.kind == "postgres":
-        pytest.skip("tested with more")
     target.prepare("CREATE TABLE words (id int PRIMARY KEY, f float8, n numeric)")
     stand = target.make()
     stand.source.execute("INSERT INTO words SELECT i, 0, 1.0 FROM generate_series(1, 20) AS i")
