@@ -13,6 +13,8 @@ import psycopg
 
 from tailrace.error import CheckFailed, ConfigError, Fatal, Retryable, TailraceError
 
+PROTOCOL_VIOLATION = "08P01"
+"""What a server says of a message that it cannot read; the session goes on."""
 _RETRYABLE = ("08", "40", "53", "57")
 _LIMIT_HINT = "raise max_replication_slots or max_wal_senders and restart the server, or drop a slot that nobody reads"
 _RIGHTS_HINT = "run `tailrace check`: it prints the statement that grants what is missing"
@@ -94,7 +96,7 @@ def lost(error: BaseException | None) -> psycopg.Error | None:
     """The error that says that the connection is gone, whoever ended it (08, 57P0x, or libpq alone), if it is one."""
     if isinstance(error, psycopg.OperationalError):
         state = error.sqlstate or ""
-        if not state or state.startswith(("08", "57P")):
+        if not state or (state.startswith(("08", "57P")) and state != PROTOCOL_VIOLATION):
             return error
     return None
 

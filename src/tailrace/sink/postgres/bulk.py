@@ -11,9 +11,10 @@ from operator import itemgetter
 
 from psycopg import sql
 
-from tailrace.dialect.postgres.session import Connection
+from tailrace.dialect.postgres.session import Connection, statement_text
 from tailrace.model import Batch, Table
-from tailrace.sink.postgres.stage import Stage, copy_into
+from tailrace.sink.postgres import query
+from tailrace.sink.postgres.stage import Stage, copy_into, lock
 from tailrace.sink.postgres.target import Target
 
 __all__ = ["Bulk", "Doubt"]
@@ -35,6 +36,8 @@ class Bulk:
         self._stages: dict[int, Stage] = {}
         self._number = 0
         self._filled: set[int] = set()
+        self._held: dict[int, list[str]] = {}
+        """By table version, for tables that are locked by this transaction: what reads them in binary."""
 
     def insert(self, batch: Batch) -> None:
         """Add the rows of `batch`, inserts or those of a snapshot."""
@@ -42,7 +45,7 @@ class Bulk:
             target = self._targets(table)
             columns = [column.source for column in target.columns]
             constants = list(target.constants.values())
-            rows = batch.copy_rows(table, columns, constants=constants, receivers=target.receivers)
+            rows = batch.copy_rows(table, columns, constants=constants, receivers=self._receivers(target))
             for binary, same in groupby(rows, key=itemgetter(1)):
                 self._copy(copy_into(target, binary=binary), (part for part, *_ in same), binary=binary)
 
@@ -55,7 +58,8 @@ class Bulk:
         for table in part.tables:
             target = self._targets(table)
             columns = [column.source for column in target.columns]
-            rows = part.copy_rows(table, columns, receivers=target.receivers, staged=True)
+            receivers = [receiver for _, receiver in target.receivers.values()]  # the stage was made with these types
+            rows = part.copy_rows(table, columns, receivers=receivers, staged=True)
             for data, binary, (inserts, updates, deletes), unsent in rows:
                 stage = self._stage(target)
                 self._copy(stage.copy(binary=binary), [data], binary=binary)
@@ -71,11 +75,28 @@ class Bulk:
     def committed(self) -> None:
         """Temporary tables are empty now."""
         self._filled.clear()
+        self._held.clear()
 
     def roll_back(self) -> None:
         """Temporary tables that the transaction made are gone: make them all anew, under new names."""
         self._stages.clear()
         self._filled.clear()
+        self._held.clear()
+
+    def _receivers(self, target: Target) -> list[str]:
+        """What reads the columns in binary; nothing when one has another type by now than when it was looked at.
+
+        A newer version of the source's table, another member of our group or an operator may have changed it; text is
+        read by whatever type there is, while bytes may be read as another value. Until the transaction ends nobody can.
+        """
+        version = target.source.version
+        if version not in self._held:
+            self._connection.execute(lock(target))
+            params = {"relation": statement_text(target.name)}
+            found: dict[str, str] = dict(self._connection.execute(query.load("types").encode(), params).fetchall())
+            same = all(found.get(name) == type for name, (type, _) in target.receivers.items())
+            self._held[version] = [receiver for _, receiver in target.receivers.values()] if same else []
+        return self._held[version]
 
     def _update(self, stage: Stage, unsent: list[list[str]], updates: int) -> int:
         found = sum(self._run(stage.update(columns, place)) for place, columns in enumerate(unsent))

@@ -7,6 +7,7 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
+from tailrace.dialect.postgres.fault import PROTOCOL_VIOLATION
 from tailrace.dialect.postgres.session import statement_text
 from tailrace.error import Fatal
 from tailrace.model import Table
@@ -26,8 +27,9 @@ _COMPOSITE: Final = (
 
 
 def concerns_rows(error: psycopg.Error) -> bool:
-    """Whether values are to blame (data exceptions, integrity violations), and not the session or the server."""
-    return (error.sqlstate or "")[:2] in {"22", "23", "44"} or error.sqlstate in {"54000", "P0001"}
+    """Whether values are to blame (data exceptions, integrity violations, a binary form of another length than its type
+    has), and not the session or the server."""
+    return (error.sqlstate or "")[:2] in {"22", "23", "44"} or error.sqlstate in {"54000", "P0001", PROTOCOL_VIOLATION}
 
 
 def counts_alone(target: Target, table: Table) -> Fatal:

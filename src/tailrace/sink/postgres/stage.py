@@ -14,9 +14,14 @@ from psycopg import sql
 from tailrace.sink.postgres.statements import equal, in_ours, literals, names
 from tailrace.sink.postgres.target import Target
 
-__all__ = ["Stage", "copy_into"]
+__all__ = ["Stage", "copy_into", "lock"]
 
 _FORMAT = {False: sql.SQL(""), True: sql.SQL(" (FORMAT binary)")}
+
+
+def lock(target: Target) -> sql.Composed:
+    """What COPY locks anyway, before it."""
+    return sql.SQL("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE").format(target.name)
 
 
 def copy_into(target: Target, *, binary: bool) -> sql.Composed:

@@ -49,8 +49,8 @@ class Target:
     columns: tuple[TargetColumn, ...]
     key: tuple[str, ...]
     constants: Mapping[str, str] = field(default_factory=dict)
-    receivers: tuple[str, ...] = ()
-    """The functions that read the binary form of `columns`, then of `constants`."""
+    receivers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Of `columns`, then of `constants`: the type that was found, and the function that reads its binary form."""
     extra: bool = False
     """The target has columns besides, with cells that are not to be lost."""
 
@@ -235,8 +235,9 @@ class Targets:
             )
         key = (*self._placing.constants, *table.key) if table.key else ()
         constants = dict(self._placing.constants)
-        held = [present.columns.get(name) for name in (*(column.name for column in columns), *constants)]
-        receivers = tuple("" if column is None else column.receiver for column in held)
+        all_names = (*(column.name for column in columns), *constants)
+        held_columns = [present.columns[name] for name in all_names if name in present.columns]
+        receivers = {held.name: (held.type, held.receiver) for held in held_columns}
         named = {column.name for column in table.columns} | set(constants)
         extra = any(name not in named and not held.generated for name, held in present.columns.items())
         return Target(table, stage or present.name, columns, key, constants, receivers, extra)

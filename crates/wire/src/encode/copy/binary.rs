@@ -213,7 +213,8 @@ fn uuid(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
 #[inline]
 fn moment(value: time::Extended<i64>, out: &mut Vec<u8>) -> Option<()> {
     let micros = match value {
-        time::Extended::Finite(micros) => micros.checked_sub(EPOCH_US)?,
+        // The smallest number is an infinity.
+        time::Extended::Finite(micros) => micros.checked_sub(EPOCH_US).filter(|micros| *micros > i64::MIN)?,
         time::Extended::Infinity => i64::MAX,
         time::Extended::NegativeInfinity => i64::MIN,
     };
@@ -280,6 +281,7 @@ mod tests {
             ("time_recv", "24:00:01"),
             ("timestamp_recv", "2026-01-01"),
             ("timestamp_recv", "2026-01-01 00:00:00+00"),
+            ("timestamp_recv", "290279-12-22 19:59:05.224192 BC"),
             ("timestamptz_recv", "2026-01-01 00:00:00"),
             ("timestamptz_recv", "2026-01-01 00:00:00+16"),
             ("timestamptz_recv", "2026-01-01 00:00:00 Europe/Vienna"),

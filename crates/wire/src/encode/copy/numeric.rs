@@ -5,9 +5,11 @@ const NAN: u16 = 0xC000;
 const INFINITY: u16 = 0xD000;
 const NEGATIVE_INFINITY: u16 = 0xF000;
 const NEGATIVE: u16 = 0x4000;
+/// The most digits to base 10,000 that are read (`NUMERIC_MAX_PRECISION` and `NUMERIC_MAX_RESULT_SCALE`).
+const GROUPS_MAX: i16 = 3_000;
 
 /// Append a decimal: how many digits to base 10,000, the weight of the first, the sign, the digits behind the point that
-/// show, the digits. None for what is not written in plain digits, or has more than 16,383 of them behind the point.
+/// show, the digits. None for what is not written in plain digits, or has more of them than are read.
 pub fn write(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let (sign, digits) = match text {
         [b'-', rest @ ..] => (NEGATIVE, rest),
@@ -45,7 +47,7 @@ pub fn write(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let leading = out[first..].chunks(2).take_while(|pair| *pair == [0, 0]).count();
     out.drain(first..first + leading * 2);
     weight -= i16::try_from(leading).ok()?;
-    let count = i16::try_from((out.len() - first) / 2).ok()?;
+    let count = i16::try_from((out.len() - first) / 2).ok().filter(|count| *count <= GROUPS_MAX)?;
     if count == 0 {
         out.truncate(begin);
         header(0, 0, 0, scale, out);
@@ -118,5 +120,7 @@ mod tests {
             assert_eq!(words(text), None, "{text}");
         }
         assert_eq!(words(&format!("0.{}", "0".repeat(16_384))), None);
+        assert!(words(&"1".repeat(12_000)).is_some());
+        assert_eq!(words(&"1".repeat(12_001)), None);
     }
 }
