@@ -17,7 +17,7 @@ NARROW = Table("public", "orders", [Column("id", "int8", nullable=False), Column
 WIDE = Table("public", "orders", [Column("id", "numeric", nullable=False), Column("note", "text")], key=["id"])
 # An int8 of 5 is the numeric 0 in binary, and this int4 is four letters.
 AMBIGUOUS, LETTERS = 5, 1633837924
-EXACT = 1633837952  # as a float4
+EXACT = 16777216  # the text of this float4 is exact
 
 
 @pytest.fixture(autouse=True)
