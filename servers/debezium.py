@@ -158,6 +158,8 @@ class Engine:
         """Ask the engine to stop, wait until it has; idempotent."""
         if self._hosted:
             self._pump.join(20)
+            if self._pump.is_alive():
+                raise TimeoutError("an engine has not ended in 20 s: what it writes would be taken for the next one's")
             return
         if self._process.stdin is not None and not self._process.stdin.closed:
             self._process.stdin.close()

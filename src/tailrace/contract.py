@@ -140,7 +140,10 @@ class Yielding(Protocol):
 class Source(Protocol):
     """A frozen dataclass whose fields are its whole configuration."""
 
-    kind: ClassVar[str]
+    @property
+    def kind(self) -> str:
+        """What it is called in TOML, and in messages: `postgres`."""
+        ...
 
     def check(self) -> list[Finding]:
         """What the server or the role lacks, each with the statement that mends it. Read-only."""

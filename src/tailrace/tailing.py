@@ -205,7 +205,11 @@ class Watched:
     inner: Source
     opened: Callable[[Stream], None] = field(repr=False)
     failed: Callable[[Retryable], None] | None = field(default=None, repr=False)
-    kind: ClassVar[str] = "stream"
+
+    @property
+    def kind(self) -> str:
+        """That of the source itself."""
+        return self.inner.kind
 
     def check(self) -> list[Finding]:
         """See `Source.check`."""

@@ -12,6 +12,7 @@ from servers import pgbouncer, postgres
 from tailrace.model import Finding, Severity
 from tailrace.source import Postgres
 from tests.server.postgres.reading import Make, Sql
+from tests.waiting import until
 
 Start = Callable[..., postgres.Server]
 StartPooler = Callable[..., pgbouncer.Pooler]
@@ -76,9 +77,13 @@ def test_a_slot_that_is_lost_is_found(sql: Sql, reading: Make, start_postgres: S
     it = reading(server.url, snapshot="never").open()
     it.first().close()
     source = Postgres(server.url, slot=f"tailrace_{it.name}")
-    while sql(server.url, "SELECT wal_status FROM pg_replication_slots") != [("lost",)]:
+
+    def lost() -> bool:
         sql(server.url, "SELECT pg_logical_emit_message(false, 'x', repeat('x', 1000000)) FROM generate_series(1, 20)")
         sql(server.url, "SELECT pg_switch_wal()", "CHECKPOINT")
+        return sql(server.url, "SELECT wal_status FROM pg_replication_slots") == [("lost",)]
+
+    until(lost, "for a lost slot")
     finding = of(source.check(), f"slot {source.slot}")
     assert finding.severity is Severity.ERROR and finding.fix is not None
     assert "invalidated by the server (wal_removed): run `tailrace reset`" in finding.message

@@ -9,11 +9,14 @@ from tailrace.pipeline import State, Status
 NOW = 1_000_000.0
 
 
-def status(state: State, *, still_s: float | None = 1.0, opened: bool = True, error: str | None = None) -> Status:
+def status(
+    state: State, *, still_s: float | None = 1.0, opened: bool = True, error: str | None = None, error_s: float = 1.0
+) -> Status:
     progressed_at = None if still_s is None else NOW - still_s
     return Status(
         name="p", state=state, pid=1, since=NOW - 5000, started_at=NOW - 5000, reason="at work",
         progressed_at=progressed_at, opened=opened, error=error,
+        error_at=None if error is None else NOW - error_s,
     )  # fmt: skip
 
 
@@ -85,3 +88,11 @@ def test_only_what_is_written_out_leaves_this_machine(text: str, host: str, port
 def test_what_is_no_address_is_told(text: str) -> None:
     with pytest.raises(ConfigError, match="cannot listen at"):
         Address.parse(text)
+
+
+def test_what_waits_to_be_opened_long_after_a_fault_is_not_at_fault() -> None:
+    waits = status(State.STARTING, still_s=65, error="no server", error_s=64)
+    assert judge(waits, stalled_s=300, now=NOW).healthy
+    assert not judge(waits, stalled_s=60, now=NOW).healthy
+    pauses = status(State.RETRYING, still_s=65, error="no server", error_s=64)
+    assert not judge(pauses, stalled_s=300, now=NOW).healthy

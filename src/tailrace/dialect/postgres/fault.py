@@ -15,6 +15,7 @@ from tailrace.error import CheckFailed, ConfigError, Fatal, Retryable, TailraceE
 
 PROTOCOL_VIOLATION = "08P01"
 """What a server says of a message that it cannot read; the session goes on."""
+_FULL = ("too many clients already", "remaining connection slots", "too many connections for")
 _RETRYABLE = ("08", "40", "53", "57")
 _LIMIT_HINT = "raise max_replication_slots or max_wal_senders and restart the server, or drop a slot that nobody reads"
 _RIGHTS_HINT = "run `tailrace check`: it prints the statement that grants what is missing"
@@ -101,9 +102,12 @@ def lost(error: BaseException | None) -> psycopg.Error | None:
     return None
 
 
-def answered(error: BaseException | None) -> bool:
-    """Whether a server said this while it was connected to, and not libpq about the way there."""
-    return isinstance(error, psycopg.Error) and "FATAL:" in str(error)
+def full(error: BaseException | None) -> bool:
+    """Whether a server that is there has no room for another session (53300), in its English words.
+
+    What a pooler in front of a dead server says is FATAL too, and so is what a server says that begins or ends.
+    """
+    return isinstance(error, psycopg.Error) and any(words in str(error) for words in _FULL)
 
 
 def first_line(error: psycopg.Error) -> str:

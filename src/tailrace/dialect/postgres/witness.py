@@ -9,19 +9,40 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
-from tailrace.dialect.postgres.fault import answered
-from tailrace.dialect.postgres.session import Login, connect, fetch
+from tailrace.dialect.postgres.fault import full
+from tailrace.dialect.postgres.session import Connection, Login, connect, fetch
 from tailrace.error import Retryable
 
-__all__ = ["Witness", "silence_s"]
+__all__ = ["Session", "Witness", "silence_s"]
 
 _SILENCE_S_MIN, _SILENCE_S_MAX = 5.0, 60.0
-_LIVES = "SELECT count(*) FROM pg_stat_activity WHERE pid = %(pid)s"
+_OURS = (
+    "SELECT pid, backend_start::pg_catalog.text FROM pg_catalog.pg_stat_activity"
+    " WHERE pid = pg_catalog.pg_backend_pid()"
+)
+_LIVES = (
+    "SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity"
+    " WHERE pid = %(pid)s AND backend_start = %(started_at)s::pg_catalog.timestamptz"
+)
 
 
 def silence_s(sender_timeout_s: float) -> float:
     """How long a server may say nothing: as long as it waits for us itself, within bounds."""
     return min(max(sender_timeout_s, _SILENCE_S_MIN), _SILENCE_S_MAX)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One session of a server: after a restart another may have its process id, but began later."""
+
+    pid: int
+    started_at: str
+
+    @classmethod
+    def of(cls, connection: Connection) -> Session:
+        """That of `connection`, as the server knows it; a pooler has ids of its own."""
+        [[pid, started_at]] = fetch(connection, _OURS)
+        return cls(pid, started_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +52,18 @@ class Witness:
     login: Login
     silence_s: float
 
-    def ask(self, pid: int, doing: str) -> None:
-        """`Retryable` unless the server answers, and has a session of this process id; `doing` is what that does.
+    def ask(self, session: Session, doing: str) -> None:
+        """`Retryable` unless the server answers, and has this session; `doing` is what that does.
 
         One that has no room for another session answers, and may well be at work for it.
         """
         silent = f"nothing was heard for {self.silence_s:.0f} s while {doing}"
         try:
             with closing(connect(self.login)) as other:
-                [[found]] = fetch(other, _LIVES, {"pid": pid})
+                params = {"pid": session.pid, "started_at": session.started_at}
+                [[found]] = fetch(other, _LIVES, params)
         except Retryable as error:
-            if answered(error.__cause__):
+            if full(error.__cause__):
                 return
             raise Retryable(f"{silent}, and {error.args[0]}", hint=error.hint) from error
         if not found:

@@ -6,6 +6,7 @@ A type keeps its schema and its name. What an extension brings must be installed
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import product
 
@@ -81,7 +82,7 @@ class Definitions:
     """The types of one target database. What it makes belongs to the transaction of its caller, save an enum's labels:
     the server lets nobody use one before it is committed, so they are added through a session `beside`."""
 
-    def __init__(self, connection: Connection, beside: Callable[[], Connection]) -> None:
+    def __init__(self, connection: Connection, beside: Callable[[], AbstractContextManager[Connection]]) -> None:
         self._connection = connection
         self._beside = beside
         self._lacking: dict[TypeDefinition, list[tuple[str, str]]] = {}
@@ -216,10 +217,10 @@ class Definitions:
         missing = [label for label in definition.labels if label not in labels]
         if not missing:
             return
-        session = self._beside()
-        for label in missing:
-            run(session, ddl.add_label(definition, label, labels), f"add a label to the type {definition}")
-            labels.append(label)
+        with self._beside() as session:
+            for label in missing:
+                run(session, ddl.add_label(definition, label, labels), f"add a label to the type {definition}")
+                labels.append(label)
 
     def lacks(self, table: Table) -> int:
         """How many attributes the composite types of `table` have had more than those of the target, when they were

@@ -7,6 +7,7 @@ any other difference stops the pipeline before a row is touched. What it runs be
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
 from psycopg import sql
@@ -74,7 +75,12 @@ class Targets:
     through a session `beside` it."""
 
     def __init__(
-        self, connection: Connection, pipeline: str, placing: Placing, *, beside: Callable[[], Connection]
+        self,
+        connection: Connection,
+        pipeline: str,
+        placing: Placing,
+        *,
+        beside: Callable[[], AbstractContextManager[Connection]],
     ) -> None:
         self._connection = connection
         self._pipeline = pipeline
@@ -163,8 +169,9 @@ class Targets:
         owner = self._sources.setdefault(place, owner or str(table))
         if owner != str(table):
             raise Fatal(
-                f"both {owner} and {table} would be {'.'.join(place)} at the target",
-                hint="give one of them another name with a rename transform, or another schema",
+                f"{table} would be {'.'.join(place)} at the target, which holds {owner}",
+                hint="give one of them another name with a rename transform, or another schema; if the table has only"
+                " moved at the source, start again with a snapshot: tailrace reset",
             )
         for constant in self._placing.constants:
             if any(column.name == constant for column in table.columns):

@@ -12,14 +12,14 @@ import threading
 import time
 from types import TracebackType
 
-from tailrace.dialect.postgres.session import Connection, Login, fetch
-from tailrace.dialect.postgres.witness import Witness
+from tailrace.dialect.postgres.session import Connection, Login
+from tailrace.dialect.postgres.witness import Session, Witness
 from tailrace.error import Retryable, TailraceError
 
 __all__ = ["Vigil"]
 
 SILENCE_S = 30.0
-"""How long a write may take before the server is asked whether it is still at it, and between two questions."""
+"""How long an answer may take before the server is asked whether it is still at it, and between two questions."""
 
 
 class Vigil:
@@ -28,7 +28,7 @@ class Vigil:
     def __init__(self, connection: Connection, login: Login, doing: str) -> None:
         self._witness = Witness(login, SILENCE_S)
         self._doing = doing
-        [[self._pid]] = fetch(connection, "SELECT pg_catalog.pg_backend_pid()")  # a pooler has one of its own
+        self._session = Session.of(connection)
         # A descriptor of our own: the number of the session's may be another file's by the time that it is shut.
         self._socket = socket.socket(fileno=os.dup(connection.fileno()))
         self._since: float | None = None
@@ -46,6 +46,8 @@ class Vigil:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._since = None
+        if self.lost is not None and isinstance(error, Retryable):
+            raise self.lost from error
 
     def close(self) -> None:
         """Look on no more; closing twice is harmless (I12)."""
@@ -53,12 +55,14 @@ class Vigil:
         self._socket.close()
 
     def _look_on(self) -> None:
+        asked_at = time.monotonic()
         while not self._closed.wait(self._witness.silence_s / 4):
             since = self._since
-            if since is None or time.monotonic() - since < self._witness.silence_s:
+            if since is None or time.monotonic() - max(since, asked_at) < self._witness.silence_s:
                 continue
+            asked_at = time.monotonic()
             try:
-                self._witness.ask(self._pid, self._doing)
+                self._witness.ask(self._session, self._doing)
             except Retryable as error:
                 if since == self._since:
                     self.lost = error

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 
 import psycopg
 
@@ -31,11 +31,11 @@ class PostgresWriter:
         try:
             self._ledger = Ledger(self._connection, name)
             self._ledger.create()
-            self._vigil = Vigil(self._connection, login, f"writing to {place(login)}")
+            self._vigil = self._look_on(self._connection)
         except BaseException:
             self._connection.close()
             raise
-        self._beside: Connection | None = None
+        self._beside: tuple[Connection, Vigil] | None = None
         targets = Targets(self._connection, name, placing, beside=self._open_beside)
         self._applier = Applier(self._connection, self._ledger, targets, standing=standing)
         self._asked_to_mark = False
@@ -47,42 +47,46 @@ class PostgresWriter:
 
     def known(self) -> Mapping[str, Position | None]:
         """Every lineage that this pipeline claimed in the target, with its position."""
-        return self._ledger.positions()
+        with self._vigil:
+            return self._ledger.positions()
 
     def claim(self, lineage: str) -> Position | None:
         """Record a new epoch for `lineage` in the target; return its position."""
-        if self._asked_to_mark:  # a member of a group claims many
-            return self._ledger.claim(lineage)
-        make_origin(self._connection, self._name)
-        position = self._ledger.claim(lineage)
-        self._asked_to_mark = True
-        self._applier.marked = mark_writes(self._connection, self._name)
-        return position
+        with self._vigil:
+            if self._asked_to_mark:  # a member of a group claims many
+                return self._ledger.claim(lineage)
+            make_origin(self._connection, self._name)
+            position = self._ledger.claim(lineage)
+            self._asked_to_mark = True
+            self._applier.marked = mark_writes(self._connection, self._name)
+            return position
 
     def yield_up(self, lineages: Sequence[str]) -> None:
         """See `Yielding`."""
         if self._connection.closed:
             return  # whoever claims them next finds no session to end
-        self._ledger.yield_up(lineages)
+        with self._vigil:
+            self._ledger.yield_up(lineages)
 
     def save(self, positions: Sequence[Position]) -> None:
         """Does nothing: `write` saved them with the rows."""
 
     def move(self, lineage: str, position: Position) -> None:
         """Carry what is saved over to another lineage, which is claimed with it."""
-        self._ledger.move(lineage, position)
+        with self._vigil:
+            self._ledger.move(lineage, position)
 
     def forget(self) -> None:
         """Remove every claim and position, and the replication origins. Tables stay; the next snapshot clears them."""
-        self._ledger.forget()
-        drop_origins(self._connection, self._name)
+        with self._vigil:
+            self._ledger.forget()
+            drop_origins(self._connection, self._name)
 
     def close(self) -> None:
         """Close the sessions; closing twice is harmless (I12)."""
-        self._vigil.close()
-        self._connection.close()
-        if self._beside is not None:
-            self._beside.close()
+        for connection, vigil in filter(None, ((self._connection, self._vigil), self._beside)):
+            vigil.close()
+            connection.close()
 
     def write(self, batch: Batch) -> None:
         """Make the rows and the positions of `batch` durable in one transaction; on any failure none of them are."""
@@ -99,13 +103,21 @@ class PostgresWriter:
 
     def forget_replayed(self, positions: Sequence[Position]) -> None:
         """See `Replaying`."""
-        self._ledger.forget_replayed(positions)
+        with self._vigil:
+            self._ledger.forget_replayed(positions)
 
-    def _open_beside(self) -> Connection:
+    @contextmanager
+    def _open_beside(self) -> Iterator[Connection]:
         """A second session, for what must be committed before the transaction of the first can use it."""
-        if self._beside is None or self._beside.closed:
-            self._beside = connect(self._login)
-        return self._beside
+        if self._beside is None or self._beside[0].closed:
+            connection = connect(self._login)
+            self._beside = connection, self._look_on(connection)
+        connection, vigil = self._beside
+        with vigil:
+            yield connection
+
+    def _look_on(self, connection: Connection) -> Vigil:
+        return Vigil(connection, self._login, f"writing to {place(self._login)}")
 
     def _explained(self, error: psycopg.Error | Retryable) -> TailraceError:
         """A lost session may have been ended by the next claim of this pipeline: then this one stops."""

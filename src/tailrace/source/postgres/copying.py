@@ -17,7 +17,7 @@ from tailrace._native import Chunk, CopyReader
 from tailrace.dialect.postgres import libpq
 from tailrace.dialect.postgres.fault import first_line, lost, translate
 from tailrace.dialect.postgres.session import Connection
-from tailrace.dialect.postgres.witness import Witness
+from tailrace.dialect.postgres.witness import Session, Witness
 from tailrace.error import Fatal, Retryable, TailraceError
 from tailrace.source.postgres.plan import TableCopy
 
@@ -47,6 +47,7 @@ class TableReader:
     ) -> None:
         self._table = str(part.table)
         self._witness = witness
+        self._session = None if witness is None else Session.of(connection)
         self._heard_at = time.monotonic()
         self._pgconn = connection.pgconn
         self._poll = select.poll()
@@ -76,8 +77,10 @@ class TableReader:
 
     def _doubt(self) -> None:
         """Nothing comes: after a while, make sure that the server is still at it."""
-        if self._witness is not None and time.monotonic() - self._heard_at > self._witness.silence_s:
-            self._witness.ask(self._pgconn.backend_pid, f"copying {self._table}")
+        if self._witness is None or self._session is None:
+            return
+        if time.monotonic() - self._heard_at > self._witness.silence_s:
+            self._witness.ask(self._session, f"copying {self._table}")
             self._heard_at = time.monotonic()
 
     def _drain(self) -> Chunk:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import psycopg
 import pytest
+from psycopg import sql
 
+from servers.pgbouncer import Pooler
 from servers.postgres import Server
 from servers.proxy import Proxy, Side
+from tailrace.dialect.postgres.session import Login
+from tailrace.dialect.postgres.witness import Session, Witness
 from tailrace.error import Retryable
-from tailrace.model import Limits
-from tailrace.sink.postgres import Postgres, vigil
+from tailrace.model import Column, Limits, Table, TypeDefinition
+from tailrace.sink.postgres import Postgres, ddl, vigil
 from tailrace.sink.postgres.writer import PostgresWriter
 from tests.unit.sink.feed import LINEAGE, Feed
 from tests.waiting import until
@@ -71,6 +77,75 @@ def test_a_server_that_is_at_work_is_waited_for(database: str, proxy: Proxy) -> 
         writing.start()
         until(lambda: proxy.accepted >= asked + 3, "for three questions")
         holder.rollback()
-        writing.join()
+        writing.join(60)
         assert other.execute("SELECT count(*) FROM orders").fetchone() == (2,)
     writer.close()
+
+
+@pytest.mark.parametrize("what", ["claim", "yield_up", "forget_replayed", "known"])
+def test_a_server_that_is_gone_is_not_waited_for_by_anything_that_asks_it(
+    database: str, proxy: Proxy, what: str
+) -> None:
+    feed, writer = Feed(), opened(proxy.through(database) + "?connect_timeout=2")
+    batch = feed.insert(1)
+    writer.write(batch)
+    asks: dict[str, Callable[[], object]] = {
+        "claim": lambda: writer.claim("another"),
+        "yield_up": lambda: writer.yield_up([LINEAGE]),
+        "forget_replayed": lambda: writer.forget_replayed(batch.positions),
+        "known": writer.known,
+    }
+    proxy.blackhole()
+    with pytest.raises(Retryable, match="nothing was heard for 1 s while writing to "):
+        asks[what]()
+    writer.close()
+
+
+def test_a_label_is_not_waited_for_when_the_server_is_gone(
+    database: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mood = TypeDefinition("public", "mood", "enum", labels=["low"])
+    grown = TypeDefinition("public", "mood", "enum", labels=["low", "high"])
+    feed, writer = Feed(), opened(proxy.through(database) + "?connect_timeout=2")
+    writer.write(feed.commit(("c", {"id": "1", "mood": "low"}), table=moods(mood)))
+    monkeypatch.setattr(ddl, "add_label", lambda *_: (proxy.blackhole(), sql.SQL("SELECT 1"))[1])
+    with pytest.raises(Retryable, match="nothing was heard for 1 s while writing to "):
+        writer.write(feed.commit(("c", {"id": "2", "mood": "high"}), table=moods(grown)))
+    writer.close()
+
+
+def moods(definition: TypeDefinition) -> Table:
+    columns = [Column("id", "int8", nullable=False), Column("mood", "enum", native="public.mood")]
+    return Table("public", "moods", columns, key=["id"], types=[definition])
+
+
+def test_another_session_of_the_same_process_id_is_no_witness(database: str) -> None:
+    with psycopg.connect(database) as ours:
+        session = Session.of(ours)
+        witness = Witness(Login(database), 1.0)
+        witness.ask(session, "writing")
+        with pytest.raises(Retryable, match="while writing, and the server has no such session any more"):
+            witness.ask(replace(session, started_at="2000-01-01 00:00:00+00"), "writing")
+
+
+def test_a_server_without_room_is_there(database: str) -> None:
+    role = f"narrow_{uuid.uuid4().hex}"
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1".encode())
+        url = psycopg.conninfo.make_conninfo(database, user=role)
+        with psycopg.connect(url) as held:
+            Witness(Login(url), 1.0).ask(Session.of(held), "writing")
+        admin.execute(f"DROP ROLE {role}".encode())
+
+
+def test_a_pooler_that_answers_for_a_server_that_is_gone_is_no_witness(
+    start_postgres: Callable[..., Server], start_pgbouncer: Callable[..., Pooler]
+) -> None:
+    server = start_postgres()
+    settings = {"ignore_startup_parameters": "options", "server_login_retry": "1", "query_wait_timeout": "2"}
+    url = start_pgbouncer(server.port, settings=settings).through(server.url)
+    with psycopg.connect(url) as session:
+        ours = Session.of(session)
+    server.kill()
+    with pytest.raises(Retryable, match="nothing was heard for 1 s while writing, and "):
+        Witness(Login(url), 1.0).ask(ours, "writing")
