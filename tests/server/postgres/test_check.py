@@ -112,6 +112,33 @@ def test_a_table_without_an_identity_is_a_warning(shop: str, sql: Sql) -> None:
     assert of(Postgres(shop).check(), "table public.log").severity is Severity.OK
 
 
+@pytest.mark.parametrize(
+    ("statements", "identity"),
+    [
+        (["ALTER TABLE orders REPLICA IDENTITY NOTHING"], "DEFAULT"),
+        (["ALTER TABLE orders DROP CONSTRAINT orders_pkey", "ALTER TABLE orders REPLICA IDENTITY NOTHING"], "FULL"),
+        (
+            [
+                "CREATE UNIQUE INDEX by_id ON orders (id)",
+                "ALTER TABLE orders REPLICA IDENTITY USING INDEX by_id",
+                "DROP INDEX by_id",
+            ],
+            "DEFAULT",
+        ),
+    ],
+    ids=["nothing", "nothing and no key", "an index that is gone"],
+)
+def test_the_identity_that_costs_least_is_proposed(shop: str, sql: Sql, statements: list[str], identity: str) -> None:
+    sql(shop, *statements)
+    finding = of(Postgres(shop).check(), "table public.orders")
+    assert finding.fix == f'ALTER TABLE "public"."orders" REPLICA IDENTITY {identity}'
+    sql(shop, "CREATE PUBLICATION p FOR TABLE orders", "INSERT INTO orders VALUES (1)")
+    with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+        sql(shop, "UPDATE orders SET note = 'n'")
+    sql(shop, finding.fix, "UPDATE orders SET note = 'n'")
+    assert of(Postgres(shop).check(), "table public.orders").severity is Severity.OK
+
+
 def test_row_security_is_found(shop: str, stranger: str, sql: Sql) -> None:
     sql(shop, "ALTER TABLE orders ENABLE ROW LEVEL SECURITY", 'GRANT SELECT ON orders TO "str""anger"')
     finding = of(Postgres(stranger).check(), "table public.orders")

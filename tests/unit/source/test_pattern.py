@@ -12,7 +12,7 @@ def relation(
     name: str, *, oid: int = 1, kind: str = "r", persistence: str = "p", ancestors: tuple[int, ...] = ()
 ) -> Relation:
     schema, _, table = name.partition(".")
-    return Relation(oid, schema, table, kind, persistence, ancestors, identified=True)
+    return Relation(oid, schema, table, kind, persistence, ancestors, identified=True, keyed=True)
 
 
 def test_a_glob_chooses_tables_and_leaves_out_what_cannot_be_captured() -> None:

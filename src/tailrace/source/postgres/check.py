@@ -316,7 +316,7 @@ def _table(relation: Relation, rights: _Rights, facts: _Facts, *, snapshot: bool
         yield before
     if not relation.identified:
         message = "it has no replica identity: once published, the server refuses UPDATE and DELETE of it"
-        fix = sql.SQL("ALTER TABLE {} REPLICA IDENTITY FULL").format(named)
+        fix = sql.SQL("ALTER TABLE {} REPLICA IDENTITY {}").format(named, sql.SQL(relation.identity))
         yield _warning(subject, message, statement_text(fix))
     elif before is None:
         yield _ok(subject, "can be captured")

@@ -21,7 +21,7 @@ _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 @dataclass(frozen=True, slots=True)
 class Relation:
     """A relation of the catalog that a pattern may match. `ancestors` are the partitioned tables above it; `identified`
-    says that its replica identity tells old rows apart."""
+    says that its replica identity tells old rows apart, `keyed` that its primary key would."""
 
     oid: int
     schema: str
@@ -30,9 +30,15 @@ class Relation:
     persistence: str
     ancestors: tuple[int, ...]
     identified: bool
+    keyed: bool
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
+
+    @property
+    def identity(self) -> str:
+        """The replica identity that it should have, as ALTER TABLE takes it: the one that costs least."""
+        return "DEFAULT" if self.keyed else "FULL"
 
     @property
     def obstacle(self) -> str | None:

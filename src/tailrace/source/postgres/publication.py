@@ -102,8 +102,8 @@ def published(connection: Connection, name: str) -> list[Published]:
 def relations(connection: Connection) -> list[Relation]:
     """Everything outside the system schemas that a pattern may name."""
     return [
-        Relation(oid, schema, name, kind, persistence, tuple(ancestors), identified)
-        for oid, schema, name, kind, persistence, ancestors, identified in fetch(connection, query.load("relations"))
+        Relation(oid, schema, name, kind, persistence, tuple(ancestors), *identity)
+        for oid, schema, name, kind, persistence, ancestors, *identity in fetch(connection, query.load("relations"))
     ]
 
 
@@ -246,9 +246,10 @@ def _warn_of_unidentified(tables: Sequence[Relation]) -> None:
             name = statement_text(sql.SQL("{}").format(sql.Identifier(table.schema, table.name)))
             _log.warning(
                 "%s has no replica identity: as long as it is published, the server refuses UPDATE and DELETE of it;"
-                " to allow them: ALTER TABLE %s REPLICA IDENTITY FULL",
+                " to allow them: ALTER TABLE %s REPLICA IDENTITY %s",
                 table,
                 name,
+                table.identity,
             )
 
 
