@@ -33,7 +33,7 @@ from tailrace.sink.postgres.stage import Stage
 from tailrace.sink.postgres.standing import Standing
 from tailrace.sink.postgres.target import Target, Targets
 
-__all__ = ["Applier"]
+__all__ = ["Applier", "around_truncates"]
 
 _OUTDATED = frozenset(("42804", "42883", "0A000"))
 """Statements and temporary tables that were made for a column's type of before: `datatype_mismatch`, no operator for
@@ -257,7 +257,7 @@ class Applier:
 
     def _in_bulk(self, batch: Batch) -> None:
         """As sets, as far as that is worth it; the parts of a folded batch are independent or in order."""
-        for run in _around_truncates(batch):
+        for run in around_truncates(batch):
             ops = run.ops()
             if "t" in ops:
                 self._by_rows(run)
@@ -336,14 +336,28 @@ class Applier:
         self._ready.clear()
 
 
-def _around_truncates(batch: Batch) -> Iterator[Batch]:
-    """Runs that have no TRUNCATE, and between them those that have nothing else."""
+def around_truncates(batch: Batch) -> Iterator[Batch]:
+    """Runs that have no TRUNCATE, and between them those that have nothing else.
+
+    Only a segment that has one is looked at change by change, so a large transaction costs little around it.
+    """
     if "t" not in batch.ops():
         yield batch
         return
-    indexes = groupby(enumerate(batch), lambda item: item[1].op == "t")
-    for _, run in indexes:
-        yield batch.only([index for index, _ in run])
+    run: list[Batch] = []
+    for segment in batch.segments():
+        if "t" not in segment.ops():
+            run.append(segment)
+            continue
+        for empties, group in groupby(enumerate(segment), lambda item: item[1].op == "t"):
+            part = segment.only([index for index, _ in group])
+            if empties:
+                yield from Batch.merge(run)
+                run.clear()
+                yield part
+            else:
+                run.append(part)
+    yield from Batch.merge(run)
 
 
 def _last_of(batch: Batch, sent: Sequence[int], error: psycopg.Error) -> int:
