@@ -27,7 +27,7 @@ bench: setup
 lint: setup
 	$(BIN)/ruff check $(SOURCES) && $(BIN)/ruff format --quiet --check $(SOURCES) && $(BIN)/mypy
 	cargo fmt --check && cargo clippy --locked --quiet --workspace --all-targets -- -D warnings
-	cd crates/wire/fuzz && cargo fmt --check && cargo check --locked --quiet
+	cd crates/wire/fuzz && cargo fmt --check
 
 docs: setup
 	$(BIN)/python -m pytest tests/tidy/test_documents.py

@@ -1,6 +1,7 @@
 //! Any bytes as COPY rows: no panic, and no more memory than the input justifies (I8, I10).
 //!
-//! `cargo fuzz run -s none copy`, with a stable compiler too. An input is the number of columns, then lines.
+//! `cargo run --release --bin copy FOLDER` here goes on until it finds something. An input is the number of columns,
+//! then lines.
 
 #![no_main]
 

@@ -1,8 +1,9 @@
 //! Any text as a schema of a registry, and any bytes framed with it: no panic, and no more memory than the input
 //! justifies (I8, I10).
 //!
-//! `cargo fuzz run -s none framed`, with a stable compiler too. The first byte says of which kind the schema is, a line
-//! of it follows, and lines of values; a `.proto` text may import what every reader of protobuf knows.
+//! `cargo run --release --bin framed FOLDER` here goes on until it finds something. The first byte says of which
+//! kind the schema is, a line of it follows, and lines of values; a `.proto` text may import what every reader of
+//! protobuf knows.
 
 #![no_main]
 

@@ -1,7 +1,8 @@
 //! Any bytes as replication messages: no panic, and no more memory than the input justifies (I8, I10).
 //!
-//! `cargo fuzz run -s none pgoutput`, with a stable compiler too. An input is a byte that chooses the limits, then messages
-//! with a 16-bit length in front of each; `python -m tests.wire.capture FOLDER` makes a first corpus of real ones.
+//! `cargo run --release --bin pgoutput FOLDER` here goes on until it finds something. An input is a byte that
+//! chooses the limits, then messages with a 16-bit length in front of each; `python -m tests.wire.capture FOLDER` makes a
+//! first corpus of real ones.
 
 #![no_main]
 

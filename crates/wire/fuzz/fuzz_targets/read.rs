@@ -1,6 +1,7 @@
 //! Any bytes as keys and values of records: no panic, and no more memory than the input justifies (I8, I10).
 //!
-//! `cargo fuzz run -s none read`, with a stable compiler too. An input is lines, keys and values by turns.
+//! `cargo run --release --bin read FOLDER` here goes on until it finds something. An input is lines, keys and
+//! values by turns.
 
 #![no_main]
 
