@@ -13,7 +13,7 @@ import pytest
 from tailrace.model import Limits, Severity
 from tailrace.source import Postgres
 from tailrace.source.postgres.place import Place
-from tests.server.postgres.reading import Make, Seen, Sql
+from tests.server.postgres.reading import Make, Seen, Sql, eventually
 
 
 @pytest.fixture
@@ -70,6 +70,23 @@ def test_tables_of_a_snapshot_come_whole_and_one_after_another(
         assert [mark.begin for mark in own] == [True] + [False] * (len(own) - 1)
         assert [mark.end for mark in own] == [False] * (len(own) - 1) + [True]
         assert name == "public.orders" or len(own) > 1, "a table of several batches"
+
+
+def test_readers_read_other_tables_while_the_first_is_delivered(shop: str, sql: Sql, reading: Make) -> None:
+    for table in "abcd":
+        sql(shop, f"CREATE TABLE {table} (id int PRIMARY KEY, note text)")
+        sql(shop, f"INSERT INTO {table} SELECT i, repeat('x', 300) FROM generate_series(1, 6000) AS i")
+    sql(shop, "DROP TABLE orders")
+    it = reading(shop, snapshot_readers=3)
+    it.limits = Limits(progress_interval_s=0.2, batch_bytes_max=500_000)
+    it.open(until_current=True).first()
+    mark = it.batches[0].snapshot
+    assert mark is not None and not mark.end, "most of the first table is still to come"
+    # What a session is doing, or did last.
+    copies = "SELECT DISTINCT query FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY%'"
+    eventually(lambda: len(sql(shop, copies)) == 3)
+    it.to_end()
+    assert len(it.seen) == 4 * 6000
 
 
 @pytest.mark.parametrize("readers", [1, 3])
