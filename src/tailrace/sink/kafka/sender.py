@@ -27,6 +27,7 @@ from tailrace.sink.kafka.wire import Record, Records, Wire
 __all__ = ["Refit", "Sender"]
 
 _PAUSE_S = 0.2
+_ABORT_S = 10.0
 _OVERHEAD = 100
 """Bytes of a record batch around its only record, generously."""
 _PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
@@ -66,6 +67,11 @@ class Sender:
         queue_kb, message = settings["queue.buffering.max.kbytes"], settings["message.max.bytes"]
         self._nbytes_max = min(int(queue_kb) << 10, int(message))
         self._stop_at: float | None = None
+        self._silent = False
+        """The brokers were waited for in vain."""
+        self._untold = False
+        """They have not been told that a transaction of the producer's is to be aborted."""
+        self._closed = False
         self.fenced = False
         self.producer = client.producer(self._settings, told)
 
@@ -107,9 +113,13 @@ class Sender:
         """The brokers have refused a record since the last `settle`."""
         return any(_of_the_record(error) for _, error in self._failed)
 
-    def forget(self) -> None:
-        """What has failed is of a transaction that was aborted."""
-        self._failed.clear()
+    def abort(self) -> None:
+        """End the open transaction, if the brokers can still be told; otherwise the id's next holder, or time, does."""
+        try:
+            self.producer.abort_transaction(_PAUSE_S if self._silent else _ABORT_S)
+        except KafkaException:
+            self._untold = True
+        self._failed.clear()  # it is of what was aborted
 
     def fault(self, doing: str, error: KafkaError) -> TailraceError:
         """The pipeline's error for one of the client's; remembers in `fenced` when it may be another's claim."""
@@ -133,7 +143,7 @@ class Sender:
 
     def remake(self) -> None:
         """Go on with a new producer, which nothing is asked of the old one for; call it when nothing is outstanding."""
-        self.producer.close()
+        self._let_go()
         self.producer = client.producer({**self._settings, "batch.size": self._batch_nbytes}, self._told)
 
     def refusals(self, batch: Batch) -> Reject:
@@ -163,10 +173,12 @@ class Sender:
         """Drop what is left and raise `Retryable` when nothing has moved for too long, or a stop is overdue."""
         now = time.monotonic()
         if self._stop_at is not None and now > self._stop_at:
+            self._silent = True
             self.drop()
             raise Retryable("stopped before Kafka acknowledged all records; they come again at the next start")
         if now - moved_at > self._patience_s:
             fault = self._told.fault(f"Kafka has acknowledged nothing for {self._patience_s:g} s")
+            self._silent = True
             self.drop()
             raise fault
 
@@ -179,12 +191,25 @@ class Sender:
 
     def close(self) -> None:
         """Drop what is left and end the connections; closing twice is harmless (I12)."""
+        if self._closed:
+            return
+        self._closed = True
         self._wire.close()
         if len(self.producer):
             self.drop()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """End the producer. Its own close would wait without end for brokers that are away to abort a transaction:
+        then it ends with the last reference to it."""
+        producer = self.producer
+        del self.producer
+        if self._untold:
+            self._untold = False
+            return
         with warnings.catch_warnings():  # that a fenced producer cannot abort is no news
             warnings.simplefilter("ignore", RuntimeWarning)
-            self.producer.close()
+            producer.close()
 
     def _drain(self) -> None:
         moved_at, before = time.monotonic(), -1

@@ -27,7 +27,6 @@ from tailrace.sink.kafka.sender import Refit, Sender
 __all__ = ["Plan", "TransactionalWriter"]
 
 _PAUSE_S = 1.0
-_ABORT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,12 +274,10 @@ class TransactionalWriter:
         self._open = True
 
     def _abort(self) -> None:
-        """Leave nothing open, if the brokers can still be told; otherwise the next holder, or time, ends it."""
+        """Leave nothing open."""
         if self._open:
             self._open = False
-            with contextlib.suppress(KafkaException):
-                self._sender.producer.abort_transaction(_ABORT_S)
-            self._sender.forget()
+            self._sender.abort()
 
     def _patiently(self, call: Callable[[float], None], doing: str) -> None:
         """Repeat a call that may take several times, as the client asks for."""

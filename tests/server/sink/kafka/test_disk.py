@@ -50,12 +50,15 @@ def step(database: str) -> int:
     return int(row[0])
 
 
+@pytest.mark.parametrize("transactions", [False, True], ids=["acknowledged", "transactions"])
 def test_a_broker_without_space_costs_nothing_once_it_has_some(
+    transactions: bool,
     disk: Disk,
     database: str,
     start_kafka: Callable[..., server.Broker],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(tempfile, "tempdir", str(disk.path))
@@ -65,7 +68,7 @@ def test_a_broker_without_space_costs_nothing_once_it_has_some(
         connection.execute("INSERT INTO steps SELECT n, 0 FROM generate_series(1, %s) n", [KEYS])
     sink = Kafka(
         f"kafka://{broker.address}", format=Format(topic_prefix="t"), create_topics=True, partitions=3,
-        delivery_timeout_s=3.0,
+        delivery_timeout_s=3.0, transactions=transactions,
     )  # fmt: skip
     pipeline = Pipeline(Postgres(database, ["public.steps"]), sink, name="steps", state_dir=tmp_path, limits=LIMITS)
     running = threading.Thread(target=pipeline.run, daemon=True)
@@ -76,6 +79,7 @@ def test_a_broker_without_space_costs_nothing_once_it_has_some(
     until(lambda: step(database) and _ended(process), "for a broker that cannot write to end")
     until(lambda: pipeline.status().error, "for the sink to say so")
     assert "Kafka" in str(pipeline.status().error)
+    assert any("Kafka" in text and "trying again in" in text for text in caplog.messages)
     disk.clear()
     broker.kill()  # it has ended by itself, and is not to be taken for one that runs
     broker.start()
@@ -83,15 +87,15 @@ def test_a_broker_without_space_costs_nothing_once_it_has_some(
     until(lambda: sum(record.row["step"] == last for record in read(broker, TOPIC)) >= KEYS, "for what came last")
     pipeline.stop()
     running.join(120)
-    _complete(broker, last)
+    _complete(broker, last, once=transactions)
 
 
 def _ended(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def _complete(broker: server.Broker, last: int) -> None:
-    """Each key has every step, none overtaken by a later one."""
+def _complete(broker: server.Broker, last: int, *, once: bool) -> None:
+    """Each key has every step, none overtaken by a later one, and with `once` none again."""
     steps: dict[int, list[int]] = defaultdict(list)
     for record in read(broker, TOPIC):
         steps[record.row["id"]].append(record.row["step"])
@@ -102,3 +106,4 @@ def _complete(broker: server.Broker, last: int) -> None:
             assert at <= furthest + 1, f"{at} overtook what was between it and {furthest}"
             furthest = max(furthest, at)
         assert furthest == last
+        assert not once or seen == list(range(last + 1))
