@@ -296,8 +296,11 @@ class KafkaStream:
         assert part.reader is not None
         items: list[Batch | Unreadable] = []
         part.saw(records)
-        while records:
-            known, reason, hint = self._learn(part.reader, part, records)
+        at, step = 0, len(records)
+        while at < len(records):
+            # Behind one that is not understood there may be more, and none is to be looked at again for each of them.
+            offered = records[at : at + step]
+            known, reason, hint = self._learn(part.reader, part, offered)
             good = len(known)
             try:
                 part.reader.feed(known)
@@ -308,10 +311,11 @@ class KafkaStream:
                 items.append(batch)
             if good < 0:  # what was before it was read, and nothing behind
                 last = -1 if batch is None else int(batch.positions[0].text)
-                good = sum(record[3] <= last for record in records)
-            if good < len(records):
-                items.append(unreadable(part, records[good], reason, hint=hint))
-            records = records[good + 1 :]
+                good = sum(record[3] <= last for record in offered)
+            at, step = at + good, 2 * step
+            if good < len(offered):
+                items.append(unreadable(part, records[at], reason, hint=hint))
+                at, step = at + 1, 1
         return items
 
     def _learn(self, reader: EventReader, part: Part, records: list[Record]) -> tuple[list[Record], str, str | None]:
