@@ -444,6 +444,7 @@ class Roaming(Protocol):
 class DeadLetters(Protocol):
     """A frozen dataclass that says where changes go that can never succeed."""
 
-    def open(self, name: str, limits: Limits) -> Letters:
-        """Open what pipeline `name` has parked, under an operating system lock; `Retryable` while another holds it."""
+    def open(self, name: str, limits: Limits, *, stopped: Callable[[], bool] | None = None) -> Letters:
+        """Open what pipeline `name` has parked, under an operating system lock; `Retryable` while another holds it, and
+        as soon as `stopped` says that nobody wants it any more."""
         ...

@@ -5,7 +5,7 @@ Beside it lie `<file>.lock` and `<file>.requests/`.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -27,7 +27,7 @@ class File:
     kind: ClassVar[str] = "file"
     path: Path
 
-    def open(self, name: str, limits: Limits) -> Parked:
+    def open(self, name: str, limits: Limits, *, stopped: Callable[[], bool] | None = None) -> Parked:
         """See `DeadLetters.open`."""
         path = Path(self.path)
         lock = _lock(path, f"the dead letters of pipeline {name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
@@ -71,6 +72,15 @@ class Asked(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What order needs of a letter."""
+
+    groups: frozenset[Group]
+    at: Position
+    transform: str | None
+
+
 class Parked:
     """See `Letters`. `asked` gives what is to be done, oldest first; `release` lets go of what the store stands on."""
 
@@ -78,8 +88,10 @@ class Parked:
         self._store = store
         self._asked = asked
         self._release = release
-        self._known: dict[str, frozenset[Group]] = {}
-        self.index()
+        self._known: dict[str, _Known] = {}
+        self._orders: defaultdict[str | None, Order] = defaultdict(Order)
+        for letter in store.letters():
+            self.learn(letter.id)
 
     def park(self, batch: Batch, reasons: Mapping[int, str], *, transform: str | None = None) -> None:
         """See `Letters.park`."""
@@ -91,7 +103,7 @@ class Parked:
                 fresh.append((letter, groups_of(change)))
         self._store.park(letter for letter, _ in fresh)
         for letter, groups in fresh:
-            self._orders[transform].add(groups, letter.at)
+            self._enter(letter, groups)
 
     def parked(self, batch: Batch, *, transform: str | None = None) -> Mapping[int, str]:
         """See `Letters.parked`."""
@@ -122,8 +134,7 @@ class Parked:
             try:
                 wanted = self._wanted(asked.ids)
                 if asked.action is Action.DROP:
-                    self._store.remove([letter.id for letter in wanted], "dropped")
-                    gone([letter.at for letter in wanted])
+                    self._remove(wanted, "dropped", gone=gone)
                 else:
                     self._replay([letter.id for letter in wanted], write, at=at, gone=gone)
             except Fenced:  # nothing is wrong with it: whoever has the letters next carries it out
@@ -133,8 +144,6 @@ class Parked:
                 raise
             asked.done()
             left += before - len(self._store)
-        if left:
-            self.index()
         return left
 
     def count(self) -> int:
@@ -146,40 +155,60 @@ class Parked:
         self._store.close()
         self._release()
 
-    def index(self) -> None:
-        """Learn anew what is parked."""
-        self._orders: defaultdict[str | None, Order] = defaultdict(Order)
-        known, self._known = self._known, {}
-        for letter in self._store.letters():
-            if letter.id in known:
-                self._known[letter.id] = known[letter.id]
-            self._orders[letter.transform].add(self.groups(letter), letter.at)
+    def learn(self, letter_id: str) -> None:
+        """Look at a letter that is parked: somebody else may have parked it."""
+        letter = self._store.read(letter_id)
+        if letter_id not in self._known or self._known[letter_id].transform != letter.transform:
+            self._enter(letter, groups_of(rebuild([letter], letter.at)[0]))
+
+    def leave(self, letter_id: str) -> None:
+        """It is no longer parked, or somebody else's."""
+        if (known := self._known.pop(letter_id, None)) is not None:
+            self._orders[known.transform].remove(known.groups, known.at)
 
     def groups(self, letter: Letter) -> frozenset[Group]:
         """What a letter must stay in order with."""
-        found = self._known.get(letter.id)
-        if found is None:
-            found = self._known[letter.id] = groups_of(rebuild([letter], letter.at)[0])
-        return found
+        return self._known[letter.id].groups
+
+    def _enter(self, letter: Letter, groups: frozenset[Group]) -> None:
+        self.leave(letter.id)
+        self._known[letter.id] = _Known(groups, letter.at, letter.transform)
+        self._orders[letter.transform].add(groups, letter.at)
+
+    def _remove(self, letters: Sequence[Letter], why: str, *, gone: _Gone) -> None:
+        self._store.remove([letter.id for letter in letters], why)
+        for letter in letters:
+            self.leave(letter.id)
+        gone([letter.at for letter in letters])
 
     def _wanted(self, ids: tuple[str, ...] | None) -> list[Letter]:
         """The letters that are meant, in stream order."""
-        letters = [letter for letter in self._store.letters() if ids is None or letter.id in ids]
+        every = (
+            self._store.letters() if ids is None else (self._store.read(each) for each in ids if each in self._store)
+        )
+        letters = [letter for letter in every if letter.id in self._known]
         return sorted(letters, key=lambda letter: (letter.lineage, letter.position))
 
     def _replay(self, ids: Sequence[str], write: _Write, *, at: Mapping[str, Position], gone: _Gone) -> None:
         """Offer these letters in stream order. One whose key has an earlier letter that stays, stays as well."""
-        stuck = Order()
-        asked = set(ids)
-        for letter in self._store.letters():
-            if letter.id not in asked:
-                stuck.add(self.groups(letter), letter.at)
+        stuck = self._staying([self._known[each] for each in ids])
         for first in range(0, len(ids), _REPLAY_CHANGES):
             part = [self._store.read(each) for each in ids[first : first + _REPLAY_CHANGES]]
             for _, letters in groupby(part, key=lambda letter: letter.transform):
                 taken = self._offer(list(letters), stuck, write=write, at=at)
-                self._store.remove([letter.id for letter in taken], "replayed")
-                gone([letter.at for letter in taken])
+                self._remove(taken, "replayed", gone=gone)
+
+    def _staying(self, offered: Sequence[_Known]) -> Order:
+        """What the offered letters may have to wait for, which are not offered themselves."""
+        going = {known.at for known in offered}
+        groups = {group for known in offered for group in known.groups}
+        stuck = Order()
+        for order in self._orders.values():
+            for group, held in dict(order.beside(groups)).items():
+                for at in held:
+                    if at not in going:
+                        stuck.add(frozenset({group}), at)
+        return stuck
 
     def _offer(self, letters: list[Letter], stuck: Order, *, write: _Write, at: Mapping[str, Position]) -> list[Letter]:
         """Write what nobody refuses and what waits for nothing; returns what was written."""

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tailrace.dead_letters.letter import Letter
-from tailrace.dead_letters.order import Order
+from tailrace.dead_letters.due import Due, Waiting
 from tailrace.dead_letters.parked import Asked, Parked
 from tailrace.dead_letters.request import Action
 from tailrace.model import Batch, Position
@@ -38,6 +37,8 @@ class Letters:
     def __init__(self, store: TopicStore) -> None:
         self._store = store
         self._parked = Parked(store, self._asked, lambda: None)
+        self._due = Due()
+        self._sync()
 
     def park(self, batch: Batch, reasons: Mapping[int, str], *, transform: str | None = None) -> None:
         """See `Letters.park`."""
@@ -68,40 +69,32 @@ class Letters:
         """See `Roaming.take_over`."""
         self._store.own(lineages, add=True)
         self._store.refresh()
-        self._parked.index()
+        self._sync()
 
     def hand_over(self, lineages: Sequence[str]) -> None:
         """See `Roaming.hand_over`."""
         self._store.own(lineages, add=False)
-        self._parked.index()
+        self._sync()
 
     def _asked(self) -> list[Asked]:
-        if self._store.refresh():
-            self._parked.index()
+        self._store.refresh()
+        self._sync()
         asked: list[Asked] = [
             _Asked(action, tuple(ids), self._store.answer) for action, ids in self._store.asked().items()
         ]
-        if due := self._due(time.time()):
-            asked.append(_Asked(Action.REPLAY, tuple(due), lambda _: None))
+        due, lost = self._due.take(time.time())
+        if lost:
+            self._store.bury([self._store.read(each) for each in lost])
+        if due:
+            asked.append(_Asked(Action.REPLAY, tuple(due), self._store.touch))
         return asked
 
-    def _due(self, now: float) -> list[str]:
-        """Letters whose pause is over and that wait for none before them; those that wait for a dead one are dead."""
-        dead, waiting = Order(), Order()
-        due: list[str] = []
-        lost: list[Letter] = []
-        entries = sorted(self._store.entries(), key=lambda each: (each[1].letter.lineage, each[1].letter.position))
-        for is_dead, entry in entries:
-            letter, groups = entry.letter, self._parked.groups(entry.letter)
-            if is_dead:
-                dead.add(groups, letter.at)
-            elif dead.holds(groups, letter.at):
-                dead.add(groups, letter.at)
-                lost.append(letter)
-            elif (entry.due or 0.0) > now or waiting.holds(groups, letter.at):
-                waiting.add(groups, letter.at)
+    def _sync(self) -> None:
+        """Learn what has changed since the last time, whoever changed it."""
+        for each in self._store.touched():
+            if (entry := self._store.ours(each)) is None:
+                self._parked.leave(each)
+                self._due.pop(each)
             else:
-                due.append(letter.id)
-        if lost:
-            self._store.bury(lost)
-        return due
+                self._parked.learn(each)
+                self._due.put(Waiting(each, entry.letter.at, self._parked.groups(entry.letter), entry.due))

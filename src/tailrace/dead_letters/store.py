@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message, TopicPartition
 
 from tailrace.dead_letters.header import Names, headers
 from tailrace.dead_letters.letter import Letter
+from tailrace.dead_letters.pile import Entry, Pile
 from tailrace.dead_letters.request import Action
 from tailrace.dialect.kafka import client
 from tailrace.dialect.kafka.fault import error_of, explain, is_unknown
@@ -25,7 +26,7 @@ from tailrace.error import Fatal
 if TYPE_CHECKING:
     from tailrace.dead_letters.topic import Kafka
 
-__all__ = ["Entry", "TopicStore"]
+__all__ = ["TopicStore"]
 
 _ASK_S, _STEP_S = 30.0, 1.0
 _NEW_S, _LOOK_S = 15.0, 0.1
@@ -36,24 +37,23 @@ _UNREADABLE = "source"
 _Record = tuple[str, str, bytes | None, Sequence[tuple[str, bytes]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A letter that is parked; `due` is when it is offered again, in seconds since the Unix epoch, None for never."""
-
-    letter: Letter
-    nbytes: int
-    due: float | None
-
-
 class TopicStore:
     """See `Store`. What belongs to lineages of other members is kept apart: `letters`, `len` and `read` show ours."""
 
-    def __init__(self, settings: Kafka, pipeline: str, *, nbytes_max: int, make: bool) -> None:
+    def __init__(
+        self,
+        settings: Kafka,
+        pipeline: str,
+        *,
+        nbytes_max: int,
+        make: bool,
+        stopped: Callable[[], bool] | None = None,
+    ) -> None:
         self._settings = settings
         self._pipeline = pipeline
         self._nbytes_max = nbytes_max
-        self._dead: dict[str, Entry] = {}
-        self._waiting: dict[str, Entry] = {}
+        self._stopped = stopped
+        self._pile = Pile()
         self._asked: dict[str, Action] = {}
         self._gone: list[str] = []
         """Letters of which something is asked, and that no topic held when all was read that was there then."""
@@ -61,7 +61,7 @@ class TopicStore:
         self._told = client.Told()
         common = settings.settings()
         self._admin = client.admin(common, self._told)
-        client.reach(self._admin, self._told)
+        client.reach(self._admin, self._told, stopped=stopped)
         wanted = (settings.topic, settings.retry_topic)
         for topic in wanted if make else ():
             make_compacted(self._admin, topic, replication=settings.replication)
@@ -78,29 +78,37 @@ class TopicStore:
         self.refresh()
 
     def __len__(self) -> int:
-        return sum(1 for _ in self.letters())
+        return self._pile.count(self._owned)
 
     def __contains__(self, letter_id: object) -> bool:
-        return letter_id in self._dead or letter_id in self._waiting
+        return letter_id in self._pile
 
     def read(self, letter_id: str) -> Letter:
         """See `Store.read`."""
-        return (self._dead.get(letter_id) or self._waiting[letter_id]).letter
+        return self._pile[letter_id].letter
 
     def letters(self) -> Iterator[Letter]:
         """See `Store.letters`."""
-        return (entry.letter for _, entry in self.entries())
+        return (entry.letter for entry in self._pile if self._is_ours(entry.letter))
 
-    def entries(self) -> Iterator[tuple[bool, Entry]]:
-        """What is ours, and whether it is dead: not offered again unless somebody asks."""
-        every = [(True, entry) for entry in self._dead.values()]
-        every += [(False, entry) for key, entry in self._waiting.items() if key not in self._dead]
-        return (each for each in every if self._is_ours(each[1].letter))
+    def ours(self, letter_id: str) -> Entry | None:
+        """What is parked under this id of our lineages."""
+        entry = self._pile.get(letter_id)
+        return entry if entry is not None and self._is_ours(entry.letter) else None
+
+    def touch(self, letter_ids: Iterable[str]) -> None:
+        """Let `touched` name these."""
+        self._pile.touch(letter_ids)
+
+    def touched(self) -> list[str]:
+        """Letters that have come, gone or changed since the last time, by whomever, or may be ours or not since."""
+        return self._pile.touched()
 
     def own(self, lineages: Collection[str], *, add: bool) -> None:
         """Lineages that are ours from now on, or no longer; before the first call everything is."""
         owned = self._owned or set()
         self._owned = owned | set(lineages) if add else owned - set(lineages)
+        self._pile.touch(entry.letter.id for entry in self._pile)
         self._behind = True
 
     def asked(self) -> dict[Action, list[str]]:
@@ -129,7 +137,7 @@ class TopicStore:
     def park(self, letters: Iterable[Letter]) -> None:
         """See `Store.park`: first to the retry topic, if there are retries and it could be read."""
         entries = [self._entry(letter) for letter in letters]
-        nbytes = sum(entry.nbytes for entry in (*self._dead.values(), *self._waiting.values(), *entries))
+        nbytes = self._pile.nbytes + sum(entry.nbytes for entry in entries)
         if nbytes > self._nbytes_max:
             raise Fatal(
                 f"dead letters in {self._settings.topic} are full: {self._nbytes_max} bytes, {len(self)} change(s)",
@@ -139,7 +147,7 @@ class TopicStore:
 
     def fail(self, letter_id: str, reason: str) -> None:
         """See `Store.fail`: the next pause begins, or it is dead."""
-        dead, letter = letter_id in self._dead, self.read(letter_id)
+        dead, letter = self._pile.holds(letter_id, dead=True), self.read(letter_id)
         letter = replace(letter, reason=reason, attempts=letter.attempts + 1)
         self._put([self._entry(letter, dead=dead)])
 
@@ -149,33 +157,30 @@ class TopicStore:
 
     def remove(self, letter_ids: Iterable[str], why: str) -> None:
         """See `Store.remove`."""
-        gone = set(letter_ids)
-        ends: list[_Record] = [(self._settings.topic, each, None, ()) for each in gone & self._dead.keys()]
-        ends += [(self._settings.retry_topic, each, None, ()) for each in gone & self._waiting.keys()]
-        self._write(ends)
-        for each in gone:
-            self._dead.pop(each, None)
-            self._waiting.pop(each, None)
+        topics = ((True, self._settings.topic), (False, self._settings.retry_topic))
+        gone = [(each, dead, topic) for each in set(letter_ids) for dead, topic in topics]
+        gone = [(each, dead, topic) for each, dead, topic in gone if self._pile.holds(each, dead=dead)]
+        self._write([(topic, each, None, ()) for each, _, topic in gone])
+        for each, dead, _ in gone:
+            self._pile.drop(each, dead=dead)
 
-    def refresh(self) -> bool:
-        """Read what others have written; all of it after we wrote ourselves, or got lineages. Whether there was any."""
-        found = self._read_on()
+    def refresh(self) -> None:
+        """Read what others have written; all of it after we wrote ourselves, or got lineages."""
+        self._read_on()
         self._gone = [each for each in self._asked if each not in self]
         if self._gone:  # or its letter stands in the other topic, and is not read yet
             self._behind = True
-            found = self._read_on() or found
-        return found
+            self._read_on()
 
-    def _read_on(self) -> bool:
+    def _read_on(self) -> None:
         ends = self._ends() if self._behind else {}
-        found = self._take(0)
+        self._take(0)
         deadline = time.monotonic() + _ASK_S
         while any(self._next[topic] < end for topic, end in ends.items()):
-            found = self._take(_STEP_S) or found
+            self._take(_STEP_S)
             if time.monotonic() > deadline:
                 raise self._told.fault(f"the topics {' and '.join(self._topics)} cannot be read to their ends")
         self._behind = False
-        return found
 
     def close(self) -> None:
         """See `Store.close`."""
@@ -188,16 +193,19 @@ class TopicStore:
         delays = self._settings.retry_delays_s
         last = dead or letter.attempts > len(delays) or letter.transform == _UNREADABLE
         due = None if last else time.time() + delays[letter.attempts - 1]
-        return Entry(letter, len(letter.line()), due)
+        return Entry(letter, len(letter.line()) - 1, due)
 
     def _put(self, entries: Sequence[Entry]) -> None:
         """Write entries where they belong; what was waiting and is dead now ends there, once it is dead here."""
         self._write([self._record(entry) for entry in entries])
         dead = [entry.letter.id for entry in entries if entry.due is None]
-        self._write([(self._settings.retry_topic, each, None, ()) for each in dead if each in self._waiting])
+        self._write(
+            [(self._settings.retry_topic, each, None, ()) for each in dead if self._pile.holds(each, dead=False)]
+        )
         for entry in entries:
-            self._waiting.pop(entry.letter.id, None)
-            (self._dead if entry.due is None else self._waiting)[entry.letter.id] = entry
+            self._pile.put(entry)
+            if entry.due is None:
+                self._pile.drop(entry.letter.id, dead=False)
 
     def _record(self, entry: Entry) -> _Record:
         letter = entry.letter
@@ -255,14 +263,14 @@ class TopicStore:
             except KafkaException as error:
                 if not is_unknown(error_of(error)) or time.monotonic() > deadline:
                     raise explain(error_of(error), f"topic {self._settings.topic}") from error
+            client.refuse_stopped(self._stopped)
             time.sleep(_LOOK_S)
 
-    def _take(self, timeout_s: float) -> bool:
+    def _take(self, timeout_s: float) -> None:
         try:
             messages = self._consumer.consume(_MANY, timeout_s) if timeout_s == 0 else self._first(timeout_s)
         except KafkaException as error:
             raise explain(error_of(error), "reading dead letters") from error
-        found = False
         for message in messages:
             topic, at, fault = str(message.topic()), message.offset() or 0, message.error()
             if fault is not None and fault.code() == KafkaError._PARTITION_EOF:
@@ -274,8 +282,6 @@ class TopicStore:
             else:
                 self._next[topic] = at + 1
                 self._learn(message)
-                found = True
-        return found
 
     def _first(self, timeout_s: float) -> list[Message]:
         first = self._consumer.poll(timeout_s)
@@ -287,13 +293,13 @@ class TopicStore:
             if key.startswith(_ASK):
                 self._learn_ask(key.removeprefix(_ASK), value)
                 return
-            held = self._dead if message.topic() == self._settings.topic else self._waiting
+            dead = message.topic() == self._settings.topic
             if value is None:
-                held.pop(key, None)
+                self._pile.drop(key, dead=dead)
                 return
             told = dict(message.headers() or ())
-            due = float(told["tailrace.due"] or 0) if held is self._waiting else None
-            held[key] = Entry(Letter.parse(json.loads(value)["letter"]), len(value), due)
+            due = None if dead else float(told["tailrace.due"] or 0)
+            self._pile.put(Entry(Letter.parse(json.loads(value)["letter"]), len(value), due))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Fatal(
                 f"topic {message.topic()}, offset {message.offset()}: not a dead letter ({type(error).__name__})",

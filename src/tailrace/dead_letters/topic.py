@@ -3,7 +3,7 @@ opened."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -82,13 +82,21 @@ class Kafka:
             **self.options,
         }
 
-    def open(self, name: str, limits: Limits) -> Letters:
+    def open(self, name: str, limits: Limits, *, stopped: Callable[[], bool] | None = None) -> Letters:
         """See `DeadLetters.open`; several processes may have them open, each with lineages of its own (`Roaming`)."""
         from tailrace.dead_letters.roaming import Letters
 
-        return Letters(self.store(name, nbytes_max=min(self.bytes_max, limits.dead_letters_bytes_max)))
+        nbytes_max = min(self.bytes_max, limits.dead_letters_bytes_max)
+        return Letters(self.store(name, nbytes_max=nbytes_max, stopped=stopped))
 
-    def store(self, name: str, *, nbytes_max: int = 1 << 40, make: bool = True) -> TopicStore:
+    def store(
+        self,
+        name: str,
+        *,
+        nbytes_max: int = 1 << 40,
+        make: bool = True,
+        stopped: Callable[[], bool] | None = None,
+    ) -> TopicStore:
         """The topics, opened: to look into them, or for `open`. Unless they are to be made, nothing lies in those that
         are missing."""
         try:
@@ -98,4 +106,4 @@ class Kafka:
                 "dead letters in Kafka need confluent-kafka, which is not installed",
                 hint="pip install 'tailrace[kafka]'",
             ) from None
-        return TopicStore(self, name, nbytes_max=nbytes_max, make=make)
+        return TopicStore(self, name, nbytes_max=nbytes_max, make=make, stopped=stopped)

@@ -21,10 +21,11 @@ from tailrace.config import load
 from tailrace.dead_letters import Kafka
 from tailrace.dead_letters.letter import Letter
 from tailrace.dead_letters.request import Action
-from tailrace.error import ConfigError, Fatal
-from tailrace.model import Limits
+from tailrace.error import ConfigError, Fatal, Retryable
+from tailrace.model import Column, Limits, Table
 from tailrace.testing.fake import AtomicSink, Target
 from tests.cli.conftest import Cli
+from tests.counting import calls
 from tests.server.kafka.filling import event, fill, produce
 from tests.server.kafka.test_group import source
 from tests.waiting import until
@@ -227,12 +228,51 @@ def test_a_member_without_a_partition_leaves_the_letters_to_the_others(
     assert second.tries == {}
 
 
-def test_what_is_asked_of_a_letter_that_is_not_read_yet_is_not_done(kafka: Broker, topic: str) -> None:
+def row(at: int) -> tr.Batch:
+    """An insert at this offset, of a row of its own."""
     builder = BatchBuilder("kafka/cluster/topic/0")
-    builder.begin(xid=0, at="0" * 20, committed_at_us=1_700_000_000_000_000)
-    builder.message("hello", b"")
+    builder.begin(xid=0, at=f"{at:020d}", committed_at_us=1_700_000_000_000_000)
+    builder.add("c", Table("public", "orders", [Column("id", "int8")], key=["id"]), after={"id": str(at)})
     builder.commit()
-    letter = Letter.of(builder.take()[0], "why", 1)
+    return builder.take()
+
+
+def test_a_letter_more_costs_the_same_however_many_are_parked(kafka: Broker, topic: str) -> None:
+    """Counted for one of few and for one of many; what others would see of it is read back each time."""
+    settings = Kafka(f"kafka://{kafka.address}/{topic}_dead", retry_delays_s=[600])
+    letters = settings.open("p", Limits())
+
+    def park(at: int) -> None:
+        letters.park(row(at), {0: "not now"})
+        letters.parked(row(at + 10_000))
+        assert letters.count() == at + 1
+
+    def answer() -> None:
+        assert letters.replay(lambda batch, transform: None, {}) == 0
+
+    costs = []
+    for at in range(200):
+        costs.append((calls(lambda at=at: park(at)), 0))  # type: ignore[misc]
+        if at in {9, 199}:
+            until(lambda: answer() or len(letters._store._pile._touched) == 0, "for the rest")  # type: ignore[attr-defined]
+            costs[-1] = costs[-1][0], calls(answer)
+    letters.close()
+    (few, idle_few), (many, idle_many) = costs[9], costs[199]
+    assert many < few + 20  # how often the client calls back is chance
+    assert idle_many < idle_few + 20
+
+
+def test_nobody_waits_for_topics_of_dead_letters_once_a_stop_is_asked_for(
+    kafka: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tailrace.dead_letters.store.make_compacted", lambda *_, **__: None)  # not there for long
+    asked = iter([False, False])
+    with pytest.raises(Retryable, match="stopped before Kafka was open"):
+        Kafka(f"kafka://{kafka.address}/{topic}_dead").open("p", Limits(), stopped=lambda: next(asked, True))
+
+
+def test_what_is_asked_of_a_letter_that_is_not_read_yet_is_not_done(kafka: Broker, topic: str) -> None:
+    letter = Letter.of(row(0)[0], "why", 1)
     settings = Kafka(f"kafka://{kafka.address}/{topic}_dead", retry_delays_s=[600])
     owner, other = (settings.store("p", nbytes_max=1 << 20) for _ in range(2))
     retries = [TopicPartition(f"{topic}_dead.retry", 0)]

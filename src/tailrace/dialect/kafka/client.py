@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -86,9 +85,9 @@ def _made(kind: Callable[..., ClientT], settings: Mapping[str, object], told: To
         raise ConfigError(f"Kafka's client refuses its settings{'' if secret else f': {words}'}") from None
 
 
-def refuse_stopped(stop: threading.Event | None) -> None:
-    """`Retryable` once `stop` is set: nobody wants what is being opened any more."""
-    if stop is not None and stop.is_set():
+def refuse_stopped(stopped: Callable[[], bool] | None) -> None:
+    """`Retryable` once `stopped` says so: nobody wants what is being opened any more."""
+    if stopped is not None and stopped():
         raise Retryable("stopped before Kafka was open")
 
 
@@ -97,12 +96,12 @@ def reach(
     told: Told,
     *,
     timeout_s: float = _REACH_S,
-    stop: threading.Event | None = None,
+    stopped: Callable[[], bool] | None = None,
 ) -> int:
-    """How many brokers answer; `Retryable` when none does in time, or `stop` is set, `Fatal` when they refuse us."""
+    """How many brokers answer; `Retryable` when none does in time, or once `stopped`, `Fatal` when they refuse us."""
     deadline = time.monotonic() + timeout_s
     while True:
-        refuse_stopped(stop)
+        refuse_stopped(stopped)
         try:
             return len(client.list_topics(timeout=_STEP_S).brokers)
         except KafkaException as error:

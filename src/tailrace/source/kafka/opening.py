@@ -38,11 +38,12 @@ def open_stream(
     """A stream that has subscribed; its partitions come with its first reads. `Retryable` once `stop` is set."""
     told = client.Told()
     admin = client.admin(source.settings(), told)
-    client.reach(admin, told, stop=stop)
+    stopped = None if stop is None else stop.is_set
+    client.reach(admin, told, stopped=stopped)
     topics = Topics(admin, source.topics)
     ids = topics.ids(topics.matching(stop))
     _refuse_recreated(source, topics, ids, known=positions.known())
-    client.refuse_stopped(stop)
+    client.refuse_stopped(stopped)
     place = Place(
         kept="sink" if _in_sink(source, positions) else "group",
         first=source.auto_offset_reset,

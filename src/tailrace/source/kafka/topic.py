@@ -61,7 +61,7 @@ class Topics:
         deadline = time.monotonic() + _NEW_S
         while not self.existing.keys() >= set(names) and time.monotonic() < deadline:
             stop.wait(_LOOK_S)
-            refuse_stopped(stop)
+            refuse_stopped(stop.is_set)
             self._list()
         for name in names:
             if name not in self.existing:
