@@ -162,6 +162,71 @@ fn columns_without_a_schema_follow_the_values() {
     assert_eq!(told(&batch)[2].1[1], r#"{"b":[1]}"#);
 }
 
+/// Every table version that a reader has made so far, each once.
+fn versions(batches: &[Batch]) -> usize {
+    let tables = batches.iter().flat_map(Batch::parts).flat_map(|part| part.load().unwrap().tables().to_vec());
+    tables.map(|table| std::sync::Arc::as_ptr(&table)).collect::<std::collections::HashSet<_>>().len()
+}
+
+#[test]
+fn writers_that_take_turns_make_no_version_more() {
+    let mut reader = reader(Plain::Append);
+    let mut batches = Vec::new();
+    for offset in 0..500 {
+        let after = if offset % 2 == 0 { r#"{"id":1}"# } else { r#"{"id":2,"note":"n"}"# };
+        reader.feed(record(Some(r#"{"id":1}"#), Some(&event("c", "null", after)), offset)).unwrap();
+        batches.extend(reader.take());
+    }
+    assert_eq!(versions(&batches), 2);
+    let rows: Vec<_> = batches.iter().flat_map(told).map(|(_, cells)| cells.join(",")).collect();
+    assert_eq!(rows, ["1", "2,n"].repeat(250));
+}
+
+#[test]
+fn whoever_writes_whatever_columns_and_types_the_versions_come_to_an_end() {
+    let mut reader = reader(Plain::Append);
+    let (mut batches, mut chance, mut early) = (Vec::new(), 7_u64, 0);
+    let mut one_of = |count: u64| {
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (chance >> 33) % count
+    };
+    for offset in 0..4_000 {
+        let values = ["1", "1.5", "\"s\"", "true", "[]", "null"];
+        let mut after = "{\"id\":1".to_owned();
+        for name in ["a", "b"] {
+            if one_of(2) == 0 {
+                after += &format!(",\"{name}\":{}", values[usize::try_from(one_of(6)).unwrap()]);
+            }
+        }
+        reader.feed(record(None, Some(&event("c", "null", &(after + "}"))), offset)).unwrap();
+        batches.extend(reader.take());
+        if offset == 1_000 {
+            early = versions(&batches);
+        }
+    }
+    assert_eq!(versions(&batches), early);
+}
+
+#[test]
+fn few_bytes_do_not_become_a_cell_or_a_row_without_end() {
+    let decimals = |scale: u32, count: usize| {
+        let items = format!(
+            r#"{{"type":"bytes","optional":false,"name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{{"scale":"{scale}"}}}}"#
+        );
+        let fields = format!(r#"[{{"type":"array","items":{items},"optional":false,"field":"d"}}]"#);
+        let list = vec!["\"AQ==\""; count].join(",");
+        let value = format!(
+            r#"{{"schema":{{"type":"struct","fields":{fields},"optional":false,"name":"v"}},"payload":{{"d":[{list}]}}}}"#
+        );
+        let mut reader = reader(Plain::Append);
+        let read = reader.feed(record(None, Some(&value), 0)).map_err(|error| error.to_string());
+        read.map(|()| reader.take().unwrap().nbytes())
+    };
+    assert!(decimals(16_383, 3).unwrap() > 3 * 16_383);
+    assert!(decimals(131_072, 1).unwrap_err().contains("not a decimal as Connect writes it"));
+    assert!(decimals(16_383, 5_000).unwrap_err().contains("much larger than its bytes"));
+}
+
 #[test]
 fn plain_values_are_rows() {
     let records = [(Some("k1"), Some(r#"{"a":1}"#)), (Some("k2"), Some(r#"{"b":true}"#)), (Some("k1"), None)];

@@ -39,6 +39,19 @@ pub(super) struct Scratch {
     text: Vec<u8>,
     /// An element of an array.
     element: Vec<u8>,
+    /// Where the output of a record has to end.
+    pub(super) end: usize,
+}
+
+impl Scratch {
+    /// Whether what was written of the value at `at` has room.
+    #[inline]
+    pub(super) fn fits(&self, out: &[u8], at: usize) -> Result<()> {
+        if out.len() > self.end {
+            return Err(Error::malformed("a value that becomes much larger than its bytes", at));
+        }
+        Ok(())
+    }
 }
 
 /// How the values of one column are read.
@@ -310,6 +323,7 @@ impl Decoder {
                     element.clear();
                     self.write(scanner, scratch, element)?;
                     quote(element, out);
+                    scratch.fits(out, scanner.at())?;
                 }
             }
         }

@@ -45,6 +45,12 @@ use crate::position::Phase;
 
 /// Table versions and schemas that are kept of one partition.
 const SHAPES_MAX: usize = 1024;
+/// Sets of columns that are kept of one table whose values have no schema: writers of two versions may take turns.
+const SETS_MAX: usize = 8;
+/// What a record may become: so much, and so many bytes for each of its own. The bytes of a decimal or of bits may stand for
+/// thousands of digits.
+const ROOM_BYTES: usize = 16 << 20;
+const ROOM_TIMES: usize = 64;
 
 /// 0001-01-01 and the last microsecond of 9999: the times that Python's calendar has. A time beyond them, of a writer that
 /// took another unit, is informative at most and must not stop the row that it came with.
@@ -152,7 +158,11 @@ impl Reader {
     pub fn feed(&mut self, record: Record<'_>) -> Result<()> {
         let start = self.assembler.arena().len();
         let (frames, mut unframed) = (std::mem::take(&mut self.frames), std::mem::take(&mut self.unframed));
-        let read = frames.open(record, &mut unframed).and_then(|record| self.record(record));
+        let read = frames.open(record, &mut unframed).and_then(|record| {
+            let room = ROOM_TIMES.saturating_mul(record.value.map_or(0, <[u8]>::len)).saturating_add(ROOM_BYTES);
+            self.scratch.end = start.saturating_add(room);
+            self.record(record)
+        });
         (self.frames, self.unframed) = (frames, unframed);
         match read {
             Ok(()) => {
@@ -338,29 +348,33 @@ impl Reader {
 
     /// Write a row's images, with the shape that fits them, and add the change.
     fn change(&mut self, record: Record<'_>, fact: Fact, row: Row<'_>) -> Result<()> {
-        let mut shape = match self.known(&row) {
-            Some(shape) => shape,
-            None => self.learn(None, &row)?,
-        };
-        let mut tried = false;
+        let (mut tried, mut learnt) = (0, false);
         loop {
+            let shape = match self.known(&row, tried) {
+                Some(shape) => shape,
+                None if learnt => return Err(Error::malformed("a row that contradicts itself", 0)),
+                None => {
+                    (tried, learnt) = (0, true);
+                    self.learn(&row)?
+                }
+            };
             let stream = (fact.stream.0.as_str(), fact.stream.1.as_str());
             let table = self.assembler.enter(Some(&shape.table), stream)?;
             let start = self.assembler.arena().len();
             match self.images(&shape, &row, fact.op) {
-                Ok(images) => return self.assembler.push(fact, table, images, record.offset),
-                Err(Unfit::Fault(error)) => {
-                    self.assembler.arena().truncate(start);
-                    return Err(error);
+                Ok(images) => {
+                    if tried > 0 {
+                        self.prefer(&shape);
+                    }
+                    return self.assembler.push(fact, table, images, record.offset);
                 }
-                Err(Unfit::Other) if tried => {
+                Err(unfit) => {
                     self.assembler.arena().truncate(start);
-                    return Err(Error::malformed("a row that contradicts itself", 0));
-                }
-                Err(Unfit::Other) => {
-                    self.assembler.arena().truncate(start);
-                    shape = self.learn(Some(&shape), &row)?;
-                    tried = true;
+                    match unfit {
+                        Unfit::Fault(error) => return Err(error),
+                        Unfit::Other if learnt => return Err(Error::malformed("a row that contradicts itself", 0)),
+                        Unfit::Other => tried += 1,
+                    }
                 }
             }
         }
@@ -390,23 +404,28 @@ impl Reader {
         Ok(images)
     }
 
-    /// The shape that was used last for such rows.
-    fn known(&mut self, row: &Row<'_>) -> Option<Arc<Shape>> {
-        let key_form = row.key.map(|key| key.form);
-        let truncate = row.images.iter().all(Option::is_none);
-        let fits = |shape: &Arc<Shape>| {
-            (truncate || (shape.form == row.form && shape.key_form == key_form)) && shape.names(&row.name)
-        };
-        let at = self.shapes.iter().position(fits)?;
-        if at > 0 {
+    /// The shape for such rows that was used last, when `tried` of them do not fit.
+    fn known(&mut self, row: &Row<'_>, tried: usize) -> Option<Arc<Shape>> {
+        let at = self.shapes.iter().enumerate().filter(|(_, shape)| row.may_have(shape)).nth(tried)?.0;
+        if tried == 0 && at > 0 {
             self.shapes[..=at].rotate_right(1);
+            return Some(Arc::clone(&self.shapes[0]));
         }
-        Some(Arc::clone(&self.shapes[0]))
+        Some(Arc::clone(&self.shapes[at]))
     }
 
-    /// Make the shape of a row that no known one fits, and keep it in place of `before`.
+    /// Try this shape first from now on.
     #[cold]
-    fn learn(&mut self, before: Option<&Shape>, row: &Row<'_>) -> Result<Arc<Shape>> {
+    fn prefer(&mut self, shape: &Arc<Shape>) {
+        if let Some(at) = self.shapes.iter().position(|known| Arc::ptr_eq(known, shape)) {
+            self.shapes[..=at].rotate_right(1);
+        }
+    }
+
+    /// Make the shape of a row that no known one fits. It takes the place of those that have its columns, or that it
+    /// follows; of the others a few are kept.
+    #[cold]
+    fn learn(&mut self, row: &Row<'_>) -> Result<Arc<Shape>> {
         let key = row.key.map(|key| (key, &self.keys));
         let made = match row.form {
             Some(form) => {
@@ -417,7 +436,9 @@ impl Reader {
             None => {
                 let values: Vec<Place<'_>> =
                     row.images.into_iter().rev().flatten().filter(|place| place.at.is_some()).collect();
-                Shape::inferred(before, row.name.clone(), &values, key, row.partial)?
+                let before: Vec<&Shape> =
+                    self.shapes.iter().map(Arc::as_ref).filter(|shape| row.may_have(shape)).collect();
+                Shape::inferred(&before, row.name.clone(), &values, key, row.partial)?
             }
         };
         let known = self.shapes.iter().find(|shape| shape.table == made.table).map(|shape| Arc::clone(&shape.table));
@@ -425,9 +446,12 @@ impl Reader {
             Some(table) => made.with_table(table),
             None => made,
         });
-        if before.is_some() {
-            self.shapes.retain(|shape| !(shape.follows() && shape.key_form == made.key_form && shape.names(&row.name)));
-        }
+        let mut others = 0;
+        self.shapes.retain(|shape| {
+            let other = shape.follows() && row.may_have(shape);
+            others += usize::from(other);
+            !other || !(row.partial || shape.has_columns_of(&made) || others >= SETS_MAX)
+        });
         self.shapes.truncate(SHAPES_MAX - 1);
         self.shapes.insert(0, Arc::clone(&made));
         Ok(made)
@@ -496,6 +520,15 @@ struct Row<'a> {
     form: Option<usize>,
     /// Not an event: members may be missing.
     partial: bool,
+}
+
+impl Row<'_> {
+    /// Whether a shape is of such rows.
+    fn may_have(&self, shape: &Shape) -> bool {
+        let truncate = self.images.iter().all(Option::is_none);
+        let same = shape.form == self.form && shape.key_form == self.key.map(|key| key.form);
+        (truncate || same) && shape.names(&self.name)
+    }
 }
 
 /// What an event says beside its rows; `ts_ms` when its source says no time.

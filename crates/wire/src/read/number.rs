@@ -2,8 +2,9 @@
 
 /// More bytes than the 147,455 digits of PostgreSQL's `numeric` need; bounds the quadratic conversion to decimal.
 const BYTES_MAX: usize = 61_440;
-/// PostgreSQL's `numeric` has up to 16,383 digits behind its point, and 131,072 before.
-const SCALE_MAX: i32 = 131_072;
+/// PostgreSQL's `numeric` has up to 16,383 digits behind its point. Below zero no database that Debezium reads goes beyond
+/// 6,176, and each of them stands for a digit that has no byte.
+const SCALE_MAX: i32 = 16_383;
 
 /// Append a big-endian two's complement divided by 10^`scale`; None when it is larger than any `numeric`.
 pub(super) fn write_unscaled(bytes: &[u8], scale: i32, out: &mut Vec<u8>) -> Option<()> {
@@ -157,7 +158,8 @@ mod tests {
             (&[0x80], 0, "-128"),
             (&[0x00, 0x80], 1, "12.8"),
             (&[], 0, "none"),
-            (&[1], 1_000_000, "none"),
+            (&[1], 16_384, "none"),
+            (&[1], -16_384, "none"),
         ] {
             assert_eq!(unscaled(bytes, scale), text);
         }

@@ -120,9 +120,10 @@ impl Shape {
         Self { table, fields, places, form, key_form, partial: false, whole: false }
     }
 
-    /// The table version that also fits the value at `places`: what is known of its columns is kept.
+    /// The table version that fits the values at `places`: what is known of its columns, the latest first, is kept, so that
+    /// it only ever widens.
     pub(super) fn inferred(
-        before: Option<&Self>,
+        before: &[&Self],
         name: (String, String),
         values: &[Place<'_>],
         key: Option<(Key<'_>, &Keys)>,
@@ -131,9 +132,10 @@ impl Shape {
         let mut fields: Vec<Field> = Vec::new();
         let mut places: FxHashMap<String, usize> = FxHashMap::default();
         let mut whole = false;
-        let old = before.map(|shape| shape.fields.as_slice()).unwrap_or_default();
+        let old: Vec<&Field> = before.iter().flat_map(|shape| &shape.fields).collect();
         if partial {
-            fields.extend(old.iter().filter(|field| !field.from_key).cloned());
+            let latest = before.first().map(|shape| shape.fields.as_slice()).unwrap_or_default();
+            fields.extend(latest.iter().filter(|field| !field.from_key).cloned());
             places.extend(fields.iter().enumerate().map(|(index, field)| (field.name.clone(), index)));
         }
         for place in values {
@@ -141,14 +143,14 @@ impl Shape {
             if scanner.peek()? != b'{' {
                 whole = true;
                 let name = VALUE.to_owned();
-                learn(&mut scanner, name, &mut fields, &mut places, old)?;
+                learn(&mut scanner, name, &mut fields, &mut places, &old)?;
                 continue;
             }
             scanner.open(b'{')?;
             let mut first = true;
             while let Some(name) = scanner.member(&mut first)? {
                 let name = owned(name).ok_or_else(|| scanner.fault("a name with an escape that is not JSON's"))?;
-                learn(&mut scanner, name, &mut fields, &mut places, old)?;
+                learn(&mut scanner, name, &mut fields, &mut places, &old)?;
             }
         }
         add_key(&mut fields, key.map(|(key, keys)| keys.form(key)), |_| ());
@@ -182,6 +184,11 @@ impl Shape {
     /// Whether it may have changed since: it was not told by a schema.
     pub(super) fn follows(&self) -> bool {
         self.form.is_none()
+    }
+
+    /// Whether it has the same columns, of whatever types.
+    pub(super) fn has_columns_of(&self, other: &Self) -> bool {
+        self.fields.len() == other.fields.len() && self.places.keys().all(|name| other.places.contains_key(name))
     }
 
     /// Append the image at `place`. `old` says whether a row's old version is read, which may have its key only.
@@ -367,7 +374,7 @@ fn learn(
     name: String,
     fields: &mut Vec<Field>,
     places: &mut FxHashMap<String, usize>,
-    old: &[Field],
+    old: &[&Field],
 ) -> Result<()> {
     let found = decode::inferred(scanner)?;
     scanner.skip()?;
@@ -378,8 +385,15 @@ fn learn(
                 let what = format!("more than {COLUMNS_MAX} different members: their names seem to be data");
                 return Err(Error::Limit(what));
             }
-            let before = old.iter().find(|field| field.name == name && !field.from_key).cloned();
-            fields.push(before.unwrap_or_else(|| Field::new(&name, Decoder::Text, false)));
+            let mut before = old.iter().filter(|field| field.name == name && !field.from_key);
+            let mut field =
+                before.next().map_or_else(|| Field::new(&name, Decoder::Text, false), |field| Field::clone(field));
+            for other in before.filter(|field| field.known) {
+                let decoder =
+                    if field.known { decode::joined(&field.decoder, &other.decoder) } else { other.decoder.clone() };
+                (field.decoder, field.known) = (decoder, true);
+            }
+            fields.push(field);
             let index = fields.len() - 1;
             places.insert(name, index);
             index
@@ -440,6 +454,7 @@ fn cell(
     let (start, at) = (out.len(), scanner.at());
     out.extend_from_slice(b"t\0\0\0\0");
     field.decoder.write(scanner, tools.scratch, out)?;
+    tools.scratch.fits(out, at)?;
     if seen.key_only && field.key.is_none() {
         seen.key_only = field.zeros && is_zero(scanner.since(at));
     }
