@@ -264,6 +264,18 @@ class Replaying(Protocol):
 
 
 @runtime_checkable
+class Rereading(Protocol):
+    """A Source that returns `Unreadable` may also read such a record once more, when an operator has it replayed."""
+
+    def read_again(self, batch: Batch) -> Batch:
+        """What the records in the messages of `batch` say now, at their positions, in a batch that ends where it does.
+
+        Opens no stream; on the writer thread. `Reject` for those that are still not understood, or cannot be now.
+        """
+        ...
+
+
+@runtime_checkable
 class Retaining(Protocol):
     """A Source may also say what its server keeps for the pipeline; asked by `tailrace status`, running or not."""
 

@@ -75,7 +75,7 @@ def replay(letters: Letters, writer: Writer, *, at: Mapping[str, Position], plan
         reach(Place.REPLAY_AFTER)
 
     return letters.replay(
-        lambda batch, transform: replayed(batch, transform, steps=steps, write=taken),
+        lambda batch, transform: replayed(batch, transform, source=plan.source, steps=steps, write=taken),
         at,
         writer.forget_replayed if isinstance(writer, Replaying) else None,
     )

@@ -9,7 +9,7 @@ import contextlib
 import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from tailrace.contract import Transform
+from tailrace.contract import Rereading, Source, Transform
 from tailrace.error import EndOfStream, Fatal, Reject, Retryable, TailraceError
 from tailrace.model import Batch
 
@@ -77,15 +77,18 @@ def shaped(batch: Batch, step: Step) -> Batch:
     return new
 
 
-def replayed(batch: Batch, transform: str | None, *, steps: Sequence[Step], write: Callable[[Batch], None]) -> None:
+def replayed(
+    batch: Batch, transform: str | None, *, source: Source, steps: Sequence[Step], write: Callable[[Batch], None]
+) -> None:
     """Write dead letters that `transform` refused (None: the sink) once it and those behind it have seen them.
 
-    A `Reject` of any of them names indexes of `batch`. Without that transform the letters stay.
+    What the source did not understand it reads once more. A `Reject` of any of them names indexes of `batch`. Without
+    that transform the letters stay.
     """
     names = [name for name, _ in steps]
     if transform == UNREADABLE:
-        reason = "a record that the source did not understand is not read again: write it anew, and drop this one"
-        raise Reject(dict.fromkeys(range(len(batch)), reason))
+        _read_again(batch, source, steps=steps, write=write)
+        return
     if transform is not None and transform not in names:
         reason = f"transform {transform}, which refused it, is no longer in the pipeline"
         raise Reject(dict.fromkeys(range(len(batch)), reason))
@@ -95,6 +98,18 @@ def replayed(batch: Batch, transform: str | None, *, steps: Sequence[Step], writ
             if len(now):
                 now = shaped(now, step)
         write(now)
+    except Reject as reject:
+        raise Reject(_translated(reject.reasons, now, batch)) from None
+
+
+def _read_again(batch: Batch, source: Source, *, steps: Sequence[Step], write: Callable[[Batch], None]) -> None:
+    if not isinstance(source, Rereading):
+        reason = f"source {source.kind} does not read a record again: write it anew, and drop this one"
+        raise Reject(dict.fromkeys(range(len(batch)), reason))
+    with named(f"source {source.kind}"):
+        now = source.read_again(batch)
+    try:
+        replayed(now, steps[0][0] if steps else None, source=source, steps=steps, write=write)
     except Reject as reject:
         raise Reject(_translated(reject.reasons, now, batch)) from None
 

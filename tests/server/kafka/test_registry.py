@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,11 +17,16 @@ from servers import registry as servers_registry
 from servers.kafka import Broker
 from servers.process import free_port
 from tailrace._native import BatchBuilder
+from tailrace.contract import Transform
+from tailrace.dead_letters.journal import read_all
+from tailrace.dead_letters.letter import Letter
+from tailrace.dead_letters.request import Action, submit
 from tailrace.error import ConfigError, Fatal, Retryable
 from tailrace.format import Format
 from tailrace.model import Batch, Column, Limits, Table
 from tailrace.sink.kafka import Kafka as KafkaSink
 from tailrace.source.kafka import Kafka, SchemaRegistry
+from tailrace.transform import map_changes
 from tests.server.kafka.filling import event, fill, produce
 
 ORDERS = Table(
@@ -80,16 +87,25 @@ def framed_as(form: str, registry: servers_registry.Server) -> dict[str, str]:
     return {"key_converter": form, "value_converter": form, "schema_registry_url": registry.url}
 
 
-def read(source: str | Kafka, folder: Path, seen: Seen) -> None:
+def read(
+    source: str | Kafka,
+    folder: Path,
+    seen: Seen,
+    *,
+    dead_letters: tr.DeadLetterFile | None = None,
+    transforms: Sequence[Transform] = (),
+) -> None:
     """Add what the source brings."""
-    app = tr.App(source, name="p")
+    app = tr.App(source, name="p", dead_letters=dead_letters)
 
     @app.on("public.*")
     def note(change: tr.Change) -> None:
         rows = (change.key, change.before, change.after)
         seen.append((change.op, *(row and dict(row) for row in rows)))  # type: ignore[arg-type]
 
-    app.pipeline(state_dir=folder).run(until_current=True, retry=False)
+    pipeline = app.pipeline(state_dir=folder)
+    pipeline.transforms = transforms
+    pipeline.run(until_current=True, retry=False)
 
 
 @pytest.mark.parametrize("form", ["avro", "json_schema"])
@@ -144,6 +160,67 @@ def test_a_schema_that_nobody_knows_stops_behind_what_was_before(
     assert [line[1] for line in seen] == [{"id": 0}, {"id": 1}, {"id": 2}]
     assert "secret" not in str(caught.value)
     assert "schema_registry_url" in str(caught.value.hint)
+
+
+def test_records_of_an_unknown_schema_are_parked_and_read_again_once_a_registry_knows_it(
+    kafka: Broker, registry: servers_registry.Server, topic: str, tmp_path: Path
+) -> None:
+    framed = write(kafka, topic, **framed_as("avro", registry))
+    produce(kafka, framed, [(None, b"\x00\x7f\xff\xff\xff of a schema that there is nowhere")])
+    letters, seen = tmp_path / "dead.jsonl", list[tuple[str, Any, Any, Any]]()
+
+    def run(url: str | None) -> None:
+        found = None if url is None else SchemaRegistry(url)
+        made = Kafka(f"kafka://{kafka.address}/{framed}", group=topic, registry=found)
+        read(made, tmp_path, seen, dead_letters=tr.DeadLetterFile(letters), transforms=[shout])
+
+    def replay(url: str) -> list[Letter]:
+        submit(letters, Action.REPLAY, None)
+        run(url)
+        return read_all(letters)
+
+    run(None)
+    assert (len(read_all(letters)), seen) == (5, [])  # with a tombstone
+    left = replay(f"http://127.0.0.1:{free_port()}")
+    assert (len(left), seen) == (5, [])
+    assert all("does not answer" in letter.reason for letter in left)
+    left = replay(registry.url)
+    assert [line[0] for line in seen] == ["c", "u", "d"]
+    assert seen[0][3] == ROW | {"note": "A"}
+    assert [int(letter.position) for letter in left] == [4]
+    assert "2147483647" in left[0].reason
+    run(registry.url)
+    assert len(seen) == 3
+
+
+def test_a_record_that_was_parked_without_its_topic_stays(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    builder = BatchBuilder("kafka/c/t/0", connector="kafka")
+    builder.begin(xid=0, committed_at_us=0, at="0" * 20)
+    builder.message("tailrace.unreadable", b'{"key": null, "value": "ew==", "timestamp_ms": 0}', transactional=True)
+    builder.commit()
+    letters = tr.DeadLetterFile(tmp_path / "dead.jsonl")
+    with contextlib.closing(letters.open("p", Limits())) as opened:
+        opened.park(builder.take(), {0: "why"}, transform="source")
+    kafka.create_topic(topic)
+    fill(kafka, topic, [0])
+    submit(letters.path, Action.REPLAY, None)
+    seen: Seen = []
+    read(Kafka(f"kafka://{kafka.address}/{topic}", group=topic), tmp_path, seen, dead_letters=letters)
+    [letter] = read_all(letters.path)
+    assert "write it anew, and drop this one" in letter.reason
+    assert len(seen) == 1
+
+
+def shout(batch: Batch) -> Batch:
+    """A transform that shows that it has seen what came again."""
+
+    def louder(change: tr.Change) -> tr.Change:
+        after: Any = change.after
+        return (
+            change if after is None or after["note"] is None else change.replace(after={"note": after["note"].upper()})
+        )
+
+    return map_changes(louder)(batch)
 
 
 def test_a_registry_is_named_once() -> None:

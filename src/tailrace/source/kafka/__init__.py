@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from tailrace.contract import Positions
 from tailrace.dialect.kafka.address import Address, Security, parse
 from tailrace.error import ConfigError
-from tailrace.model import Finding, Limits
+from tailrace.model import Batch, Finding, Limits
 from tailrace.registry import Registry
 from tailrace.source.kafka.pattern import refuse_broken
 from tailrace.source.kafka.registry import SchemaRegistry
@@ -141,6 +141,14 @@ class Kafka:
         from tailrace.source.kafka.opening import open_stream
 
         return open_stream(self, name, positions, until_current=until_current, stop=stop)
+
+    def read_again(self, batch: Batch) -> Batch:
+        """Read records that were not understood once more, schemas that the registry knows by now included; see
+        `Rereading`."""
+        _require_client()
+        from tailrace.source.kafka.unreadable import read_again
+
+        return read_again(self, batch)
 
     def drop(self, name: str) -> list[str]:
         """Delete the consumer group with its offsets; `Retryable` while members are in it."""

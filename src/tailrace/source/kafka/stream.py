@@ -26,7 +26,7 @@ from tailrace.registry.framed import tell
 from tailrace.source.kafka.fault import RANGE, error_of, explain, explained, unread
 from tailrace.source.kafka.part import Part, Place, Record, State, start
 from tailrace.source.kafka.topic import Topics, lineage
-from tailrace.source.kafka.unreadable import unreadable
+from tailrace.source.kafka.unreadable import reader, unreadable
 from tailrace.source.kafka.watch import Watch
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class KafkaStream:
                     continue
                 raise explain(error_of(error), f"topic {part.topic}, partition {part.partition}") from error
             self._held = [message for message in self._held if (message.topic(), message.partition()) != key]
-            part.reader = self._reader(part)
+            part.reader = reader(self._source, part.lineage, topic=part.topic, partition=part.partition)
             part.state = State.READING
             if self._paused:
                 with explained("pausing"):
@@ -226,16 +226,6 @@ class KafkaStream:
         log.warning("%s: offset %d comes next and is gone: going on at %d (out_of_range)", where, gone, part.next)
         part.ended = part.until is not None and part.next >= part.until
         part.state = State.READING
-
-    def _reader(self, part: Part) -> EventReader:
-        """What turns the records of a partition into batches."""
-        return EventReader(
-            part.lineage,
-            topic=part.topic,
-            partition=part.partition,
-            plain=self._source.plain,
-            unavailable_value_placeholder=self._source.unavailable_value_placeholder,
-        )
 
     def _offer(self, assigned: Assigned) -> Assigned:
         for part in self._parts.values():

@@ -1,15 +1,23 @@
-"""A record that is not understood, as a message that can be parked: all of it, as it came. Never says what is in it."""
+"""A record that is not understood, as a message that can be parked: all of it, as it came; and read once more. Never
+says what is in it."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+from typing import TYPE_CHECKING, Any
 
-from tailrace._native import BatchBuilder
-from tailrace.model import Batch, Position, Unreadable
+from tailrace._native import BatchBuilder, EventReader
+from tailrace.error import Fatal, Reject, Retryable
+from tailrace.model import Batch, Change, Position, Unreadable
+from tailrace.registry.framed import tell
 from tailrace.source.kafka.part import Part, Record
 
-__all__ = ["MEND", "unreadable"]
+if TYPE_CHECKING:
+    from tailrace.source.kafka import Kafka
+
+__all__ = ["MEND", "read_again", "reader", "unreadable"]
 
 MEND = (
     "give the pipeline dead_letters to park such records in, or mend whoever writes them; to go on behind it, set the"
@@ -21,7 +29,7 @@ _AT_MS_MAX = 253_402_300_799_999
 
 
 def unreadable(part: Part, record: Record, reason: str, *, hint: str | None = None) -> Unreadable:
-    """The record of `part` as a message with its key, value and time, in base64 and milliseconds."""
+    """The record of `part` as a message with its place, its key, value and time, in base64 and milliseconds."""
     key, value, at_ms, offset = record
     texts = {"key": key, "value": value}
     content: dict[str, object] = {
@@ -30,6 +38,61 @@ def unreadable(part: Part, record: Record, reason: str, *, hint: str | None = No
     position = Position(part.lineage, f"{offset:020d}")
     builder = BatchBuilder(part.lineage, connector="kafka")
     builder.begin(xid=0, committed_at_us=min(max(at_ms, 0), _AT_MS_MAX) * 1000, at=position.text)
-    builder.message(_PREFIX, json.dumps(content | {"timestamp_ms": at_ms}).encode(), transactional=True)
+    content |= {"topic": part.topic, "partition": part.partition, "timestamp_ms": at_ms}
+    builder.message(_PREFIX, json.dumps(content).encode(), transactional=True)
     builder.commit()
     return Unreadable(Batch.progress(position).with_changes(list(builder.take())), reason, hint or MEND)
+
+
+def reader(source: Kafka, lineage: str, *, topic: str, partition: int) -> EventReader:
+    """What turns the records of a partition into batches."""
+    return EventReader(
+        lineage,
+        topic=topic,
+        partition=partition,
+        plain=source.plain,
+        unavailable_value_placeholder=source.unavailable_value_placeholder,
+    )
+
+
+def read_again(source: Kafka, batch: Batch) -> Batch:
+    """See `Rereading.read_again`. Neighbours are read as such: a tombstone says nothing new behind its delete."""
+    schemas, changes, reasons = source.schemas(), list[Change](), dict[int, str]()
+    with contextlib.ExitStack() as opened:
+        registry = None if schemas is None else opened.enter_context(contextlib.closing(schemas.open()))
+        made, behind = None, None
+        for index, change in enumerate(batch):
+            at = change.position
+            try:
+                place, record = _content(change)
+                if made is None or behind != (at.lineage, record[3]):
+                    made = reader(source, at.lineage, **place)
+                try:
+                    tell(made, [record], client=registry)
+                except (Fatal, Retryable) as error:
+                    raise ValueError(f"{_where(**place, offset=record[3])}: {error.args[0]}") from error
+                made.feed([record])
+                changes += made.take() or ()
+                behind = at.lineage, record[3] + 1
+            except ValueError as error:
+                reasons[index] = str(error.args[0])
+                made = None
+    if reasons:
+        raise Reject(reasons)
+    return batch.with_changes(changes)
+
+
+def _where(topic: str, partition: int, offset: int) -> str:
+    return f"topic {topic}, partition {partition}, offset {offset}"
+
+
+def _content(change: Change) -> tuple[dict[str, Any], Record]:
+    """What `unreadable` put into the message: where the record stood, and the record."""
+    if change.message is None or change.message.prefix != _PREFIX:
+        raise ValueError("this is no record of a topic")
+    content = json.loads(change.message.content)
+    if "topic" not in content:
+        raise ValueError("a version that noted no topic has parked this record: write it anew, and drop this one")
+    key, value = (None if raw is None else base64.b64decode(raw) for raw in (content["key"], content["value"]))
+    place = {name: content[name] for name in ("topic", "partition")}
+    return place, (key, value, content["timestamp_ms"], int(change.position.text))
