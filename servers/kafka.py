@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -52,6 +53,7 @@ USERS, PASSWORD = ("guest", "stranger"), "right"
 """Who may log in over SASL, with PLAIN and SCRAM; nobody may do anything until an ACL says so."""
 _FAST = ("-XX:TieredStopAtLevel=1",)
 _ASK_S = 60.0
+_QUOTA = Path(__file__).parent / "java" / "KafkaQuota.java"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,11 @@ class Broker:
         admin, resource = self.admin(), ConfigResource(ResourceType.TOPIC, name)
         found = admin.describe_configs([resource])[resource].result(_ASK_S)
         return {option: str(entry.value) for option, entry in found.items()}
+
+    def throttle(self, client_id: str, bytes_per_s: int) -> None:
+        """From now on whoever calls itself so writes and reads no more than this many bytes a second, each."""
+        tool = [maven.java(), "-cp", f"{self.root}/*", str(_QUOTA), self.address, client_id, str(bytes_per_s)]
+        subprocess.run(tool, check=True, capture_output=True)
 
     def log(self) -> str:
         """Everything that the broker has logged so far."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,17 @@ message Events {
   message Source { string connector = 1; string schema = 2; string table = 3; int64 txId = 4; int64 ts_ms = 5; }
 }
 """
+TIMESTAMP = """syntax = "proto3";
+package google.protobuf;
+option csharp_namespace = "Google.Protobuf.WellKnownTypes";
+option cc_enable_arenas = true;
+option go_package = "google.golang.org/protobuf/types/known/timestamppb";
+option java_package = "com.google.protobuf";
+option java_outer_classname = "TimestampProto";
+option java_multiple_files = true;
+message Timestamp { int64 seconds = 1; int32 nanos = 2; }
+"""
+KNOWN = "google/protobuf/timestamp.proto"
 ENVELOPE = bytes((4, 2, 0))
 """Indexes: the second message of the file, the first in that."""
 AT = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
@@ -83,20 +95,26 @@ class Registered:
     def __init__(self, url: str) -> None:
         self.client, self.prefix = SchemaRegistryClient({"url": url}), f"p{uuid.uuid4().hex}"
 
-    def id(self, subject: str, text: str, *, common: bool = False) -> int:
-        """The id of a text; with `common`, of one that imports the other file."""
-        references = [SchemaReference("common.proto", f"{self.prefix}-common", 1)] if common else []
+    def id(self, subject: str, text: str, *, imports: Mapping[str, str] | None = None) -> int:
+        """The id of a text; `imports` are the subjects of the files that it imports, by their names."""
+        named = (imports or {}).items()
+        references = [SchemaReference(name, f"{self.prefix}-{of}", 1) for name, of in named]
         return self.client.register_schema(f"{self.prefix}-{subject}", Schema(text, "PROTOBUF", references))
 
 
-@pytest.fixture
-def events(kafka: Broker, registry: servers_registry.Server, topic: str) -> str:
-    """A topic with an order's insert, its update under a newer schema, its delete and the tombstone; its URL."""
+@pytest.fixture(params=["true", "false"], ids=lambda skip: f"skip.known.types={skip}")
+def events(request: pytest.FixtureRequest, kafka: Broker, registry: servers_registry.Server, topic: str) -> str:
+    """A topic with an order's insert, its update under a newer schema, its delete and the tombstone; its URL. Files of
+    Google's own that they import are registered too unless known types are skipped."""
     known = Registered(registry.url)
     known.id("common", COMMON)
+    imports = {"common.proto": "common"}
+    if request.param == "false":
+        known.id("timestamp", TIMESTAMP)
+        imports[KNOWN] = "timestamp"
     key = framed(known.id("key", KEY), b"\0", field(1, 7))
-    first = known.id("value", EVENTS % "", common=True)
-    second = known.id("value", EVENTS % " optional bool gift = 5;", common=True)
+    first = known.id("value", EVENTS % "", imports=imports)
+    second = known.id("value", EVENTS % " optional bool gift = 5;", imports=imports)
     assert first != second
     kafka.create_topic(topic)
     records: list[tuple[bytes | None, bytes | None]] = [
