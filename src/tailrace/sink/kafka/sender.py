@@ -245,7 +245,8 @@ class Sender:
         """As above, with a callback, a time or a partition for each record."""
         for index, (name, value, key, headers) in enumerate(messages):
             change, topic = records.change(index), self._topics.find(name)[0]
-            at_ms = int(batch[change].committed_at.timestamp() * 1000) if self._timestamps else 0
+            told_at = self._timestamps and len(batch)  # a heartbeat of an idle source has no change: it is of now
+            at_ms = int(batch[change].committed_at.timestamp() * 1000) if told_at else 0
             failed, partition = None if told is None else told(change), records.partition(index)
             chosen = -1 if partition is None else partition
             self._retry(topic, value, key, headers=headers, at_ms=at_ms, failed=failed, partition=chosen)

@@ -20,9 +20,7 @@ class KafkaWriter:
     def write(self, batch: Batch) -> None:
         """Produce all records of `batch` and wait for their acknowledgement."""
         self._sender.watch()
-        if not len(batch):
-            return
-        self._sender.send(batch)
+        self._sender.send(batch)  # progress of an idle source may be a heartbeat
         if not self._sender.settle():
             raise self._sender.refusals(batch)
 

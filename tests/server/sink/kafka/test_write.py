@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import (
@@ -28,6 +30,7 @@ from tailrace.format import Format, Transform
 from tailrace.model import Batch, Column, Limits, Severity, Table
 from tailrace.sink.kafka import Kafka, Security, Topic
 from tests.server.sink.kafka.topics import read
+from tests.waiting import until
 
 ORDERS = Table("public", "orders", [Column("id", "int8", nullable=False), Column("note", "text")], key=["id"])
 LOG = Table("public", "log", [Column("note", "text")])
@@ -118,10 +121,34 @@ def test_avro_goes_through_with_the_ids_of_a_registry(
     assert (tombstone.key, tombstone.value) == (created.key, None)
 
 
-@pytest.mark.parametrize("compression", ["lz4", "zstd", "snappy", "gzip", "none"])
-def test_every_compression_is_read_back(kafka: server.Broker, topic: str, compression: str) -> None:
-    write(kafka_sink(kafka, topic, compression=compression), batch(*((str(key), "x" * 100) for key in range(500))))
+@pytest.mark.parametrize(
+    ("options", "bits"),
+    [({}, 3), *(({"compression": name}, at) for at, name in enumerate(["none", "gzip", "snappy", "lz4", "zstd"]))],
+)
+def test_every_compression_is_read_back(kafka: server.Broker, topic: str, options: dict[str, Any], bits: int) -> None:
+    write(kafka_sink(kafka, topic, **options), batch(*((str(key), "x" * 100) for key in range(500))))
     assert [record.row["id"] for record in read(kafka, f"{topic}.public.orders")] == list(range(500))
+    log = (kafka.folder / "data" / f"{topic}.public.orders-0" / f"{0:020d}.log").read_bytes()
+    assert log[22] & 7 == bits  # of the attributes of the first batch
+
+
+@pytest.mark.parametrize("options", [{}, {"timestamp": "commit"}, {"transactions": True}], ids=str)
+def test_heartbeats_of_an_idle_source_arrive(kafka: server.Broker, topic: str, options: dict[str, Any]) -> None:
+    sink = replace(kafka_sink(kafka, topic, **options), format=Format(topic_prefix=topic, heartbeat_interval_ms="1"))
+    writer, last = sink.open(topic, Limits()), batch(("1", "a"))
+    if options.get("transactions"):
+        writer.claim(last.positions[0].lineage)  # type: ignore[union-attr]
+    writer.write(last)
+    beats = f"__debezium-heartbeat.{topic}"
+    before = len(read(kafka, beats))
+
+    def beaten() -> bool:
+        writer.write(Batch.progress(last.positions[0]))
+        return len(read(kafka, beats)) > before
+
+    until(beaten, "for a heartbeat without a change")
+    writer.close()
+    assert abs(read(kafka, beats)[-1].timestamp_ms / 1000 - time.time()) < 3600  # of now, not of a commit
 
 
 def test_what_is_larger_than_its_topic_takes_is_refused_and_nothing_else(kafka: server.Broker, topic: str) -> None:
