@@ -86,10 +86,13 @@ def value_of(held: Held) -> bytes:
     return msgspec.json.encode(held)
 
 
-def read(settings: Mapping[str, Any], topic: str, pipeline: str, *, settled: bool = False) -> Ledger:
+def read(
+    settings: Mapping[str, Any], topic: str, pipeline: str, *, settled: bool = False, patience_s: float | None = None
+) -> Ledger:
     """Everything that is committed in `topic`; nothing when there is no such topic. `Fatal` when that is not ours.
 
-    With `settled` it waits for the end of every transaction that is open now; `Retryable` when one stays open.
+    With `settled` it waits for the end of every transaction that is open now; `Retryable` when one stays open, and when
+    the brokers do not answer, after `patience_s` (a minute) at the latest.
     """
     told = Told()
     asking = {
@@ -106,21 +109,24 @@ def read(settings: Mapping[str, Any], topic: str, pipeline: str, *, settled: boo
         if settled:  # one that reads what is committed is not told of an end beyond that
             measure = client.consumer({**asking, "isolation.level": "read_uncommitted"}, told)
             stack.callback(measure.close)
-        return _replay(_Reading(reader, measure, told, topic=topic).messages(), topic, pipeline)
+        return _replay(_Reading(reader, measure, told, topic=topic, patience_s=patience_s).messages(), topic, pipeline)
 
 
 class _Reading:
-    def __init__(self, reader: Any, measure: Any, told: Told, *, topic: str) -> None:
+    def __init__(self, reader: Any, measure: Any, told: Told, *, topic: str, patience_s: float | None) -> None:
         self._reader = reader
         self._measure = measure
         self._told = told
         self._topic = topic
-        self._deadline = time.monotonic() + _PATIENCE_S
+        self._deadline = time.monotonic() + (_PATIENCE_S if patience_s is None else patience_s)
+
+    def _left_s(self) -> float:
+        return max(self._deadline - time.monotonic(), _POLL_S)
 
     def messages(self) -> list[tuple[bytes, bytes | None]]:
         """Key and value of every committed record, up to the end that the topic has now."""
         try:
-            found = self._reader.list_topics(self._topic, timeout=_PATIENCE_S).topics[self._topic]
+            found = self._reader.list_topics(self._topic, timeout=self._left_s()).topics[self._topic]
             if found.error is not None:
                 return self._absent(found.error)
             if len(found.partitions) != 1:
@@ -141,7 +147,7 @@ class _Reading:
 
     def _consume(self) -> list[tuple[bytes, bytes | None]]:
         """Read until the client says that it is at the end, and that is the end that `measure` sees."""
-        _, high = self._measure.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=_PATIENCE_S)
+        _, high = self._measure.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=self._left_s())
         self._reader.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
         read: list[tuple[bytes, bytes | None]] = []
         while True:

@@ -27,6 +27,7 @@ from tailrace.sink.kafka.sender import Refit, Sender
 __all__ = ["Plan", "TransactionalWriter"]
 
 _PAUSE_S = 1.0
+_EXPLAIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,8 +205,9 @@ class TransactionalWriter:
             key = ledger.replayed_key(self._plan.pipeline, position)
             self._sender.put(self._plan.topic, key, b"{}" if written else None)
 
-    def _read(self, *, settled: bool = False) -> ledger.Ledger:
-        return ledger.read(self._plan.reading, self._plan.topic, self._plan.pipeline, settled=settled)
+    def _read(self, *, settled: bool = False, patience_s: float | None = None) -> ledger.Ledger:
+        plan = self._plan
+        return ledger.read(plan.reading, plan.topic, plan.pipeline, settled=settled, patience_s=patience_s)
 
     def _own(self) -> None:
         if not self._ready:
@@ -238,7 +240,11 @@ class TransactionalWriter:
 
     def _explained(self, error: TailraceError) -> TailraceError:
         """What a refusal in the words of a fence was: raises when somebody else has come, else we were too slow."""
-        self._check_owner(self._read(settled=True))
+        try:
+            found = self._read(settled=True, patience_s=_EXPLAIN_S)
+        except Retryable:
+            return error  # whoever has come: brokers that are away are to be told of first
+        self._check_owner(found)
         if not self._ready or not isinstance(error, Retryable):
             return error
         return Retryable(

@@ -19,9 +19,10 @@ from tailrace.model import Limits
 from tailrace.pipeline import Pipeline
 from tailrace.sink.kafka import Kafka
 from tailrace.sink.kafka import topic as topics
+from tailrace.sink.kafka.transaction import TransactionalWriter
 from tailrace.source import Postgres
 from tests.server.sink.kafka.topics import read
-from tests.unit.sink.feed import Feed
+from tests.unit.sink.feed import LINEAGE, Feed
 from tests.waiting import until
 
 KEYS, CHANGES = 20, 600
@@ -122,6 +123,36 @@ def test_a_broker_that_hangs_makes_the_writer_give_up_whole(start_kafka: Callabl
     again.close()
     seen = [record.row["id"] for record in read(broker, "t.public.orders")]
     assert [key for key in seen if key != 2] == [1, 3]
+
+
+def test_whether_somebody_else_has_come_is_not_asked_for_long_of_brokers_that_hang(
+    start_kafka: Callable[..., server.Broker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tailrace.sink.kafka.transaction._EXPLAIN_S", 1.0)
+    broker = start_kafka()
+    sink = Kafka(
+        f"kafka://{broker.address}", format=Format(topic_prefix="t"), create_topics=True, delivery_timeout_s=2.0,
+        transactions=True,
+    )  # fmt: skip
+    feed, writer = Feed(), sink.open("p", Limits())
+    assert isinstance(writer, TransactionalWriter)
+    writer.claim(LINEAGE)
+    writer.write(feed.insert(1))
+    writer._sender.fenced = True  # by whatever the client said before
+    process, ended = hang(broker), list[BaseException]()
+
+    def work() -> None:
+        try:
+            writer.write(feed.insert(2))
+        except Retryable as error:
+            ended.append(error)
+
+    working = threading.Thread(target=work, daemon=True)
+    working.start()
+    until(lambda: not working.is_alive(), "for the fault", timeout_s=30)  # it asked for a minute and longer
+    assert "Kafka has acknowledged nothing for 2 s" in str(ended[0])
+    process.resume()
+    writer.close()
 
 
 def test_a_stop_ends_the_wait_for_a_broker_that_hangs(start_kafka: Callable[..., server.Broker]) -> None:
