@@ -20,7 +20,7 @@ from tailrace.dead_letters.pile import Entry, Pile
 from tailrace.dead_letters.request import Action
 from tailrace.dialect.kafka import client
 from tailrace.dialect.kafka.fault import error_of, explain, is_unknown
-from tailrace.dialect.kafka.make import make_compacted
+from tailrace.dialect.kafka.make import make_compacted, names
 from tailrace.error import Fatal
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class TopicStore:
         wanted = (settings.topic, settings.retry_topic)
         for topic in wanted if make else ():
             make_compacted(self._admin, topic, replication=settings.replication)
-        there = self._admin.list_topics(timeout=_ASK_S).topics
-        self._topics = [topic for topic in wanted if make or topic in there]
+        there = wanted if make else names(self._admin)
+        self._topics = [topic for topic in wanted if topic in there]
         self._names = Names(self._admin)
         self._producer = client.producer({**common, "acks": "all", "enable.idempotence": True}, self._told)
         # It joins no group: every member reads all of both topics, which hold only what is parked.
@@ -244,13 +244,19 @@ class TopicStore:
         told: Sequence[tuple[str, bytes]],
         note: Callable[[KafkaError | None, Message], None],
     ) -> None:
-        try:
-            self._producer.produce(topic, value, key, partition=0, headers=list(told), on_delivery=note)
-        except KafkaException as error:
-            raise explain(error_of(error), f"topic {topic}") from error
-        except BufferError:
-            self._producer.flush(_ASK_S)
-            self._producer.produce(topic, value, key, partition=0, headers=list(told), on_delivery=note)
+        deadline = time.monotonic() + _ASK_S
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition=0, headers=list(told), on_delivery=note)
+            except KafkaException as error:
+                raise explain(error_of(error), f"topic {topic}") from error
+            except BufferError:
+                self._producer.poll(_LOOK_S)
+                if time.monotonic() > deadline:
+                    self._producer.purge()
+                    raise self._told.fault(f"the topic {topic} did not take dead letters in {_ASK_S:g} s") from None
+            else:
+                return
 
     def _ends(self) -> Mapping[str, int]:
         deadline = time.monotonic() + _NEW_S

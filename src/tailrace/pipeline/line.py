@@ -158,7 +158,8 @@ class Line:
                 self.interrupt()
             positions = kept or cast(Positions, writer)
             if plan.dead_letters is not None:
-                self._letters = plan.dead_letters.open(plan.name, plan.limits, stopped=lambda: bool(self._stopping))
+                with named("opening the dead letters"):
+                    self._letters = plan.dead_letters.open(plan.name, plan.limits, stopped=lambda: bool(self._stopping))
                 stack.callback(self._letters.close)
                 self._gauge.dead_letters = self._letters.count()
             reader = self._reader = Reader(plan.name, lambda stop: self._open_source(positions, stop), self.shelf)

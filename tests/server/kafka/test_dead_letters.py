@@ -15,6 +15,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 import tailrace as tr
 from servers.kafka import Broker
+from servers.process import free_port
 from tailrace import Pipeline
 from tailrace._native import BatchBuilder
 from tailrace.config import load
@@ -269,6 +270,16 @@ def test_nobody_waits_for_topics_of_dead_letters_once_a_stop_is_asked_for(
     asked = iter([False, False])
     with pytest.raises(Retryable, match="stopped before Kafka was open"):
         Kafka(f"kafka://{kafka.address}/{topic}_dead").open("p", Limits(), stopped=lambda: next(asked, True))
+
+
+@pytest.mark.parametrize("make", [True, False])
+def test_brokers_that_go_while_topics_of_dead_letters_are_listed_are_waited_for(
+    monkeypatch: pytest.MonkeyPatch, make: bool
+) -> None:
+    monkeypatch.setattr("tailrace.dialect.kafka.client.reach", lambda *_, **__: 1)  # they were there just now
+    monkeypatch.setattr("tailrace.dialect.kafka.make._ASK_S", 0.5)
+    with pytest.raises(Retryable, match="listing the topics"):
+        Kafka(f"kafka://127.0.0.1:{free_port()}/dead").store("p", make=make)
 
 
 def test_what_is_asked_of_a_letter_that_is_not_read_yet_is_not_done(kafka: Broker, topic: str) -> None:

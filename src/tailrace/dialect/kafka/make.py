@@ -7,15 +7,23 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from tailrace.dialect.kafka.fault import error_of, explain
 
-__all__ = ["make_compacted"]
+__all__ = ["make_compacted", "names"]
 
 _ASK_S = 30.0
+
+
+def names(admin: AdminClient) -> set[str]:
+    """Of all topics that we may see; `Retryable` when the brokers have gone."""
+    try:
+        return set(admin.list_topics(timeout=_ASK_S).topics)
+    except KafkaException as error:
+        raise explain(error_of(error), "listing the topics") from error
 
 
 def make_compacted(admin: AdminClient, name: str, *, replication: int | None) -> None:
     """A topic of one partition that keeps each key's last value, where it is missing; `replication` None: as the broker
     has it."""
-    if name in admin.list_topics(timeout=_ASK_S).topics:
+    if name in names(admin):
         return
     replicas = -1 if replication is None else replication
     topic = NewTopic(name, num_partitions=1, replication_factor=replicas, config={"cleanup.policy": "compact"})
