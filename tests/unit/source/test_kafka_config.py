@@ -81,3 +81,10 @@ def test_brokers_that_go_while_topics_are_listed_are_waited_for(monkeypatch: pyt
     assert isinstance(admin, AdminClient)
     with pytest.raises(Retryable, match="listing the topics"):
         Topics(admin, ["a"])
+
+
+@pytest.mark.parametrize("options", [{}, {"fetch.message.max.bytes": "20000000"}])
+def test_an_answer_is_bounded_whatever_the_number_of_partitions(options: dict[str, str]) -> None:
+    settings = Kafka("kafka://b:9092/a", options=options).consuming("p")
+    assert settings["fetch.max.bytes"] == 4 << 20
+    client.consumer(settings, client.Told()).close()  # the client takes it beside what a partition may bring

@@ -55,6 +55,9 @@ _QUEUE_KB = 16 << 10
 _PARTITION_BYTES = 256 << 10
 """Of one answer, as it was compressed: events with schemas are twenty times as large when they are unpacked."""
 
+_ANSWER_BYTES = 4 << 20
+"""Of one answer for all partitions together: what lies in memory must not grow with their number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
@@ -189,6 +192,7 @@ class Kafka:
         return {
             "queued.max.messages.kbytes": _QUEUE_KB,
             "fetch.message.max.bytes": _PARTITION_BYTES,
+            "fetch.max.bytes": _ANSWER_BYTES,
             "fetch.queue.backoff.ms": 10,
             "isolation.level": "read_committed",
             **ignored,
