@@ -87,7 +87,7 @@ class Topics:
             if self._create:
                 make(self._client, name, rule)
             found = self._names[topic] = name, _limit(self._client, name)
-            self._hear(name, self._ask([name])[name])
+            self._ask_at = 0.0
         return found
 
     def watch(self) -> None:
@@ -97,9 +97,9 @@ class Topics:
             asked, self._asked = self._asked, {}
             for name, future in asked.items():
                 self._hear(name, future)
-        if not self._asked and self._ids and time.monotonic() >= self._ask_at:
+        if not self._asked and self._names and time.monotonic() >= self._ask_at:
             self._ask_at = time.monotonic() + _WATCH_S
-            self._asked = self._ask(list(self._ids))
+            self._asked = self._ask(list({name for name, _ in self._names.values()}))
 
     def _ask(self, names: Sequence[str]) -> dict[str, Future[TopicDescription]]:
         from confluent_kafka import TopicCollection
