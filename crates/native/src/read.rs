@@ -3,6 +3,7 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use tailrace_wire::encode::debezium::unavailable;
 use tailrace_wire::read::{Plain, Reader, Record, SchemaKind, Settings};
 
 use crate::batch::Batch;
@@ -46,7 +47,7 @@ impl EventReader {
             "upsert" => Plain::Upsert,
             _ => return Err(PyValueError::new_err("plain is append or upsert")),
         };
-        let unavailable = unavailable_value_placeholder.to_owned();
+        let unavailable = unavailable(unavailable_value_placeholder).map_err(PyValueError::new_err)?;
         let reader = Reader::new(Settings { lineage, topic, partition, plain, unavailable, segment_bytes });
         Ok(Self { reader })
     }

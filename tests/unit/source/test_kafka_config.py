@@ -88,3 +88,9 @@ def test_an_answer_is_bounded_whatever_the_number_of_partitions(options: dict[st
     settings = Kafka("kafka://b:9092/a", options=options).consuming("p")
     assert settings["fetch.max.bytes"] == 4 << 20
     client.consumer(settings, client.Told()).close()  # the client takes it beside what a partition may bring
+
+
+def test_a_placeholder_in_broken_hex_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"unavailable_value_placeholder.*hex digits in pairs"):
+        Kafka("kafka://b:9092", ["a"], unavailable_value_placeholder="hex:6")
+    assert Kafka("kafka://b:9092", ["a"], unavailable_value_placeholder="hex:61ff").topics == ("a",)

@@ -78,8 +78,8 @@ pub struct Settings {
     pub partition: i32,
     /// What plain JSON means.
     pub plain: Plain,
-    /// `unavailable.value.placeholder` of whoever writes.
-    pub unavailable: String,
+    /// `unavailable.value.placeholder` of whoever writes, as bytes.
+    pub unavailable: Vec<u8>,
     /// Size at which a segment is closed.
     pub segment_bytes: usize,
 }

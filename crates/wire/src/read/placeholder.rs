@@ -11,28 +11,33 @@ pub(super) struct Placeholders {
 }
 
 impl Placeholders {
-    /// The forms of `unavailable.value.placeholder`.
-    pub(super) fn new(placeholder: &str) -> Self {
-        let bytes = placeholder.as_bytes();
+    /// The forms of `unavailable.value.placeholder`, which need not be text.
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        let placeholder = String::from_utf8_lossy(bytes);
         let quoted = |text: &str| {
             let mut out = Vec::new();
             json::text(text, &mut out);
             out
         };
-        let mut base64 = vec![b'"'];
-        json::base64(bytes, &mut base64);
-        base64.push(b'"');
+        let encoded = |base64: fn(&[u8], &mut Vec<u8>)| {
+            let mut out = vec![b'"'];
+            base64(bytes, &mut out);
+            out.push(b'"');
+            out
+        };
+        let (base64, base64_url) = (encoded(json::base64), encoded(json::base64_url));
         let list = |element: &[u8]| [b"[", element, b"]"].concat();
         let numbers = |suffix: &str| {
-            let numbers: Vec<String> = bytes.iter().map(|byte| format!("{byte}{suffix}")).collect();
+            // Signed, as Java has them.
+            let numbers: Vec<String> = bytes.iter().map(|byte| format!("{}{suffix}", *byte as i8)).collect();
             numbers.join(",").into_bytes()
         };
-        let plain = quoted(placeholder);
+        let plain = quoted(&placeholder);
         let map = [b"{", &plain[..], b":", &plain[..], b"}"].concat();
         let hstore = quoted(&String::from_utf8_lossy(&map));
         let uuid = quoted(&name_based(bytes));
         let variable = [b"{\"scale\":0,\"value\":", &base64[..], b"}"].concat();
-        let scalars = [plain, base64, hstore, uuid, variable, map];
+        let scalars = [plain, base64, base64_url, hstore, uuid, variable, map];
         let mut forms: Vec<Vec<u8>> = scalars.iter().map(|form| list(form)).collect();
         forms.extend(scalars);
         forms.push(list(&numbers("")));
@@ -69,7 +74,7 @@ mod tests {
 
     #[test]
     fn every_form_of_the_placeholder_is_known() {
-        let placeholders = Placeholders::new("__debezium_unavailable_value");
+        let placeholders = Placeholders::new(b"__debezium_unavailable_value");
         for json in [
             r#""__debezium_unavailable_value""#,
             r#""X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==""#,
@@ -85,6 +90,15 @@ mod tests {
         assert_eq!(placeholders.at(list.as_bytes()), Some(list.len()));
         for json in [r#""__debezium_unavailable_valu""#, r#""another""#, "[]", "\"\"", ""] {
             assert_eq!(placeholders.at(json.as_bytes()), None, "{json}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_a_placeholder_too() {
+        let placeholders = Placeholders::new(&[0x61, 0xfb, 0xff]);
+        assert_eq!(placeholders.at(b"[97,251,255]"), None);
+        for json in ["\"a\u{fffd}\u{fffd}\"", r#""Yfv/""#, r#""Yfv_""#, "[97,-5,-1]", "[97.0,-5.0,-1.0]"] {
+            assert_eq!(placeholders.at(json.as_bytes()), Some(json.len()), "{json}");
         }
     }
 

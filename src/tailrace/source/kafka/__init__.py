@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from tailrace._native import EventReader
 from tailrace.contract import Positions
 from tailrace.dialect.kafka.address import Address, Security, parse
 from tailrace.error import ConfigError
@@ -75,7 +76,8 @@ class Kafka:
     `auto_offset_reset` is for partitions that were never read; of what was read and is no longer there `out_of_range`
     decides: `stop`, or go on at the `earliest` or `latest` record that is.
 
-    `options`, and the query of the URL, are librdkafka's own settings, by their names.
+    `unavailable_value_placeholder` is that of whoever writes: a text, or bytes in hex behind `hex:`. `options`, and the
+    query of the URL, are librdkafka's own settings, by their names.
     """
 
     kind: ClassVar[str] = "kafka"
@@ -111,6 +113,10 @@ class Kafka:
         interval = str(self._given().get("max.poll.interval.ms", "1"))
         if not interval.isdecimal() or not int(interval):
             raise ConfigError("max.poll.interval.ms is no number of milliseconds", hint="for example 300000")
+        try:
+            EventReader("", topic="", unavailable_value_placeholder=self.unavailable_value_placeholder)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
         if self.registry is not None and "schema_registry_url" in address.query:
             raise ConfigError("a schema registry stands in the URL and in registry", hint="leave one of the two out")
         if address.username is not None and self.security.mechanism is None:

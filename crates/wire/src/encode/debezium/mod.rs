@@ -38,6 +38,7 @@ use rustc_hash::FxHashMap;
 pub use codec::Scratch;
 pub use event::Event;
 pub use form::{Form, Unregistered};
+pub use option::unavailable;
 pub use plan::{Fault, Plan};
 pub use profile::{BinaryMode, DecimalMode, HstoreMode, IntervalMode, OpSet, Profile, TimePrecision};
 pub(crate) use uuid::name_based;

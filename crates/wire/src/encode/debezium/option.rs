@@ -171,9 +171,9 @@ impl Profile {
             return Err("message_prefix_include_list and message_prefix_exclude_list exclude each other".into());
         }
         if self.value_form != Form::Json && self.wrapping != Wrapping::Plain {
-            return Err(
-                "value_converter: this profile is a way to write JSON; leave out the converter or the profile".into()
-            );
+            return Err("value_converter: this profile is a way to write JSON, and of no other format: of Debezium's \
+                 CloudEvents too those in Avro are not written; leave out the converter or the profile"
+                .into());
         }
         let Rerouting { regex, replacement, field_regex, field_replacement, .. } = &self.topics.rerouting;
         if self.topics.reroutes && (regex.is_none() || replacement.is_empty()) {
@@ -260,6 +260,15 @@ const BINARY: &[(&str, BinaryMode)] = &[
 ];
 const HSTORE: &[(&str, HstoreMode)] = &[("json", HstoreMode::Json), ("map", HstoreMode::Map)];
 const MONEY_DIGITS_MAX: i16 = 1000;
+
+/// The bytes that `unavailable_value_placeholder` stands for.
+///
+/// # Errors
+///
+/// What is wrong with the hex digits.
+pub fn unavailable(text: &str) -> Result<Vec<u8>, String> {
+    placeholder("unavailable_value_placeholder", text)
+}
 
 /// Text, or bytes behind `hex:`.
 fn placeholder(name: &str, text: &str) -> Result<Vec<u8>, String> {
