@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from benchmarks.cases import cases
-from servers import postgres
+from servers import debezium, postgres
 from tests.tidy import tree
+from tests.wanting import or_skip
 
 NAMES = {
     *("postgres_stream_json", "postgres_stream_handlers", "postgres_stream_arrow", "postgres_snapshot_json"),
@@ -24,20 +26,36 @@ KEYS = {"name", "value", "unit", "reference", "reference_value", "ratio"} | {
 }
 
 
-def test_every_case_yields_its_rows(tmp_path: Path, postgres18: postgres.Server) -> None:
-    small = {"ROWS": "2000", "BIG_ROWS": "5000", "COMMITS": "500", "PAIRS": "1", "ONLY": "", "RIVALS": ""}
-    output = tmp_path / "bench.json"
+SMALL = {"ROWS": "2000", "BIG_ROWS": "5000", "COMMITS": "500", "PAIRS": "1", "ONLY": "", "RIVALS": ""}
+
+
+def bench(output: Path, **asked: str) -> list[dict[str, Any]]:
+    """The rows that a run of `make bench` writes."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks"],
         cwd=tree.ROOT,
-        env=os.environ | small | {"OUTPUT": str(output)},
+        env=os.environ | SMALL | asked | {"OUTPUT": str(output)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    rows = json.loads(output.read_text())
+    rows: list[dict[str, Any]] = json.loads(output.read_text())
     assert [set(row) for row in rows] == [KEYS] * len(rows)
-    assert {row["name"] for row in rows} == {name for case in cases() for name in case.NAMES}
-    assert {row["name"] for row in rows} >= NAMES
     assert all(row["value"] > 0 for row in rows)
+    return rows
+
+
+def test_every_case_yields_its_rows(tmp_path: Path, postgres18: postgres.Server) -> None:
+    names = {row["name"] for row in bench(tmp_path / "bench.json")}
+    assert names == {name for case in cases() for name in case.NAMES}
+    assert names >= NAMES
+
+
+def test_only_what_is_asked_for_is_run_and_the_real_debezium_beside_it(
+    tmp_path: Path, postgres18: postgres.Server
+) -> None:
+    or_skip(debezium.install)
+    rows = bench(tmp_path / "bench.json", ONLY="postgres_stream_json", RIVALS="1")
+    assert [row["name"] for row in rows] == ["postgres_stream_json", "debezium_stream_json"]
+    assert rows[1]["rss_mb"] > rows[0]["rss_mb"], "a JVM"

@@ -13,7 +13,7 @@ from tailrace.model import Limits
 from tailrace.sink.kafka import Security, Topic
 from tailrace.source.kafka import SchemaRegistry
 from tailrace.source.postgres.takeover import Takeover
-from tests.tidy import debezium_page, format_page, transforms_page, tree
+from tests.tidy import debezium_page, format_page, measured_page, transforms_page, tree
 
 REFERENCE = (tree.ROOT / "docs" / "reference" / "configuration.md").read_text()
 NAMED = set(re.findall(r"`([a-z_]+)`", REFERENCE))
@@ -44,3 +44,11 @@ def test_the_reference_names_no_key_that_is_not_there() -> None:
     listed = set(re.findall(r"^\| `([a-z_]+)` \|", REFERENCE, re.MULTILINE))
     kinds = {str(kind.kind) for kind in CONFIGURED if hasattr(kind, "kind")}
     assert not listed - keys - kinds
+
+
+def test_what_readme_says_was_measured_is_what_the_record_has() -> None:
+    readme, rows = measured_page.README.read_text(), measured_page.record()
+    assert measured_page.written(readme, rows) == readme, "run python -m tests.tidy.measured_page"
+    doubled = {name: {**row, "value": 2 * row["value"]} for name, row in rows.items()}
+    changed = set(measured_page.written(readme, doubled).splitlines()) ^ set(readme.splitlines())
+    assert len(changed) == 2 * (len(measured_page.RATES) + len(measured_page.LAGS) + 1), "each number is in README"
