@@ -32,8 +32,6 @@ _PINNED = {
 }
 """Python's version to the module's, with the SHA-256 of its zip."""
 _PLATFORMS = {"x86_64": "linux-amd64", "aarch64": "linux-arm64"}
-_STANDARD = "https://proxy.golang.org"
-"""What the `go` command asks where nobody set `GOPROXY`."""
 _DIRECTORY = 1 << 31
 """In Go's `fs.FileMode`, which the list of files holds."""
 _PATIENCE_S = 60.0
@@ -63,16 +61,16 @@ def _platform() -> str:
 
 
 def _proxies() -> list[str]:
-    """The proxies that the `go` command would ask, where there is one: its own settings count too."""
+    """Those of `GOPROXY`, or that the `go` command would ask: its own settings and its default count too."""
     said = os.environ.get("GOPROXY", "")
     if not said and shutil.which("go"):
         said = subprocess.run(["go", "env", "GOPROXY"], capture_output=True, text=True, check=False).stdout.strip()
-    return [proxy.rstrip("/") for proxy in re.split("[,|]", said or _STANDARD) if proxy.startswith("http")]
+    return [proxy.rstrip("/") for proxy in re.split("[,|]", said) if proxy.startswith("http")]
 
 
 def _download(version: str, folder: Path) -> Path:
     pinned, digest = _PINNED[version]
-    packed, reason = folder / "module.zip", "GOPROXY names none"
+    packed, reason = folder / "module.zip", "GOPROXY names none, and there is no go command to ask"
     for proxy in _proxies():
         try:
             address = f"{proxy}/{_MODULE}/@v/{pinned}.zip"
