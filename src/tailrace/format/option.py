@@ -117,6 +117,8 @@ class Option:
 
     def matches(self, name: str) -> bool:
         """Whether `name` is this option's."""
+        if "<" not in self.name:  # nearly all, and a configuration asks for each of its keys
+            return self.bare(name) == self.name
         pattern = re.sub(r"<\w+>", "(.+)", re.escape(self.name))
         return re.fullmatch(pattern, self.bare(name), re.DOTALL) is not None
 
