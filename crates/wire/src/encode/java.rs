@@ -135,16 +135,28 @@ pub fn number(text: &[u8], float: Float, out: &mut Vec<u8>) -> Option<()> {
 
 /// Append a `double` as `Double.toString` prints it; infinities and NaN in quotes.
 pub fn double(number: f64, out: &mut Vec<u8>) {
-    let two = Scientific::of(format_args!("{number:.1e}"));
-    let exact = two.text().parse().is_ok_and(|parsed: f64| parsed == number);
-    finish(number.is_finite(), if exact { two } else { Scientific::of(format_args!("{number:e}")) }, out);
+    let is_same = |text: &str| text.parse().is_ok_and(|parsed: f64| parsed == number);
+    finish(number.is_finite(), shortest(number, is_same), out);
 }
 
 /// Append a `float` as `Float.toString` prints it; infinities and NaN in quotes.
 pub fn single(number: f32, out: &mut Vec<u8>) {
+    let is_same = |text: &str| text.parse().is_ok_and(|parsed: f32| parsed == number);
+    finish(number.is_finite(), shortest(number, is_same), out);
+}
+
+/// The fewest digits that are the same number, two at least; of those as many the nearest, and of two as near the even
+/// one, where Rust's own takes the larger.
+fn shortest<T: std::fmt::LowerExp + Copy>(number: T, is_same: impl Fn(&str) -> bool) -> Scientific {
     let two = Scientific::of(format_args!("{number:.1e}"));
-    let exact = two.text().parse().is_ok_and(|parsed: f32| parsed == number);
-    finish(number.is_finite(), if exact { two } else { Scientific::of(format_args!("{number:e}")) }, out);
+    if is_same(two.text()) {
+        return two;
+    }
+    let fewest = Scientific::of(format_args!("{number:e}"));
+    let mantissa = fewest.text().split('e').next().unwrap_or_default();
+    let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let even = Scientific::of(format_args!("{number:.fraction$e}"));
+    if is_same(even.text()) { even } else { fewest }
 }
 
 fn finish(finite: bool, scientific: Scientific, out: &mut Vec<u8>) {
@@ -250,6 +262,7 @@ mod tests {
             ("9.999999999999999e+22", "1.0E23"),
             ("9007199254740992", "9.007199254740992E15"),
             ("123456789012345.68", "1.2345678901234568E14"),
+            ("-1023770082527206.2", "-1.0237700825272062E15"),
             ("NaN", "\"NaN\""),
             ("-Infinity", "\"-Infinity\""),
             ("", "malformed"),
