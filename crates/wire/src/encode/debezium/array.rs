@@ -17,19 +17,15 @@ pub(super) struct Elements {
 const MALFORMED: &str = "not an array as the server writes it";
 
 /// Write an array literal, each element by its codec. What has more dimensions is lists in lists where the format allows
-/// that, else one list of them all.
+/// that, and refused where it does not.
 pub(super) fn list<F: Format>(text: &[u8], elements: &Elements, scratch: &mut Scratch, out: &mut F) -> Written {
-    if out.nests() {
-        return nested(text, elements, scratch, DEPTH_MAX, out);
+    if !out.nests() && is_nested(text) {
+        return Err("an array of more than one dimension does not fit Debezium's schema, which is of one");
     }
-    out.begin_list();
-    let mut count = 0;
-    flat(text, elements, scratch, DEPTH_MAX, &mut count, out)?;
-    out.end_list(count);
-    Ok(())
+    dimension(text, elements, scratch, DEPTH_MAX, out)
 }
 
-fn nested<F: Format>(text: &[u8], elements: &Elements, scratch: &mut Scratch, depth: u8, out: &mut F) -> Written {
+fn dimension<F: Format>(text: &[u8], elements: &Elements, scratch: &mut Scratch, depth: u8, out: &mut F) -> Written {
     out.begin_list();
     let mut count = 0;
     if is_nested(text) {
@@ -37,28 +33,13 @@ fn nested<F: Format>(text: &[u8], elements: &Elements, scratch: &mut Scratch, de
         each_row(text, |row| {
             out.element(count == 0, elements.optional);
             count += 1;
-            nested(row, elements, scratch, depth, out)
+            dimension(row, elements, scratch, depth, out)
         })?;
     } else {
         values(text, elements, scratch, &mut count, out)?;
     }
     out.end_list(count);
     Ok(())
-}
-
-fn flat<F: Format>(
-    text: &[u8],
-    elements: &Elements,
-    scratch: &mut Scratch,
-    depth: u8,
-    count: &mut usize,
-    out: &mut F,
-) -> Written {
-    if !is_nested(text) {
-        return values(text, elements, scratch, count, out);
-    }
-    let depth = depth.checked_sub(1).ok_or(MALFORMED)?;
-    each_row(text, |row| flat(row, elements, scratch, depth, count, out))
 }
 
 /// Write the elements of an array without further dimensions.
@@ -165,11 +146,13 @@ mod tests {
     }
 
     #[test]
-    fn dimensions_are_lost_where_a_schema_knows_but_one() {
-        assert_eq!(spelled("{{1,2},{3,NULL}}", Codec::Integer, false), "[1,2,3,null]");
-        assert_eq!(spelled("[1:1][0:0][3:4]={{{5,6}}}", Codec::Integer, false), "[5,6]");
+    fn further_dimensions_are_refused_where_a_schema_knows_but_one() {
+        for text in ["{{1,2},{3,NULL}}", "[1:1][0:0][3:4]={{{5,6}}}"] {
+            assert!(spelled(text, Codec::Integer, false).starts_with("an array of more than one"), "{text}");
+        }
+        assert_eq!(spelled("[3:4]={5,6}", Codec::Integer, false), "[5,6]");
         assert_eq!(spelled("{}", Codec::Integer, false), "[]");
-        assert!(spelled("{{1},2}", Codec::Integer, false).starts_with("not a"));
+        assert!(spelled("{1,{2}}", Codec::Integer, false).starts_with("not a"));
     }
 
     #[test]

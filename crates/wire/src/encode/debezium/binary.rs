@@ -122,15 +122,31 @@ pub(super) fn point<F: Format>(text: &[u8], out: &mut F) -> Written {
 
 /// `box[]`, the only array with a semicolon between its elements, which have no quotes.
 pub(super) fn boxes<F: Format>(text: &[u8], mode: BinaryMode, scratch: &mut Scratch, out: &mut F) -> Written {
-    let inner = text.strip_prefix(b"{").and_then(|text| text.strip_suffix(b"}")).ok_or("not an array of boxes")?;
+    delimited(text, b';', false, out, |element, out| unknown(element, mode, true, scratch, out))
+}
+
+/// Arrays of PostGIS's types, which have a colon between their elements, and no quotes.
+pub(super) fn geometries<F: Format>(text: &[u8], scratch: &mut Scratch, out: &mut F) -> Written {
+    delimited(text, b':', true, out, |element, out| geometry(element, scratch, out))
+}
+
+/// An array of elements without quotes, with `delimiter` between them.
+fn delimited<F: Format>(
+    text: &[u8],
+    delimiter: u8,
+    optional: bool,
+    out: &mut F,
+    mut write: impl FnMut(&[u8], &mut F) -> Written,
+) -> Written {
+    let inner = text.strip_prefix(b"{").and_then(|text| text.strip_suffix(b"}")).ok_or("not an array in braces")?;
     out.begin_list();
     let mut count = 0;
-    for element in inner.split(|byte| *byte == b';').filter(|element| !element.is_empty()) {
-        out.element(count == 0, true);
+    for element in inner.split(|byte| *byte == delimiter).filter(|element| !element.is_empty()) {
+        out.element(count == 0, optional);
         count += 1;
         match element {
             b"NULL" => out.null(),
-            element => unknown(element, mode, true, scratch, out)?,
+            element => write(element, out)?,
         }
     }
     out.end_list(count);
@@ -242,6 +258,15 @@ mod tests {
         for text in ["", "01", "0101000020E610", "zz"] {
             assert!(write(text).contains("geometry"), "{text}");
         }
+    }
+
+    #[test]
+    fn arrays_of_geometries_have_colons() {
+        let write = |text: &str| of(text, |text, scratch, out| geometries(text, scratch, out));
+        let one = r#"{"wkb":"AQcAAAAAAAAA","srid":null}"#;
+        assert_eq!(write("{010700000000000000:NULL:010700000000000000}"), format!("[{one},null,{one}]"));
+        assert_eq!(write("{}"), "[]");
+        assert_eq!(write("010700000000000000"), "not an array in braces");
     }
 
     #[test]

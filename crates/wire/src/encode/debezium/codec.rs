@@ -69,6 +69,7 @@ pub(super) enum Codec {
         geometric: bool,
     },
     Boxes(BinaryMode),
+    Geometries,
     Array(Box<Elements>),
     /// A value that is masked before it is written.
     Masked(Box<(Codec, Mask)>),
@@ -87,6 +88,8 @@ pub(super) enum Foreign {
     /// Unknown to Debezium, and known to its JDBC driver.
     Geometric,
     Boxes,
+    Geometries,
+    Geographies,
     Unknown,
     /// An array whose elements are not to be told apart.
     Array,
@@ -96,7 +99,12 @@ impl Foreign {
     /// `native` is the server's spelling, of an array's element without its brackets.
     pub(super) fn of(native: &str) -> Self {
         let name = native.split('(').next().unwrap_or_default();
-        match name.rsplit('.').next().unwrap_or_default() {
+        let is_array = native.ends_with("[]");
+        match name.rsplit('.').next().unwrap_or_default().trim_end_matches("[]") {
+            "box" if is_array => Self::Boxes,
+            "geometry" if is_array => Self::Geometries,
+            "geography" if is_array => Self::Geographies,
+            _ if is_array => Self::Array,
             "\"char\"" | "isbn" => Self::Text,
             "vector" => Self::Vector(Float::Double),
             "halfvec" => Self::Vector(Float::Single),
@@ -106,8 +114,6 @@ impl Foreign {
             "geometry" => Self::Geometry,
             "geography" => Self::Geography,
             "line" | "lseg" | "box" | "path" | "polygon" | "circle" => Self::Geometric,
-            "box[]" => Self::Boxes,
-            name if name.ends_with("[]") => Self::Array,
             _ => Self::Unknown,
         }
     }
@@ -146,6 +152,7 @@ impl Codec {
             Foreign::Sparse => Some(Self::Sparse),
             Foreign::Int2Vector | Foreign::OidVector => Some(Self::Spaced),
             Foreign::Geometry | Foreign::Geography => Some(Self::Geometry),
+            Foreign::Geometries | Foreign::Geographies => Some(Self::Geometries),
             Foreign::Boxes => profile.unknown.then_some(Self::Boxes(mode)),
             Foreign::Geometric => profile.unknown.then_some(Self::Unknown { mode, geometric: true }),
             Foreign::Unknown => profile.unknown.then_some(Self::Unknown { mode, geometric: false }),
@@ -220,6 +227,7 @@ impl Codec {
             Self::Geometry => binary::geometry(cell, scratch, out),
             Self::Unknown { mode, geometric } => binary::unknown(cell, *mode, *geometric, scratch, out),
             Self::Boxes(mode) => binary::boxes(cell, *mode, scratch, out),
+            Self::Geometries => binary::geometries(cell, scratch, out),
             Self::Array(elements) => array::list(cell, elements, scratch, out),
             Self::Masked(masked) => {
                 let mut recorder = Recorder::default();
@@ -260,7 +268,7 @@ impl Codec {
             Self::Vector(_) => return Value::List(Vec::new()),
             Self::Sparse => "{}/0",
             Self::Geometry => "010700000000000000",
-            Self::Array(_) | Self::Boxes(_) => "{}",
+            Self::Array(_) | Self::Boxes(_) | Self::Geometries => "{}",
             Self::Masked(masked) => return hidden(masked, masked.0.not_sent()),
         };
         self.value(zero).unwrap_or(Value::Null)
@@ -309,7 +317,8 @@ impl Codec {
             }
             Self::Vector(float) => numbers(placeholder, false, *float),
             Self::Geometry => binary::geometry_of(placeholder),
-            Self::Boxes(mode) => Value::List(vec![(true, handled(*mode, placeholder))]),
+            Self::Boxes(mode) => Value::List(vec![(false, handled(*mode, placeholder))]),
+            Self::Geometries => Value::List(vec![(true, binary::geometry_of(placeholder))]),
             Self::Array(elements) => elements.codec.unavailable_list(placeholder, elements.optional),
             Self::Masked(masked) => hidden(masked, masked.0.unavailable(placeholder)),
             _ => Value::Null,
@@ -380,6 +389,21 @@ mod tests {
             note: crate::table::Note::default(),
         };
         Codec::of(&column, &Profile::new("shop"))
+    }
+
+    #[test]
+    fn types_of_extensions_are_known_with_their_modifiers() {
+        for (native, foreign) in [
+            ("postgis.geometry(Point,4326)", Foreign::Geometry),
+            ("public.geometry(Point,4326)[]", Foreign::Geometries),
+            ("geography[]", Foreign::Geographies),
+            ("box[]", Foreign::Boxes),
+            ("box", Foreign::Geometric),
+            ("public.other(1,2)[]", Foreign::Array),
+            ("vector(3)", Foreign::Vector(Float::Double)),
+        ] {
+            assert_eq!(Foreign::of(native), foreign, "{native}");
+        }
     }
 
     fn written(value: &Value) -> String {

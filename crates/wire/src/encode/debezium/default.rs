@@ -25,7 +25,9 @@ pub(super) fn of(column: &Column, codec: &Codec) -> Option<Value> {
         kind if generated => zero(kind)?.into(),
         kind => {
             zero(kind)?;
-            literal(expression)?
+            // Debezium knows no infinite moment there.
+            let is_moment = matches!(kind, Type::Timestamp(_) | Type::TimestampTz(_));
+            literal(expression).filter(|cell| !is_moment || !cell.ends_with("infinity"))?
         }
     };
     let cell = match &column.kind {

@@ -135,7 +135,9 @@ fn foreign(foreign: Foreign, profile: &Profile) -> Schema {
         Foreign::OidVector => list(Kind::Int64),
         Foreign::Geometry => named("io.debezium.data.geometry.Geometry", "Geometry", geometry()).optional(),
         Foreign::Geography => named("io.debezium.data.geometry.Geography", "Geography", geometry()),
-        Foreign::Boxes => Schema::array(bytes(profile).optional()),
+        Foreign::Geometries => Schema::array(self::foreign(Foreign::Geometry, profile)),
+        Foreign::Geographies => Schema::array(self::foreign(Foreign::Geography, profile).optional()),
+        Foreign::Boxes => Schema::array(bytes(profile)),
         Foreign::Geometric | Foreign::Unknown | Foreign::Array => bytes(profile),
     }
 }

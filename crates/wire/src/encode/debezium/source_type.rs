@@ -2,6 +2,9 @@
 
 use crate::table::{Column, Type};
 
+/// Digits of a number that the driver calls unlimited, which Debezium takes only for the elements of an array.
+const NUMERIC_MAX: i32 = 131_089;
+
 /// A type by the source's words.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SourceType {
@@ -18,11 +21,15 @@ impl SourceType {
     #[must_use]
     pub fn of(column: &Column) -> Self {
         let (kind, prefix) = match &column.kind {
-            Type::Array(element) => (&**element, "_"),
+            // A domain over an array has its own name.
+            Type::Array(element) => (&**element, if column.native.ends_with("[]") { "_" } else { "" }),
             kind => (kind, ""),
         };
         let native = column.native.trim_end_matches("[]");
-        let [length, scale] = size(kind, native);
+        let [length, scale] = match (kind, prefix) {
+            (Type::Numeric(None), "_") => [Some(NUMERIC_MAX), Some(0)],
+            _ => size(kind, native),
+        };
         Self { name: format!("{prefix}{}", name(kind, native)), length: length.unwrap_or(0), scale }
     }
 }
@@ -101,5 +108,7 @@ mod tests {
         assert_eq!(of("varchar(3)", "public.\"Dv\""), ("Dv".into(), 3, Some(0)));
         assert_eq!(of("varchar(5)[]", "character varying(5)[]"), ("_varchar".into(), 5, Some(0)));
         assert_eq!(of("other", "\"char\""), ("char".into(), 1, Some(0)));
+        assert_eq!(of("numeric[]", "numeric[]"), ("_numeric".into(), 131_089, Some(0)));
+        assert_eq!(of("int4[]", "public.several"), ("several".into(), 10, Some(0)));
     }
 }
