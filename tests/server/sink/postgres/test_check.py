@@ -119,6 +119,15 @@ url = "{database}"
     assert "table crm.b: what has its name is not a table" in capsys.readouterr().out
 
 
+def _run_scripts(server: postgres.Server, source: str, target: str) -> None:
+    for script, url in (("source-role.sql", source), ("target-role.sql", target)):
+        role = script.partition("-")[0] + "_role"
+        for _ in range(2):
+            command = [server.bin("psql"), "-X", "-q", "-d", url, "-v", f"role={role}", "-f", DEPLOY / script]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env=server.environment())
+            assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("version", [18, 14])
 def test_a_pipeline_runs_from_end_to_end_with_the_rights_of_the_scripts(start_postgres: Start, version: int) -> None:
     server = start_postgres(version)
@@ -130,12 +139,7 @@ def test_a_pipeline_runs_from_end_to_end_with_the_rights_of_the_scripts(start_po
         session.execute("CREATE TABLE parts (id int PRIMARY KEY) PARTITION BY RANGE (id)")
         session.execute("CREATE TABLE parts_low PARTITION OF parts FOR VALUES FROM (0) TO (9)")
         session.execute("INSERT INTO parts VALUES (1)")
-    for script, url in (("source-role.sql", source), ("target-role.sql", target)):
-        role = script.partition("-")[0] + "_role"
-        for _ in range(2):
-            command = [server.bin("psql"), "-X", "-q", "-d", url, "-v", f"role={role}", "-f", DEPLOY / script]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, env=server.environment())
-            assert done.returncode == 0, done.stderr
+    _run_scripts(server, source, target)
     reads = Source(server.dsn("shop", user="source_role"), tables=["public.*"], publication="tailrace", create=False)
     writes = Sink(server.dsn("replica", user="target_role"))
     ours = [f for f in (*reads.check(), *writes.check()) if f.severity is Severity.ERROR]
@@ -157,3 +161,29 @@ def test_a_pipeline_runs_from_end_to_end_with_the_rights_of_the_scripts(start_po
         assert session.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'a'").fetchall() == [
             ("target_role",)
         ]
+
+
+@pytest.mark.parametrize("version", [18, 14])
+def test_the_scripts_give_no_more_than_is_needed(start_postgres: Start, version: int) -> None:
+    server = start_postgres(version)
+    source, target = server.create_database("shop"), server.create_database("replica")
+    for url in (source, target):
+        with psycopg.connect(url, autocommit=True) as session:
+            session.execute("CREATE TABLE a (id int PRIMARY KEY); CREATE SEQUENCE numbers")
+            session.execute("CREATE SCHEMA other CREATE TABLE secret (id int)")
+    _run_scripts(server, source, target)
+    with psycopg.connect(server.url) as session:
+        rights = session.execute(
+            "SELECT rolname, rolreplication FROM pg_roles WHERE rolname IN ('source_role', 'target_role')"
+            " AND NOT (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb)"
+        ).fetchall()
+    assert dict(rights) == {"source_role": True, "target_role": False}
+    both = ["SELECT FROM other.secret", "CREATE SCHEMA another", "COPY (SELECT 1) TO PROGRAM 'true'"]
+    both += ["INSERT INTO a VALUES (1)", "UPDATE a SET id = 2", "DELETE FROM a", "TRUNCATE a", "DROP TABLE a"]
+    both += ["ALTER TABLE a ADD more int", "SELECT setval('numbers', 9)"]
+    at_source = ["CREATE PUBLICATION another", "ALTER PUBLICATION tailrace SET (publish = 'insert')"]
+    for dbname, role, more in (("shop", "source_role", at_source), ("replica", "target_role", ["SELECT FROM a"])):
+        with psycopg.connect(server.dsn(dbname, user=role), autocommit=True) as session:
+            for statement in (*both, *more):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    session.execute(statement.encode())
