@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
+import psycopg
 import pytest
 
 from servers.postgres import Server
-from servers.proxy import Proxy
+from servers.proxy import Proxy, Way
 from tests.fault.conftest import MakePipe, MakeTraffic
 from tests.fault.pipe import Pipe
 from tests.fault.row import fault, goes_on
+from tests.fault.traffic import Traffic
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 FAULTS = 25
@@ -22,10 +25,14 @@ FAULTS = 25
 class Chaos:
     """Makes one fault after another, as the seed has it."""
 
-    def __init__(self, seed: int, pipe: Pipe, source: Server, proxies: list[Proxy], execute: Execute) -> None:
+    def __init__(
+        self, seed: int, pipe: Pipe, running: Traffic, servers: list[Server], proxies: list[Proxy], execute: Execute
+    ) -> None:
         self._random = random.Random(seed)
         self._pipe = pipe
-        self._source = source
+        self._running = running
+        self._source = servers[0]
+        self._servers = servers
         self._proxies = proxies
         self._execute = execute
         self._added = 0
@@ -33,8 +40,15 @@ class Chaos:
 
     def strike(self) -> int:
         """Make a fault; returns how many transactions of each writer should pass before the next."""
-        kinds = (self._kill, self._cut, self._cut_within, self._restart, self._add, self._drop)
-        [strike] = self._random.choices(kinds, weights=(3, 2, 2, 1, 2, 2))
+        kinds = [
+            self._kill, self._pause, self._cut, self._cut_within, self._stall, self._restart, self._add, self._drop,
+            self._alter_within,
+        ]  # fmt: skip
+        weights = [3, 2, 2, 2, 2, 2, 2, 2, 2]
+        if self._pipe.replica:
+            kinds.append(self._lock)
+            weights.append(2)
+        [strike] = self._random.choices(kinds, weights)
         print(strike.__name__.strip("_"))
         strike()
         return self._random.randrange(4)
@@ -49,13 +63,34 @@ class Chaos:
     def _cut_within(self) -> None:
         self._random.choice(self._proxies).cut_after(self._random.randrange(20_000))
 
+    def _pause(self) -> None:
+        self._pipe.signal(signal.SIGSTOP)
+        self._running.passes(1 + self._random.randrange(3))
+        self._pipe.signal(signal.SIGCONT)
+
+    def _stall(self) -> None:
+        proxy = self._random.choice(self._proxies)
+        proxy.stall(self._random.choice(list(Way)))
+        self._running.passes(1 + self._random.randrange(3))
+        proxy.resume()
+
     def _restart(self) -> None:
-        self._source.stop(self._random.choice(("fast", "immediate")))
-        self._source.start()
+        server = self._random.choice(self._servers)
+        mode = self._random.choice(("fast", "immediate", "kill"))
+        if mode == "kill":
+            server.kill()
+        else:
+            server.stop(mode)
+        server.start()
+
+    def _lock(self) -> None:
+        with psycopg.connect(self._pipe.replica) as holder:
+            holder.execute(f"LOCK TABLE {self._table()} IN ACCESS EXCLUSIVE MODE".encode())
+            self._running.passes(1 + self._random.randrange(3))
 
     def _add(self) -> None:
         self._added += 1
-        self._columns.append((self._random.choice(("accounts", "entries", "log")), f"extra_{self._added}"))
+        self._columns.append((self._table(), f"extra_{self._added}"))
         table, column = self._columns[-1]
         self._execute(self._source.url, f"ALTER TABLE {table} ADD COLUMN {column} int DEFAULT {self._added}")
 
@@ -64,30 +99,45 @@ class Chaos:
             table, column = self._columns.pop(self._random.randrange(len(self._columns)))
             self._execute(self._source.url, f"ALTER TABLE {table} DROP COLUMN {column}")
 
+    def _alter_within(self) -> None:
+        """Other columns before and after an update, and again, in one transaction, which may roll back."""
+        self._added += 1
+        column, end = f"within_{self._added}", self._random.choice(("COMMIT", "COMMIT", "ROLLBACK"))
+        update = "UPDATE accounts SET note = note WHERE id < 5"  # the table is ours first: no deadlock with writers
+        self._execute(
+            self._source.url,
+            f"BEGIN; LOCK TABLE accounts; {update}; ALTER TABLE accounts ADD COLUMN {column} int; {update};"
+            f" UPDATE accounts SET {column} = id WHERE id < 5; ALTER TABLE accounts DROP COLUMN {column};"
+            f" {update}; {end}",
+        )
+
+    def _table(self) -> str:
+        return self._random.choice(("accounts", "entries", "log"))
+
 
 @pytest.mark.parametrize("kind", ["duckdb", "postgres"])
 @fault(
     "25 faults at random, from a seed",
-    "kill -9, cut connections, the source restarted, ADD and DROP COLUMN, under random transactions",
+    "kill -9 and SIGSTOP of Tailrace; connections cut and stalled; source and target restarted and killed; the target's"
+    " tables locked; columns added and dropped, also within a transaction; all under random transactions",
     goes_on(),
 )
 def test_faults_at_random(
-    make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Callable[..., Server], postgres18: Server,
-    execute: Execute, request: pytest.FixtureRequest, seed: int, kind: str,
+    make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Callable[..., Server], execute: Execute, seed: int,
+    kind: str,
 ) -> None:  # fmt: skip
-    source = start_postgres()
+    servers = [start_postgres() for _ in range(2 if kind == "postgres" else 1)]
     with ExitStack() as stack:
-        proxies = [stack.enter_context(Proxy("127.0.0.1", source.port))]
+        proxies = [stack.enter_context(Proxy("127.0.0.1", server.port)) for server in servers]
         options = {}
         if kind == "postgres":
-            proxies.append(stack.enter_context(Proxy("127.0.0.1", postgres18.port)))
-            replica = request.getfixturevalue("replica")
+            replica = servers[1].create_database("replica")
             options = {"replica": replica, "through": proxies[1].through(replica)}
-        pipe = make_pipe(proxies[0].through(source.url), kind, direct=source.url, **options)
-        running = traffic(source.url)
+        pipe = make_pipe(proxies[0].through(servers[0].url), kind, direct=servers[0].url, **options)
+        running = traffic(servers[0].url)
         pipe.start()
         pipe.catch_up()
-        chaos = Chaos(seed, pipe, source, proxies, execute)
+        chaos = Chaos(seed, pipe, running, servers, proxies, execute)
         for _ in range(FAULTS):
             running.passes(chaos.strike())
         pipe.goes_on(running)
