@@ -21,18 +21,18 @@ HOSTILE = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("version", [18, 14])
+@pytest.mark.parametrize(("version", "kind"), [(18, "file"), (14, "file"), (18, "postgres"), (14, "postgres")])
 @fault(
     "`logical_decoding_work_mem` of 64 kB",
     "source: interleaved large transactions, subtransactions that abort, one that rolls back",
     goes_on(),
 )
 def test_i7_interleaved_large_transactions(
-    make_pipe: MakePipe, start_postgres: Start, execute: Execute, version: int
+    make_pipe: MakePipe, start_postgres: Start, execute: Execute, version: int, kind: str
 ) -> None:
     server = start_postgres(version, settings={"logical_decoding_work_mem": "64kB"})
     execute(server.url, "CREATE TABLE big (id int PRIMARY KEY, who int, note text)")
-    pipe = make_pipe(server.url, limits={"transaction_bytes_max": 256 << 10})
+    pipe = make_pipe(server.url, kind, limits={"transaction_bytes_max": 256 << 10})
     pipe.start()
     pipe.catch_up()
     writers = [psycopg.connect(server.url) for _ in range(4)]
@@ -48,6 +48,8 @@ def test_i7_interleaved_large_transactions(
         writer.rollback() if who == 2 else writer.commit()
         writer.close()
     pipe.goes_on()
+    streamed = f"SELECT stream_txns > 0 FROM pg_stat_replication_slots WHERE slot_name = '{pipe.slot}'"
+    assert execute(server.url, streamed) == [(True,)], "the server kept to whole transactions"
 
 
 @fault("1,000 tables", "source: a row in each, then a change in each, within one transaction", goes_on())
