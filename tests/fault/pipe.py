@@ -26,6 +26,7 @@ NAME = "fault"
 CANARY = "canary-7341"
 """Stands in rows of the tests: no message may hold it (I9)."""
 _PATIENCE_S = 100.0
+_SLOT_MADE = "created replication slot"
 LIMITS = {
     "segment_bytes": 64 << 10, "batch_bytes_max": 1 << 20, "shelf_bytes_max": 2 << 20,
     "transaction_bytes_max": 1 << 20, "progress_interval_s": 0.2, "save_interval_s": 0.2, "backoff_s_max": 0.5,
@@ -141,7 +142,20 @@ class Pipe:
 
     def catch_up(self) -> None:
         """Wait until the snapshot is over, and all that the source has committed up to now is saved: confirmed (I1)."""
-        self._alive_until(lambda: self.heir or "the snapshot is complete" in self.said, "for the snapshot")
+        slots = -1
+        while slots != self.said.count(_SLOT_MADE):
+            self._alive_until(self._snapshot_over, "for the snapshot")
+            slots = self.said.count(_SLOT_MADE)
+            # A slot that was made anew stands beyond the first record before it is told of, never beyond the second.
+            for _ in range(2):
+                self._confirmed()
+
+    def _snapshot_over(self) -> bool:
+        said = self.said  # an attempt before that was read whole, but not saved, has said that it is complete too
+        made, complete = said.rfind(_SLOT_MADE), said.rfind("the snapshot is complete")
+        return complete > made or (self.heir and made < 0)
+
+    def _confirmed(self) -> None:
         with psycopg.connect(self.direct, autocommit=True) as connection:
             # A record of its own, so that the slot cannot stand there from the beginning.
             end = connection.execute("SELECT pg_create_restore_point('caught up')::text").fetchone()
