@@ -213,7 +213,7 @@ _EVENTS = (
         " cannot be read stop the pipeline in every mode",
     ),
     shape("event.converting.failure.handling.mode", "warn", "fail", hint="set it to fail"),
-    refused("converters", _JAVA, "a `map_changes` transform converts values in Python"),
+    refused("converters", _JAVA, "a `map_changes` transform converts values in Python", ""),
     refused("post.processors", _JAVA, "give the table REPLICA IDENTITY FULL, or convert in a `map_changes` transform"),
     dropped("reselect.error.handling.mode", "there are no post-processors"),
 )

@@ -48,7 +48,7 @@ _CONNECT = (
     refused("topic.creation.groups", "rules for some topics are not imported", _RULES),
     dropped("topic.creation.enable", "it is the worker's"),
     refused("topic.creation.<name>", "rules for some topics are not imported", _RULES),
-    dropped("exactly.once.support", "it depends on the sink, and needs no setting"),
+    taken("exactly.once.support", "`[sink]` `transactions`, for `required`"),
     dropped("transaction.boundary", "a batch ends where a transaction ends"),
     dropped("transaction.boundary.interval.ms", "a batch ends where a transaction ends"),
     dropped("offsets.storage.topic", _POSITION),

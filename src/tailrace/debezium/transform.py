@@ -62,6 +62,8 @@ TYPES: Mapping[str, Type] = {
     f"{_DEBEZIUM}EnforceRecordSize": Type(why="records are not cut", hint="see `claim_check` of the Kafka sink"),
     f"{_DEBEZIUM}SchemaChangeEventFilter": Type(why="PostgreSQL has no schema changes", hint="remove it"),
     f"{_DEBEZIUM}tracing.ActivateTracingSpan": Type(why="it is of Java's tracing", hint="`tailrace run --traces`"),
+    f"{_DEBEZIUM}ExtractSchemaToNewRecord": Type(why="values carry no schema as a field", hint="set `schemas_enable`"),
+    f"{_DEBEZIUM}openlineage.OpenLineage": Type(why="nothing is told to OpenLineage", hint="remove it"),
     f"{_DEBEZIUM}GeometryFormatTransformer": Type(why="geometries stay as they are"),
     f"{_DEBEZIUM}SwapGeometryCoordinates": Type(why="geometries stay as they are"),
     f"{_DEBEZIUM}VectorToJsonConverter": Type(why="vectors stay as they are"),

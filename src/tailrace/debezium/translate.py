@@ -24,6 +24,7 @@ __all__ = ["Choices", "Translated", "translate"]
 
 _CLASS = "io.debezium.connector.postgresql.PostgresConnector"
 _ALIASES = (_CLASS, "PostgresConnector", "Postgres")
+_EXACTLY_ONCE = "exactly.once.support"
 _OF_THE_SINK = ("debezium.sink.", "topic.creation.", "producer.override.")
 _ANYWHERE: Mapping[str, str | bool] = {"committed_lsn": "0/0", "trust_slot": True}
 _BOOTSTRAP = "KAFKA_BOOTSTRAP_SERVERS"
@@ -108,7 +109,7 @@ def _sift(values: Values, *, sink_chosen: bool) -> list[tuple[str, str]]:
             dropped.append((name, rule.why))
         elif name.startswith(_OF_THE_SINK) and sink_chosen:
             dropped.append((name, "--sink says where events go"))
-        elif rule.fate is Fate.REFUSED and value.strip() in rule.harmless:
+        elif rule.fate is Fate.REFUSED and value.strip().lower() in map(str.lower, rule.harmless):
             dropped.append((name, "it is as it is here anyway"))
         elif rule.fate is Fate.REFUSED:
             values.refuse(name, rule.why, rule.hint)
@@ -147,6 +148,9 @@ def _typed(kind: object, text: str) -> str | int | bool:
 
 
 def _fill_sink(document: Document, values: Values, *, form: Form, choices: Choices) -> None:
+    exactly = values.one_of(_EXACTLY_ONCE, {"requested": "", "required": "required"}, "requested")
+    if exactly and (choices.sink is not None or form is Form.ENGINE):
+        values.notes.append(f"{_EXACTLY_ONCE}: only a transactional sink stores each event once; see that yours is one")
     if choices.sink is not None:
         document.sink_url = choices.sink
         return
@@ -166,6 +170,8 @@ def _fill_sink(document: Document, values: Values, *, form: Form, choices: Choic
             f"bootstrap.servers is the worker's: set the environment variable {_BOOTSTRAP} to it, or --worker"
         )
     document.sink.update({"kind": "kafka", "url": f"kafka://{servers or f'${{{_BOOTSTRAP}}}'}"})
+    if exactly:
+        document.sink["transactions"] = True
     document.sink.update(_topics(values))
 
 

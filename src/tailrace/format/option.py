@@ -42,7 +42,7 @@ class Choice:
         return str(value) if isinstance(value, str) and value in self.words else None
 
     def __str__(self) -> str:
-        return f"{', '.join(self.words[:-1])} or {self.words[-1]}"
+        return " or ".join(filter(None, (", ".join(self.words[:-1]), self.words[-1])))
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,8 @@ def test_an_expression_in_python_is_taken_as_it_is() -> None:
     ("options", "reason"),
     [
         ({"type": f"{DEBEZIUM}ExtractNewRecordStat"}, f"did you mean {DEBEZIUM}ExtractNewRecordState?"),
+        ({"type": f"{DEBEZIUM}ExtractSchemaToNewRecord"}, "values carry no schema as a field; set `schemas_enable`"),
+        ({"type": f"{DEBEZIUM}openlineage.OpenLineage"}, "nothing is told to OpenLineage; remove it"),
         ({"type": "org.example.Mine"}, "is no transform of Debezium or Kafka Connect; it is of your own"),
         ({"type": f"{DEBEZIUM}outbox.EventRouter"}, "there is no outbox router"),
         ({"type": "org.apache.kafka.connect.transforms.ReplaceField$Value"}, "own transforms are not known"),

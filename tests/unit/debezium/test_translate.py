@@ -446,3 +446,23 @@ def test_every_line_of_the_table_is_met_by_its_own_name() -> None:
         assert (rule.to, rule.why).count("") == 1, rule.name
         assert rule.hint or rule.fate is not Fate.REFUSED or rule.why, rule.name
     assert len({rule.name for rule in RULES}) == len(RULES)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("errors.tolerance", "NONE"), ("snapshot.locking.mode", "None"), ("converters", "")]
+)
+def test_what_is_as_it_is_here_is_dropped_in_any_case_of_its_letters(name: str, value: str) -> None:
+    assert name in {dropped for dropped, _ in made(**{name: value}).dropped}
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"), [("required", True), ("REQUIRED", True), ("requested", None), (None, None)]
+)
+def test_exactly_once_is_demanded_of_the_kafka_sink(value: str | None, wanted: bool | None) -> None:
+    options = {} if value is None else {"exactly_once_support": value}
+    sink = tomllib.loads(made(Choices(), **options).toml)["pipeline"]["shop"]["sink"]
+    assert sink.get("transactions") is wanted
+
+
+def test_exactly_once_that_another_sink_may_not_give_is_told() -> None:
+    assert any("exactly.once.support" in note for note in made(exactly_once_support="required").notes)
