@@ -64,8 +64,10 @@ const CYCLE_S: i64 = 146_097 * DAY_S;
 const SETTLED_S: i64 = 13_569_465_600;
 /// Year -9998, before any zone had rules.
 const FIRST_S: i64 = -377_673_580_800;
-/// Debezium's infinite timestamps, in microseconds.
+/// Debezium's infinite timestamps, in milliseconds, microseconds and nanoseconds.
+const INFINITE_MS: [i64; 2] = [9_223_372_036_825_200, -9_223_372_036_832_400];
 const INFINITE_US: [i64; 2] = [9_223_372_036_825_200_000, -9_223_372_036_832_400_000];
+const INFINITE_NS: [i64; 2] = [i64::MAX, i64::MIN];
 
 impl Rules {
     /// Read a list as Debezium has it: `source:table:field`, `topic:name`, `name:field`.
@@ -215,7 +217,7 @@ impl Zone {
     /// A number, moved.
     pub(super) fn integer(&self, value: i64) -> i64 {
         let (unit, sign, offset) = match self.meaning {
-            Meaning::Local(_) if INFINITE_US.contains(&value) => return value,
+            Meaning::Local(unit) if infinite(unit).contains(&value) => return value,
             Meaning::Local(unit) => (unit, -1, self.local(value.div_euclid(unit))),
             Meaning::Moment(unit) => (unit, 1, self.moment(value.div_euclid(unit))),
             _ => return value,
@@ -265,6 +267,15 @@ impl Zone {
             AmbiguousOffset::Unambiguous { offset } => offset.seconds(),
             AmbiguousOffset::Gap { before, .. } | AmbiguousOffset::Fold { before, .. } => before.seconds(),
         }
+    }
+}
+
+/// Both infinities in so many units a second.
+fn infinite(unit: i64) -> [i64; 2] {
+    match unit {
+        1000 => INFINITE_MS,
+        1_000_000 => INFINITE_US,
+        _ => INFINITE_NS,
     }
 }
 
@@ -367,8 +378,20 @@ mod tests {
         assert_eq!(zone("Europe/Berlin", Meaning::Local(1000)).integer(1_719_835_200_000), 1_719_828_000_000);
         assert_eq!(zone("Europe/Berlin", Meaning::Moment(1000)).integer(1_719_835_200_000), 1_719_842_400_000);
         assert_eq!(zone("-01:00", Meaning::Local(1_000_000)).integer(-1), 3_599_999_999);
-        assert_eq!(zone("-01:00", Meaning::Local(1_000_000)).integer(INFINITE_US[0]), INFINITE_US[0]);
-        assert_eq!(zone("-01:00", Meaning::Local(1_000_000)).integer(i64::MAX), i64::MAX);
+    }
+
+    #[test]
+    fn infinity_is_no_local_time_of_any_zone() {
+        for (unit, ends) in [
+            (1000, [9_223_372_036_825_200, -9_223_372_036_832_400]),
+            (1_000_000, [9_223_372_036_825_200_000, -9_223_372_036_832_400_000]),
+            (1_000_000_000, [i64::MAX, i64::MIN]),
+        ] {
+            for name in ["Asia/Tokyo", "-01:00"] {
+                let zone = zone(name, Meaning::Local(unit));
+                assert_eq!(ends.map(|end| zone.integer(end)), ends, "{unit} a second, in {name}");
+            }
+        }
     }
 
     #[test]
