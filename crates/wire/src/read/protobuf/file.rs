@@ -307,7 +307,7 @@ fn option_name(tokens: &mut Tokens<'_>) -> Result<String> {
 fn constant(tokens: &mut Tokens<'_>, depth: usize) -> Result<Constant> {
     let depth = depth.checked_sub(1).ok_or_else(|| tokens.fault("options that are nested too deeply"))?;
     match tokens.peek() {
-        Token::Text(_) => Ok(tokens.string().map_or(Constant::Other, Constant::Text)),
+        Token::Text(_) => Ok(String::from_utf8(tokens.bytes()?).map_or(Constant::Other, Constant::Text)),
         Token::Sign(b'{' | b'<') => aggregate(tokens, depth),
         Token::Sign(b'[') => {
             tokens.take()?;

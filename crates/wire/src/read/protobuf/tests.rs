@@ -315,6 +315,18 @@ fn hostile_texts_are_bounded() {
     assert!(out.len() < 4096);
 }
 
+#[test]
+fn a_list_that_the_lexer_cannot_go_on_in_is_a_fault() {
+    for (text, fault) in [
+        ("\noption a = [\"x\" /*", "line 2: a comment without an end"),
+        ("\noption a = [\"x\" é]", "line 2: a character that no .proto text has"),
+    ] {
+        let found = schema(text).unwrap_err();
+        assert!(found.contains(fault), "{text}: {found}");
+    }
+    assert_eq!(payload(&schema("option a = ['\\xff']; message M {}").unwrap(), &[0]), "{}", "bytes that are no text");
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {

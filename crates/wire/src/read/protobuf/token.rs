@@ -110,6 +110,11 @@ impl<'a> Tokens<'a> {
 
     /// A string; several in a row are one.
     pub(super) fn string(&mut self) -> Result<String> {
+        String::from_utf8(self.bytes()?).map_err(|_| self.fault("a string that is not UTF-8"))
+    }
+
+    /// A string that need not be text.
+    pub(super) fn bytes(&mut self) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut any = false;
         while let Token::Text(text) = &self.next {
@@ -120,7 +125,7 @@ impl<'a> Tokens<'a> {
         if !any {
             return Err(self.fault("no string where one belongs"));
         }
-        String::from_utf8(bytes).map_err(|_| self.fault("a string that is not UTF-8"))
+        Ok(bytes)
     }
 
     /// An integer of 32 bits, with a sign or without.
