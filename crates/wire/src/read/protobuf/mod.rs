@@ -28,8 +28,9 @@ use crate::error::Result;
 #[derive(Debug)]
 pub(super) struct Decoder {
     types: Types,
-    /// For each message `{"schema":…,"payload":`, made when its first value comes: a text may have many messages.
-    heads: Vec<OnceLock<Vec<u8>>>,
+    /// For each message `{"schema":…,"payload":`, made when its first value comes: a text may have many messages. None
+    /// for one that would be too large.
+    heads: Vec<OnceLock<Option<Vec<u8>>>>,
 }
 
 impl Decoder {
@@ -44,12 +45,14 @@ impl Decoder {
     pub(super) fn decode(&self, bytes: &[u8], at: usize, out: &mut Vec<u8>) -> Result<()> {
         let mut cursor = Cursor { bytes, at, base: 0 };
         let index = self.chosen(&mut cursor)?;
-        out.extend_from_slice(self.heads[index].get_or_init(|| {
+        let head = self.heads[index].get_or_init(|| {
             let mut head = b"{\"schema\":".to_vec();
-            write_schema(&self.types.schema(index), &mut head);
+            write_schema(&self.types.schema(index)?, &mut head);
             head.extend_from_slice(b",\"payload\":");
-            head
-        }));
+            Some(head)
+        });
+        let head = head.as_ref().ok_or_else(|| cursor.fault("a protobuf message whose schema is too large"))?;
+        out.extend_from_slice(head);
         let at = cursor.at;
         self.types.write(index, (&bytes[at..], at), &mut Out::new(out))?;
         out.push(b'}');

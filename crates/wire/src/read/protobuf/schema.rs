@@ -11,6 +11,10 @@ use crate::encode::connect::{self, Member, Schema};
 /// Structs that are followed: a row in an envelope, and what a column of it holds. What lies deeper is JSON, whatever
 /// its schema says.
 const DEPTH: usize = 3;
+/// Bytes that a schema is written with at the most, about: it stands in front of every value.
+const WRITTEN_MAX: usize = 4 << 20;
+/// What a field's schema is written with beside names, about.
+const FIELD: usize = 80;
 /// Debezium's structs that are values of a type: name, package, fields.
 const STRUCTS: [(&str, &str, &[&str]); 4] = [
     ("VariableScaleDecimal", "io.debezium.data", &["scale", "value"]),
@@ -20,12 +24,42 @@ const STRUCTS: [(&str, &str, &[&str]); 4] = [
 ];
 
 impl Types {
-    /// The schema of a message on its own.
-    pub(super) fn schema(&self, index: usize) -> Schema {
+    /// The schema of a message on its own. Fields in fields are a power of what the text says of them, so that less deep
+    /// ones are followed where they are many; None when it is too large even so.
+    pub(super) fn schema(&self, index: usize) -> Option<Schema> {
         let message = &self.messages[index];
-        match message.meaning {
-            Some(meaning) => self.stands_for(meaning, message, &[]),
-            None => self.structure(message, DEPTH),
+        if let Some(meaning) = message.meaning {
+            return Some(self.stands_for(meaning, message, &[]));
+        }
+        // Columns without their schemas would have other types. Those of an envelope are in its rows.
+        let columns = if message.envelope { 2 } else { 1 };
+        let depth = (columns..=DEPTH).rev().find(|depth| self.structure_fits(message, *depth, &mut { WRITTEN_MAX }))?;
+        Some(self.structure(message, depth))
+    }
+
+    /// Whether there is room for what `structure` makes, which it takes.
+    fn structure_fits(&self, message: &Message, depth: usize, room: &mut usize) -> bool {
+        take(room, message.name.len())
+            && depth
+                .checked_sub(1)
+                .is_none_or(|depth| message.fields.iter().all(|field| self.field_fits(field, depth, room)))
+    }
+
+    fn field_fits(&self, field: &Field, depth: usize, room: &mut usize) -> bool {
+        let meta: usize = field.meta.iter().map(|(name, value)| name.len() + value.len() + 1).sum();
+        if !take(room, FIELD + field.name.len() + meta) {
+            return false;
+        }
+        match (field.presence, field.kind) {
+            (Presence::Map, Kind::Message(entry)) => {
+                self.messages[entry].fields.iter().all(|part| self.field_fits(part, depth, room))
+            }
+            (_, Kind::Message(index)) => match &self.messages[index] {
+                message if message.meaning.is_some() => true,
+                message => self.structure_fits(message, depth, room),
+            },
+            (_, Kind::Enum(index)) => self.enums[index].values.iter().all(|(label, _)| take(room, label.len() + 1)),
+            _ => true,
         }
     }
 
@@ -98,6 +132,13 @@ impl Types {
             },
         }
     }
+}
+
+/// Take so many bytes, if there is room for them.
+fn take(room: &mut usize, nbytes: usize) -> bool {
+    let rest = room.checked_sub(nbytes);
+    *room = rest.unwrap_or(0);
+    rest.is_some()
 }
 
 fn plain(kind: Kind, meta: &[(String, String)]) -> connect::Kind {

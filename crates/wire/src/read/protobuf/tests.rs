@@ -327,6 +327,39 @@ fn a_list_that_the_lexer_cannot_go_on_in_is_a_fault() {
     assert_eq!(payload(&schema("option a = ['\\xff']; message M {}").unwrap(), &[0]), "{}", "bytes that are no text");
 }
 
+/// The whole JSON of the first message without a byte of its own, or its fault.
+fn head(text: &str) -> std::result::Result<String, String> {
+    let mut out = Vec::new();
+    schema(text).unwrap().decode(&[0], 0, &mut out).map_err(|error| error.to_string())?;
+    Ok(String::from_utf8(out).unwrap())
+}
+
+#[test]
+fn a_small_schema_does_not_become_a_large_head() {
+    let itself: String = (1..=1000).map(|at| format!("M a{at}={at};")).collect();
+    let found = head(&format!("syntax='proto3'; message M {{ {itself} }}")).unwrap();
+    assert!(found.len() < 1 << 20, "{} bytes", found.len());
+    assert!(found.contains(r#""field":"a1000""#), "its own columns are told");
+    // An envelope needs the columns of its rows.
+    let wide = |name: &str, kind: &str, count: usize| {
+        let fields: String = (1..=count).map(|at| format!("{kind} {name}{at}={at};")).collect();
+        format!("message {} {{ {fields} }} ", name.to_uppercase())
+    };
+    let event = "syntax='proto3'; message M { V before=1; V after=2; string op=3; } ";
+    let found = head(&[event, &wide("v", "W", 300), &wide("w", "int32", 300)].concat()).unwrap();
+    assert!(found.len() < 1 << 20, "{} bytes", found.len());
+    assert!(found.contains(r#""field":"v300""#) && !found.contains("w300"));
+    let found = head(&[event, &wide("v", "W", 30), &wide("w", "int32", 30)].concat()).unwrap();
+    assert!(found.contains(r#""field":"w30""#), "a column's struct is told where there is room");
+    let long = wide("v", "int32", 1).replace("v1", &"v".repeat(3 << 20));
+    let found = head(&[event, &long].concat());
+    assert!(found.unwrap_err().contains("too large"), "what is left out of an envelope would be other types");
+    // Labels of an enum are told with each of its fields.
+    let labels: String = (0..9_000).map(|at| format!("LABEL{at}={at};")).collect();
+    let found = head(&format!("syntax='proto3'; enum E {{ {labels} }} {}", wide("m", "E", 9_000)));
+    assert!(found.unwrap_err().contains("too large"));
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
