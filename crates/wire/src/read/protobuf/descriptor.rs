@@ -115,7 +115,11 @@ fn message(parts: &Parts<'_>, proto3: bool, depth: usize) -> Result<Message> {
     for bytes in parts.all(2) {
         fields.push(field(&Parts::read(bytes)?, &maps, proto3)?);
     }
-    Ok(Message { name: parts.text(1)?, fields, oneofs: parts.all(8).count(), scope })
+    let oneofs = parts.all(8).count();
+    if fields.iter().filter_map(|field| field.oneof).any(|oneof| oneof >= oneofs) {
+        return Err(refused("a message with a oneof that it does not declare"));
+    }
+    Ok(Message { name: parts.text(1)?, fields, oneofs, scope })
 }
 
 fn field(parts: &Parts<'_>, maps: &Entries, proto3: bool) -> Result<Field> {

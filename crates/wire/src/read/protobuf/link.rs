@@ -80,7 +80,8 @@ pub(super) struct Message {
     pub(super) name: String,
     pub(super) fields: Vec<Field>,
     pub(super) places: FxHashMap<u32, usize>,
-    pub(super) oneofs: usize,
+    /// Some of its fields are in oneofs.
+    pub(super) choices: bool,
     pub(super) nested: Vec<usize>,
     pub(super) meaning: Option<Meaning>,
     /// Bytes that it is written with at the least, about.
@@ -207,12 +208,8 @@ impl Linker {
             let (name, index) = (joined(around, &found.name), self.types.messages.len());
             self.define(name.clone(), Kind::Message(index))?;
             let meaning = meaning(&name);
-            self.types.messages.push(Message {
-                name: name.clone(),
-                oneofs: found.oneofs,
-                meaning,
-                ..Message::default()
-            });
+            let choices = found.fields.iter().any(|field| field.oneof.is_some());
+            self.types.messages.push(Message { name: name.clone(), choices, meaning, ..Message::default() });
             self.types.messages[index].nested = self.scope(&name, found.scope, (own, proto3))?;
             self.open.push(Open { index, proto3, fields: found.fields, own });
             messages.push(index);

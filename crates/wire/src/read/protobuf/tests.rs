@@ -360,6 +360,33 @@ fn a_small_schema_does_not_become_a_large_head() {
     assert!(found.unwrap_err().contains("too large"));
 }
 
+#[test]
+fn a_descriptor_with_a_oneof_that_it_does_not_declare_is_refused() {
+    // `message M { oneof o { int32 a = 1; } }`, a's oneof being the 8th, the one before the first, and the first.
+    let oneof = |index: &[u8]| {
+        let nested = |tag: u8, bytes: &[u8]| [&[tag, bytes.len() as u8], bytes].concat();
+        let field = [&b"\x0a\x01a\x18\x01\x20\x01\x28\x05\x48"[..], index].concat();
+        let message = [b"\x0a\x01M", &nested(0x12, &field)[..], &nested(0x42, b"\x0a\x01o")].concat();
+        let file = [&nested(0x22, &message)[..], b"\x62\x06proto3"].concat();
+        let mut text = Vec::new();
+        crate::encode::json::base64(&file, &mut text);
+        schema(&String::from_utf8(text).unwrap())
+    };
+    for index in [&[7][..], &[255, 255, 255, 255, 255, 255, 255, 255, 255, 1]] {
+        let found = oneof(index).map(|decoder| payload(&decoder, &[0, 8, 1])).unwrap_err();
+        assert!(found.contains("a oneof that it does not declare"), "{found}");
+    }
+    assert_eq!(payload(&oneof(&[0]).unwrap(), &[0, 8, 1]), r#"{"a":1}"#);
+}
+
+#[test]
+fn oneofs_that_do_not_come_cost_a_message_nothing() {
+    let empty: String = (0..200_000).map(|at| format!("oneof o{at}{{}}")).collect();
+    let nested = format!("repeated N n = 1; message N {{ {empty} oneof o {{ int32 a = 1; int32 b = 2; }} }}");
+    let found = message(&nested, &[10, 4, 8, 1, 16, 2].repeat(100_000));
+    assert!(found.starts_with(r#"{"n":[{"a":null,"b":2},"#));
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {

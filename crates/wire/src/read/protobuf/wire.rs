@@ -1,5 +1,7 @@
 //! Protobuf's binary encoding: fields as they come. Every length is checked against the bytes that are there.
 
+use rustc_hash::FxHashMap;
+
 use super::link::{Kind, Message, Presence};
 use crate::error::{Error, Result};
 
@@ -120,7 +122,7 @@ pub(super) fn fields<'a>(message: &Message, bytes: &'a [u8], base: usize) -> Res
         sorted &= found.last().is_none_or(|last: &Seen<'_>| last.field <= field);
         found.push(Seen { field, raw, at: base + cursor.at - length });
     }
-    if message.oneofs > 0 {
+    if message.choices {
         decide(message, &mut found);
     }
     if !sorted {
@@ -131,14 +133,14 @@ pub(super) fn fields<'a>(message: &Message, bytes: &'a [u8], base: usize) -> Res
 
 /// Of each oneof keep what came last: a member that comes takes the place of another one.
 fn decide(message: &Message, found: &mut Vec<Seen<'_>>) {
-    let mut last: Vec<Option<usize>> = vec![None; message.oneofs];
-    let mut over = vec![false; message.oneofs];
+    // By their oneofs, which may be more than ever come: the field that came last, and whether another came before it.
+    let mut last: FxHashMap<usize, (usize, bool)> = FxHashMap::default();
     let mut keep = vec![true; found.len()];
     for (at, seen) in found.iter().enumerate().rev() {
         let Some(oneof) = message.fields[seen.field].oneof else { continue };
-        let member = *last[oneof].get_or_insert(seen.field);
-        over[oneof] |= member != seen.field;
-        keep[at] = !over[oneof];
+        let (member, over) = last.entry(oneof).or_insert((seen.field, false));
+        *over |= *member != seen.field;
+        keep[at] = !*over;
     }
     let mut keep = keep.into_iter();
     found.retain(|_| keep.next().unwrap_or(true));
