@@ -387,6 +387,13 @@ fn oneofs_that_do_not_come_cost_a_message_nothing() {
     assert!(found.starts_with(r#"{"n":[{"a":null,"b":2},"#));
 }
 
+#[test]
+fn labels_count_as_names_do() {
+    let label = "L".repeat(1 << 20);
+    let labels = format!("repeated E e = 1; enum E {{ {label} = 0; }}");
+    assert!(message(&labels, &[&[10, 100][..], &[0; 100]].concat()).contains("names and zeros"));
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {

@@ -29,6 +29,14 @@ impl<'a> Out<'a> {
     pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
         Self { json: Json::new(out, false), left: WRITTEN_MAX }
     }
+
+    /// Take from what is left, for bytes that the value does not have; `at` is where they are called for.
+    fn spend(&mut self, nbytes: usize, at: usize) -> Result<()> {
+        let left = self.left.checked_sub(nbytes);
+        self.left =
+            left.ok_or_else(|| Error::malformed("protobuf of which more than 64 MB are names and zeros", at))?;
+        Ok(())
+    }
 }
 
 /// Some bytes of a record, and where they begin in it.
@@ -55,10 +63,7 @@ impl Types {
         if let Some(meaning) = message.meaning {
             return self.meant(meaning, message, (piece, meta), out);
         }
-        out.left = out
-            .left
-            .checked_sub(message.weight)
-            .ok_or_else(|| Error::malformed("protobuf of which more than 64 MB are names and zeros", piece.1))?;
+        out.spend(message.weight, piece.1)?;
         let found = fields(message, piece.0, piece.1)?;
         let mut rest = found.as_slice();
         out.json.begin_struct();
@@ -185,6 +190,7 @@ impl Types {
                 let number = narrow(number).map_err(|what| Error::malformed(what, seen.at))?;
                 let name = i32::try_from(number).ok().and_then(|number| self.enums[index].name(number));
                 let name = name.ok_or_else(|| Error::malformed("a protobuf enum without such a value", seen.at))?;
+                out.spend(name.len(), seen.at)?;
                 out.json.string(name.as_bytes()).map_err(|reason| Error::malformed(reason, seen.at))
             }
             (kind, raw) => {
