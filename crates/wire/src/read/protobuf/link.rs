@@ -14,6 +14,10 @@ use crate::error::{Error, Result};
 const TEXT_MAX: usize = 4 << 20;
 /// Messages, fields, enums and their values.
 const PARTS_MAX: usize = 100_000;
+/// Bytes of one full name: each field looks for its type in all that are around it.
+const NAME_MAX: usize = 1024;
+/// Bytes of all full names, which say again what is around them.
+const NAMES_MAX: usize = 8 << 20;
 
 /// How a single value is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +131,8 @@ struct Linker {
     names: FxHashMap<String, Kind>,
     open: Vec<Open>,
     parts: usize,
+    /// Bytes of all full names.
+    named: usize,
 }
 
 impl Types {
@@ -180,6 +186,10 @@ impl Linker {
     }
 
     fn define(&mut self, name: String, kind: Kind) -> Result<()> {
+        self.named += name.len();
+        if name.len() > NAME_MAX || self.named > NAMES_MAX {
+            return Err(Error::malformed("a .proto schema whose full names are too large", 0));
+        }
         match self.names.entry(name) {
             Entry::Occupied(known) => {
                 Err(Error::malformed(format!("the type {}, which is defined twice", known.key()), 0))

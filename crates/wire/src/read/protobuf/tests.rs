@@ -394,6 +394,16 @@ fn labels_count_as_names_do() {
     assert!(message(&labels, &[&[10, 100][..], &[0; 100]].concat()).contains("names and zeros"));
 }
 
+#[test]
+fn full_names_are_bounded() {
+    let messages: String = (0..50_000).map(|at| format!("message a{at}{{}}")).collect();
+    for package in ["p".repeat(1 << 20), "p".repeat(1000)] {
+        let found = schema(&format!("package {package}; {messages}")).map(|_| ()).unwrap_err();
+        assert!(found.contains("too large"), "{found}");
+    }
+    assert!(schema(&format!("package {}; {messages}", "p".repeat(60))).is_ok());
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
