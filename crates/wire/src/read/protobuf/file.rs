@@ -110,7 +110,7 @@ impl File {
             "edition" => Err(tokens.fault("an edition: only proto2 and proto3 are read")),
             "package" => {
                 tokens.take()?;
-                self.package = tokens.path()?;
+                self.package = tokens.package()?;
                 tokens.expect(b';')
             }
             "import" => {

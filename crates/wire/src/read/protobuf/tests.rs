@@ -404,6 +404,24 @@ fn full_names_are_bounded() {
     assert!(schema(&format!("package {}; {messages}", "p".repeat(60))).is_ok());
 }
 
+#[test]
+fn a_package_is_what_topics_are_named() {
+    for package in ["my-shop.public.orders", "7.1-2.x-", "a.1e-2"] {
+        let text = format!(
+            "syntax = \"proto3\";\npackage {package};\n\nmessage Envelope {{ Value after = 1; message Value {{ int32 id = 1; }} }}"
+        );
+        let mut out = Vec::new();
+        schema(&text).unwrap().decode(&[0, 10, 2, 8, 5], 0, &mut out).unwrap();
+        let found = String::from_utf8(out).unwrap();
+        assert!(found.contains(&format!("\"name\":\"{package}.Envelope\"")), "{found}");
+        assert!(found.ends_with(r#""payload":{"after":{"id":5}}}"#), "{found}");
+    }
+    for package in [";", ".a;", "a.;", "a..b;", "'a';", "a{b;", "a"] {
+        let found = schema(&format!("\npackage {package}")).unwrap_err();
+        assert!(found.starts_with("line 2: "), "{package}: {found}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {

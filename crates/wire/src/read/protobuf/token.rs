@@ -108,6 +108,23 @@ impl<'a> Tokens<'a> {
         Ok(path)
     }
 
+    /// A name of a package: Confluent's converter makes one of any topic, so that parts have dashes and begin with digits.
+    pub(super) fn package(&mut self) -> Result<String> {
+        let mut package = String::new();
+        loop {
+            match self.next {
+                Token::Name(part) | Token::Number(part) => package.push_str(part),
+                Token::Sign(sign @ (b'.' | b'-')) => package.push(char::from(sign)),
+                _ => break,
+            }
+            self.take()?;
+        }
+        if package.split('.').any(str::is_empty) {
+            return Err(self.fault("no name where one belongs"));
+        }
+        Ok(package)
+    }
+
     /// A string; several in a row are one.
     pub(super) fn string(&mut self) -> Result<String> {
         String::from_utf8(self.bytes()?).map_err(|_| self.fault("a string that is not UTF-8"))
