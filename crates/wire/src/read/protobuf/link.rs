@@ -217,7 +217,7 @@ impl Linker {
             self.count(1 + found.fields.len())?;
             let (name, index) = (joined(around, &found.name), self.types.messages.len());
             self.define(name.clone(), Kind::Message(index))?;
-            let meaning = meaning(&name);
+            let meaning = known(&name).map(|(meaning, _)| meaning);
             let choices = found.fields.iter().any(|field| field.oneof.is_some());
             self.types.messages.push(Message { name: name.clone(), choices, meaning, ..Message::default() });
             self.types.messages[index].nested = self.scope(&name, found.scope, (own, proto3))?;
@@ -344,19 +344,12 @@ impl Linker {
     /// What is to be known of a message once all are linked.
     fn complete(&mut self, index: usize) -> Result<()> {
         let message = &self.types.messages[index];
-        let single = |names: &[&str]| {
-            let fits = |(field, name): (&Field, &&str)| field.name == *name && field.presence == Presence::Implicit;
-            message.fields.len() == names.len() && message.fields.iter().zip(names).all(fits)
+        let fits = |(field, (name, kind)): (&Field, &(&str, Kind))| {
+            field.name == *name && field.kind == *kind && field.presence == Presence::Implicit
         };
-        let sound = match message.meaning {
-            None => true,
-            Some(Meaning::Wrapper) => single(&["value"]),
-            Some(Meaning::Timestamp) => single(&["seconds", "nanos"]),
-            Some(Meaning::Date) => single(&["year", "month", "day"]),
-            Some(Meaning::TimeOfDay) => single(&["hours", "minutes", "seconds", "nanos"]),
-            Some(Meaning::Decimal) => single(&["value", "precision", "scale"]),
-        };
-        if !sound {
+        let known = known(&message.name).map(|(_, fields)| fields);
+        if known.is_some_and(|known| message.fields.len() != known.len() || !message.fields.iter().zip(known).all(fits))
+        {
             return Err(Error::malformed(format!("{} has other fields than the type of that name", message.name), 0));
         }
         let has = |name: &str, kind: fn(Kind) -> bool| {
@@ -413,18 +406,34 @@ fn joined(around: &str, name: &str) -> String {
     if around.is_empty() { name.to_owned() } else { format!("{around}.{name}") }
 }
 
-fn meaning(name: &str) -> Option<Meaning> {
+/// What a message of this full name stands for, and the fields by which it does.
+fn known(name: &str) -> Option<(Meaning, &'static [(&'static str, Kind)])> {
     Some(match name {
-        "google.protobuf.Timestamp" => Meaning::Timestamp,
-        "google.type.Date" => Meaning::Date,
-        "google.type.TimeOfDay" => Meaning::TimeOfDay,
-        "confluent.type.Decimal" => Meaning::Decimal,
-        _ => match name.strip_prefix("google.protobuf.")? {
-            "DoubleValue" | "FloatValue" | "Int64Value" | "UInt64Value" | "Int32Value" | "UInt32Value" => {
-                Meaning::Wrapper
-            }
-            "BoolValue" | "StringValue" | "BytesValue" => Meaning::Wrapper,
-            _ => return None,
-        },
+        "google.protobuf.Timestamp" => (Meaning::Timestamp, &[("seconds", Kind::Int64), ("nanos", Kind::Int32)]),
+        "google.type.Date" => (Meaning::Date, &[("year", Kind::Int32), ("month", Kind::Int32), ("day", Kind::Int32)]),
+        "google.type.TimeOfDay" => (
+            Meaning::TimeOfDay,
+            &[("hours", Kind::Int32), ("minutes", Kind::Int32), ("seconds", Kind::Int32), ("nanos", Kind::Int32)],
+        ),
+        "confluent.type.Decimal" => {
+            (Meaning::Decimal, &[("value", Kind::Bytes), ("precision", Kind::Uint32), ("scale", Kind::Int32)])
+        }
+        _ => (Meaning::Wrapper, wrapped(name.strip_prefix("google.protobuf.")?)?),
+    })
+}
+
+/// The field of a wrapper.
+fn wrapped(name: &str) -> Option<&'static [(&'static str, Kind)]> {
+    Some(match name {
+        "DoubleValue" => &[("value", Kind::Double)],
+        "FloatValue" => &[("value", Kind::Float)],
+        "Int64Value" => &[("value", Kind::Int64)],
+        "UInt64Value" => &[("value", Kind::Uint64)],
+        "Int32Value" => &[("value", Kind::Int32)],
+        "UInt32Value" => &[("value", Kind::Uint32)],
+        "BoolValue" => &[("value", Kind::Bool)],
+        "StringValue" => &[("value", Kind::Text)],
+        "BytesValue" => &[("value", Kind::Bytes)],
+        _ => return None,
     })
 }

@@ -422,6 +422,21 @@ fn a_package_is_what_topics_are_named() {
     }
 }
 
+#[test]
+fn well_known_messages_have_the_types_that_readers_know() {
+    for (package, message) in [
+        ("confluent.type", "Decimal { int64 value = 1; uint32 precision = 2; int32 scale = 3; }"),
+        ("confluent.type", "Decimal { bytes value = 1; uint32 precision = 2; sint32 scale = 3; }"),
+        ("google.protobuf", "Timestamp { sint64 seconds = 1; int32 nanos = 2; }"),
+        ("google.protobuf", "Int32Value { int64 value = 1; }"),
+        ("google.type", "Date { int32 year = 1; string month = 2; int32 day = 3; }"),
+        ("google.type", "TimeOfDay { int32 hours = 1; int32 minutes = 2; int32 seconds = 3; int64 nanos = 4; }"),
+    ] {
+        let found = schema(&format!("syntax='proto3'; package {package}; message {message}")).err().unwrap_or_default();
+        assert!(found.contains("has other fields"), "{message}: {found}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
