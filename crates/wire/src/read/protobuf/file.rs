@@ -226,18 +226,7 @@ impl Field {
         let number = u64::try_from(tokens.integer()?).ok().filter(|number| (1..=NUMBER_MAX).contains(number));
         let number = number.and_then(|number| u32::try_from(number).ok());
         let number = number.ok_or_else(|| tokens.fault("a number that no field can have"))?;
-        let mut meta = Vec::new();
-        if tokens.pass(b'[')? {
-            loop {
-                let name = option_name(tokens)?;
-                tokens.expect(b'=')?;
-                told(&name, &constant(tokens, DEPTH_MAX)?, &mut meta);
-                if !tokens.pass(b',')? {
-                    break;
-                }
-            }
-            tokens.expect(b']')?;
-        }
+        let meta = options(tokens)?;
         tokens.expect(b';')?;
         Ok(Self { name, number, label, kind, keys, oneof, meta, line })
     }
@@ -267,12 +256,31 @@ fn enumeration(tokens: &mut Tokens<'_>) -> Result<Enum> {
         tokens.expect(b'=')?;
         let number = i32::try_from(tokens.integer()?).map_err(|_| tokens.fault("a number that no enum can have"))?;
         values.push((value, number));
-        tokens.skip_statement()?;
+        options(tokens)?;
+        tokens.expect(b';')?;
     }
     if values.is_empty() {
         return Err(tokens.fault("an enum without values"));
     }
     Ok(Enum { name, values })
+}
+
+/// The options in square brackets, if there are any: what Confluent's `field_meta` says.
+fn options(tokens: &mut Tokens<'_>) -> Result<Vec<(String, String)>> {
+    let mut meta = Vec::new();
+    if !tokens.pass(b'[')? {
+        return Ok(meta);
+    }
+    loop {
+        let name = option_name(tokens)?;
+        tokens.expect(b'=')?;
+        told(&name, &constant(tokens, DEPTH_MAX)?, &mut meta);
+        if !tokens.pass(b',')? {
+            break;
+        }
+    }
+    tokens.expect(b']')?;
+    Ok(meta)
 }
 
 /// Pass over a statement `option … ;`.

@@ -437,6 +437,14 @@ fn well_known_messages_have_the_types_that_readers_know() {
     }
 }
 
+#[test]
+fn an_option_of_an_enums_value_may_hold_semicolons() {
+    let fields = "E e = 1; enum E { A = 0 [(o) = { a: 1; b: 2 }, deprecated = true]; B = 1; }";
+    assert_eq!(message(fields, &[8, 1]), r#"{"e":"B"}"#);
+    let found = schema("enum E {\n A = 0 B = 1; }").unwrap_err();
+    assert!(found.contains("line 2: no ';'"), "{found}");
+}
+
 proptest::proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
