@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 /// Bytes of all texts of a schema.
 const TEXT_MAX: usize = 4 << 20;
-/// Messages, fields, enums and their values.
+/// Messages, fields, oneofs, enums and their values.
 const PARTS_MAX: usize = 100_000;
 /// Bytes of one full name: each field looks for its type in all that are around it.
 const NAME_MAX: usize = 1024;
@@ -214,7 +214,7 @@ impl Linker {
         }
         let mut messages = Vec::with_capacity(scope.messages.len());
         for found in scope.messages {
-            self.count(1 + found.fields.len())?;
+            self.count(1 + found.fields.len() + found.oneofs)?;
             let (name, index) = (joined(around, &found.name), self.types.messages.len());
             self.define(name.clone(), Kind::Message(index))?;
             let meaning = known(&name).map(|(meaning, _)| meaning);
