@@ -9,6 +9,7 @@ use pyo3::types::{PyBytes, PyDict, PyType};
 use tailrace_wire::batch::{
     ABSENT, Cell, FLAG_CASCADE, FLAG_RESTART, FLAG_TRANSACTIONAL, Op, Segment, SegmentBuilder, Tuple,
 };
+use tailrace_wire::read::{AT_US_MAX, AT_US_MIN};
 
 use crate::error::raise;
 use crate::row::{Image, Row};
@@ -36,13 +37,10 @@ pub struct Change {
 
 static FROM_TIMESTAMP: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
 
-/// 0001-01-01 and the last microsecond of 9999, as Python's calendar has them.
-const CALENDAR: (i64, i64) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
-
 /// Microseconds since the Unix epoch as an aware datetime in UTC; a time that Python's calendar does not have is its first
 /// or last one.
 pub fn datetime(py: Python<'_>, at_us: i64) -> PyResult<Py<PyAny>> {
-    let at_us = at_us.clamp(CALENDAR.0, CALENDAR.1);
+    let at_us = at_us.clamp(AT_US_MIN, AT_US_MAX);
     let (epoch, delta) = FROM_TIMESTAMP.get_or_try_init(py, || -> PyResult<_> {
         let module = py.import("datetime")?;
         let epoch = module.getattr("datetime")?.call_method1("fromisoformat", ("1970-01-01T00:00:00+00:00",))?;

@@ -80,24 +80,14 @@ impl Frames {
 
     fn inner<'a>(&self, bytes: &'a [u8], into: &'a mut Vec<u8>) -> Result<&'a [u8]> {
         let Some(id) = id(bytes) else { return Ok(bytes) };
+        into.clear();
         match self.known.get(&id) {
-            None => Err(Error::malformed(format!("a value of schema {id}, which nobody told"), 1)),
-            Some(Inner::Json) => Ok(&bytes[FRAME..]),
-            Some(Inner::JsonSchema(decoder)) => {
-                into.clear();
-                decoder.decode(bytes, FRAME, into)?;
-                Ok(into)
-            }
-            Some(Inner::Avro(decoder)) => {
-                into.clear();
-                decoder.decode(bytes, FRAME, into)?;
-                Ok(into)
-            }
-            Some(Inner::Protobuf(decoder)) => {
-                into.clear();
-                decoder.decode(bytes, FRAME, into)?;
-                Ok(into)
-            }
+            None => return Err(Error::malformed(format!("a value of schema {id}, which nobody told"), 1)),
+            Some(Inner::Json) => return Ok(&bytes[FRAME..]),
+            Some(Inner::JsonSchema(decoder)) => decoder.decode(bytes, FRAME, into)?,
+            Some(Inner::Avro(decoder)) => decoder.decode(bytes, FRAME, into)?,
+            Some(Inner::Protobuf(decoder)) => decoder.decode(bytes, FRAME, into)?,
         }
+        Ok(into)
     }
 }

@@ -52,10 +52,11 @@ const SETS_MAX: usize = 8;
 const ROOM_BYTES: usize = 16 << 20;
 const ROOM_TIMES: usize = 64;
 
-/// 0001-01-01 and the last microsecond of 9999: the times that Python's calendar has. A time beyond them, of a writer that
-/// took another unit, is informative at most and must not stop the row that it came with.
-const AT_US_MIN: i64 = -62_135_596_800_000_000;
-const AT_US_MAX: i64 = 253_402_300_799_999_999;
+/// 0001-01-01, the first time that Python's calendar has. One beyond that calendar, of a writer that took another unit, is
+/// informative at most and must not stop the row that it came with.
+pub const AT_US_MIN: i64 = -62_135_596_800_000_000;
+/// The last microsecond of 9999, the last time that Python's calendar has.
+pub const AT_US_MAX: i64 = 253_402_300_799_999_999;
 
 /// What plain JSON means: values that are no change events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

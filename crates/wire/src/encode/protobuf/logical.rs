@@ -19,8 +19,9 @@ pub enum Logical {
 }
 
 const DAY_MS: i64 = 86_400_000;
-/// 1582-10-15, the first day that Java's calendar counts as Gregorian.
-const GREGORIAN_DAY: i64 = -141_427;
+/// 1582-10-15, the first day that Java's calendar counts as Gregorian, as days since 1970-01-01. Earlier ones are dates of
+/// the Julian calendar.
+pub(crate) const GREGORIAN_DAY: i64 = -141_427;
 /// The years 1 to 9999, which are all that a Timestamp may hold.
 const TIMESTAMP_MS: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 

@@ -10,6 +10,7 @@ mod logical;
 mod schema;
 
 pub use binary::Protobuf;
+pub(crate) use logical::GREGORIAN_DAY;
 pub use schema::{full_name, write_index, write_schema};
 
 /// ProtobufConverter's options that change a schema or a value.

@@ -336,7 +336,6 @@ fn constant(tokens: &mut Tokens<'_>, depth: usize) -> Result<Constant> {
         }
         Token::Number(_) => {
             tokens.take()?;
-            // The lexer ends a number before a point that nothing follows.
             Ok(Constant::Other)
         }
         Token::Sign(b'.') => {

@@ -145,7 +145,7 @@ impl<'a> Tokens<'a> {
         Ok(bytes)
     }
 
-    /// An integer of 32 bits, with a sign or without.
+    /// An integer, with a sign or without; which of them has a meaning is for its callers to say.
     pub(super) fn integer(&mut self) -> Result<i64> {
         let negative = self.pass(b'-')?;
         let Token::Number(digits) = self.next else { return Err(self.fault("no number where one belongs")) };

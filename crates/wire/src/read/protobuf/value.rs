@@ -6,13 +6,11 @@ use super::link::{Field, Kind, Meaning, Message, Presence, Types};
 use super::schema::scale;
 use super::wire::{Cursor, Raw, Seen, fields};
 use crate::encode::connect::{Format, Json};
+use crate::encode::protobuf::GREGORIAN_DAY;
 use crate::error::{Error, Result};
 
 /// Messages in messages; protobuf's own libraries follow as many.
 const DEPTH_MAX: usize = 100;
-/// The day on which Java's calendar becomes Gregorian, as days since 1970-01-01: what Confluent's converter writes of
-/// earlier ones are dates of the Julian calendar.
-const GREGORIAN: i64 = -141_427;
 const YEAR_MAX: i64 = 5_000_000;
 
 /// Bytes of names and zeros that a value may be written with: few bytes can stand for many messages of many fields.
@@ -319,10 +317,10 @@ fn date(year: i64, month: i64, day: i64) -> Option<i64> {
     let (year_of, month_of) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let julian = 365 * year_of + year_of.div_euclid(4) + (153 * month_of + 2) / 5 + day - 719_471;
     let gregorian = julian - year_of.div_euclid(100) + year_of.div_euclid(400) + 2;
-    if gregorian >= GREGORIAN {
+    if gregorian >= GREGORIAN_DAY {
         return (day <= length(true)).then_some(gregorian);
     }
-    (day <= length(false) && julian < GREGORIAN).then_some(julian)
+    (day <= length(false) && julian < GREGORIAN_DAY).then_some(julian)
 }
 
 fn timestamp(seconds: i64, nanos: i64) -> std::result::Result<i64, &'static str> {
