@@ -214,6 +214,22 @@ def test_one_answer_alone_does_not_say_that_a_topic_is_gone(kafka: Broker, topic
     assert len(asked) == 2
 
 
+def test_a_partition_that_comes_does_not_wait_for_the_backlog_of_others(kafka: Broker, topic: str) -> None:
+    kafka.create_topic(topic)
+    later = kafka.create_topic(f"{topic}.later")
+    fill(kafka, topic, range(20_000))
+    with stepping(source(kafka, topic)) as steps:
+        steps.until_offered()
+        steps.begin()
+        steps.until_read(1)
+        steps.stream._ids |= steps.stream._topics.ids([later])
+        steps.stream._topics = Topics(kafka.admin(), [topic, later])
+        steps.stream._on_assign(steps.stream._consumer, [TopicPartition(later, 0)])
+        steps.read()
+        assert len(steps.offered) == 2
+        assert len(steps.ids) < 20_000
+
+
 def committed(broker: Broker, topic: str) -> int:
     """The offset that the group has committed of the topic's only partition."""
     admin = broker.admin()

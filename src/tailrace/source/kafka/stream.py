@@ -124,6 +124,9 @@ class KafkaStream:
                 self._consumer.resume(self._places(State.READING))
             self._paused = False
         self._full_since = None
+        if self._ready:  # lineages have no order with one another, and those that come must not wait for a backlog
+            mark = self._ready.popleft()
+            return self._offer(mark) if isinstance(mark, Assigned) else mark
         if self._out:
             return self._out.popleft()
         messages, self._held = self._held, []
@@ -133,10 +136,7 @@ class KafkaStream:
             return batch
         if self._fault is not None:
             raise self._fault
-        if self._ready:
-            mark = self._ready.popleft()
-            return self._offer(mark) if isinstance(mark, Assigned) else mark
-        if self._place.until_current and self._done():
+        if self._place.until_current and not self._ready and self._done():
             raise EndOfStream
         return None
 
