@@ -230,6 +230,23 @@ def test_a_partition_that_comes_does_not_wait_for_the_backlog_of_others(kafka: B
         assert len(steps.ids) < 20_000
 
 
+def test_i3_a_claim_of_an_earlier_time_does_not_begin_a_partition(kafka: Broker, topic: str) -> None:
+    """Another member may have gone on from there before the partition came back."""
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(10))
+    with stepping(source(kafka, topic)) as steps:
+        stream = steps.stream
+        steps.until_offered()
+        place, lineage = [TopicPartition(topic, 0)], steps.offered[0]
+        stream._on_lost(stream._consumer, place)
+        stream._on_assign(stream._consumer, place)
+        until(lambda: steps.read() or len(steps.offered) == 2, "for the partition again")
+        stream.begin({lineage: Position(lineage, f"{3:020d}")})
+        stream.begin({lineage: Position(lineage, f"{7:020d}")})
+        steps.until_read(2)
+        assert steps.ids == [8, 9]
+
+
 def committed(broker: Broker, topic: str) -> int:
     """The offset that the group has committed of the topic's only partition."""
     admin = broker.admin()

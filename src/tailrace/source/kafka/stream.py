@@ -11,7 +11,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -61,6 +61,8 @@ class KafkaStream:
         self._ids: dict[str, str] = {}
         self._parts: dict[Key, Part] = {}
         self._ready: deque[Assigned | Revoked] = deque()
+        self._offered: Counter[str] = Counter()
+        """How often each lineage was offered and not claimed since."""
         self._out: deque[Batch | Unreadable] = deque()
         """What was read and not returned yet, each of one partition."""
         self._held: list[Message] = []
@@ -93,7 +95,11 @@ class KafkaStream:
 
     def begin(self, claimed: Mapping[str, Position | None]) -> None:
         """See `Shared.begin`."""
-        parts = [part for part in self._parts.values() if part.lineage in claimed and part.state is State.OFFERED]
+        self._offered.subtract(claimed.keys())
+        self._offered = +self._offered
+        # One that went and was offered again waits for its latest claim: others may have written it in between.
+        due = claimed.keys() - self._offered.keys()
+        parts = [part for part in self._parts.values() if part.lineage in due and part.state is State.OFFERED]
         if not parts:
             return
         places = [TopicPartition(part.topic, part.partition) for part in parts]
@@ -228,6 +234,7 @@ class KafkaStream:
         part.state = State.READING
 
     def _offer(self, assigned: Assigned) -> Assigned:
+        self._offered.update(assigned.lineages)
         for part in self._parts.values():
             if part.lineage in assigned.lineages and part.state is State.NEW:
                 part.state = State.OFFERED
