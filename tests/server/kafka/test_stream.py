@@ -247,6 +247,24 @@ def test_i3_a_claim_of_an_earlier_time_does_not_begin_a_partition(kafka: Broker,
         assert steps.ids == [8, 9]
 
 
+def test_one_answer_of_a_broker_without_the_topic_does_not_end_the_reading(kafka: Broker, topic: str) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, [1])
+    with stepping(source(kafka, topic)) as steps:
+        steps.until_offered()
+        steps.begin()
+        steps.until_read(1)
+        # as the client tells of a subscribed topic that is not in what a broker answered
+        steps.stream._heard(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), (topic, None), None)
+        fill(kafka, topic, [2])
+        steps.until_read(2)
+        admin = kafka.admin()
+        for future in admin.delete_topics([topic]).values():
+            future.result(30)
+        with pytest.raises(Fatal, match=r"was deleted|does not exist any more"):
+            until(steps.read, "for the loss to be seen")
+
+
 def committed(broker: Broker, topic: str) -> int:
     """The offset that the group has committed of the topic's only partition."""
     admin = broker.admin()

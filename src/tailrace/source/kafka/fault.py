@@ -13,7 +13,7 @@ from tailrace.dialect.kafka.fault import error_of
 from tailrace.error import Fatal, HistoryLost, TailraceError
 from tailrace.source.kafka.part import HOLE
 
-__all__ = ["DROPPING", "RANGE", "error_of", "explain", "explained", "unread"]
+__all__ = ["DROPPING", "GONE", "RANGE", "error_of", "explain", "explained", "unread"]
 
 _TOPIC = "create the topic, or leave it out of topics"
 _READING: Mapping[int, str] = MappingProxyType(
@@ -31,7 +31,7 @@ DROPPING: Mapping[int, str] = MappingProxyType(
 """For whoever deletes a group."""
 RANGE = frozenset((KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE))
 """What says that the records that come next are gone."""
-_GONE = frozenset(
+GONE = frozenset(
     (
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_TOPIC,
@@ -39,6 +39,7 @@ _GONE = frozenset(
         KafkaError.UNKNOWN_TOPIC_ID,
     )
 )
+"""What says that a broker does not know the topic."""
 
 
 def explain(error: KafkaError, where: str, *, hints: Mapping[int, str] = _READING) -> TailraceError:
@@ -48,7 +49,7 @@ def explain(error: KafkaError, where: str, *, hints: Mapping[int, str] = _READIN
 
 def unread(error: KafkaError, where: str) -> TailraceError:
     """As `explain`, of a partition that is being read: its topic, or what comes next in it, may be gone."""
-    if error.code() in _GONE:
+    if error.code() in GONE:
         return Fatal(
             f"{where}: the topic does not exist any more", hint="make it anew and `tailrace reset`, or leave it out"
         )

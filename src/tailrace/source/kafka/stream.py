@@ -23,7 +23,7 @@ from tailrace.error import EndOfStream, Fatal, Retryable, TailraceError
 from tailrace.model import Assigned, Batch, Position, Revoked, Unreadable
 from tailrace.registry import Client
 from tailrace.registry.framed import tell
-from tailrace.source.kafka.fault import RANGE, error_of, explain, explained, unread
+from tailrace.source.kafka.fault import GONE, RANGE, error_of, explain, explained, unread
 from tailrace.source.kafka.part import Part, Place, Record, State, start
 from tailrace.source.kafka.topic import Topics, lineage
 from tailrace.source.kafka.unreadable import reader, unreadable
@@ -338,6 +338,8 @@ class KafkaStream:
             if part is not None and part.state is State.READING:
                 part.ended |= part.until is not None and offset is not None and offset >= part.until
             return
+        if key[1] is None and key[0] in self._ids and error.code() in GONE:
+            return  # a broker that has just started does not know of all topics yet: `Watch` asks twice
         if part is not None and part.state is not State.READING:
             return  # not read yet: where it begins is asked when it is claimed
         if error.code() == KafkaError._MAX_POLL_EXCEEDED:
