@@ -48,7 +48,7 @@ def _run(start: sides.Start, url: str, mode: Mode) -> sides.Run:
 def test_events_in_a_mode_equal_debeziums(mode: Mode, case: Case, compared: Compare, record_property: Told) -> None:
     run = compared(mode).of(case.name.strip('"'))
     record_property("records", len(run.debezium))
-    assert run.debezium, "nothing was compared"
+    assert run.debezium or "skipped_operations" in mode.options, "nothing was compared"
     assert run.tailrace == run.debezium
 
 
