@@ -19,16 +19,15 @@ from tests.conformance import generated
 from tests.conformance.cases import Case, Values
 from tests.conformance.chains import CHAINS, Chain
 from tests.conformance.differences import DIFFERENCES
-from tests.conformance.formats import FORMATS, Registered
 from tests.conformance.modes import MODES, Mode
-from tests.conformance.settings import SETTINGS, XML, Setting
+from tests.conformance.settings import SETTINGS, Setting
 from tests.conformance.shapes import SHAPES
 from tests.conformance.values import VALUES
 from tests.outcome import EQUAL
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "debezium-equal.md"
 SEED = 20261122
-CHANCE = (*generated.cases(seed=SEED), *generated.families(seed=SEED), *generated.changes(seed=SEED))
+CHANCE = (*generated.cases(seed=SEED), *generated.families(seed=SEED))
 CHAIN_RUNS = 4
 """Each chain is compared with schemas and without, with the block of transactions and without."""
 _HEAD = """\
@@ -36,9 +35,8 @@ _HEAD = """\
 
 Each line is a test, or several, that run the real engine, Debezium 3.6, and Tailrace on the same database and the same
 statements, and compare every record's topic, key, value, headers and partition, byte for byte, in a snapshot and in
-the stream; in the formats of a schema registry, the schemas too. What differs by nature is blanked, if it has the right
-form; what differs on purpose, {differences} places, is in [Debezium's events](debezium.md), each with a test of both
-sides.
+the stream. What differs by nature is blanked, if it has the right form; what differs on purpose, {differences} places,
+is in [Debezium's events](debezium.md), each with a test of both sides.
 
 {total} comparisons. Made from the results of `pytest tests/conformance` by `python -m tests.conformance.equal`: do not
 edit.
@@ -48,20 +46,10 @@ _PARTS = {
     "Shapes": ("test_equal.py", "table", "first statement of"),
     f"Values by chance, from the seed {SEED}": ("test_equal.py", "table", "columns"),
     "Options, over types and shapes": ("test_modes.py", "options", "tables"),
-    "Options of keys, names, headers, topics and transactions": (
-        "test_settings.py`, `test_xml.py",
-        "what",
-        "options",
-    ),
+    "Options of keys, names, headers, topics and transactions": ("test_settings.py", "what", "options"),
     "Transforms, with and without schemas and transactions": ("test_chains.py", "chain", "tables"),
-    "Formats of Confluent's schema registry": (
-        "test_avro.py`, `test_json_schema.py`, `test_protobuf.py",
-        "format",
-        "tables",
-    ),
 }
-_TYPES, _SHAPES, _CHANCE, _MODES, _SETTINGS, _CHAINS, _FORMATS = _PARTS
-Compared = Case | Mode | Setting | Chain | Registered
+_TYPES, _SHAPES, _CHANCE, _MODES, _SETTINGS, _CHAINS = _PARTS
 _EQUAL = re.compile(r"\d+")
 
 
@@ -80,7 +68,7 @@ class Line:
         return self.part, self.what, self.told
 
 
-def line_of(compared: Compared) -> Line:
+def line_of(compared: Case | Mode | Setting | Chain) -> Line:
     """Where the comparison is on the page."""
     match compared:
         case Mode():
@@ -90,8 +78,6 @@ def line_of(compared: Compared) -> Line:
             return Line(_SETTINGS, compared.name, _options({**compared.options, **compared.debezium}))
         case Chain():
             return Line(_CHAINS, compared.name, _names(compared.cases()), CHAIN_RUNS)
-        case Registered():
-            return Line(_FORMATS, compared.name, _names(compared.cases), len(compared.cases))
         case Values():
             part = _TYPES if compared in VALUES else _CHANCE
             return Line(part, compared.name, f"`{_flat(compared.columns)}`")
@@ -99,15 +85,14 @@ def line_of(compared: Compared) -> Line:
     return Line(_SHAPES, compared.name, f"`{_flat(statements[0])}`")
 
 
-def mark(compared: Compared) -> pytest.MarkDecorator:
+def mark(compared: Case | Mode | Setting | Chain) -> pytest.MarkDecorator:
     """Declares that a test, or a parameter of it, shows the line."""
     return pytest.mark.equal(line_of(compared))
 
 
 def lines() -> list[Line]:
     """All that the page has, in order."""
-    compared = (*VALUES, *SHAPES, *CHANCE, *MODES, *SETTINGS, *XML, *CHAINS, *FORMATS.values())
-    return [line_of(each) for each in compared]
+    return [line_of(each) for each in (*VALUES, *SHAPES, *CHANCE, *MODES, *SETTINGS, *CHAINS)]
 
 
 def page(results: Mapping[str, Mapping[str, Any]], before: str = "") -> str:

@@ -36,14 +36,6 @@ _NUMBERS = (
         ("INSERT INTO keys VALUES (1.5, 1, 1, 1)", "UPDATE keys SET n = 2", "DELETE FROM keys"),
     ),
 )
-_DOUBLE = Statements(
-    "toast_double",
-    (
-        "CREATE TABLE toast_double (id int PRIMARY KEY, x int, n numeric)",
-        "ALTER TABLE toast_double ALTER n SET STORAGE EXTERNAL",
-    ),
-    ("INSERT INTO toast_double VALUES (1, 1, repeat('1', 9000)::numeric)", "UPDATE toast_double SET x = 2"),
-)
 _ROWS = (
     Statements(
         "rows",
@@ -105,7 +97,7 @@ MODES = (
     ),
     Mode(
         "ISO 8601, hex, maps and three digits of money, with schemas",
-        (*_but(_ALL, "toast_binary"), *generated.cases(seed=2), *generated.families(seed=2)),
+        (*_but(_ALL, "toast"), *generated.cases(seed=2), *generated.families(seed=2)),
         {
             "schemas_enable": "true",
             "time_precision_mode": "isostring",
@@ -118,7 +110,7 @@ MODES = (
     Mode(
         "Connect's times, base64, whole money and unknown types, with schemas",
         (
-            *_but(_ALL, "toast_binary", "left_out"),
+            *_but(_ALL, "toast", "left_out"),
             *_but(UNKNOWN, "unknown_arrays", "unknown_shape_arrays"),
             *generated.cases(seed=3),
             *generated.families(seed=3),
@@ -132,10 +124,9 @@ MODES = (
         },
     ),
     Mode(
-        "microseconds, base64 for URLs, decimals as text and unknown types, with schemas",
-        (*_but(_ALL, "toast_binary"), *UNKNOWN, *generated.cases(seed=4), *generated.families(seed=4)),
+        "microseconds, base64 for URLs, decimals as text and unknown types",
+        (*_but(_ALL, "toast"), *UNKNOWN, *generated.cases(seed=4), *generated.families(seed=4)),
         {
-            "schemas_enable": "true",
             "time_precision_mode": "microseconds",
             "binary_handling_mode": "base64-url-safe",
             "include_unknown_datatypes": "true",
@@ -143,20 +134,18 @@ MODES = (
         },
     ),
     Mode(
-        "nanoseconds, unknown types as bytes and a placeholder in hex, with schemas",
+        "nanoseconds, unknown types as bytes and a placeholder in hex",
         (*_but(_ALL, "not_null", "timestamps", "defaults_not_null"), *UNKNOWN),
         {
-            "schemas_enable": "true",
             "time_precision_mode": "nanoseconds",
             "include_unknown_datatypes": "true",
             "unavailable_value_placeholder": "hex:6162c3a9ff00",
         },
     ),
     Mode(
-        "times of day in microseconds, decimals as doubles, unknown types in hex, with schemas",
-        (*_but(_ALL, "toast_binary"), _DOUBLE, *UNKNOWN, *_but(tuple(generated.cases(seed=6)), "g_numeric")),
+        "times of day in microseconds, decimals as doubles, unknown types in hex",
+        (*_but(_ALL, "toast"), *UNKNOWN, *_but(tuple(generated.cases(seed=6)), "g_numeric")),
         {
-            "schemas_enable": "true",
             "time_precision_mode": "adaptive_time_microseconds",
             "decimal_handling_mode": "double",
             "include_unknown_datatypes": "true",
@@ -170,7 +159,7 @@ MODES = (
     ),
     Mode(
         "decimals as doubles, no tombstones, another placeholder",
-        (*_NUMBERS, *_ROWS, _DOUBLE),
+        (*_NUMBERS, *_ROWS),
         {
             "decimal_handling_mode": "double",
             "tombstones_on_delete": "false",

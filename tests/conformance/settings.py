@@ -4,13 +4,11 @@ side."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.conformance import generated
-from tests.conformance.cases import Case, Statements, Values
-from tests.conformance.foreign import FOREIGN
-from tests.conformance.values import VALUES
+from tests.conformance.cases import Case, Statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,19 +125,6 @@ _CHANCE = tuple(
     for case in (*generated.cases(seed=20261129), *generated.families(seed=20261129))
     if case.name in ("g_text", "g_bytea", "g_hstore", "g_characters", "g_networks")
 )
-
-
-_ONLY = {"serials": "stream", "numerics": "snapshot", "long_ones": "snapshot", "empty_ones": "snapshot"}
-"""Where Debezium tells of a serial, and of a number without a scale, what Tailrace does: see `differences`."""
-
-
-def _told(cases: tuple[Case, ...]) -> tuple[Case, ...]:
-    return tuple(
-        replace(case, phases=(_ONLY[case.name],)) if isinstance(case, Values) and case.name in _ONLY else case
-        for case in cases
-    )
-
-
 _NAMING = "io.debezium.schema.{}TopicNamingStrategy"
 _ALL = r"public\.(texts|text_key)\.(?!id).*"
 
@@ -178,11 +163,6 @@ SETTINGS = (
             "datatype_propagate_source_type": r".*\.(varchar|_text)",
             "schemas_enable": "true",
         },
-    ),
-    Setting(
-        "source types of every type in schemas",
-        (*_told(VALUES), *(case for case in FOREIGN if case.name != "geometries")),
-        {"column_propagate_source_type": ".*", "schemas_enable": "true"},
     ),
     Setting("keys of other columns", _KEYS, {"message_key_columns": "public.k.*:a,b;(.*).nk:b;"}),
     Setting(
@@ -300,42 +280,3 @@ SETTINGS = (
     ),
     Setting("partitions under their own names", (_PARTS,), {}, {}, {"publish_via_partition_root": False}),
 )
-_XML = (
-    Values(
-        "xmls",
-        "x xml, n xml NOT NULL, d xml DEFAULT '<d/>', a xml[]",
-        (
-            "'<a>é &amp; \"q\"</a>', '<b/>', '<c/>', ARRAY['<a/>', null]::xml[]",
-            "'text <a/> \\ /', '<?xml version=\"1.0\"?><r/>', '<d/>', '{}'",
-            "null, '', '<e/>', null",
-        ),
-    ),
-    Statements(
-        "xml_changes",
-        (
-            "CREATE TABLE xml_changes (id int PRIMARY KEY, i int, x xml, n xml NOT NULL)",
-            "ALTER TABLE xml_changes ALTER x SET STORAGE EXTERNAL, ALTER n SET STORAGE EXTERNAL",
-        ),
-        (
-            "INSERT INTO xml_changes SELECT 1, 1, x, x FROM xmlelement(NAME a, repeat('x', 9000)) AS t (x)",
-            "UPDATE xml_changes SET i = 2",
-            "UPDATE xml_changes SET x = '<a/>'",
-            "DELETE FROM xml_changes",
-        ),
-    ),
-)
-XML = (
-    Setting("xml", _XML, {}),
-    Setting("xml, with schemas", _XML, {"schemas_enable": "true"}),
-    Setting(
-        "xml, with source types and another placeholder",
-        _XML,
-        {
-            "schemas_enable": "true",
-            "column_propagate_source_type": ".*",
-            "include_unknown_datatypes": "true",
-            "unavailable_value_placeholder": "<gone/>",
-        },
-    ),
-)
-"""Of a server that was built with xml."""

@@ -20,7 +20,7 @@ from tailrace.format import Format
 from tailrace.model import Limits
 from tailrace.source.postgres import Postgres
 from tests.conformance import oracle
-from tests.conformance.cases import EXTENSIONS, TYPES, Case, Statements
+from tests.conformance.cases import EXTENSIONS, TYPES, Case
 
 Start = Callable[..., AbstractContextManager[debezium.Engine]]
 PREFIX = "shop"
@@ -101,14 +101,11 @@ def watched(
             oracle.recording(start, url, **options) as recording,
             closing(_open(url, source)) as stream,
         ):
-            batches, streamed = list(_snapshot(stream)), list[Record]()
+            batches = list(_snapshot(stream))
             for case in cases:
                 for step in case.after():
-                    if isinstance(case, Statements) and case.apart:
-                        streamed += recording.finish()
-                        batches += _until_end(stream)
                     _execute(connection, step)
-            streamed += recording.finish()
+            streamed = recording.finish()
             batches += _until_end(stream)
     return batches, [*recording.snapshot, *streamed]
 

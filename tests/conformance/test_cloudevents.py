@@ -27,9 +27,8 @@ _OPTIONS = {
     "provide_transaction_metadata": "true",
 }
 # See `oracle`: where the last commit was, and when and where a snapshot was taken.
-_SEQUENCE = re.compile(rb'(sequence"?:"?\[)(?:null|\\"\d+\\"),(\\"\d+\\"\])')
+_SEQUENCE = re.compile(rb'(sequence"?:"?)\[(?:null|\\"\d+\\"),\\"\d+\\"\]')
 _SNAPSHOT = (
-    (re.compile(rb'(sequence"?:"?\[)\\"\d+\\"\]'), rb"\g<1>]"),
     (re.compile(rb'^(\{"id":"name:shop;lsn:)\d+(;txId:)\d+'), rb"\g<1>0\g<2>0"),
     (re.compile(rb'("time":")\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z'), rb"\g<1>"),
     (re.compile(rb'("iodebezium(?:ts[mun]s|lsn|txId)":")\d+'), rb"\g<1>0"),
@@ -102,7 +101,7 @@ def _image(row: Any) -> dict[str, Any] | None:
 
 
 def _masked(event: Event) -> Event:
-    value = event.value and _SEQUENCE.sub(rb"\g<1>\g<2>", event.value)
+    value = event.value and _SEQUENCE.sub(rb"\g<1>", event.value)
     if value and b'"iodebeziumsnapshot":"false"' not in value:
         for form, replacement in _SNAPSHOT:
             value = form.sub(replacement, value)

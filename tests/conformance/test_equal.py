@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -33,10 +33,3 @@ def test_events_equal_debeziums(case: Case, compared: sides.Run, record_property
     record_property("records", len(run.debezium))
     assert run.debezium
     assert run.tailrace == run.debezium
-
-
-def test_events_are_in_debeziums_order_over_all_tables(compared: sides.Run) -> None:
-    def order(events: Sequence[sides.Event]) -> list[tuple[str, bytes | None, bool]]:
-        return [(event.topic, event.key, event.value is None) for event in events]
-
-    assert order(compared.tailrace) == order(compared.debezium)

@@ -14,12 +14,15 @@ from tailrace._native import Batch, EventReader
 from tailrace.format import Format
 from tests.conformance import sides
 from tests.conformance.cases import Case, Values
+from tests.conformance.defaults import DEFAULTS
+from tests.conformance.foreign import FOREIGN
 from tests.conformance.forgotten import Nulls, left
-from tests.conformance.formats import JSON_SCHEMA as CASES
 from tests.conformance.framed import Pair, by_table, read, said
+from tests.conformance.test_avro import CASES as OTHERS
 from tests.conftest import _fresh
 from tests.wanting import or_skip
 
+CASES: list[Case] = [*OTHERS, *DEFAULTS, *FOREIGN]
 REFUSED = {"vector_arrays"}
 """Tables of which the converter takes no row: it knows no list of lists."""
 
