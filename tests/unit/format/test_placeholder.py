@@ -10,7 +10,8 @@ from tailrace.format import Format
 _KINDS = (
     "text", "varchar", "json", "jsonb", "xml", "bytea", "numeric", "numeric(9,2)", "varbit", "bit(9)", "uuid[]",
     "text[]", "varchar[]", "json[]", "jsonb[]", "bytea[]", "int2[]", "int4[]", "int8[]", "float4[]", "float8[]",
-    "numeric[]", "numeric(9,2)[]", "date[]", "time[]", "timestamp[]", "timestamp(3)[]", "timestamptz[]", "timetz[]", "inet[]",
+    "numeric[]", "numeric(9,2)[]", "date[]", "time[]", "timestamp[]", "timestamp(3)[]", "timestamptz[]", "timetz[]",
+    "inet[]",
 )  # fmt: skip
 _MODES = (
     {},
