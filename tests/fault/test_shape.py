@@ -52,13 +52,14 @@ def test_i7_interleaved_large_transactions(
     assert execute(server.url, streamed) == [(True,)], "the server kept to whole transactions"
 
 
+@pytest.mark.parametrize("kind", ["file", "postgres"])
 @fault("1,000 tables", "source: a row in each, then a change in each, within one transaction", goes_on())
-def test_a_thousand_tables(make_pipe: MakePipe, database: str, execute: Execute) -> None:
+def test_a_thousand_tables(make_pipe: MakePipe, database: str, execute: Execute, kind: str) -> None:
     tables = [f"t{n:04}" for n in range(1_000)]
     for some in (tables[n : n + 100] for n in range(0, 1_000, 100)):  # within max_locks_per_transaction
         execute(database, *(f"CREATE TABLE {t} (id int PRIMARY KEY, a int)" for t in some))
     execute(database, ";".join(f"INSERT INTO {table} VALUES (1, 1)" for table in tables))
-    pipe = make_pipe(database)
+    pipe = make_pipe(database, kind)
     pipe.start()
     pipe.catch_up()
     execute(database, ";".join(f"UPDATE {table} SET a = 2; INSERT INTO {table} VALUES (2, 2)" for table in tables))
@@ -108,14 +109,15 @@ def test_hostile_names(make_pipe: MakePipe, database: str, execute: Execute, kin
     pipe.goes_on()
 
 
+@pytest.mark.parametrize(("kind", "sink"), [("duckdb", {"memory_limit": "4GB"}), ("postgres", {})])
 @fault("a row of 500 MB", "source: in the snapshot, and inserted, left alone by an update, deleted", goes_on())
-def test_a_row_of_500_mb(make_pipe: MakePipe, database: str, execute: Execute) -> None:
+def test_a_row_of_500_mb(make_pipe: MakePipe, database: str, execute: Execute, kind: str, sink: dict[str, str]) -> None:
     execute(
         database,
         "CREATE TABLE huge (id int PRIMARY KEY, a int, body text)",
         f"INSERT INTO huge VALUES (1, 0, repeat('0123456789abcdef', {500 * MIB // 16}))",
     )
-    pipe = make_pipe(database, "duckdb", sink={"memory_limit": "4GB"})
+    pipe = make_pipe(database, kind, sink=sink)
     pipe.start()
     pipe.catch_up()
     execute(
