@@ -318,7 +318,10 @@ def test_i16_a_process_that_wakes_up_is_fenced(
     sleeper.signal(signal.SIGCONT)
     running.passes(3)
     sleeper.stops()
+    sleeper.start()  # as systemd does: it must not fence the other off in its turn
+    sleeper.says("still active for PID")
     running.stop()
     other.catch_up()
+    sleeper.kill()
     other.stop()
     other.settle(running)
