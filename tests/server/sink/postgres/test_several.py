@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from servers import postgres
-from tailrace.pipeline import Pipeline
+from tailrace.model import Limits
+from tailrace.pipeline import Pipeline, forget
 from tailrace.sink.postgres import Existing
 from tailrace.sink.postgres import Postgres as Sink
 from tailrace.source import Postgres as Source
@@ -100,6 +101,51 @@ def test_tenants_share_a_table_and_keep_out_of_one_another(
     assert road.rows(sums) == [("a", 1, 7), ("b", 300, 45150)]
     run("b")
     assert road.rows(sums) == [("a", 1, 7), ("b", 1, 7)]
+
+
+def test_tenants_of_two_servers_keep_out_of_one_another_while_one_is_killed_and_one_begins_anew(
+    start_postgres: Callable[..., postgres.Server], target_database: str, tmp_path: Path
+) -> None:
+    servers = {"north": start_postgres(18), "south": start_postgres(14)}
+    for server in servers.values():
+        server.execute("CREATE TABLE items (id int PRIMARY KEY, n int)")
+        server.execute("INSERT INTO items SELECT i, 0 FROM generate_series(1, 300) i")
+
+    def make(tenant: str) -> Pipeline:
+        return Pipeline(
+            Source(url=servers[tenant].url, tables=["public.*"]),
+            Sink(target_database, constants={"tenant": tenant}),
+            name=f"two_servers_{tenant}",
+            limits=Limits(backoff_s_max=0.5),
+            state_dir=tmp_path,
+        )
+
+    def held(tenant: str) -> str:
+        return f"SELECT count(*), sum(n)::int FROM items WHERE tenant = '{tenant}'"
+
+    with psycopg.connect(target_database, autocommit=True) as target, running(make("north")):
+        with running(make("south")):
+            for number, server in enumerate(servers.values(), 1):
+                until(lambda: target.execute("SELECT to_regclass('items')").fetchone() != (None,), "for the table")
+                wait_for(target, held(list(servers)[number - 1]), (300, 0))
+                server.execute(f"UPDATE items SET n = {number}")
+            wait_for(target, held("north"), (300, 300))
+            wait_for(target, held("south"), (300, 600))
+        south = make("south")
+        south.source.drop(south.name)
+        forget(south)
+        servers["south"].execute("DELETE FROM items WHERE id > 200")
+        servers["north"].execute("UPDATE items SET n = 5 WHERE id <= 10")
+        servers["north"].kill()
+        with running(south):
+            wait_for(target, held("south"), (200, 400))  # a new snapshot, without what the one before had
+            servers["south"].execute("TRUNCATE items")
+            servers["south"].execute("INSERT INTO items VALUES (7, 7)")
+            wait_for(target, held("south"), (1, 7))
+            servers["north"].start()
+            servers["north"].execute("DELETE FROM items WHERE id = 300")
+            wait_for(target, held("north"), (299, 289 + 50))
+        wait_for(target, held("south"), (1, 7))
 
 
 @pytest.mark.parametrize("writers", [3])
