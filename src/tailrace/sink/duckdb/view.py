@@ -1,8 +1,8 @@
 """Reads what a DuckDB file holds, in ranges of the key or by key, to be compared. Never writes to the file.
 
-A row's digest is DuckDB's own hash of its cells. Cells whose equal values can be spelled in two ways (a zero's sign, an
-interval's days) are hashed as text. `DuckDBImage` casts rows as the writer does and digests them in the same way, so
-that both sides are compared in the target's own types.
+A row's digest is DuckDB's own hash of its cells, hashed again. Cells whose equal values can be spelled in two
+ways (a zero's sign, an interval's days) are hashed as text. `DuckDBImage` casts rows as the writer does and digests
+them in the same way, so that both sides are compared in the target's own types.
 """
 
 from __future__ import annotations
@@ -203,7 +203,8 @@ def _digest(mirror: Mirror, alias: str) -> str:
         f"{alias}.{sql.quote(field.name)}{'::VARCHAR' if type in _AS_TEXT or type.endswith(']') else ''}"
         for field, type in zip(mirror.shape.fields, mirror.types, strict=True)
     )
-    return f"hash({', '.join(cells)})"
+    # The last cell's hash is only XORed in: without another round equal changes of two rows cancel each other out.
+    return f"hash(hash({', '.join(cells)}))"
 
 
 def _within(mirror: Mirror, span: Span) -> str:
