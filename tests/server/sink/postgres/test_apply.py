@@ -83,6 +83,42 @@ def test_unique_values_that_rows_hand_on_or_swap_arrive(road: Road) -> None:
     road.same("users")
 
 
+def test_deferrable_and_exclusion_constraints_of_the_target_hold(road: Road) -> None:
+    # All that differs is when the target looks: after each row, or when the transaction ends.
+    road.source.execute("CREATE TABLE slots (id int PRIMARY KEY, u int UNIQUE DEFERRABLE, r int4range)")
+    road.target.execute(
+        "CREATE TABLE slots (id int PRIMARY KEY, u int UNIQUE DEFERRABLE INITIALLY DEFERRED, r int4range,"
+        " EXCLUDE USING gist (r WITH &&))"
+    )
+    road.at_source("INSERT INTO slots SELECT i, i, int4range(10 * i, 10 * i + 10) FROM generate_series(1, 9) i")
+    road.run()
+    road.at_source(
+        "UPDATE slots SET u = 10 - u",
+        "UPDATE slots SET r = 'empty' WHERE id < 3",
+        "UPDATE slots SET r = int4range(20, 30) WHERE id = 1",
+        "UPDATE slots SET r = int4range(10, 20) WHERE id = 2",
+        "UPDATE slots SET id = id + 100",
+    )
+    road.run()
+    road.same("slots")
+
+
+def test_a_key_that_is_widened_between_changes_is_followed(road: Road) -> None:
+    road.at_source(
+        "CREATE TABLE k (id int PRIMARY KEY, v int)", "INSERT INTO k SELECT i, i FROM generate_series(1, 9) i"
+    )
+    road.run()
+    road.at_source(
+        "UPDATE k SET v = v + 1",
+        "ALTER TABLE k ALTER id TYPE bigint",
+        "INSERT INTO k VALUES (5000000000, 1)",
+        "UPDATE k SET id = id + 5000000000 WHERE id < 5",
+        "DELETE FROM k WHERE id = 7",
+    )
+    road.run()
+    road.same("k")
+
+
 def test_a_row_that_is_missing_is_added_when_the_change_says_all_of_it(road: Road) -> None:
     road.both(ORDERS)
     road.at_source("INSERT INTO orders SELECT i, 'n', i FROM generate_series(1, 5) i")
