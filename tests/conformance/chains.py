@@ -35,6 +35,8 @@ class Chain:
     tables: tuple[Statements, ...] = ()
     topics: str = ""
     """Of what topics it sees the records; by default those of its tables."""
+    leaking: tuple[str, ...] = ()
+    """What it adds to a delete and Debezium's tombstone has as well, for both share one object."""
 
     @property
     def name(self) -> str:
@@ -75,6 +77,17 @@ class Chain:
                 else:
                     yield name, f"transforms.{name}.{option.replace('_', '.')}", value
 
+    def unleaked(self, headers: tuple[tuple[str, bytes], ...]) -> tuple[tuple[str, bytes], ...]:
+        """The headers of a tombstone of Debezium's without those that are its delete's, all of which it has."""
+        left, kept = list(self.leaking), []
+        for name, value in headers:
+            if name in left:
+                left.remove(name)
+            else:
+                kept.append((name, value))
+        assert left == []
+        return tuple(kept)
+
     @property
     def _topics(self) -> str:
         return self.topics or rf"shop\.public\.{self.prefix}_.*"
@@ -112,8 +125,74 @@ def _rows(name: str, *, full: bool = False) -> Statements:
     )
 
 
-def _unwrap(prefix: str, **given: str) -> Chain:
-    return Chain(prefix, ({"kind": "extract_new_record_state", **given},))
+def _defaults(name: str) -> Statements:
+    """A table with defaults, and nulls in their place."""
+    return Statements(
+        name,
+        (
+            f"CREATE TABLE {name} (id int PRIMARY KEY, t text DEFAULT 'abc', n numeric(10, 2) DEFAULT 1.5,"
+            " i int DEFAULT 7, d date DEFAULT '2024-02-29', e text)",
+            f"INSERT INTO {name} VALUES (1, NULL, NULL, NULL, NULL, NULL)",
+        ),
+        (
+            f"INSERT INTO {name} (id) VALUES (2)",
+            f"INSERT INTO {name} VALUES (3, NULL, NULL, NULL, NULL, 'e')",
+            f"UPDATE {name} SET t = NULL WHERE id = 2",
+            f"DELETE FROM {name} WHERE id = 3",
+        ),
+    )
+
+
+def _never_deleted(name: str) -> Statements:
+    return Statements(
+        name,
+        (f"CREATE TABLE {name} (id int PRIMARY KEY, t text)", f"INSERT INTO {name} VALUES (1, 'a')"),
+        (f"INSERT INTO {name} VALUES (2, 'b'), (3, NULL)", f"UPDATE {name} SET t = 'c' WHERE id = 2"),
+    )
+
+
+def _routed(name: str) -> Statements:
+    """A table whose column has topics, a null and a blank."""
+    return Statements(
+        name,
+        (f"CREATE TABLE {name} (id int PRIMARY KEY, t text)", f"INSERT INTO {name} VALUES (1, 'shop.public.{name}_x')"),
+        (
+            f"INSERT INTO {name} VALUES (2, 'shop.public.{name}_y'), (3, NULL), (4, ' ')",
+            f"UPDATE {name} SET t = 'shop.public.{name}_z' WHERE id = 2",
+            f"DELETE FROM {name} WHERE id = 2",
+        ),
+    )
+
+
+_OF_OTHER_SHAPES = (
+    Statements(
+        "a11_nokey",
+        ("CREATE TABLE a11_nokey (a int, b text)", "ALTER TABLE a11_nokey REPLICA IDENTITY FULL",
+         "INSERT INTO a11_nokey VALUES (1, 'x')"),
+        ("INSERT INTO a11_nokey VALUES (2, NULL)", "UPDATE a11_nokey SET b = 'y' WHERE a = 2", "DELETE FROM a11_nokey"),
+    ),
+    Statements(
+        "a11_two",
+        ("CREATE TABLE a11_two (b text, a int, c text, PRIMARY KEY (a, b))", "INSERT INTO a11_two VALUES ('x', 1)"),
+        ("INSERT INTO a11_two VALUES ('y', 2, 'c')", "UPDATE a11_two SET a = 3 WHERE a = 2", "DELETE FROM a11_two"),
+    ),
+    Statements(
+        "a11_toast",
+        ("CREATE TABLE a11_toast (id int PRIMARY KEY, t text, n int)",
+         "ALTER TABLE a11_toast ALTER t SET STORAGE EXTERNAL"),
+        ("INSERT INTO a11_toast VALUES (1, repeat('t', 9000))", "UPDATE a11_toast SET n = 2", "DELETE FROM a11_toast"),
+    ),
+)  # fmt: skip
+
+
+def _guarded(prefix: str, **guard: str) -> Chain:
+    """Routes some of its tables' records elsewhere; `topic_regex` keeps it from those of others."""
+    to = {"topic_regex": rf"(.*\.{prefix})_.*", "topic_replacement": "$1_routed"}
+    return Chain(prefix, ({"kind": "by_logical_table_router", **to, **guard},))
+
+
+def _unwrap(prefix: str, tables: tuple[Statements, ...] = (), *, leaking: tuple[str, ...] = (), **given: str) -> Chain:
+    return Chain(prefix, ({"kind": "extract_new_record_state", **given},), tables, leaking=leaking)
 
 
 _FIELDS = "op,table,lsn,source.ts_ms,source.snapshot:kind,schema,id,total_order,transaction.id,absent,db"
@@ -126,9 +205,36 @@ CHAINS = (
         )
     ),
     _unwrap("a07", add_fields=_FIELDS, delete_tombstone_handling_mode="rewrite"),
-    _unwrap("a08", add_headers=_FIELDS, delete_tombstone_handling_mode="rewrite-with-tombstone"),
+    _unwrap(
+        "a08",
+        leaking=(
+            "__op",
+            "__table",
+            "__lsn",
+            "__source_ts_ms",
+            "__kind",
+            "__schema",
+            "__id",
+            "__total_order",
+            "__transaction_id",
+            "__db",
+        ),
+        add_headers=_FIELDS,
+        delete_tombstone_handling_mode="rewrite-with-tombstone",
+    ),
     _unwrap("a09", add_fields="op,ts_ms:seen", add_fields_prefix="", add_headers="op", add_headers_prefix="h."),
     _unwrap("a10", add_headers="op,lsn", delete_tombstone_handling_mode="drop"),
+    _unwrap("a11", _OF_OTHER_SHAPES, add_fields="op", delete_tombstone_handling_mode="rewrite-with-tombstone"),
+    _unwrap("a12", (_routed("a12_a"),), route_by_field="t"),
+    *(
+        _unwrap(
+            f"a{index}",
+            (_defaults(f"a{index}_a"),),
+            delete_tombstone_handling_mode="rewrite",
+            replace_null_with_default=replaced,
+        )
+        for index, replaced in enumerate(("true", "false"), 13)
+    ),
     Chain(
         "b01",
         ({"kind": "by_logical_table_router", "topic_regex": r"(.*)b01_(.*)", "topic_replacement": "$1b01_all"},),
@@ -159,7 +265,22 @@ CHAINS = (
             {"kind": "extract_new_record_state", "add_fields": "table"},
         ),
     ),
-    Chain("c01", ({"kind": "extract_changed_record_state", "header_changed_name": "Changed"},)),
+    *(
+        Chain(
+            f"b{index:02}",
+            (
+                {
+                    "kind": "by_logical_table_router",
+                    "topic_regex": rf"(.*)b{index:02}_[ab]",
+                    "topic_replacement": f"$1b{index:02}_1-2",
+                    "schema_name_adjustment_mode": mode,
+                    "logical_table_cache_size": "1",
+                },
+            ),
+        )
+        for index, mode in enumerate(("avro", "avro_unicode"), 4)
+    ),
+    Chain("c01", ({"kind": "extract_changed_record_state", "header_changed_name": "Changed"},), leaking=("Changed",)),
     Chain(
         "c02",
         (
@@ -175,6 +296,7 @@ CHAINS = (
                 "operation": "move",
             },
         ),
+        leaking=("Changed", "Unchanged"),
     ),
     Chain(
         "c03",
@@ -255,6 +377,38 @@ CHAINS = (
             for function in ("java", "murmur")
         )
     ),
+    Chain(
+        "d08",
+        (
+            {
+                "kind": "partition_routing",
+                "partition_payload_fields": "after.id,after.t",
+                "partition_topic_num": "7",
+            },
+        ),
+        (_never_deleted("d08_a"),),
+    ),
+    Chain(
+        "d09",
+        (
+            {
+                "kind": "by_logical_table_router",
+                "topic_regex": r"(.*)d09_[ab]",
+                "topic_replacement": "$1d09_moved",
+                "has_header_key": "__debezium.newkey",
+            },
+            {
+                "kind": "partition_routing",
+                "partition_payload_fields": "before.id,before.t",
+                "partition_topic_num": "7",
+                "topic_name_matches": r"shop\.public\.d09_moved",
+            },
+        ),
+    ),
+    _guarded("p01", record_is_tombstone="true"),
+    _guarded("p02", record_is_tombstone="true", negate="true"),
+    _guarded("p03", has_header_key="__debezium.oldkey", negate="true"),
+    _guarded("p04", topic_name_matches=r".*\.p04_a", negate="true"),
     *(
         Chain(f"e{index:02}", ({"kind": "timezone_converter", **given},))
         for index, given in enumerate(
@@ -280,5 +434,6 @@ CHAINS = (
             },
             {"kind": "header_to_value", "headers": "Changed", "fields": "changed", "operation": "copy"},
         ),
+        leaking=("Changed",),
     ),
 )

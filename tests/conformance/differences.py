@@ -163,7 +163,7 @@ DIFFERENCES = (
     ),
     Difference(
         "null in a column that has a default",
-        "Debezium (Kafka's JsonConverter) writes the default in place of null; null is what the row holds",
+        "Debezium (Kafka's and Confluent's converters) writes the default in place of null; null is what the row holds",
         _value("d_default", "c text DEFAULT 'd'", "null"),
         '"c":"d"',
         '"c":null',
