@@ -419,6 +419,8 @@ CHAINS = (
                 {"converted_timezone": "America/New_York", "include_list": "topic:shop.public.e03_a"},
                 {"converted_timezone": "Asia/Tokyo", "exclude_list": "source:e04_a:at,e04_b"},
                 {"converted_timezone": "Asia/Tokyo", "include_list": "source:e05_a:source.ts_ms,e05_b:after.z"},
+                {"converted_timezone": "Asia/Tokyo", "include_list": "e06_a:at,e06_b:z"},
+                {"converted_timezone": "Asia/Tokyo", "include_list": "topic:shop.public.e07_a:us"},
             )
         )
     ),

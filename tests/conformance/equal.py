@@ -28,8 +28,9 @@ from tests.outcome import EQUAL
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "debezium-equal.md"
 SEED = 20261122
 CHANCE = (*generated.cases(seed=SEED), *generated.families(seed=SEED))
-CHAIN_RUNS = 4
-"""Each chain is compared with schemas and without, with the block of transactions and without."""
+CHAIN_RUNS = 6
+"""Each chain is compared with schemas and without, with the block of transactions and without, and with times in other
+units: nanoseconds, and Connect's own types."""
 _HEAD = """\
 # What is equal to Debezium's
 
@@ -47,7 +48,11 @@ _PARTS = {
     f"Values by chance, from the seed {SEED}": ("test_equal.py", "table", "columns"),
     "Options, over types and shapes": ("test_modes.py", "options", "tables"),
     "Options of keys, names, headers, topics and transactions": ("test_settings.py", "what", "options"),
-    "Transforms, with and without schemas and transactions": ("test_chains.py", "chain", "tables"),
+    "Transforms, with and without schemas and transactions, and over times in other units": (
+        "test_chains.py",
+        "chain",
+        "tables",
+    ),
 }
 _TYPES, _SHAPES, _CHANCE, _MODES, _SETTINGS, _CHAINS = _PARTS
 _EQUAL = re.compile(r"\d+")

@@ -21,8 +21,15 @@ _TRANSACTIONS = {"provide_transaction_metadata": "true"}
 
 @pytest.fixture(
     scope="module",
-    params=[{}, {"schemas_enable": "true"}, _TRANSACTIONS, {"schemas_enable": "true", **_TRANSACTIONS}],
-    ids=["bare", "with schemas", "with transactions", "with schemas and transactions"],
+    params=[
+        {},
+        {"schemas_enable": "true"},
+        _TRANSACTIONS,
+        {"schemas_enable": "true", **_TRANSACTIONS},
+        {"time_precision_mode": "nanoseconds"},
+        {"time_precision_mode": "connect"},
+    ],
+    ids=["bare", "with schemas", "with transactions", "with schemas and transactions", "nanoseconds", "connect"],
 )
 def compared(
     request: pytest.FixtureRequest, postgres18: postgres.Server, debezium_host: sides.Start
