@@ -49,6 +49,25 @@ CHANGES = (
 )
 
 
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/New_York"])
+@pytest.mark.parametrize(
+    ("type", "mode"),
+    [(type, mode) for type in ("timestamp(0)", "timestamp(3)", "timestamp") for mode in ("adaptive", "connect")]
+    + [("timestamp(3)", "nanoseconds"), ("timestamp", "microseconds")],
+)
+def test_infinity_stays_what_it_is_in_another_zone(type: str, mode: str, zone: str) -> None:
+    columns = [Column("id", "int8", nullable=False), *(Column(name, type) for name in ("end", "start", "day"))]
+    table = Table("public", "spans", columns, key=["id"])
+    row = {"id": "1", "end": "infinity", "start": "-infinity", "day": "2024-07-01 12:00:00"}
+    batch = made(("c", None, row), table=table, database="shop")
+    written = [
+        json.loads(encoded(batch, *steps, time_precision_mode=mode).value(0) or b"")["after"]
+        for steps in ((), (Transform("timezone_converter", converted_timezone=zone),))
+    ]
+    still, moved = written
+    assert [moved[name] == still[name] for name in ("end", "start", "day")] == [True, True, False]
+
+
 @pytest.mark.parametrize(
     ("condition", "kept"),
     [
