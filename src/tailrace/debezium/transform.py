@@ -61,10 +61,6 @@ TYPES: Mapping[str, Type] = {
     f"{_DEBEZIUM}outbox.EventRouter": Type(why="there is no outbox router", hint="examples/outbox.py shows one"),
     f"{_DEBEZIUM}EnforceRecordSize": Type(why="records are not cut", hint="see `claim_check` of the Kafka sink"),
     f"{_DEBEZIUM}SchemaChangeEventFilter": Type(why="PostgreSQL has no schema changes", hint="remove it"),
-    f"{_DEBEZIUM}ExtractSchemaToNewRecord": Type(
-        why="no schema is copied into a value", hint="`schemas_enable` writes the schema with each event"
-    ),
-    f"{_DEBEZIUM}openlineage.OpenLineage": Type(why="nothing is told to OpenLineage", hint="remove it"),
     f"{_DEBEZIUM}tracing.ActivateTracingSpan": Type(why="it is of Java's tracing", hint="`tailrace run --traces`"),
     f"{_DEBEZIUM}ExtractSchemaToNewRecord": Type(why="values carry no schema as a field", hint="set `schemas_enable`"),
     f"{_DEBEZIUM}openlineage.OpenLineage": Type(why="nothing is told to OpenLineage", hint="remove it"),
