@@ -21,9 +21,9 @@ def lacking(what: str, *, fails: bool = True) -> NoReturn:
     pytest.skip(f"{WANTING}{what}")
 
 
-def or_skip(start: Callable[[], T]) -> T:
+def or_skip(start: Callable[[], T], *, fails: bool = True) -> T:
     """What `start` makes; without it, the test goes no further."""
     try:
         return start()
     except Unavailable as missing:
-        lacking(str(missing))
+        lacking(str(missing), fails=fails)

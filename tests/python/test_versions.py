@@ -16,7 +16,8 @@ OTHERS = [version for version in ("3.11", "3.12", "3.13", "3.14") if version != 
 
 @pytest.mark.parametrize("version", OTHERS)
 def test_the_unit_tests_pass_on(version: str) -> None:
-    python = or_skip(lambda: environment.made(version))
+    # No server: what is packed comes from a proxy of Go modules, which a machine of CI's need not have.
+    python = or_skip(lambda: environment.made(version), fails=version != environment.PACKED)
     command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/unit"]
     done = subprocess.run(
         command,
