@@ -284,14 +284,6 @@ DIFFERENCES = (
         _TEXTS,
     ),
     Difference(
-        "array of more than one dimension, with schemas",
-        "Debezium writes nulls for the inner arrays; Tailrace one list of all: the schema has no inner lists",
-        _value("d_nested_schema", "c int[]", "'{{1,2},{3,4}}'"),
-        r'"c":\[null,null\]',
-        '"c":[1,2,3,4]',
-        _TEXTS,
-    ),
-    Difference(
         "array of a domain, `include_unknown_datatypes`",
         "Debezium writes the bytes of each element's text, Tailrace the elements",
         _value("d_domain_unknown", "c positive[]", "'{1,2}'"),

@@ -83,10 +83,17 @@ def test_brokers_that_go_while_topics_are_listed_are_waited_for(monkeypatch: pyt
         Topics(admin, ["a"])
 
 
-@pytest.mark.parametrize("options", [{}, {"fetch.message.max.bytes": "20000000"}])
-def test_an_answer_is_bounded_whatever_the_number_of_partitions(options: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("options", "nbytes"),
+    [
+        ({}, 4 << 20),
+        ({"fetch.message.max.bytes": "20000000"}, 4 << 20),
+        ({"message.max.bytes": "10000000"}, 10_000_000),
+    ],
+)
+def test_an_answer_is_bounded_whatever_the_number_of_partitions(options: dict[str, str], nbytes: int) -> None:
     settings = Kafka("kafka://b:9092/a", options=options).consuming("p")
-    assert settings["fetch.max.bytes"] == 4 << 20
+    assert settings["fetch.max.bytes"] == nbytes
     client.consumer(settings, client.Told()).close()  # the client takes it beside what a partition may bring
 
 

@@ -15,7 +15,10 @@ from tailrace.error import CheckFailed, ConfigError, Fatal, Retryable, TailraceE
 
 PROTOCOL_VIOLATION = "08P01"
 """What a server says of a message that it cannot read; the session goes on."""
-_FULL = ("too many clients already", "remaining connection slots", "too many connections for")
+_FULL = (
+    *("too many clients already", "remaining connection slots", "too many connections for"),
+    "no more connections allowed",  # a pooler's own limit
+)
 _RETRYABLE = ("08", "40", "53", "57")
 _LIMIT_HINT = "raise max_replication_slots or max_wal_senders and restart the server, or drop a slot that nobody reads"
 _RIGHTS_HINT = "run `tailrace check`: it prints the statement that grants what is missing"

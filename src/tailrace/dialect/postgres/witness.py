@@ -22,7 +22,7 @@ _OURS = (
 )
 _LIVES = (
     "SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity"
-    " WHERE pid = %(pid)s AND backend_start = %(started_at)s::pg_catalog.timestamptz"
+    " WHERE pid = %(pid)s AND backend_start IS NOT DISTINCT FROM %(started_at)s::pg_catalog.timestamptz"
 )
 
 
@@ -36,7 +36,8 @@ class Session:
     """One session of a server: after a restart another may have its process id, but began later."""
 
     pid: int
-    started_at: str
+    started_at: str | None
+    """Not shown to a role that has taken the place of the one that logged in (SET ROLE)."""
 
     @classmethod
     def of(cls, connection: Connection) -> Session:

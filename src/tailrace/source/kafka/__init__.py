@@ -198,7 +198,7 @@ class Kafka:
         return {
             "queued.max.messages.kbytes": _QUEUE_KB,
             "fetch.message.max.bytes": _PARTITION_BYTES,
-            "fetch.max.bytes": _ANSWER_BYTES,
+            "fetch.max.bytes": max(_ANSWER_BYTES, int(self.options.get("message.max.bytes", 0))),
             "fetch.queue.backoff.ms": 10,
             "isolation.level": "read_committed",
             **ignored,

@@ -60,8 +60,11 @@ def read_again(source: Kafka, batch: Batch) -> Batch:
     schemas, changes, reasons = source.schemas(), list[Change](), dict[int, str]()
     with contextlib.ExitStack() as opened:
         registry = None if schemas is None else opened.enter_context(contextlib.closing(schemas.open()))
-        made, behind = None, None
+        made, behind, silent = None, None, ""
         for index, change in enumerate(batch):
+            if silent:
+                reasons[index] = silent
+                continue
             at = change.position
             try:
                 place, record = _content(change)
@@ -70,6 +73,7 @@ def read_again(source: Kafka, batch: Batch) -> Batch:
                 try:
                     tell(made, [record], client=registry)
                 except (Fatal, Retryable) as error:
+                    silent = f"not asked for once more: {error.args[0]}" if isinstance(error, Retryable) else ""
                     raise ValueError(f"{_where(**place, offset=record[3])}: {error.args[0]}") from error
                 made.feed([record])
                 changes += made.take() or ()

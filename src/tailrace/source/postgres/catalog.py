@@ -109,8 +109,8 @@ def choose_key(relation: Described, indexes: Sequence[Key], not_null: set[str]) 
     """The columns by which a row is known downstream.
 
     Under identity default or index the flagged columns are all that an old row shows, so they are the key, ordered as
-    in their index. Without any it is the primary key, else the smallest unique index that cannot be null: under full an
-    old row shows it, and otherwise there are no old rows.
+    in their index. Without any it is the primary key, else the first unique index that cannot be null, clustered ones
+    before others, by name: under full an old row shows it, and otherwise there are no old rows.
     """
     flagged = [name for name, _, _, part in relation.columns if part]
     if relation.replica_identity in ("d", "i") and flagged:

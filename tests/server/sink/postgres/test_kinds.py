@@ -104,7 +104,8 @@ def test_values_in_binary_are_those_of_the_source(road: Road, formats: list[bool
         *(statement for statement in SETUP if "EXTENSION" not in statement and "DOMAIN prices" not in statement)
     )
     _travel(road, BINARY)
-    assert formats == [True, True]  # the snapshot, and what was streamed
+    assert len(formats) > 1  # the snapshot, and what was streamed
+    assert set(formats) == {True}
 
 
 def test_random_numbers_and_times_in_binary(road: Road, formats: list[bool]) -> None:

@@ -128,6 +128,20 @@ def test_another_session_of_the_same_process_id_is_no_witness(database: str) -> 
             witness.ask(replace(session, started_at="2000-01-01 00:00:00+00"), "writing")
 
 
+def test_a_session_that_has_taken_another_role_is_known(database: str) -> None:
+    ours = f"taken_{uuid.uuid4().hex}"
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {ours}".encode())
+        admin.execute(f"CREATE ROLE login_{ours} LOGIN NOINHERIT IN ROLE {ours}".encode())
+        admin.execute(f"ALTER ROLE login_{ours} SET role = {ours}".encode())
+        url = psycopg.conninfo.make_conninfo(database, user=f"login_{ours}")
+        with psycopg.connect(url) as held:
+            session = Session.of(held)
+            assert session.started_at is None
+            Witness(Login(url), 1.0).ask(session, "writing")
+        admin.execute(f"DROP ROLE login_{ours}; DROP ROLE {ours}".encode())
+
+
 def test_a_server_without_room_is_there(database: str) -> None:
     role = f"narrow_{uuid.uuid4().hex}"
     with psycopg.connect(database, autocommit=True) as admin:
