@@ -87,7 +87,7 @@ class Topics:
             if self._create:
                 make(self._client, name, rule)
             found = self._names[topic] = name, _limit(self._client, name)
-            self._ask_at = 0.0
+            self._asked |= self._ask([name])
         return found
 
     def watch(self) -> None:
