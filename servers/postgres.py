@@ -59,15 +59,12 @@ class Refused(Unavailable):
 class Server:
     """One PostgreSQL server with its own data folder. Not safe for use by several threads."""
 
-    def __init__(
-        self, root: Path, data: Path, *, port: int, tls: bool, environ: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, root: Path, data: Path, *, port: int, tls: bool) -> None:
         self.root = root
         self.data = data
         self.port = port
         self.certificate = data / "server.crt" if tls else None
         """The self-signed certificate to trust (`sslrootcert`), when the server speaks TLS."""
-        self._environ = dict(environ or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -139,7 +136,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**self.environment(), **self._environ},
+                env=self.environment(),
                 cwd="/",
                 start_new_session=True,  # a Ctrl-C at the terminal is for us, not for the server
             )
@@ -186,23 +183,17 @@ class Server:
 
 @contextmanager
 def start(
-    version: int = 18,
-    *,
-    settings: Mapping[str, str] | None = None,
-    tls: bool = False,
-    full: bool = False,
-    environ: Mapping[str, str] | None = None,
+    version: int = 18, *, settings: Mapping[str, str] | None = None, tls: bool = False, full: bool = False
 ) -> Iterator[Server]:
     """A running server of major `version`; it is stopped and its data removed at the end.
 
     `settings` go into postgresql.conf over the defaults of this module. `full` asks for the build that has xml, TLS and
     pgcrypto (every version but 18 always does); `tls` implies it and makes a self-signed certificate for localhost.
-    `environ` is for the server's processes alone, such as a `Clock`'s.
     Raises `Unavailable` when this machine cannot run it.
     """
     root = install(version, full=full or tls)
     data = _data_folder(str(version))
-    server = Server(root, data, port=free_port(), tls=tls, environ=environ)
+    server = Server(root, data, port=free_port(), tls=tls)
     try:
         _initialise(server, {**_defaults(version), **(settings or {})})
         server.start()

@@ -11,7 +11,6 @@ import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from typing import Any
 
 import psycopg
 import pytest
@@ -44,8 +43,10 @@ def start_postgres() -> Iterator[Callable[..., postgres.Server]]:
     """Starts a server of the test's own, to stop, kill or configure: `start_postgres(18, settings={...}, tls=True)`."""
     with ExitStack() as stack:
 
-        def start(version: int = 18, *, settings: Mapping[str, str] | None = None, **options: Any) -> postgres.Server:
-            return or_skip(lambda: stack.enter_context(postgres.start(version, settings=settings, **options)))
+        def start(
+            version: int = 18, *, settings: Mapping[str, str] | None = None, tls: bool = False, full: bool = False
+        ) -> postgres.Server:
+            return or_skip(lambda: stack.enter_context(postgres.start(version, settings=settings, tls=tls, full=full)))
 
         yield start
 

@@ -12,9 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from servers.clock import Clock
 from servers.postgres import Server
-from servers.process import own
 from tests.fault.disk import Disk, mountable
 from tests.fault.pipe import Pipe
 from tests.fault.row import End
@@ -102,18 +100,5 @@ def make_disk(tmp_path: Path) -> Iterator[Callable[[str], Disk]]:
             disk = Disk(path, size)
             stack.callback(disk.close)
             return disk
-
-        yield make
-
-
-@pytest.fixture
-def make_clock() -> Iterator[Callable[[], Clock]]:
-    """Makes clocks for servers, whose user may not look into a test's own folder."""
-    with ExitStack() as stack:
-
-        def make() -> Clock:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tailrace-clock-")))
-            own(folder)
-            return or_skip(lambda: Clock(folder))
 
         yield make

@@ -107,15 +107,6 @@ class Pipe:
         lines = [json.loads(line) for line in self.said.splitlines() if line.startswith("{")]
         return [line["event"] for line in lines if line["level"] in ("warning", "error")]
 
-    @property
-    def status(self) -> dict[str, Any]:
-        """What `tailrace status` tells of it now."""
-        command = [sys.executable, "-m", "tailrace", "status", str(self.folder / "t.toml"), "--json"]
-        told = subprocess.run(command, cwd=self.folder, capture_output=True, check=True, timeout=_PATIENCE_S)
-        [status] = json.loads(told.stdout)
-        assert isinstance(status, dict)
-        return status
-
     def start(self, *options: str, **environ: str) -> None:
         """Begin a life."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}

@@ -6,13 +6,11 @@ import struct
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 import pytest
 
-from servers.clock import Clock
 from servers.postgres import Server
 from tests.fault.conftest import MakePipe, MakeTraffic
 from tests.fault.row import fault, goes_on, stops, waits
@@ -184,31 +182,3 @@ def _alive(reader: psycopg.Connection[Any]) -> bool:
         pass
     reader.pgconn.put_copy_data(struct.pack("!cqqqqb", b"r", 0, 0, 0, 0, 0))
     return True
-
-
-@fault("the source's clock goes back", "source: 3 hours, streaming → postgres", goes_on(
-    "nothing lost; commits keep the source's time, lag has none of it"
-))  # fmt: skip
-def test_a_clock_of_the_source_that_goes_back(
-    make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start, execute: Execute, make_clock: Callable[[], Clock]
-) -> None:
-    clock, stamped = make_clock(), {"track_commit_timestamp": "on"}
-    source, target = start_postgres(settings=stamped, environ=clock.environment), start_postgres(settings=stamped)
-    pipe = make_pipe(source.url, "postgres", replica=target.create_database("replica"))
-    execute(source.url, "CREATE TABLE moments (id int PRIMARY KEY)")
-    running = traffic(source.url)
-    pipe.start()
-    pipe.catch_up()
-    clock.jump(-3 * 3600)
-    running.passes()
-    running.stop()
-    pipe.catch_up()
-    execute(source.url, "INSERT INTO moments VALUES (1)")  # alone: several transactions may be written as one
-    pipe.catch_up()
-    committed = "SELECT pg_xact_commit_timestamp(xmin) FROM moments"
-    [[at_source]], [[at_target]] = (execute(url, committed) for url in (source.url, pipe.replica))
-    assert at_target == at_source, "the origin's stamp is another time"
-    back_s = (datetime.now(UTC) - at_source).total_seconds()
-    assert abs(back_s - 3 * 3600) < 600, "the server did not see another time"
-    assert pipe.status["lag_s"] == 0
-    pipe.goes_on(running)
