@@ -13,7 +13,7 @@ from tailrace.dialect.postgres.fault import full
 from tailrace.dialect.postgres.session import Connection, Login, connect, fetch
 from tailrace.error import Retryable
 
-__all__ = ["Session", "Witness", "silence_s"]
+__all__ = ["Session", "Watch", "Witness", "silence_s"]
 
 _SILENCE_S_MIN, _SILENCE_S_MAX = 5.0, 60.0
 _OURS = (
@@ -53,6 +53,10 @@ class Witness:
     login: Login
     silence_s: float
 
+    def over(self, connection: Connection) -> Watch:
+        """A watch over this session, which must be free to answer: later it may be the one that is silent."""
+        return Watch(self, Session.of(connection))
+
     def ask(self, session: Session, doing: str) -> None:
         """`Retryable` unless the server answers, and has this session; `doing` is what that does.
 
@@ -69,3 +73,20 @@ class Witness:
             raise Retryable(f"{silent}, and {error.args[0]}", hint=error.hint) from error
         if not found:
             raise Retryable(f"{silent}, and the server has no such session any more")
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A witness, and the session that it is asked about."""
+
+    witness: Witness
+    session: Session
+
+    @property
+    def silence_s(self) -> float:
+        """How long the session may say nothing before `ask`."""
+        return self.witness.silence_s
+
+    def ask(self, doing: str) -> None:
+        """See `Witness.ask`."""
+        self.witness.ask(self.session, doing)

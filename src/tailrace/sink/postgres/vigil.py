@@ -13,7 +13,7 @@ import time
 from types import TracebackType
 
 from tailrace.dialect.postgres.session import Connection, Login
-from tailrace.dialect.postgres.witness import Session, Witness
+from tailrace.dialect.postgres.witness import Witness
 from tailrace.error import Retryable, TailraceError
 
 __all__ = ["Vigil"]
@@ -26,9 +26,8 @@ class Vigil:
     """Of one session; what is done `with` it is looked upon. Its thread begins with the first of that."""
 
     def __init__(self, connection: Connection, login: Login, doing: str) -> None:
-        self._witness = Witness(login, SILENCE_S)
+        self._watch = Witness(login, SILENCE_S).over(connection)
         self._doing = doing
-        self._session = Session.of(connection)
         # A descriptor of our own: the number of the session's may be another file's by the time that it is shut.
         self._socket = socket.socket(fileno=os.dup(connection.fileno()))
         self._since: float | None = None
@@ -56,13 +55,13 @@ class Vigil:
 
     def _look_on(self) -> None:
         asked_at = time.monotonic()
-        while not self._closed.wait(self._witness.silence_s / 4):
+        while not self._closed.wait(self._watch.silence_s / 4):
             since = self._since
-            if since is None or time.monotonic() - max(since, asked_at) < self._witness.silence_s:
+            if since is None or time.monotonic() - max(since, asked_at) < self._watch.silence_s:
                 continue
             asked_at = time.monotonic()
             try:
-                self._witness.ask(self._session, self._doing)
+                self._watch.ask(self._doing)
             except Retryable as error:
                 if since == self._since:
                     self.lost = error

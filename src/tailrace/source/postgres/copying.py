@@ -17,7 +17,7 @@ from tailrace._native import Chunk, CopyReader
 from tailrace.dialect.postgres import libpq
 from tailrace.dialect.postgres.fault import first_line, lost, translate
 from tailrace.dialect.postgres.session import Connection
-from tailrace.dialect.postgres.witness import Session, Witness
+from tailrace.dialect.postgres.witness import Watch
 from tailrace.error import Fatal, Retryable, TailraceError
 from tailrace.source.postgres.plan import TableCopy
 
@@ -40,14 +40,13 @@ class Copying(Protocol):
 
 
 class TableReader:
-    """One COPY on one session, read by the thread that asks. A silent one is given up if the `witness` says so."""
+    """One COPY on one session, read by the thread that asks. A silent one is given up if its `watch` says so."""
 
     def __init__(
-        self, connection: Connection, part: TableCopy, *, frame_bytes_max: int, witness: Witness | None = None
+        self, connection: Connection, part: TableCopy, *, frame_bytes_max: int, watch: Watch | None = None
     ) -> None:
         self._table = str(part.table)
-        self._witness = witness
-        self._session = None if witness is None else Session.of(connection)
+        self._watch = watch
         self._heard_at = time.monotonic()
         self._pgconn = connection.pgconn
         self._poll = select.poll()
@@ -77,10 +76,8 @@ class TableReader:
 
     def _doubt(self) -> None:
         """Nothing comes: after a while, make sure that the server is still at it."""
-        if self._witness is None or self._session is None:
-            return
-        if time.monotonic() - self._heard_at > self._witness.silence_s:
-            self._witness.ask(self._session, f"copying {self._table}")
+        if self._watch is not None and time.monotonic() - self._heard_at > self._watch.silence_s:
+            self._watch.ask(f"copying {self._table}")
             self._heard_at = time.monotonic()
 
     def _drain(self) -> Chunk:
@@ -137,10 +134,10 @@ class Ahead:
     """Copies its share of the tables, one after another, on a thread and a session of its own, into a bounded queue."""
 
     def __init__(
-        self, connection: Connection, parts: Sequence[TableCopy], *, frame_bytes_max: int, witness: Witness
+        self, connection: Connection, parts: Sequence[TableCopy], *, frame_bytes_max: int, watch: Watch
     ) -> None:
         self._connection = connection
-        self._witness = witness
+        self._watch = watch
         self._parts = parts
         self._frame_bytes_max = frame_bytes_max
         self._queue: queue.Queue[Chunk | TailraceError | None] = queue.Queue(_AHEAD_CHUNKS)
@@ -187,7 +184,7 @@ class Ahead:
             self._put(Fatal(f"a snapshot reader failed: {type(error).__name__}", hint=hint))
 
     def _copy(self, part: TableCopy) -> None:
-        reader = TableReader(self._connection, part, frame_bytes_max=self._frame_bytes_max, witness=self._witness)
+        reader = TableReader(self._connection, part, frame_bytes_max=self._frame_bytes_max, watch=self._watch)
         while not reader.done and not self._stopped.is_set():
             chunk = reader.read(_IDLE_S)
             if chunk is not None:

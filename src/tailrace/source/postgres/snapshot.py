@@ -56,6 +56,7 @@ class Snapshot:
         self, sessions: list[Connection], parts: Sequence[TableCopy], *, origin: Origin, bounds: Bounds
     ) -> None:
         self._sessions = sessions
+        self._watches = [bounds.witness.over(session) for session in sessions]
         self._parts = parts
         self._origin = origin
         self._bounds = bounds
@@ -107,7 +108,7 @@ class Snapshot:
                 session,
                 self._parts[share::count],
                 frame_bytes_max=self._bounds.frame_bytes_max,
-                witness=self._bounds.witness,
+                watch=self._watches[share],
             )
             for share, session in enumerate(self._sessions[:count])
         ]
@@ -125,7 +126,7 @@ class Snapshot:
                     self._sessions[0],
                     part,
                     frame_bytes_max=self._bounds.frame_bytes_max,
-                    witness=self._bounds.witness,
+                    watch=self._watches[0],
                 )
         return self._copying
 
