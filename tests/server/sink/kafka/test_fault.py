@@ -25,36 +25,54 @@ from tests.server.sink.kafka.topics import read
 from tests.unit.sink.feed import LINEAGE, Feed
 from tests.waiting import until
 
-KEYS, CHANGES = 20, 600
+KEYS = 20
 LIMITS = Limits(segment_bytes=16 << 10, batch_bytes_max=32 << 10, backoff_s_max=1.0)
 
 
+class Load:
+    """Updates rows in turn, each a step further, in the background until it is stopped: however long a broker takes."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self.rounds = 0
+        """How often each row was updated."""
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CREATE TABLE steps (id int PRIMARY KEY, step int)")
+            connection.execute("INSERT INTO steps SELECT n, 0 FROM generate_series(1, %s) n", [KEYS])
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """No more, once the round is whole."""
+        self._stopped.set()
+        if self._thread.ident is not None:
+            self._thread.join(120)
+
+    def _work(self) -> None:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            while not self._stopped.is_set():
+                for key in range(1, KEYS + 1):
+                    connection.execute("UPDATE steps SET step = step + 1 WHERE id = %s", [key])
+                    connection.execute("SELECT pg_sleep(0.01)")
+                self.rounds += 1
+
+
 @pytest.fixture
-def load(database: str) -> Iterator[Callable[[], threading.Thread]]:
-    """Updates rows in turn, each a step further, in the background."""
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("CREATE TABLE steps (id int PRIMARY KEY, step int)")
-        connection.execute("INSERT INTO steps SELECT n, 0 FROM generate_series(1, %s) n", [KEYS])
-
-    def work() -> None:
-        with psycopg.connect(database, autocommit=True) as connection:
-            for change in range(CHANGES):
-                connection.execute("UPDATE steps SET step = step + 1 WHERE id = %s", [change % KEYS + 1])
-                connection.execute("SELECT pg_sleep(0.01)")
-
-    def start() -> threading.Thread:
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        return thread
-
-    yield start
+def load(database: str) -> Iterator[Load]:
+    """Over the table `steps` of the source."""
+    made = Load(database)
+    yield made
+    made.stop()
 
 
 @pytest.mark.parametrize("transactions", [False, True])
 def test_a_broker_that_is_killed_and_restarted_under_load_costs_nothing(
     start_kafka: Callable[..., server.Broker],
     database: str,
-    load: Callable[[], threading.Thread],
+    load: Load,
     tmp_path: Path,
     transactions: bool,
 ) -> None:
@@ -68,20 +86,21 @@ def test_a_broker_that_is_killed_and_restarted_under_load_costs_nothing(
     running = threading.Thread(target=pipeline.run, daemon=True)
     running.start()
     until(lambda: len(read(broker, "t.public.steps")) >= KEYS, "for the snapshot")
-    loading = load()
+    load.start()
     for kill in (broker.kill, broker.stop):
         before = len(read(broker, "t.public.steps"))
         until(lambda before=before: len(read(broker, "t.public.steps")) > before, "for changes to flow")
         kill()
         broker.start()
-    loading.join(120)
+    load.stop()
+    assert running.is_alive()
     pipeline.stop()
     running.join(120)
     pipeline.run(until_current=True)
     steps: dict[int, list[int]] = defaultdict(list)
     for record in read(broker, "t.public.steps"):
         steps[record.row["id"]].append(record.row["step"])
-    last = CHANGES // KEYS
+    last = load.rounds
     for seen in steps.values():
         furthest = -1
         for step in seen:
