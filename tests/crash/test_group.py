@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,8 @@ class Members:
         (folder / "shop.toml").write_text(self._config)
         with (folder / "stderr").open("wb") as errors:
             command = [sys.executable, "-m", "tailrace", "run", str(folder / "shop.toml")]
-            self.alive.append(subprocess.Popen(command, stderr=errors, stdout=errors, cwd=ROOT))
+            environment = os.environ | {"PYTHONFAULTHANDLER": "1"}
+            self.alive.append(subprocess.Popen(command, stderr=errors, stdout=errors, cwd=ROOT, env=environment))
         until((folder / ".tailrace" / "shop.sock").exists, "for a process to begin")
 
     def take(self, chance: random.Random) -> subprocess.Popen[bytes]:
@@ -142,10 +143,21 @@ class Members:
         for process in self.alive:
             assert process.poll() is None, self.said()
 
+    def until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait as long as none has ended; where the time is up, all say where they stand."""
+        try:
+            until(lambda: self.check() or condition(), what, timeout_s=120)
+        except AssertionError as error:
+            for process in self.alive:
+                process.send_signal(signal.SIGCONT)
+                process.send_signal(signal.SIGABRT)
+                process.wait(30)
+            raise AssertionError(f"{error}\n{self.said()}") from None
+
     def said(self) -> str:
         """The last words of all."""
         told = sorted(self._folder.glob("member*/stderr"), key=lambda path: path.stat().st_mtime)
-        return "\n".join(f"{path.parent.name}: {path.read_text()[-1500:]}" for path in told)
+        return "\n".join(f"{path.parent.name}: {path.read_text()[-6000:]}" for path in told)
 
     def kill(self) -> None:
         for process in self.alive:
@@ -182,12 +194,11 @@ class Scene:
         before = self.written()
 
         def more() -> bool:
-            self.members.check()
             now = self.written()
             grown = [now.get(number, 0) > before.get(number, 0) for number in range(PARTITIONS)]
             return all(grown) if everywhere else any(grown)
 
-        until(more, f"for more after {self.done}: {self.members.said()}", timeout_s=120)
+        self.members.until(more, f"for more after {self.done}")
 
     def act(self) -> None:
         """Do something to the group."""
@@ -262,11 +273,7 @@ def test_i16_members_that_are_killed_paused_and_replaced_lose_and_double_nothing
             for _ in range(acts):
                 scene.act()
         total = sum(load.versions)
-        until(
-            lambda: scene.members.check() or sum(scene.written().values()) >= total,
-            f"for the rest after {scene.done}: {scene.members.said()}",
-            timeout_s=120,
-        )
+        scene.members.until(lambda: sum(scene.written().values()) >= total, f"for the rest after {scene.done}")
         while scene.members.alive:
             leaving = scene.members.alive.pop()
             leaving.terminate()

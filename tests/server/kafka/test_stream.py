@@ -26,7 +26,7 @@ from tailrace.model import Position
 from tailrace.source.kafka import Kafka, Security
 from tailrace.source.kafka.topic import Topics
 from tailrace.source.kafka.watch import Watch
-from tests.server.kafka.filling import event, fill
+from tests.server.kafka.filling import event, fill, produce
 from tests.server.kafka.stepping import Steps, stepping
 from tests.waiting import until
 
@@ -56,6 +56,26 @@ def test_i6_what_comes_while_a_partition_waits_to_be_claimed_is_read_in_its_turn
         tend(steps, 1)
         steps.until_read(8)
         assert steps.ids == list(range(8))
+
+
+def test_i6_a_claim_that_comes_at_once_is_read_from_where_it_says(
+    kafka: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the client takes to learn whatever it asks of a partition that it was given."""
+    partitions = 40
+    kafka.create_topic(topic, partitions)
+    for at in range(partitions):
+        produce(kafka, topic, [(None, event("c", after={"id": at}))], partition=at)
+    with stepping(source(kafka, topic)) as steps:
+        stream = steps.stream
+        known = stream._topics.ends([TopicPartition(topic, at) for at in range(partitions)], isolation="read_committed")
+        steps.until_offered(partitions)
+        with monkeypatch.context() as at_once:  # no question of ours gives the client time
+            at_once.setattr(stream._topics, "ends", lambda places, *, isolation: known)
+            at_once.setattr(stream, "_committed", lambda places: {})
+            steps.begin()
+        steps.until_read(partitions)
+        assert sorted(steps.ids) == list(range(partitions))
 
 
 def test_i6_nothing_behind_an_error_of_a_partition_is_handed_on(kafka: Broker, topic: str) -> None:

@@ -415,20 +415,26 @@ class KafkaStream:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """The group gives us partitions: nothing of them is read until the pipeline has claimed them."""
-        for place in partitions:
-            place.offset = OFFSET_END
-        consumer.incremental_assign(partitions)
-        partitions = [place for place in partitions if self._topics.wants(place.topic)]  # a broker may match more
+        given, partitions = partitions, [place for place in partitions if self._topics.wants(place.topic)]
+        for place in given:
+            place.offset = OFFSET_END  # a broker may match more than is wanted, and that is never sought
         try:
             new = {place.topic for place in partitions} - self._ids.keys()
             self._ids.update(self._topics.ids(sorted(new)))
+            if unknown := sorted(new - self._ids.keys()):
+                # Under any other name than the one with its id its position would be lost, or another topic's.
+                raise Retryable(f"the id of topic {unknown[0]} is not known yet")
+            # Of those that are, the end is asked here: librdkafka asks again for what OFFSET_END is when the answer
+            # comes behind a seek, and goes on from there, past all that lies in between.
+            with explained("asking where partitions end"):
+                ends = self._topics.ends(partitions, isolation=self._isolation) if partitions else {}
+            for place in partitions:
+                _, place.offset = ends[place.topic, place.partition]
         except TailraceError as error:
             self._fault = error
             return
-        if unknown := sorted({place.topic for place in partitions} - self._ids.keys()):
-            # Under any other name than the one with its id its position would be lost, or another topic's.
-            self._fault = Retryable(f"the id of topic {unknown[0]} is not known yet")
-            return
+        finally:
+            consumer.incremental_assign(given)
         lineages = []
         for place in partitions:
             name = lineage(self._topics.cluster, self._ids[place.topic], place.partition)
