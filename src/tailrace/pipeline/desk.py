@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from tailrace.comparison import Checksum, ComparableSink, Key, Mirror, Shape, Sp
 from tailrace.contract import Sink
 from tailrace.error import Fatal, Retryable, TailraceError
 from tailrace.pipeline.repair import Ticket
-from tailrace.pipeline.status import short_address
+from tailrace.pipeline.status import END_S, short_address
 
 __all__ = ["Ask", "Desk", "Reply"]
 
@@ -65,7 +66,8 @@ class Desk:
         with short_address(path) as address:
             self._socket.bind(address)
         self._socket.listen(_CLIENTS_MAX)
-        threading.Thread(target=self._serve, name=f"tailrace-{name}-desk", daemon=True).start()
+        self._threads = [threading.Thread(target=self._serve, name=f"tailrace-{name}-desk", daemon=True)]
+        self._threads[0].start()
 
     def close(self) -> None:
         """Answer nobody any more; closing twice is harmless (I12)."""
@@ -74,6 +76,9 @@ class Desk:
         self._closed.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+        deadline = time.monotonic() + END_S
+        for thread in list(self._threads):
+            thread.join(max(deadline - time.monotonic(), 0.0))
         self._socket.close()
         self._path.unlink(missing_ok=True)
 
@@ -86,9 +91,11 @@ class Desk:
             if not self._room.acquire(blocking=False):
                 client.close()
                 continue
-            threading.Thread(
+            attending = threading.Thread(
                 target=self._attend, args=(client,), name=f"tailrace-{self._name}-desk", daemon=True
-            ).start()
+            )
+            self._threads = [thread for thread in self._threads if thread.is_alive()] + [attending]
+            attending.start()
 
     def _attend(self, client: socket.socket) -> None:
         """One client, from its first line to its last."""

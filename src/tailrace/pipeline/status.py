@@ -14,10 +14,13 @@ from pathlib import Path
 
 from tailrace.error import Fatal, Retryable
 
-__all__ = ["State", "Status", "StatusServer", "ask", "read_status", "short_address", "write_status"]
+__all__ = ["END_S", "State", "Status", "StatusServer", "ask", "read_status", "short_address", "write_status"]
 
 _ASK_S = 5.0
 _REPLY_NBYTES_MAX = 1 << 20
+END_S = 1.0
+"""How long `close` waits for a thread that answers. One that the end of the interpreter overtakes keeps what it holds
+alive, and DuckDB complains of its own on stderr."""
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +100,8 @@ class StatusServer:
         with short_address(path) as address:
             self._socket.bind(address)
         self._socket.listen(8)
-        threading.Thread(target=self._serve, name=f"tailrace-{path.stem}-status", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name=f"tailrace-{path.stem}-status", daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
         import msgspec
@@ -118,6 +122,7 @@ class StatusServer:
         self._closed = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes `accept`
+        self._thread.join(END_S)
         self._socket.close()
         self._path.unlink(missing_ok=True)
 
