@@ -80,7 +80,7 @@ def line_of(compared: Case | Mode | Setting | Chain) -> Line:
             tests = len(compared.cases) + 1
             return Line(_MODES, _options(compared.options), _names(compared.cases), tests)
         case Setting():
-            return Line(_SETTINGS, compared.name, _options({**compared.options, **compared.debezium}))
+            return Line(_SETTINGS, compared.name, _options(compared.options))
         case Chain():
             return Line(_CHAINS, compared.name, _names(compared.cases()), CHAIN_RUNS)
         case Values():

@@ -21,6 +21,7 @@ from tailrace.model import Limits
 from tailrace.source.postgres import Postgres
 from tests.conformance import oracle
 from tests.conformance.cases import EXTENSIONS, TYPES, Case
+from tests.conformance.imported import imported
 
 Start = Callable[..., AbstractContextManager[debezium.Engine]]
 PREFIX = "shop"
@@ -78,16 +79,40 @@ def run(
     **options: str,
 ) -> Run:
     """What both sides write of `watched` cases."""
-    batches, records = watched(start, url, cases, source=source, **options)
+    return _compared(*watched(start, url, cases, source=source, **options), format)
+
+
+def run_imported(
+    start: Start, url: str, cases: Sequence[Case], *, shown: Mapping[str, str] = MappingProxyType({}), **options: str
+) -> Run:
+    """The same where the engine's options are all that is told: ours are what `import-debezium` makes of them.
+
+    `shown` are options of the engine's alone: how its records are printed.
+    """
+    options = {"extended_headers_enabled": "false", "converter_schemas_enable": "false", **options}
+    properties = debezium.properties(url, slot_name="tailrace", publication_name="tailrace", **options)
+    source, format = imported(properties)
+    return _compared(*watched(start, url, cases, source=source, **options, **shown), format)
+
+
+def _compared(batches: Sequence[Batch], records: Sequence[Record], format: Format) -> Run:
     profile = format.profile(PREFIX)
     ours = [event for batch in batches for event in encoded(batch, profile) if not event.topic.endswith(oracle.MARKER)]
     return Run(ours, [_event(record) for record in records])
 
 
 def watched(
-    start: Start, url: str, cases: Sequence[Case], *, source: Mapping[str, Any] = MappingProxyType({}), **options: str
+    start: Start,
+    url: str,
+    cases: Sequence[Case],
+    *,
+    source: Postgres | Mapping[str, Any] = MappingProxyType({}),
+    **options: str,
 ) -> tuple[Sequence[Batch], Sequence[Record]]:
-    """Create the cases' tables, start both sides, run the statements, and collect until both have seen the end."""
+    """Create the cases' tables, start both sides, run the statements, and collect until both have seen the end.
+
+    `source` is Tailrace's side, or what is set in it; `options` are the engine's.
+    """
     with psycopg.connect(url, autocommit=True) as connection:
         for [name] in connection.execute(b"SELECT name FROM pg_available_extensions").fetchall():
             if name in EXTENSIONS:  # the build with xml lacks vector
@@ -129,9 +154,11 @@ def _event(record: Record) -> Event:
     return Event(record.topic, record.key, value, record.headers, record.partition)
 
 
-def _open(url: str, options: Mapping[str, Any]) -> Stream:
-    settings = {"tables": ["public.*"], "slot": "tailrace", "publication": "tailrace", **options}
-    return Postgres(url, **settings).open("conformance", Memory().open("conformance"), Limits())
+def _open(url: str, source: Postgres | Mapping[str, Any]) -> Stream:
+    if not isinstance(source, Postgres):
+        settings = {"tables": ["public.*"], "slot": "tailrace", "publication": "tailrace", **source}
+        source = Postgres(url, **settings)
+    return source.open("conformance", Memory().open("conformance"), Limits())
 
 
 def _snapshot(stream: Stream) -> Iterator[Batch]:

@@ -1,4 +1,5 @@
-"""Debezium's transforms do what the real ones do: key, value, headers and partition of every record, byte for byte."""
+"""Debezium's transforms do what the real ones do: key, value, headers and partition of every record, byte for byte, as
+the import brings them over."""
 
 from __future__ import annotations
 
@@ -9,7 +10,6 @@ from dataclasses import replace
 import pytest
 
 from servers import postgres
-from tailrace.format import Format
 from tests.conformance import chains, equal, sides
 from tests.conformance.chains import CHAINS, TOLD, Chain
 from tests.conformance.sides import Event
@@ -38,17 +38,11 @@ def compared(
     theirs = dict(request.param)
     theirs["converter_schemas_enable"] = theirs.pop("schemas_enable", "false")
     for url in _fresh(postgres18):
-        yield sides.run(
+        yield sides.run_imported(
             debezium_host,
             url,
             [case for chain in CHAINS for case in chain.cases()],
-            Format(
-                **request.param,
-                skipped_operations="none",
-                transform=[step for chain in CHAINS for step in chain.ours()],
-            ),
-            extended_headers_enabled="false",
-            converter_replace_null_with_default="false",
+            shown={"converter_replace_null_with_default": "false"},
             skipped_operations="none",
             **theirs,
             **chains.options(CHAINS),

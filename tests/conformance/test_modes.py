@@ -1,4 +1,4 @@
-"""Every option that shapes an event does what it does in the real Debezium."""
+"""Every option that shapes an event does what it does in the real Debezium, and is brought over by the import."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from servers import postgres
-from tailrace.format import Format
 from tests.conformance import equal, sides
 from tests.conformance.cases import Case
 from tests.conformance.modes import MODES, Mode
@@ -33,9 +32,9 @@ def compared(postgres18: postgres.Server, debezium_host: sides.Start) -> Compare
 
 
 def _run(start: sides.Start, url: str, mode: Mode) -> sides.Run:
-    theirs = {"extended_headers_enabled": "false", **mode.options}
+    theirs = dict(mode.options)
     theirs["converter_schemas_enable"] = theirs.pop("schemas_enable", "false")
-    return sides.run(start, url, mode.cases, Format(**mode.options), **theirs)
+    return sides.run_imported(start, url, mode.cases, **theirs)
 
 
 @pytest.mark.parametrize(

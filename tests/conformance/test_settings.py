@@ -1,4 +1,5 @@
-"""Every option that shapes keys, names, headers, topics and transactions does what it does in the real Debezium."""
+"""Every option that shapes keys, names, headers, topics and transactions does what it does in the real Debezium, and is
+brought over by the import."""
 
 from __future__ import annotations
 
@@ -28,9 +29,9 @@ _RUN_ID = re.compile(rb'^"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-
 def test_settings_do_what_debeziums_do(
     setting: Setting, database: str, debezium_host: sides.Start, record_property: Callable[[str, object], None]
 ) -> None:
-    theirs = {"extended_headers_enabled": "false", **setting.options, **setting.debezium}
+    theirs = dict(setting.options)
     theirs["converter_schemas_enable"] = theirs.pop("schemas_enable", "false")
-    run = sides.run(debezium_host, database, setting.cases, Format(**setting.options), source=setting.source, **theirs)
+    run = sides.run_imported(debezium_host, database, setting.cases, **theirs)
     ours, engines = _by_topic(run.tailrace), _by_topic(run.debezium)
     for topic in ours:
         if topic.endswith(("transaction", "tx")):
