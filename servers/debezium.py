@@ -293,14 +293,28 @@ def host() -> Iterator[Host]:
                 process.wait()
 
 
-def options() -> list[tuple[str, str]]:
-    """Every option that its JARs know: the class that reads it ("connect" and "json" for Kafka Connect's), its name."""
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option that a class of the JARs reads ("connect" and "json" for Kafka Connect's)."""
+
+    owner: str
+    name: str
+    default: str
+    """Empty when it has none."""
+    words: frozenset[str]
+    """The values that it may have, in the case of Debezium's own; empty when any is allowed."""
+
+
+def options() -> list[Option]:
+    """Every option that its JARs know."""
     root = install()
     command = ["java", "-XX:TieredStopAtLevel=1", "-cp", _path(), "DebeziumOptions"]
     command += [str(jar) for jar in sorted(root.glob("debezium-*.jar"))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = (line.split("\t") for line in done.stdout.splitlines())
-    return [(owner, name) for owner, name in lines]
+    return [
+        Option(owner, name, default, frozenset(filter(None, words.split(",")))) for owner, name, default, words in lines
+    ]
 
 
 def numbers(bits: Sequence[str]) -> list[str]:

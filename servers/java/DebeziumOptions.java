@@ -5,14 +5,16 @@ import java.io.FileOutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.Collections;
-import java.util.Set;
 import java.util.jar.JarEntry;
 import java.util.jar.JarFile;
+import java.util.stream.Collectors;
+import org.apache.kafka.common.config.ConfigDef;
 import org.apache.kafka.connect.json.JsonConverterConfig;
 import org.apache.kafka.connect.runtime.SourceConnectorConfig;
 
 /**
- * Prints every option that Debezium's JARs (the arguments) and Kafka Connect know, a line each: class, tab, name.
+ * Prints every option that Debezium's JARs (the arguments) and Kafka Connect know, a line each: class, name, default and
+ * the words that are allowed, with tabs between; nothing where there is no default, or any value is allowed.
  *
  * <p>In Debezium an option is a static {@link Field} of the class that reads it.
  */
@@ -32,8 +34,8 @@ public final class DebeziumOptions {
                 }
             }
         }
-        print("connect", SourceConnectorConfig.configDef().names());
-        print("json", JsonConverterConfig.configDef().names());
+        printKeys("connect", SourceConnectorConfig.configDef());
+        printKeys("json", JsonConverterConfig.configDef());
     }
 
     private static void printFields(String className) throws IllegalAccessException {
@@ -41,7 +43,11 @@ public final class DebeziumOptions {
             for (java.lang.reflect.Field field : Class.forName(className).getDeclaredFields()) {
                 if (java.lang.reflect.Modifier.isStatic(field.getModifiers()) && field.getType() == Field.class) {
                     field.setAccessible(true);
-                    print(className, Set.of(((Field) field.get(null)).name()));
+                    Field option = (Field) field.get(null);
+                    String words = option.allowedValues() == null
+                            ? ""
+                            : option.allowedValues().stream().map(Object::toString).collect(Collectors.joining(","));
+                    print(className, option.name(), option.defaultValueAsString(), words);
                 }
             }
         } catch (ClassNotFoundException | LinkageError missing) {
@@ -49,9 +55,13 @@ public final class DebeziumOptions {
         }
     }
 
-    private static void print(String className, Set<String> names) {
-        for (String name : names) {
-            OUT.println(className + "\t" + name);
+    private static void printKeys(String className, ConfigDef keys) {
+        for (ConfigDef.ConfigKey key : keys.configKeys().values()) {
+            print(className, key.name, key.hasDefault() && key.defaultValue != null ? key.defaultValue.toString() : "", "");
         }
+    }
+
+    private static void print(String className, String name, String byDefault, String words) {
+        OUT.println(String.join("\t", className, name, byDefault == null ? "" : byDefault, words));
     }
 }

@@ -12,6 +12,7 @@ __all__ = ["fill", "trusts_slot"]
 
 _SLOT, _PUBLICATION = "debezium", "dbz_publication"
 _SSL = ("sslmode", "sslcert", "sslkey", "sslrootcert")
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _DER = (".pk8", ".der", ".p12", ".pfx")
 _MODES = {
     "initial": "initial",
@@ -72,8 +73,9 @@ def _url(values: Values, name: str) -> str:
     password = values.reference("database.password", f"{variable}_DATABASE_PASSWORD")
     if password is not None:
         conninfo.append(f"password='{password}'")
+    mode = values.one_of("database.sslmode", {word: word for word in ("", *_SSL_MODES)}, "")
     for key in _SSL:
-        if value := values.text(f"database.{key}"):
+        if value := mode if key == "sslmode" else values.text(f"database.{key}"):
             conninfo.append(f"{key}={_quoted(value)}")
     if values.text("database.sslkey").lower().endswith(_DER):
         values.refuse(
