@@ -21,14 +21,11 @@ def connection(database: str) -> Any:
         yield connection
 
 
-def leftovers(connection: psycopg.Connection) -> list[Any]:
-    slots = "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
-    return connection.execute(f"{slots} UNION ALL SELECT pubname FROM pg_publication").fetchall()
-
-
-def until_nothing_is_left(connection: psycopg.Connection) -> None:
-    """A temporary slot goes when the server hears that its session has ended, which nobody waits for."""
-    until(lambda: not leftovers(connection), "for the server to drop what was there")
+def check_nothing_is_left(connection: psycopg.Connection) -> None:
+    """The publication is gone at once; a temporary slot when the server has heard of the end of its session."""
+    assert not connection.execute("SELECT pubname FROM pg_publication").fetchall()
+    slots = b"SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
+    until(lambda: not connection.execute(slots).fetchall(), "for the server to drop the slot")
 
 
 def insert(connection: psycopg.Connection, *keys: int) -> None:
@@ -42,7 +39,7 @@ def test_what_is_committed_after_the_start_is_seen(database: str, connection: ps
         insert(connection, 2, 3)
         first, second = next(changes), next(changes)
     assert [(change.op, change.after["id"]) for change in (first, second) if change.after] == [("c", 2), ("c", 3)]
-    until_nothing_is_left(connection)
+    check_nothing_is_left(connection)
 
 
 def test_a_loop_that_breaks_leaves_nothing_on_the_server(database: str, connection: psycopg.Connection) -> None:
@@ -50,14 +47,14 @@ def test_a_loop_that_breaks_leaves_nothing_on_the_server(database: str, connecti
     for change in tr.tail(database, tables=TABLES, snapshot=True):
         assert change.op == "r"
         break
-    until_nothing_is_left(connection)
+    check_nothing_is_left(connection)
 
 
 def test_it_ends_with_what_was_there_at_the_start(database: str, connection: psycopg.Connection) -> None:
     insert(connection, 1, 2)
     changes = list(tr.tail(database, tables=TABLES, snapshot=True, until_current=True))
     assert [change.op for change in changes] == ["r", "r"]
-    until_nothing_is_left(connection)
+    check_nothing_is_left(connection)
 
 
 def test_async_for_sees_the_same(database: str, connection: psycopg.Connection) -> None:
@@ -73,7 +70,7 @@ def test_async_for_sees_the_same(database: str, connection: psycopg.Connection) 
         return keys
 
     assert asyncio.run(collect()) == [1, 2]
-    until_nothing_is_left(connection)
+    check_nothing_is_left(connection)
 
 
 def test_a_wait_that_times_out_loses_nothing(database: str, connection: psycopg.Connection) -> None:
@@ -94,7 +91,7 @@ def test_i12_closing_twice_is_harmless_and_ends_the_iteration(database: str, con
     changes.close()
     changes.close()
     assert list(changes) == []
-    until_nothing_is_left(connection)
+    check_nothing_is_left(connection)
 
 
 def test_a_table_that_is_not_there_is_named(database: str) -> None:
