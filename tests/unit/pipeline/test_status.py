@@ -62,6 +62,24 @@ def test_a_process_that_hangs_is_told_from_one_that_is_not_there(tmp_path: Path)
     assert ask(tmp_path / "p.sock") is None, "a socket that nobody has open"
 
 
+def test_nobody_answers_any_more_once_it_is_closed(tmp_path: Path) -> None:
+    """A thread that outlives its pipeline keeps what that holds alive until the interpreter's end."""
+    asked = threading.Event()
+
+    def slowly() -> Status:
+        asked.set()
+        until(lambda: server._closed, "for the end")
+        return sample()
+
+    before = threading.active_count()
+    server = StatusServer(tmp_path / "p.sock", slowly)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "p.sock"))
+        assert asked.wait(30)
+        server.close()
+        assert threading.active_count() == before
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_another_user_is_told_that_he_may_not_ask(tmp_path: Path) -> None:
     for folder in (tmp_path, *tmp_path.parents[:2]):
