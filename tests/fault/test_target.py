@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg
 import pytest
 
@@ -278,6 +279,30 @@ def test_a_constraint_of_the_target(make_pipe: MakePipe, database: str, replica:
     )
     pipe.stops()
     execute(replica, "ALTER TABLE shop DROP CONSTRAINT few")
+    pipe.resumes()
+
+
+@fault("a constraint of the target is violated", "DuckDB sink: a unique index that the source does not have", stops(
+    5, "sink duckdb refused 1 change(s), the first of public.shop at …: DuckDB refused rows for …: a unique or…",
+    "goes on after the index was dropped, nothing lost",
+))  # fmt: skip
+def test_a_unique_index_of_a_duckdb_target(make_pipe: MakePipe, database: str, execute: Execute) -> None:
+    execute(database, SHOP)
+    pipe = make_pipe(database, "duckdb")
+    pipe.start()
+    pipe.catch_up()
+    pipe.stop()
+    with duckdb.connect(str(pipe.target)) as target:
+        target.execute("CREATE UNIQUE INDEX few ON public.shop (a)")
+    execute(
+        database,
+        "UPDATE shop SET a = 2000 WHERE id = 9",
+        f"INSERT INTO shop VALUES (1001, 1001, 'x'), (1002, 1, '{CANARY}'), (1003, 1003, 'y')",
+    )
+    pipe.start()
+    pipe.stops()
+    with duckdb.connect(str(pipe.target)) as target:
+        target.execute("DROP INDEX public.few")
     pipe.resumes()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailrace.error import ConfigError, Fatal, Retryable, TailraceError
+from tailrace.sink.duckdb.constraint import Broken, describe
 from tailrace.sink.duckdb.sql import literal
 
 if TYPE_CHECKING:
@@ -107,10 +108,15 @@ def _explain(error: duckdb.Error, path: Path) -> TailraceError:
         return Fatal(f"DuckDB ran out of its memory limit on {path}", hint="give the sink a larger memory_limit")
     if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.DependencyException):
         return Fatal(f"DuckDB refused a statement on {path}: {line}", hint="compare the target table with its source")
-    # What is left (conversion, constraint, range) would name values of rows.
+    if isinstance(error, duckdb.ConstraintException):
+        return Broken(
+            f"DuckDB refused rows for {path}: {describe(line)}",
+            hint="compare the constraints of the target table with its source",
+        )
+    # What is left (conversion, range) would name values of rows.
     return Fatal(
         f"DuckDB refused rows for {path}: {type(error).__name__}",
-        hint="compare types and constraints of the target table with its source",
+        hint="compare the types of the target table with its source",
     )
 
 

@@ -20,6 +20,7 @@ from tailrace.error import Fatal, Reject, Retryable
 from tailrace.model import Batch, Change, Position, SnapshotMark, Table
 from tailrace.sink.duckdb import sql
 from tailrace.sink.duckdb.connection import connect, explained
+from tailrace.sink.duckdb.constraint import Broken, find
 from tailrace.sink.duckdb.ledger import Ledger, Record
 from tailrace.sink.duckdb.target import Target, Targets
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["DuckDBWriter"]
 
 log = logging.getLogger(__name__)
+
+
+class _Tried(Exception):
+    """All of it went in: it is rolled back now."""
 
 
 class DuckDBWriter:
@@ -109,19 +114,38 @@ class DuckDBWriter:
             connection.interrupt()
 
     def write(self, batch: Batch) -> None:
-        """Make the rows and the positions of `batch` durable in one transaction; on any failure none of them are."""
-        moves = any(self._saved.get(position.lineage) != position for position in batch.positions)
-        with self._transaction():
-            if batch.snapshot is not None:
-                self._load(batch, batch.snapshot)
-            elif moves:
-                if self._targets.filling:
-                    self._end_snapshot()
-                self._change(batch)
-            elif batch:
-                self._replay(batch)
-            self._ledger.save(batch.positions)
+        """Make the rows and the positions of `batch` durable in one transaction; on any failure none of them are.
+
+        `Reject` for a change that the target cannot hold, the first one where a constraint refuses it.
+        """
+        try:
+            with self._transaction():
+                self._take(batch)
+        except Broken as broken:
+            raise find(batch, broken, breaks=self._breaks) from None
         self._saved.update((position.lineage, position) for position in batch.positions)
+
+    def _take(self, batch: Batch) -> None:
+        if batch.snapshot is not None:
+            self._load(batch, batch.snapshot)
+        elif any(self._saved.get(position.lineage) != position for position in batch.positions):
+            if self._targets.filling:
+                self._end_snapshot()
+            self._change(batch)
+        elif batch:
+            self._replay(batch)
+        self._ledger.save(batch.positions)
+
+    def _breaks(self, batch: Batch) -> bool:
+        """Whether a constraint refuses `batch`; nothing of it stays."""
+        try:
+            with self._transaction():
+                self._take(batch)
+                raise _Tried
+        except _Tried:
+            return False
+        except Broken:
+            return True
 
     def forget_replayed(self, positions: Sequence[Position]) -> None:
         """See `Replaying`."""
