@@ -66,18 +66,22 @@ class Desk:
         with short_address(path) as address:
             self._socket.bind(address)
         self._socket.listen(_CLIENTS_MAX)
-        self._threads = [threading.Thread(target=self._serve, name=f"tailrace-{name}-desk", daemon=True)]
-        self._threads[0].start()
+        self._attending: list[tuple[threading.Thread, socket.socket]] = []
+        self._serving = threading.Thread(target=self._serve, name=f"tailrace-{name}-desk", daemon=True)
+        self._serving.start()
 
     def close(self) -> None:
-        """Answer nobody any more; closing twice is harmless (I12)."""
+        """Answer what was asked, and nobody any more; closing twice is harmless (I12)."""
         if self._closed.is_set():
             return
         self._closed.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         deadline = time.monotonic() + END_S
-        for thread in list(self._threads):
+        self._serving.join(END_S)  # nobody is let in behind it
+        for thread, client in self._attending:
+            with contextlib.suppress(OSError):  # it has left
+                client.shutdown(socket.SHUT_RD)
             thread.join(max(deadline - time.monotonic(), 0.0))
         self._socket.close()
         self._path.unlink(missing_ok=True)
@@ -94,8 +98,8 @@ class Desk:
             attending = threading.Thread(
                 target=self._attend, args=(client,), name=f"tailrace-{self._name}-desk", daemon=True
             )
-            self._threads = [thread for thread in self._threads if thread.is_alive()] + [attending]
             attending.start()
+            self._attending = [each for each in self._attending if each[0].is_alive()] + [(attending, client)]
 
     def _attend(self, client: socket.socket) -> None:
         """One client, from its first line to its last."""
