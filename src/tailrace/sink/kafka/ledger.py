@@ -18,7 +18,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicP
 from tailrace.dialect.kafka import client
 from tailrace.dialect.kafka.client import Told
 from tailrace.dialect.kafka.fault import error_of, explain
-from tailrace.error import Fatal, Retryable
+from tailrace.error import Fatal, Retryable, TailraceError
 from tailrace.model import Position
 
 __all__ = ["Held", "Key", "holder_key", "holder_value", "key_of", "read", "replayed_key", "value_of"]
@@ -150,21 +150,29 @@ class _Reading:
         _, high = self._measure.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=self._left_s())
         self._reader.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
         read: list[tuple[bytes, bytes | None]] = []
+        stuck: int | None = None
         while True:
             if time.monotonic() > self._deadline:
-                raise Retryable(
-                    f"topic {self._topic} has a transaction that is still open",
-                    hint="it ends when its process does, or with the transaction's timeout",
-                )
+                raise self._unfinished(stuck, high)
             for message in self._reader.consume(_MANY, _POLL_S):
                 error = message.error()
                 if error is None:
                     read.append((message.key() or b"", message.value()))
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    if message.offset() >= high:
+                    stuck = message.offset()
+                    if stuck >= high:
                         return read
                 elif not error.retriable() and error.code() != KafkaError._ALL_BROKERS_DOWN:
                     raise explain(error, f"reading topic {self._topic}")
+
+    def _unfinished(self, stuck: int | None, high: int) -> TailraceError:
+        """A reader that was told of an end before `high` stands at a transaction; one that was told of none is late."""
+        if stuck is None:
+            return self._told.fault(f"topic {self._topic} was not read up to offset {high} in time")
+        return Retryable(
+            f"topic {self._topic} has a transaction that is still open, at offset {stuck} of {high}",
+            hint="it ends when its process does, or with the transaction's timeout",
+        )
 
 
 def _replay(messages: list[tuple[bytes, bytes | None]], topic: str, pipeline: str) -> Ledger:

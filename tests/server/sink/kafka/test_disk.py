@@ -84,7 +84,12 @@ def test_a_broker_without_space_costs_nothing_once_it_has_some(
     broker.kill()  # it has ended by itself, and is not to be taken for one that runs
     broker.start()
     last = step(database)
-    until(lambda: sum(record.row["step"] == last for record in read(broker, TOPIC)) >= KEYS, "for what came last")
+    # What a broker that has just started takes is tried again, and a transaction waited for, a minute each.
+    until(
+        lambda: sum(record.row["step"] == last for record in read(broker, TOPIC)) >= KEYS,
+        "for what came last",
+        timeout_s=200,
+    )
     pipeline.stop()
     running.join(120)
     _complete(broker, last, once=transactions)
