@@ -221,6 +221,17 @@ class Sink(Protocol):
 
 
 @runtime_checkable
+class Beating(Protocol):
+    """A Sink may also have heartbeats: records that tell its readers that nothing came."""
+
+    @property
+    def beat_interval_s(self) -> float:
+        """How often; 0 for never. An idle pipeline offers a batch without changes, that ends where the last one did, so
+        often, and its Writer writes the heartbeat with it."""
+        ...
+
+
+@runtime_checkable
 class Measured(Protocol):
     """A Stream may also say how far it is behind; asked by `status()`, from any thread, so it must be cheap."""
 

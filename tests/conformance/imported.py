@@ -1,18 +1,29 @@
-"""A connector's properties as a team brings them over: `import-debezium`'s TOML, read by our own loader. Compares
-nothing."""
+"""A connector's properties as a team brings them over: `import-debezium`'s TOML, read by our own loader, and run.
+Compares nothing."""
 
 from __future__ import annotations
 
+import json
+import logging
 import tempfile
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+
+from servers import debezium
+from servers.debezium import Record
 from tailrace.config import load
 from tailrace.debezium import Choices, translate
 from tailrace.debezium.connector import Connector, Form
+from tailrace.error import Refused
 from tailrace.format import Format
+from tailrace.pipeline import Pipeline
 from tailrace.sink.stdout import Stdout
 from tailrace.source.postgres import Postgres
+from tests.waiting import until
 
 _PASSWORD = "TAILRACE_DATABASE_PASSWORD"
 
@@ -27,3 +38,44 @@ def imported(properties: Mapping[str, str]) -> tuple[Postgres, Format]:
         pipeline = load(file, environ=environ).pipelines["tailrace"]
     assert isinstance(pipeline.source, Postgres) and isinstance(pipeline.sink, Stdout)
     return pipeline.source, pipeline.sink.format
+
+
+@contextmanager
+def running(url: str, options: Mapping[str, str], folder: Path, *, fails: bool = False) -> Iterator[Path]:
+    """The file that the pipeline writes which import-debezium makes of these options (underscores for dots), with a
+    slot `ours`; `fails` when it must end by itself."""
+    file = folder / "out.jsonl"
+    given = debezium.properties(url, slot_name="ours", slot_drop_on_stop="false", **options)
+    given = {name: value for name, value in given.items() if not name.startswith("offset.")}
+    toml = translate(Connector(Form.ENGINE, given), Choices(name="shop", sink=f"file:{file}")).toml
+    (folder / "shop.toml").write_text(toml)
+    pipeline = load(folder / "shop.toml", environ={"SHOP_DATABASE_PASSWORD": ""}).pipelines["shop"]
+    raised: list[BaseException] = []
+    thread = threading.Thread(target=_run, args=(pipeline, raised))
+    thread.start()
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+            reads = "SELECT 1 FROM pg_replication_slots WHERE slot_name = 'ours' AND active"
+            until(lambda: connection.execute(reads).fetchall() or raised, "for a stream")
+        yield file
+        if fails:
+            thread.join(60)
+    finally:
+        pipeline.stop()
+        thread.join()
+    assert [type(error) for error in raised] == ([Refused] if fails else [])
+
+
+def line(record: Record) -> str:
+    """What the engine gave, as the file sink writes it: its very bytes, in a line."""
+    key, value = (part.decode() if part is not None else "null" for part in (record.key, record.value))
+    assert not record.headers
+    return f'{{"topic":{json.dumps(record.topic)},"key":{key},"value":{value}}}'
+
+
+def _run(pipeline: Pipeline, raised: list[BaseException]) -> None:
+    try:
+        pipeline.run()
+    except Exception as error:  # noqa: BLE001 - what ended it is looked at by the test
+        logging.getLogger(__name__).warning("ended by %s", error)
+        raised.append(error)

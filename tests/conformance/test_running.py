@@ -6,10 +6,7 @@ Each test gives the real engine its options, translates the same options, and co
 from __future__ import annotations
 
 import json
-import logging
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +15,7 @@ import pytest
 
 from servers import debezium
 from servers.debezium import Record
-from tailrace.config import load
-from tailrace.debezium import Choices, translate
-from tailrace.debezium.connector import Connector, Form
-from tailrace.error import Refused
-from tailrace.pipeline import Pipeline
-from tests.conformance import sides
+from tests.conformance import imported, sides
 from tests.waiting import until
 
 _OPTIONS = {"table_include_list": r"public\.(rows|beats)", "publication_name": "p"}
@@ -47,7 +39,7 @@ def test_the_action_query_runs_at_each_heartbeat_as_debeziums(
     }
     with start_debezium(_properties(database, options % _By("theirs"))) as engine:
         theirs = [engine.until(lambda record: _row(record).get("t") == "theirs", timeout_s=90)[-1] for _ in range(2)]
-    with _running(database, options % _By("ours"), tmp_path) as file:
+    with imported.running(database, _OPTIONS | options % _By("ours"), tmp_path) as file:
         until(lambda: [row["t"] for row in _rows(file)].count("ours") >= 2, "for two beats")
         ours = [row for row in _rows(file) if row["t"] == "ours"]
     assert [list(_row(each)) for each in theirs] == [list(row) for row in ours[:2]]
@@ -68,7 +60,7 @@ def test_an_action_query_that_fails_restarts_debezium_and_not_our_stream(
     with start_debezium(_properties(database, options | {"slot_drop_on_stop": "false"})) as engine:
         until(lambda: engine.said("Going to restart connector"), "for a restart")
         assert engine.said("Could not execute heartbeat action query (Error: 42P01)")
-    with _running(database, options, tmp_path) as file:
+    with imported.running(database, _OPTIONS | options, tmp_path) as file:
         until(lambda: "heartbeat_action_query failed" in caplog.text, "for a statement that fails")
         shop.execute("INSERT INTO rows VALUES (2)")
         until(lambda: 2 in [row.get("id") for row in _rows(file)], "for the row behind it")
@@ -91,7 +83,7 @@ def test_always_makes_a_snapshot_at_every_start_as_debezium(
         with start_debezium(_properties(database, options | storing)) as engine:
             found = engine.until(lambda record: b'"snapshot":"last"' in (record.value or b""), timeout_s=90)
             theirs.append([(_op(record), _row(record)["id"]) for record in found])
-        with _running(database, options, tmp_path) as file:
+        with imported.running(database, _OPTIONS | options, tmp_path) as file:
             _until_rows(file, before + start)
             ours.append([("r", row["id"]) for row in _rows(file)[before:]])
         shop.execute(f"INSERT INTO rows VALUES ({start + 1})".encode())
@@ -111,7 +103,7 @@ def test_a_publication_without_tables_gives_messages_only_as_debezium(
     assert [record.topic for record in found if "heartbeat" not in record.topic] == ["shop.message"]
     shop.execute("DROP PUBLICATION p")
     shop.execute("DELETE FROM rows")
-    with _running(database, options, tmp_path) as file:
+    with imported.running(database, _OPTIONS | options, tmp_path) as file:
         for statement in written:
             shop.execute(statement.encode())
         until(lambda: "shop.message" in file.read_text(), "for the message")
@@ -132,7 +124,7 @@ def test_a_value_that_cannot_be_written_stops_both_or_is_passed_by_debezium_and_
     written = ("INSERT INTO rows VALUES (2, 'NaN')", "INSERT INTO rows VALUES (3)")
     with start_debezium(_properties(database, options)) as engine:
         engine.until(lambda record: _row(record).get("id") == 1, timeout_s=90)
-        with _running(database, options, tmp_path, fails=mode == "fail") as file:
+        with imported.running(database, _OPTIONS | options, tmp_path, fails=mode == "fail") as file:
             until(lambda: len(_rows(file)) == 1, "for the snapshot")
             for statement in written:
                 shop.execute(statement.encode())
@@ -160,39 +152,6 @@ class _By:
 
 def _properties(url: str, options: Mapping[str, str]) -> dict[str, str]:
     return debezium.properties(url, slot_name="oracle", **_OPTIONS | dict(options))
-
-
-@contextmanager
-def _running(url: str, options: Mapping[str, str], folder: Path, *, fails: bool = False) -> Iterator[Path]:
-    """The pipeline that import-debezium makes of the options, at work; `fails` when it must end by itself."""
-    file = folder / "out.jsonl"
-    given = debezium.properties(url, slot_name="ours", slot_drop_on_stop="false", **_OPTIONS | dict(options))
-    given = {name: value for name, value in given.items() if not name.startswith("offset.")}
-    toml = translate(Connector(Form.ENGINE, given), Choices(name="shop", sink=f"file:{file}")).toml
-    (folder / "shop.toml").write_text(toml)
-    pipeline = load(folder / "shop.toml", environ={"SHOP_DATABASE_PASSWORD": ""}).pipelines["shop"]
-    raised: list[BaseException] = []
-    running = threading.Thread(target=_run, args=(pipeline, raised))
-    running.start()
-    try:
-        with psycopg.connect(url, autocommit=True) as connection:
-            reads = "SELECT 1 FROM pg_replication_slots WHERE slot_name = 'ours' AND active"
-            until(lambda: connection.execute(reads).fetchall() or raised, "for a stream")
-        yield file
-        if fails:
-            running.join(60)
-    finally:
-        pipeline.stop()
-        running.join()
-    assert [type(error) for error in raised] == ([Refused] if fails else [])
-
-
-def _run(pipeline: Pipeline, raised: list[BaseException]) -> None:
-    try:
-        pipeline.run()
-    except Exception as error:  # noqa: BLE001 - what ended it is looked at by the test
-        logging.getLogger(__name__).warning("ended by %s", error)
-        raised.append(error)
 
 
 def _lines(file: Path) -> list[Any]:

@@ -61,6 +61,11 @@ class Format:
         defaults = {option.name: option.default for option in OPTIONS}
         return {**defaults, **dict(self.given)}[name]
 
+    @property
+    def heartbeat_interval_s(self) -> float:
+        """Seconds between two heartbeats; 0 for none."""
+        return int(self["heartbeat_interval_ms"] or 0) / 1000
+
     def profile(self, name: str) -> DebeziumJson:
         """The encoder's profile for pipeline `name`: keep it as long as the writer, it holds a plan a table version.
 

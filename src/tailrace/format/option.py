@@ -319,7 +319,7 @@ OPTIONS: tuple[Option, ...] = (
         "heartbeat_interval_ms",
         Count(),
         "0",
-        "how often a heartbeat is written, 0 for never: with data, and with the progress of an idle source",
+        "how often a heartbeat is written, 0 for never: with data, and while a source that streams has none",
     ),
     Option(
         "topic_naming_strategy",

@@ -31,6 +31,7 @@ from tailrace.contract import (
 )
 from tailrace.error import ConfigError, EndOfStream, Fatal, Fenced, Refused, Reject, Retryable
 from tailrace.model import Assigned, Batch, Limits, Position, Revoked, Unreadable
+from tailrace.pipeline.beat import Beat
 from tailrace.pipeline.failpoint import Place, reach
 from tailrace.pipeline.gauge import Gauge, Look
 from tailrace.pipeline.reader import SILENT_S, Reader
@@ -45,7 +46,7 @@ __all__ = ["Line", "Plan", "replay"]
 
 _IDLE_S = 0.5
 _ASKED_S = 0.5
-_REPAIRING_S = 0.02
+_SOON_S = 0.02
 _OPENING_S = 1.0
 _MOVED_S = 2.0
 
@@ -101,6 +102,7 @@ class Line:
         # Where the position is kept with the rows there is nothing to gain from saving late.
         self._save_interval_s = 0.0 if plan.sink.transactional else plan.limits.save_interval_s
         self._save_at = 0.0
+        self._beat = Beat(plan.sink)
         self._asked_at = 0.0
         self._last: dict[str, Position] | None = None
         self._unsaved: dict[str, Position] = {}
@@ -216,7 +218,7 @@ class Line:
                 self._raise(taken)
                 return
             else:
-                self._idle(reader)
+                self._idle(reader, writer, positions)
                 if time.monotonic() >= self._save_at:
                     self._settle(positions, reader)
             self._answer_operators(writer, positions, reader)
@@ -225,16 +227,21 @@ class Line:
                 self._settle(positions, reader)
                 return
 
-    def _idle(self, reader: Reader) -> None:
+    def _idle(self, reader: Reader, writer: Writer, positions: Positions) -> None:
         """Nothing came: that is well while the stream answers, and says that nothing is there or goes on towards it."""
-        if reader.opened and time.monotonic() - reader.moved_at < _MOVED_S:
-            self._gauge.progressed()
-            if self._gauge.state is State.STARTING:
-                self._gauge.state = State.STREAMING
+        if not reader.opened or time.monotonic() - reader.moved_at >= _MOVED_S:
+            return
+        self._gauge.progressed()
+        if self._gauge.state is State.STARTING:
+            self._gauge.state = State.STREAMING
+        if self._gauge.state is State.STREAMING and not self._beat.left_s():
+            self._start_from(positions)
+            if self._last:  # the same position again: there is nothing to save or to confirm
+                self._write(Batch.progress(next(reversed(self._last.values()))), writer)
 
     def _patience_s(self) -> float:
         """How long to wait for a batch: not beyond the moment when a save is due."""
-        idle_s = _REPAIRING_S if self._repairs.active else _IDLE_S
+        idle_s = min(_SOON_S if self._repairs.active else _IDLE_S, max(self._beat.left_s(), _SOON_S))
         return min(idle_s, max(0.0, self._save_at - time.monotonic())) if self._unsaved else idle_s
 
     def _raise(self, end: End) -> None:
@@ -345,6 +352,7 @@ class Line:
     def _write(self, batch: Batch, writer: Writer) -> None:
         """Write what can be written; what the sink refuses is parked first, durably (I14)."""
         while True:
+            began = time.monotonic()
             batch = self._park_behind(batch)
             try:
                 reach(Place.WRITE_BEFORE)
@@ -354,6 +362,7 @@ class Line:
                 batch = self._park(batch, reject)
             else:
                 reach(Place.WRITE_AFTER)
+                self._beat.wrote(began)
                 return
 
     def _park_behind(self, batch: Batch, *, transform: str | None = None) -> Batch:

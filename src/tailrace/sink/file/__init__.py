@@ -59,6 +59,11 @@ class File:
             if value is not None and value <= 0:
                 raise ConfigError(f"sink.{name} is {value}", hint="give a number above 0, or leave it out")
 
+    @property
+    def beat_interval_s(self) -> float:
+        """See `Beating.beat_interval_s`."""
+        return self.format.heartbeat_interval_s
+
     def check(self) -> list[Finding]:
         """Whether the folder can be written to and the compressor is installed."""
         path = Path(self.path)

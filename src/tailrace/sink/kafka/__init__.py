@@ -95,6 +95,11 @@ class Kafka:
         return self.transactions
 
     @property
+    def beat_interval_s(self) -> float:
+        """See `Beating.beat_interval_s`."""
+        return self.format.heartbeat_interval_s
+
+    @property
     def address(self) -> Address:
         """The URL, taken apart."""
         return parse(self.url)

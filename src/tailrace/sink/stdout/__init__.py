@@ -29,6 +29,11 @@ class Stdout:
     table_like: ClassVar[bool] = False
     truncate: ClassVar[bool] = True
 
+    @property
+    def beat_interval_s(self) -> float:
+        """See `Beating.beat_interval_s`."""
+        return self.format.heartbeat_interval_s
+
     def check(self) -> list[Finding]:
         """Whether standard output is open."""
         try:
