@@ -124,9 +124,10 @@ MODES = (
         },
     ),
     Mode(
-        "microseconds, base64 for URLs, decimals as text and unknown types",
+        "microseconds, base64 for URLs, decimals as text and unknown types, with schemas",
         (*_but(_ALL, "toast"), *UNKNOWN, *generated.cases(seed=4), *generated.families(seed=4)),
         {
+            "schemas_enable": "true",
             "time_precision_mode": "microseconds",
             "binary_handling_mode": "base64-url-safe",
             "include_unknown_datatypes": "true",
@@ -134,18 +135,20 @@ MODES = (
         },
     ),
     Mode(
-        "nanoseconds, unknown types as bytes and a placeholder in hex",
+        "nanoseconds, unknown types as bytes and a placeholder in hex, with schemas",
         (*_but(_ALL, "not_null", "timestamps", "defaults_not_null"), *UNKNOWN),
         {
+            "schemas_enable": "true",
             "time_precision_mode": "nanoseconds",
             "include_unknown_datatypes": "true",
             "unavailable_value_placeholder": "hex:6162c3a9ff00",
         },
     ),
     Mode(
-        "times of day in microseconds, decimals as doubles, unknown types in hex",
+        "times of day in microseconds, decimals as doubles, unknown types in hex, with schemas",
         (*_but(_ALL, "toast"), *UNKNOWN, *_but(tuple(generated.cases(seed=6)), "g_numeric")),
         {
+            "schemas_enable": "true",
             "time_precision_mode": "adaptive_time_microseconds",
             "decimal_handling_mode": "double",
             "include_unknown_datatypes": "true",
