@@ -18,7 +18,6 @@ from servers.debezium import Record
 from tailrace.config import load
 from tailrace.debezium import Choices, translate
 from tailrace.debezium.connector import Connector, Form
-from tailrace.error import Refused
 from tailrace.format import Format
 from tailrace.pipeline import Pipeline
 from tailrace.sink.stdout import Stdout
@@ -41,11 +40,13 @@ def imported(properties: Mapping[str, str]) -> tuple[Postgres, Format]:
 
 
 @contextmanager
-def running(url: str, options: Mapping[str, str], folder: Path, *, fails: bool = False) -> Iterator[Path]:
+def running(
+    url: str, options: Mapping[str, str], folder: Path, *, fails: type[Exception] | None = None
+) -> Iterator[Path]:
     """The file that the pipeline writes which import-debezium makes of these options (underscores for dots), with a
-    slot `ours`; `fails` when it must end by itself."""
+    slot `ours`; `fails` is what it must end by."""
     file = folder / "out.jsonl"
-    given = debezium.properties(url, slot_name="ours", slot_drop_on_stop="false", **options)
+    given = debezium.properties(url, **{"slot_drop_on_stop": "false", **options, "slot_name": "ours"})
     given = {name: value for name, value in given.items() if not name.startswith("offset.")}
     toml = translate(Connector(Form.ENGINE, given), Choices(name="shop", sink=f"file:{file}")).toml
     (folder / "shop.toml").write_text(toml)
@@ -56,14 +57,14 @@ def running(url: str, options: Mapping[str, str], folder: Path, *, fails: bool =
     try:
         with psycopg.connect(url, autocommit=True) as connection:
             reads = "SELECT 1 FROM pg_replication_slots WHERE slot_name = 'ours' AND active"
-            until(lambda: connection.execute(reads).fetchall() or raised, "for a stream")
+            until(lambda: connection.execute(reads).fetchall() or not thread.is_alive(), "for a stream")
         yield file
         if fails:
             thread.join(60)
     finally:
         pipeline.stop()
         thread.join()
-    assert [type(error) for error in raised] == ([Refused] if fails else [])
+    assert [type(error) for error in raised] == ([fails] if fails else [])
 
 
 def line(record: Record) -> str:

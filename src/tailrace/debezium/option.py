@@ -58,8 +58,8 @@ _REPLICATION = (
     taken("publication.name", "`[source]` `publication`"),
     taken(
         "publication.autocreate.mode",
-        "`[source]` `create`: `all_tables` and `filtered` are `true`, a publication of the pipeline's tables;"
-        " `disabled` is `false`; `no_tables` is `no_tables`",
+        "`[source]` `all_tables` and `no_tables`; `filtered` is a publication of the pipeline's tables; `disabled` is"
+        " `create = false`",
     ),
     taken("publish.via.partition.root", "`[source]` `publish_via_partition_root`"),
     taken("lsn.flush.mode", "what is durable in the sink is confirmed, idle log too; `manual` is refused"),

@@ -157,7 +157,7 @@ def _fill_slot(document: Document, values: Values, *, taking_over: bool) -> None
 def _fill_publication(document: Document, values: Values) -> None:
     table = document.source
     table["publication"] = values.text("publication.name", _PUBLICATION)
-    words = {"all_tables": "create", "filtered": "create", "disabled": "", "no_tables": "none"}
+    words = {"all_tables": "all", "filtered": "create", "disabled": "", "no_tables": "none"}
     create = values.one_of("publication.autocreate.mode", words, "all_tables")
     if create == "none":
         table["no_tables"] = True
@@ -166,6 +166,8 @@ def _fill_publication(document: Document, values: Values) -> None:
                 "publication.autocreate.mode no_tables: the snapshot has the tables that are in the publication, and no"
                 " other, of which no change would come"
             )
+    if create == "all":
+        table["all_tables"] = True
     if not create:
         table["create"] = False
     table["publish_via_partition_root"] = values.flag("publish.via.partition.root", default=False)

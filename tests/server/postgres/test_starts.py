@@ -1,4 +1,5 @@
-"""What a start and a stop do to a slot that was made for one run: `always`, `slot_drop_on_stop`, `no_tables`."""
+"""What a start and a stop do to a slot that was made for one run: `always`, `slot_drop_on_stop`, `no_tables`,
+`all_tables`."""
 
 from __future__ import annotations
 
@@ -87,6 +88,32 @@ def test_a_publication_without_tables_sends_messages_and_what_others_add_to_it(
     assert sql(shop, "SELECT count(*) FROM pg_publication_tables") == [(2,)]
     it.close()
     assert it.source.drop(it.name)[-1] == f"publication tailrace_{it.name}"
+
+
+def test_a_publication_of_all_tables_sends_what_is_made_later_and_matches(shop: str, sql: Sql, reading: Make) -> None:
+    it = reading(shop, all_tables=True, snapshot="never", tables=["public.*", "!public.apart"]).open().first()
+    sql(shop, "CREATE TABLE later (id int PRIMARY KEY)", "CREATE TABLE apart (id int PRIMARY KEY)")
+    for table in ("apart", "later", "orders"):
+        sql(shop, f"INSERT INTO {table} VALUES (7)")
+    it.count(2)
+    it.restart()
+    sql(shop, "INSERT INTO later VALUES (8)")
+    it.count(3)
+    assert [str(change.table) for change in it.seen] == ["public.later", "public.orders", "public.later"]
+    it.close()
+    assert it.source.drop(it.name)[-1] == f"publication tailrace_{it.name}"
+
+
+def test_only_a_superuser_makes_a_publication_of_all_tables(shop: str, sql: Sql) -> None:
+    sql(shop, "CREATE ROLE plain LOGIN REPLICATION")
+    source = Postgres(shop.replace("postgres@", "plain@"), publication="p", all_tables=True)
+    try:
+        found = next(each for each in source.check() if each.subject == "publication")
+    finally:
+        sql(shop, "DROP ROLE plain")
+    assert "only a superuser" in found.message and "FOR ALL TABLES" in str(found.fix)
+    with pytest.raises(ConfigError, match="contradict"):
+        Postgres(shop, no_tables=True, all_tables=True)
 
 
 def test_an_empty_publication_is_an_error_without_no_tables(shop: str, sql: Sql, reading: Make) -> None:

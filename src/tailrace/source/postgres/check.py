@@ -41,6 +41,7 @@ class _Facts:
     replication: bool
     bypasses_rls: bool
     may_create: bool
+    superuser: bool
     wal_level: str
     slots_max: int
     slots: int
@@ -225,7 +226,7 @@ def _tables(source: Postgres, connection: Connection, facts: _Facts) -> Iterator
         yield _error("tables", str(error))
         return
     found = None if source.publication is None else publication.load(connection, source.publication)
-    if not chosen and (found is None or not found.all_tables):
+    if not chosen and not (source.all_tables if found is None else found.all_tables):
         yield _error("tables", f"no table matches {', '.join(source.tables)}")
         return
     oids = {"oids": [relation.oid for relation in chosen]}
@@ -260,7 +261,12 @@ def _creation(wanted: Wanted, statement: str, *, facts: _Facts, foreign: Sequenc
         return (_error if named else _warning)("publication", message, statement)
     if not wanted.create:
         return _error("publication", f"{wanted.name} does not exist and create = false", statement)
-    if foreign:
+    if wanted.all_tables:
+        if not facts.superuser:
+            return _error(
+                "publication", f"only a superuser makes one of all tables, and {facts.role} is none", statement
+            )
+    elif foreign:
         message = f"role {facts.role} does not own {_some(foreign)}: let their owner make it"
         return _error("publication", message, statement)
     if not facts.may_create:

@@ -58,6 +58,8 @@ class Postgres:
     `Takeover`. It counts as long as nothing is saved.
 
     `no_tables` makes a publication without tables, and never adds one: messages come, and what others add to it.
+    `all_tables` makes one FOR ALL TABLES, as only a superuser may: a table that is made later is in it at once, and
+    captured if it matches `tables`; a table without a replica identity loses UPDATE and DELETE, captured or not.
 
     `heartbeat_action_query` is run every `heartbeat_action_interval_s`, with the role's own settings; one that fails is
     told in the log. `slot_drop_on_stop` drops the slot when the pipeline has stopped on purpose, not after a fault:
@@ -88,6 +90,7 @@ class Postgres:
     takeover: Takeover | None = None
     password_command: str | None = field(default=None, repr=False)
     no_tables: bool = False
+    all_tables: bool = False
     slot_drop_on_stop: bool = False
     heartbeat_action_query: str | None = field(default=None, repr=False)
     heartbeat_action_interval_s: float = 10.0
@@ -113,6 +116,8 @@ class Postgres:
             raise ConfigError("heartbeat_action_query is empty", hint="write a statement, or take it out")
         if self.failover and self.temporary:
             raise ConfigError("failover = true needs a slot that stays, and temporary = true makes one that does not")
+        if self.no_tables and self.all_tables:
+            raise ConfigError("no_tables = true and all_tables = true contradict each other", hint="take one out")
         if not 1 <= self.snapshot_readers <= _READERS_MAX:
             raise ConfigError(f"snapshot_readers is {self.snapshot_readers}, not 1 to {_READERS_MAX}")
 
@@ -220,6 +225,7 @@ class Postgres:
             generated=self.publish_generated_columns,
             standby=standby,
             no_tables=self.no_tables,
+            all_tables=self.all_tables,
         )
 
 

@@ -22,6 +22,7 @@ from tailrace.source.postgres.pattern import Relation
 _log = logging.getLogger("tailrace.source.postgres")
 _OURS = "Made by Tailrace for pipeline "
 _BARE = "Made by Tailrace for pipeline, without tables: "
+_EVERY = "Made by Tailrace for pipeline, of all tables: "
 _TAIL = "Made by tailrace tail; dropped when it ends"
 _GENERATED = 180000
 
@@ -42,7 +43,7 @@ class Publication:
     @property
     def ours(self) -> bool:
         """Whether Tailrace made it."""
-        return (self.comment or "").startswith((_OURS, _BARE, _TAIL))
+        return (self.comment or "").startswith((_OURS, _BARE, _EVERY, _TAIL))
 
     @property
     def chosen(self) -> bool:
@@ -70,7 +71,8 @@ class Published:
 class Wanted:
     """The publication that a source asks for. `pipeline` is None for a tail, whose publication goes with it.
 
-    On a `standby` nothing can be made. With `no_tables` it is made without any, and none is added.
+    On a `standby` nothing can be made. With `no_tables` it is made without any, and none is added; with `all_tables`,
+    of all that the database ever has.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Wanted:
     generated: bool
     standby: bool = False
     no_tables: bool = False
+    all_tables: bool = False
 
 
 def load(connection: Connection, name: str) -> Publication | None:
@@ -173,7 +176,7 @@ def sweep(connection: Connection) -> None:
 
 
 def _create(connection: Connection, wanted: Wanted, chosen: Sequence[Relation]) -> None:
-    if not chosen and not wanted.no_tables:
+    if not chosen and not wanted.no_tables and not wanted.all_tables:
         raise ConfigError(
             f"no table matches {', '.join(wanted.tables)}",
             hint="as in public.order_* or /public\\.order_\\d+/; views and unlogged tables cannot be captured",
@@ -188,13 +191,17 @@ def _create(connection: Connection, wanted: Wanted, chosen: Sequence[Relation]) 
         raise CheckFailed(
             f"publication {wanted.name!r} does not exist and create = false", hint=statement_text(statement)
         )
-    made_for = _BARE if wanted.no_tables else _OURS
+    made_for = _BARE if wanted.no_tables else _EVERY if wanted.all_tables else _OURS
     comment = f"{made_for}{wanted.pipeline}" if wanted.pipeline is not None else _TAIL
     with _rights(wanted.name, statement), connection.transaction():
         run(connection, statement, f"create publication {wanted.name!r}")
         note = sql.SQL("COMMENT ON PUBLICATION {} IS {}").format(sql.Identifier(wanted.name), sql.Literal(comment))
         run(connection, note, f"comment on publication {wanted.name!r}")
-    _log.info("created publication %s for %d table(s)", wanted.name, len(chosen))
+    if wanted.all_tables:
+        _log.info("created publication %s for all tables", wanted.name)
+        chosen = pattern.choose(("*.*",), relations(connection))
+    else:
+        _log.info("created publication %s for %d table(s)", wanted.name, len(chosen))
     _warn_of_unidentified(chosen)
 
 
@@ -205,6 +212,8 @@ def _create_sql(wanted: Wanted, chosen: Sequence[Relation], server_version: int)
             sql.SQL("publish_generated_columns = {}").format(sql.SQL("stored" if wanted.generated else "none"))
         )
     tables = sql.SQL(" FOR TABLE {}").format(_names(chosen)) if chosen else sql.SQL("")
+    if wanted.all_tables:
+        tables = sql.SQL(" FOR ALL TABLES")
     return sql.SQL("CREATE PUBLICATION {}{} WITH ({})").format(
         sql.Identifier(wanted.name), tables, sql.SQL(", ").join(options)
     )
@@ -268,7 +277,7 @@ def _rights(name: str, statement: sql.Composable) -> Iterator[None]:
     except CheckFailed as error:
         raise CheckFailed(
             f"the role may not make or alter publication {name!r}",
-            hint=f"let the owner of the tables run: {statement_text(statement)}",
+            hint=f"let the owner of the tables, or a superuser, run: {statement_text(statement)}",
         ) from error
 
 
