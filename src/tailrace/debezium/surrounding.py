@@ -61,6 +61,7 @@ _CONNECT = (
 _ENGINE = (
     dropped("offset.storage", _POSITION),
     dropped("offset.storage.<name>", _POSITION),
+    dropped("bootstrap.servers", f"it is where an engine stores its offsets, and {_POSITION}"),
     dropped("offset.flush.interval.ms", _POSITION),
     dropped("offset.flush.timeout.ms", _POSITION),
     dropped("offset.commit.policy", _POSITION),
