@@ -20,6 +20,7 @@ demo: setup
 test: lint
 	cargo test --locked --quiet --package tailrace-wire
 	$(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=worksteal
+	$(BIN)/python -m tests.conformance.equal --check
 
 bench: setup
 	$(BIN)/python -m benchmarks

@@ -1,5 +1,8 @@
 """Makes docs/reference/debezium-equal.md from what the tests showed: `python -m tests.conformance.equal`. Runs none.
 
+With `--check` it fails where the page says something else. `make test` ends with that, when all results are there: a
+test of the suite may run before them. Under `CI=true` every line must have been shown by this very run.
+
 A line is declared by the tests that show it, with `line_of` in a mark; the page says of each how many records were
 compared, and `not equal` where one of its tests did not pass.
 """
@@ -7,7 +10,9 @@ compared, and `not equal` where one of its tests did not pass.
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +60,8 @@ _PARTS = {
     ),
 }
 _TYPES, _SHAPES, _CHANCE, _MODES, _SETTINGS, _CHAINS = _PARTS
+_TOLD = 20
+"""So many lines of a page are told that is stale."""
 _EQUAL = re.compile(r"\d+")
 
 
@@ -117,6 +124,12 @@ def page(results: Mapping[str, Mapping[str, Any]], before: str = "") -> str:
     return "".join(written)
 
 
+def stale(results: Mapping[str, Mapping[str, Any]], shown: str, *, whole: bool) -> list[str]:
+    """The lines of a page that it would not have if it were made now; `whole`: from these results alone."""
+    made = page(results, "" if whole else shown)
+    return sorted(set(shown.splitlines()) ^ set(made.splitlines()))
+
+
 def listed(text: str) -> dict[tuple[str, str, str], str]:
     """The lines of a page, as they stand there: what the last cell says of each."""
     found, part = {}, ""
@@ -158,5 +171,15 @@ def _escaped(cell: str) -> str:
     return cell.replace("|", "\\|")
 
 
+def _check(whole: bool) -> str | None:
+    results = json.loads(EQUAL.read_text()) if EQUAL.exists() else {}
+    if wrong := stale(results, PAGE.read_text(), whole=whole):
+        told = "\n".join(line[:200] for line in wrong[:_TOLD])
+        return f"{told}\n{PAGE.name} is stale in {len(wrong)} line(s): python -m tests.conformance.equal"
+    return None
+
+
 if __name__ == "__main__":
+    if "--check" in sys.argv:
+        sys.exit(_check(os.environ.get("CI") == "true"))
     PAGE.write_text(page(json.loads(EQUAL.read_text()), PAGE.read_text()))

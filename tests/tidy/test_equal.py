@@ -35,6 +35,21 @@ def test_what_failed_or_was_not_run_is_never_listed_as_equal() -> None:
     assert equal.listed(equal.page({**some, "b": {**part, "outcome": "failed"}}))[mode.cells] == "**not equal**"
 
 
+def test_a_page_that_says_something_else_than_the_results_is_stale() -> None:
+    shown = equal.PAGE.read_text()
+    line = equal.lines()[0]
+    same = {"row": list(line.cells), "outcome": "passed", "records": int(equal.listed(shown)[line.cells])}
+    assert not equal.stale({"a": same}, shown, whole=False)
+    assert len(equal.stale({"a": {**same, "records": 999999}}, shown, whole=False)) == 2
+    unshown = equal.stale({"a": same}, shown, whole=True)
+    assert len([told for told in unshown if told.endswith("| not run |")]) == len(equal.lines()) - 1
+
+
+def test_the_whole_suite_ends_with_a_look_at_the_page() -> None:
+    steps = (equal.PAGE.parents[2] / "Makefile").read_text().partition("\ntest:")[2].partition("\n\n")[0].splitlines()
+    assert steps[-1].endswith("-m tests.conformance.equal --check")
+
+
 def test_a_line_is_read_as_it_was_written() -> None:
     listed = equal.listed(equal.page({}))
     assert list(listed) == [line.cells for line in equal.lines()]
