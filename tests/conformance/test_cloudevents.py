@@ -44,7 +44,7 @@ def run(request: pytest.FixtureRequest, postgres18: postgres.Server, debezium_ho
             debezium_host,
             url,
             [*_CASES, _MESSAGE],
-            Format(profile="cloudevents", schemas_enable=request.param, **_OPTIONS),
+            Format(profile="cloudevents", schemas_enable=request.param, time_precision_mode="adaptive", **_OPTIONS),
             extended_headers_enabled="false",
             converter_schemas_enable=request.param,
             **theirs,

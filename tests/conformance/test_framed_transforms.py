@@ -111,7 +111,12 @@ def flat(
     """Both sides over all types and shapes, as flat rows."""
     start, theirs = partial(start_debezium, forms=tuple(_FORMS)), {"extended_headers_enabled": "false", **_FLAT}
     (found,) = (
-        _all(sides.watched(start, url, [*_ROWS, _LAST], **theirs), registry, profile="flat")
+        _all(
+            sides.watched(start, url, [*_ROWS, _LAST], **theirs),
+            registry,
+            profile="flat",
+            time_precision_mode="adaptive",
+        )
         for url in _fresh(postgres18)
     )
     return found

@@ -118,6 +118,8 @@ def fill(document: Document, values: Values, *, form: Form, worker: Mapping[str,
 def _fill_cloud_events(document: Document, values: Values, inner: str) -> bool:
     """CloudEvents in the structured form, whose data is JSON; whether it has a schema, as it is by default."""
     document.format["profile"] = "cloudevents"
+    for name in ("decimal_handling_mode", "time_precision_mode"):  # which the profile chooses otherwise
+        document.format.setdefault(name, next(option.default or "" for option in OPTIONS if option.name == name))
     for name in values.options:
         if name.startswith(inner):
             _check(values, name, harmless=_HARMLESS_CLOUD, option=name.removeprefix(inner))

@@ -19,9 +19,13 @@ from tailrace.registry import Registry
 
 __all__ = ["OPTIONS", "TRANSFORMS", "Encoder", "Format", "Option", "Transform"]
 
+_TEXTS = {"decimal_handling_mode": "string", "time_precision_mode": "local"}
+_INSTANTS = {**_TEXTS, "time_precision_mode": "isostring"}
 _CHOSEN: Mapping[Value, Mapping[str, Value]] = {
-    "flat": {"decimal_handling_mode": "string"},
-    "flink": {"decimal_handling_mode": "string", "time_precision_mode": "local"},
+    "flat": _TEXTS,
+    "flink": _TEXTS,
+    "cloudevents": _INSTANTS,
+    "cloudevents_binary": _INSTANTS,
 }
 """What a profile chooses where the user does not."""
 _FLAT = Transform(

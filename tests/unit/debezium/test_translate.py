@@ -221,6 +221,7 @@ def test_cloud_events_are_a_profile(tmp_path: Path) -> None:
     pipeline(translated, tmp_path)
     shaped = tomllib.loads(translated.toml)["pipeline"]["shop"]["format"]
     assert (shaped["profile"], shaped["schemas_enable"]) == ("cloudevents", False)
+    assert (shaped["decimal_handling_mode"], shaped["time_precision_mode"]) == ("precise", "adaptive")
     by_default = {**converter, "without": "value.converter.json.schemas.enable"}
     assert "keys and values have schemas, or both have none" in refusal(**by_default)
     both = tomllib.loads(made(**by_default, key_converter_schemas_enable="true").toml)["pipeline"]["shop"]["format"]

@@ -222,7 +222,7 @@ def test_the_profile_cloudevents_is_an_envelope_in_another_form() -> None:
         "/debezium/postgresql/shop",
         "1.0",
         "c",
-        {"before": None, "after": {"id": 1, "note": "secret", "amount": "bg=="}},
+        {"before": None, "after": {"id": 1, "note": "secret", "amount": "1.10"}},
     )
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", created["time"])
     assert part.key(1) == b'{"id":1}'
@@ -265,6 +265,27 @@ def test_a_topic_that_kafka_does_not_allow_stops_where_no_change_can_be_refused(
     away = Transform("by_logical_table_router", topic_regex=".*transaction", topic_replacement="not allowed")
     with pytest.raises(Fatal, match=r"topic shop\.transaction: a topic whose name Kafka does not allow"):
         encoded(batch_of(("c", None, ROW)), away, provide_transaction_metadata=True)
+
+
+@pytest.mark.parametrize("profile", ["flat", "cloudevents", "cloudevents_binary"])
+def test_profiles_for_other_readers_have_texts_unless_options_say_otherwise(profile: str) -> None:
+    columns = [Column("d", "date", nullable=False), Column("t", "time"), Column("s", "timestamp"), Column("m", "money")]
+    table = Table("public", "moments", columns, key=["d"])
+    batch = made(
+        ("c", None, {"d": "2026-03-01", "t": "01:02:03.5", "s": "2026-03-01 01:02:03.5", "m": "$1.10"}), table=table
+    )
+
+    def after(**options: str) -> list[object]:
+        (part,) = Format(topic_prefix="shop", profile=profile, **options).encoder("shop").encode(batch)
+        value = json.loads(part.value(0) or b"")
+        value = value.get("data", value)
+        return [value.get("after", value)[name] for name in ("d", "t", "s", "m")]
+
+    zone = "" if profile == "flat" else "Z"
+    assert after() == [f"2026-03-01{zone}", f"01:02:03.5{zone}", f"2026-03-01T01:02:03.5{zone}", "1.10"]
+    assert after(time_precision_mode="adaptive", decimal_handling_mode="double") == [
+        20513, 3723500000, 1772326923500000, 1.1,
+    ]  # fmt: skip
 
 
 def test_the_profile_flink_has_texts_that_flink_reads() -> None:
