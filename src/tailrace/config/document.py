@@ -2,7 +2,7 @@
 
 `TAILRACE_PIPELINE__ORDERS__SOURCE__URL=…` sets `pipeline.orders.source.url`; a number is an index of a list.
 In every text `${NAME}` is an environment variable and `${file:PATH}` a file's content (without the last newline).
-`$${` is a plain `${`.
+`$${` is a plain `${`. In the user and the password of a URL it is escaped: they may hold any letter.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tailrace.error import ConfigError
 
@@ -21,6 +22,8 @@ __all__ = ["EnvText", "read"]
 _PREFIX = "TAILRACE_"
 _TOP = ("PIPELINE__", "STATE_DIR", "HTTP__")
 _REFERENCE = re.compile(r"\$(?P<plain>\$)?\{(?:(?P<file>file:)?(?P<name>[^}]*)\})?")
+_LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@")
+"""A URL up to the end of its user and password."""
 
 
 class EnvText(str):
@@ -89,7 +92,14 @@ def _fill(value: object, where: str, around: _Around) -> object:
     if isinstance(value, list):
         return [_fill(item, f"{where}[{index}]", around) for index, item in enumerate(value)]
     if isinstance(value, str) and "${" in value:
-        filled = _REFERENCE.sub(lambda match: _resolve(match, where, around), value)
+        login = _LOGIN.match(_REFERENCE.sub(lambda match: "_" * len(match[0]), value))
+        end = login.end() if login else 0
+
+        def text(match: re.Match[str]) -> str:
+            found = _resolve(match, where, around)
+            return quote(found, safe="") if match.start() < end and not match["plain"] else found
+
+        filled = _REFERENCE.sub(text, value)
         return EnvText(filled) if isinstance(value, EnvText) or _REFERENCE.fullmatch(value) else filled
     return value
 

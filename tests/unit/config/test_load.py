@@ -7,6 +7,7 @@ import pytest
 
 from tailrace.checkpoint import SQLite
 from tailrace.config import Http, load, sink_from_url, source_from_url
+from tailrace.config.document import read
 from tailrace.dead_letters import File as DeadLetters
 from tailrace.error import ConfigError
 from tailrace.model import Limits
@@ -142,6 +143,32 @@ def test_overrides_reach_lists_and_names_with_dashes(tmp_path: Path) -> None:
     assert isinstance(pipeline.transforms[0], Mask)
     assert pipeline.transforms[0].salt == "salt"
     assert config.state_dir == Path("/elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("url", "filled"),
+    [
+        ("postgresql://${U}:${P}@db/shop", "postgresql://a%40b:x%40y%2Fz%3A%3F%23%25@db/shop"),
+        ("postgresql://cdc:${file:secrets/a@b}@db/${D}?sslmode=${M}", "postgresql://cdc:p%40q@db/shop?sslmode=require"),
+        ("postgresql://cdc:$${x}@${H}/shop", "postgresql://cdc:${x}@one:1,two:2/shop"),
+        ("${URL}", "postgresql://u:p%40q@db/shop"),
+        ("postgresql://${H}/shop?password=${M}", "postgresql://one:1,two:2/shop?password=require"),
+        ("host=db user=${U}", "host=db user=a@b"),
+    ],
+)
+def test_i9_a_password_of_any_letters_stays_the_password_of_its_url(tmp_path: Path, url: str, filled: str) -> None:
+    """A part of it would be taken for a host, asked of the name server and told in messages."""
+    environ = {
+        "U": "a@b",
+        "P": "x@y/z:?#%",
+        "D": "shop",
+        "M": "require",
+        "H": "one:1,two:2",
+        "URL": "postgresql://u:p%40q@db/shop",
+    }
+    path = written(tmp_path, f'[pipeline.a]\nsource = "{url}"\nsink = "stdout:"\n')
+    (tmp_path / "secrets" / "a@b").write_text("p@q\n")
+    assert read(path, environ)["pipeline"]["a"]["source"] == filled
 
 
 def test_a_doubled_dollar_is_a_plain_one(tmp_path: Path) -> None:
