@@ -152,7 +152,8 @@ def test_a_table_that_is_renamed(make_pipe: MakePipe, database: str, execute: Ex
 
 
 @into("a table is renamed into and out of the pattern", "between updates", goes_on(
-    "one that leaves stays in the publication, under its new name; one that comes joins it at the next start"
+    "one that leaves goes on under its new name until the next start, which leaves it out and says so; one that comes"
+    " joins the publication then"
 ))  # fmt: skip
 def test_a_table_that_leaves_the_pattern(make_pipe: MakePipe, database: str, execute: Execute, kind: str) -> None:
     execute(database, SHOP, "CREATE SCHEMA away", "CREATE TABLE away.other (id int PRIMARY KEY)")

@@ -94,6 +94,34 @@ def test_of_a_publication_for_all_tables_what_matches_is_captured(
     assert "public.t_late came into publication" in caplog.text and "public.other" not in caplog.text
 
 
+def test_a_table_that_the_patterns_mean_no_more_is_left_out_and_told_of(
+    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    sql(
+        any_database,
+        *(f"CREATE TABLE {table} (id int PRIMARY KEY)" for table in ("t", "secret")),
+        "CREATE TABLE m (id int PRIMARY KEY) PARTITION BY RANGE (id)",
+        "CREATE TABLE part PARTITION OF m FOR VALUES FROM (0) TO (10)",
+        *(f"INSERT INTO {table} VALUES (1)" for table in ("t", "secret", "m")),
+    )
+    it = reading(any_database).open()
+    it.until(lambda: bool(it.batches) and it.batches[-1].snapshot is None).close()
+    insert = [f"INSERT INTO {table} VALUES (2)" for table in ("secret", "m", "t")]
+    sql(any_database, *insert)  # it is in the log already, and was to be sent then
+    with caplog.at_level(logging.WARNING):
+        it.open(tables=["public.t", "public.m"])
+        sql(any_database, *(statement.replace("2", "3") for statement in insert))
+        it.count(7)
+        sql(any_database, "ALTER TABLE t RENAME TO t2", "INSERT INTO t2 VALUES (4)")  # it goes on until the next start
+        it.count(8)
+    assert [change.table for change in it.seen][3:] == ["public.m", "public.t"] * 2 + ["public.t2"]
+    assert "public.secret is in publication" in caplog.text and 'DROP TABLE "public"."secret"' in caplog.text
+    it.close()
+    sql(any_database, "INSERT INTO t2 VALUES (5)", "INSERT INTO m VALUES (5)")
+    it.open(tables=["public.m"]).count(9)
+    assert it.seen[-1].table == "public.m" and "public.secret, public.t2 are in publication" in caplog.text
+
+
 def test_an_inheritance_child_is_a_table_of_its_own(any_database: str, sql: Sql, reading: Make) -> None:
     sql(
         any_database,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -111,23 +111,41 @@ def relations(connection: Connection) -> list[Relation]:
 
 
 def selection(connection: Connection, found: Publication, patterns: Sequence[str]) -> tuple[str, ...] | None:
-    """Globs of what is captured of a publication that somebody else filled; None when that is all of it, as of ours.
+    """Globs of what is captured of a publication; None when that is all of it.
 
-    A partition that is sent in its own name is meant by a pattern for a partitioned table above it.
+    Of one that somebody else filled it is what the patterns mean; of ours all but what they mean no more now, so that
+    a table goes on that gets another name while it is read. A partition that is sent in its own name is meant by a
+    pattern for a partitioned table above it.
     """
-    if found.chosen or pattern.is_all(patterns):
+    if pattern.is_all(patterns):
         return None
+    if found.chosen:
+        outside = left_out(connection, found, patterns)
+        return ("*", *(f"!{glob.escape(str(table))}" for table in outside)) if outside else None
     there = {relation.oid: relation for relation in relations(connection)}
-    meant = [
-        glob.escape(str(relation))
-        for relation in there.values()
-        if any(pattern.matches(str(there[oid]), patterns) for oid in relation.ancestors if oid in there)
-    ]
+    meant = [glob.escape(str(relation)) for relation in there.values() if _above(relation, there, patterns)]
     return (*patterns, *meant)
 
 
+def left_out(connection: Connection, found: Publication, patterns: Sequence[str]) -> list[Published]:
+    """What is in a publication of ours, and meant by the patterns no more: they were narrowed, or it was renamed."""
+    there = {relation.oid: relation for relation in relations(connection)}
+    return [
+        table
+        for table in published(connection, found.name)
+        if not pattern.matches(str(table), patterns)
+        and not (table.oid in there and _above(there[table.oid], there, patterns))
+    ]
+
+
+def _above(relation: Relation, there: Mapping[int, Relation], patterns: Sequence[str]) -> bool:
+    """Whether the patterns mean a partitioned table above it."""
+    return any(pattern.matches(str(there[oid]), patterns) for oid in relation.ancestors if oid in there)
+
+
 def ensure(connection: Connection, wanted: Wanted) -> Publication:
-    """Make the publication, or add to ours what matches now but is not in it. Never removes a table.
+    """Make the publication, or add to ours what matches now but is not in it. Never removes a table: one that matches
+    no more is told of.
 
     Raises `ConfigError` for a table that does not exist or when nothing matches, `CheckFailed` with the statement for
     an administrator when the role may not do it.
@@ -138,6 +156,8 @@ def ensure(connection: Connection, wanted: Wanted) -> Publication:
         _create(connection, wanted, chosen)
     else:
         _extend(connection, wanted, found=found, chosen=chosen)
+        if found.chosen:
+            _warn_of_left_out(connection, wanted, found)
     made = load(connection, wanted.name)
     if made is None:
         raise ConfigError(f"publication {wanted.name!r} was dropped while the source was opened")
@@ -247,6 +267,19 @@ def _why_not(found: Publication, wanted: Wanted) -> str:
     if wanted.standby:
         return "this server is a standby, so run it on the primary"
     return "Tailrace did not make it, so it does not alter it" if not found.ours else "create = false"
+
+
+def _warn_of_left_out(connection: Connection, wanted: Wanted, found: Publication) -> None:
+    outside = left_out(connection, found, wanted.tables)
+    if outside:
+        _log.warning(
+            "%s in publication %s, and `tables` means it no more: what changes there is left out; to have it not sent:"
+            " ALTER PUBLICATION %s DROP TABLE %s",
+            f"{', '.join(map(str, outside))} {'is' if len(outside) == 1 else 'are'}",
+            wanted.name,
+            statement_text(sql.SQL("{}").format(sql.Identifier(wanted.name))),
+            statement_text(sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in outside)),
+        )
 
 
 def _warn_of_unidentified(tables: Sequence[Relation]) -> None:
