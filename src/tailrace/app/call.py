@@ -18,6 +18,7 @@ from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_not_excep
 from tenacity.wait import wait_exponential, wait_random
 
 from tailrace.app.handler import Handler
+from tailrace.app.outcome import require_run
 from tailrace.error import Fatal, Reject, Retryable
 
 ResultT = TypeVar("ResultT")
@@ -103,7 +104,7 @@ class Caller:
     def call(self, handler: Handler, argument: object) -> Exception | None:
         """Call until it succeeds (None) or gives up (the last error); raises `Fatal`, `Retryable`, `Stopped`."""
         try:
-            handler.call(argument)
+            _call(handler, argument)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             return self.again(handler, argument, error)
         return None
@@ -115,7 +116,7 @@ class Caller:
         def attempt() -> None:
             if first:
                 raise first.pop()
-            handler.call(argument)
+            _call(handler, argument)
 
         try:
             Retrying(sleep=lambda pause_s: self._sleep(handler, pause_s), **self._policy(handler))(attempt)
@@ -126,7 +127,7 @@ class Caller:
     async def call_async(self, handler: Handler, argument: object) -> Exception | None:
         """The same on the loop, for a coroutine function."""
         try:
-            await handler.call(argument)  # type: ignore[misc]
+            await _call_async(handler, argument)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             first: list[Exception] = [error]
         else:
@@ -135,7 +136,7 @@ class Caller:
         async def attempt() -> None:
             if first:
                 raise first.pop()
-            await handler.call(argument)  # type: ignore[misc]
+            await _call_async(handler, argument)
 
         async def sleep(pause_s: float) -> None:
             await asyncio.to_thread(self._sleep, handler, pause_s)
@@ -175,6 +176,17 @@ def reasons_of(handler: Handler, error: Exception, size: int) -> dict[int, str]:
     where = f" at {last[0].filename.rpartition('/')[2]}:{last[0].lineno}" if last else ""
     # The message is left out: it may quote the row, and reasons are logged (I9).
     return dict.fromkeys(range(size), f"{type(error).__name__} in {handler.name}{where}, {handler.retries + 1} tries")
+
+
+def _call(handler: Handler, argument: object) -> None:
+    if (result := handler.call(argument)) is not None:
+        require_run(handler.name, result)
+
+
+async def _call_async(handler: Handler, argument: object) -> None:
+    result = await handler.call(argument)  # type: ignore[misc]
+    if result is not None:
+        require_run(handler.name, result)
 
 
 def _given_up(error: Exception) -> Exception:

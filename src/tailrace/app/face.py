@@ -15,6 +15,7 @@ from tailrace.app.call import Caller
 from tailrace.app.done import Done
 from tailrace.app.handler import Handler, is_async, parse_ops, read_annotation
 from tailrace.app.row import check_type
+from tailrace.app.signature import check_signature
 from tailrace.app.writer import AppWriter
 from tailrace.config import source_fields, source_from_url
 from tailrace.contract import Checkpoint, DeadLetters, Source, Transform
@@ -185,6 +186,7 @@ class App:
         return source_from_url(url, tables=self.tables)
 
     def _add(self, handler: Handler) -> None:
+        check_signature(handler.call, handler.name)
         if handler.retries < 0 or handler.concurrency < 1:
             raise ConfigError(
                 f"Handler {handler.name}: retries={handler.retries}, concurrency={handler.concurrency}",

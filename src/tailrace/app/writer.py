@@ -15,6 +15,7 @@ from tailrace.app.call import Caller, reasons_of
 from tailrace.app.done import Done
 from tailrace.app.handler import Handler
 from tailrace.app.lane import Gathered, Item, Key, Parked, keys_of
+from tailrace.app.outcome import require_run
 from tailrace.app.route import Route, Router
 from tailrace.error import Reject
 from tailrace.model import Batch, Change, Table
@@ -98,7 +99,8 @@ class AppWriter:
                     try:
                         if route.convert is not None:
                             seen = route.show(change)
-                        route.call(seen)
+                        if (result := route.call(seen)) is not None:
+                            require_run(route.handler.name, result)
                     except Exception as error:  # noqa: BLE001 - a handler may raise anything
                         self._turn = route.handler
                         last = self._caller.again(route.handler, seen, error)
