@@ -175,6 +175,7 @@ class Table:
         key: Sequence[str] = ...,
         comment: str | None = None,
         types: Sequence[TypeDefinition] = ...,
+        oid: int | None = None,
     ) -> Table: ...
     @property
     def schema(self) -> str: ...
@@ -191,6 +192,12 @@ class Table:
     @property
     def types(self) -> tuple[TypeDefinition, ...]:
         """What its columns need that is not the server's own, each behind those that it needs itself."""
+    @property
+    def oid(self) -> int | None:
+        """The source's number for it (`pg_class.oid`), which another table that takes its name does not have.
+
+        None where the source has none; no part of equality.
+        """
     @property
     def version(self) -> int:
         """Counts versions within this process; not stable over restarts."""

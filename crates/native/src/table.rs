@@ -242,7 +242,8 @@ impl Table {
 #[pymethods]
 impl Table {
     #[new]
-    #[pyo3(signature = (schema, name, columns, *, key=Vec::new(), comment=None, types=Vec::new()))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
+    #[pyo3(signature = (schema, name, columns, *, key=Vec::new(), comment=None, types=Vec::new(), oid=None))]
     fn new(
         py: Python<'_>,
         schema: String,
@@ -251,6 +252,7 @@ impl Table {
         key: Vec<String>,
         comment: Option<String>,
         types: Vec<PyRef<'_, TypeDefinition>>,
+        oid: Option<u32>,
     ) -> PyResult<Self> {
         let columns: Vec<wire::Column> = columns.iter().map(|column| column.inner.clone()).collect();
         let mut indexes = Vec::with_capacity(key.len());
@@ -260,7 +262,7 @@ impl Table {
             indexes.push(index.ok_or_else(|| PyKeyError::new_err(format!("key column {part:?} is not a column")))?);
         }
         let types = types.iter().map(|definition| definition.inner.clone()).collect();
-        let notes = Arc::new(wire::Notes { comment, types });
+        let notes = Arc::new(wire::Notes { comment, types, oid });
         Self::make(py, wire::Table::noted(schema, name, columns, indexes, notes))
     }
 
@@ -292,6 +294,11 @@ impl Table {
     #[getter]
     fn types<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         PyTuple::new(py, self.inner.notes.types.iter().map(|inner| TypeDefinition { inner: inner.clone() }))
+    }
+
+    #[getter]
+    fn oid(&self) -> Option<u32> {
+        self.inner.notes.oid
     }
 
     #[getter]

@@ -303,6 +303,8 @@ pub struct Notes {
     pub comment: Option<String>,
     /// The types that its columns need, each behind those that it needs itself.
     pub types: Vec<TypeDefinition>,
+    /// The source's number for it, which another table that takes its name does not have (`pg_class.oid`).
+    pub oid: Option<u32>,
 }
 
 static VERSIONS: AtomicU64 = AtomicU64::new(1);

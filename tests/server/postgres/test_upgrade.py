@@ -39,11 +39,16 @@ kind = "postgres"
 url = "{url}"
 [pipeline.apart]
 sink = "stdout:"
+[pipeline.replica.source]
+kind = "postgres"
+url = "{url}"
+[pipeline.replica]
+sink = "{target}"
 [pipeline.apart.checkpoint]
 kind = "sqlite"
 path = "{folder}/positions.db"
 """
-NAMES = ("lines", "rows", "apart")
+NAMES = ("lines", "rows", "apart", "replica")
 
 
 @pytest.fixture
@@ -58,19 +63,24 @@ def ids_of_lines(text: str) -> list[int]:
 
 
 def test_i6_a_pipeline_goes_on_after_pg_upgrade_with_nothing_lost_or_doubled(
-    start_postgres: Start, upgrade: Start, sql: Sql, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    start_postgres: Start,
+    upgrade: Start,
+    sql: Sql,
+    target_database: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     old = start_postgres(17)
     sql(old.url, "CREATE TABLE orders (id int PRIMARY KEY)", "INSERT INTO orders SELECT generate_series(1, 100)")
     config = tmp_path / "shop.toml"
-    config.write_text(CONFIG.format(folder=tmp_path, url=old.url))
+    config.write_text(CONFIG.format(folder=tmp_path, url=old.url, target=target_database))
     assert cli.main(["run", str(config), "--until-current"]) == 0
     older = (tmp_path / "shop.duckdb").read_bytes()
     sql(old.url, "INSERT INTO orders SELECT generate_series(101, 200)")
     assert cli.main(["run", str(config), "--until-current"]) == 0
     old.stop()
     new = upgrade(old, 18)
-    config.write_text(CONFIG.format(folder=tmp_path, url=new.url))
+    config.write_text(CONFIG.format(folder=tmp_path, url=new.url, target=target_database))
     sql(new.url, "INSERT INTO orders SELECT generate_series(201, 300)")
     assert cli.main(["run", str(config), "lines", "--until-current"]) == 4  # another server, until it is adopted
     assert "adopt" in capfd.readouterr().err
@@ -88,7 +98,14 @@ def test_i6_a_pipeline_goes_on_after_pg_upgrade_with_nothing_lost_or_doubled(
     assert ids_of_lines((tmp_path / "out.jsonl").read_text()) == list(range(1, 301))
     with duckdb.connect(str(tmp_path / "shop.duckdb"), read_only=True) as target:
         assert target.execute("SELECT count(*), sum(id) FROM public.orders").fetchall() == [(300, 45150)]
+    assert sql(target_database, "SELECT count(*), sum(id) FROM orders") == [(300, 45150)]
     assert ids_of_lines(capfd.readouterr().out) == list(range(201, 301))
+    # pg_upgrade keeps the numbers of tables, so that one which is made anew after it is still told from the first.
+    sql(new.url, "DROP TABLE orders", "CREATE TABLE orders (id int PRIMARY KEY)")
+    assert cli.main(["run", str(config), "replica", "--until-current"]) == 0  # it joins the publication
+    sql(new.url, "INSERT INTO orders VALUES (1)")
+    assert cli.main(["run", str(config), "replica", "--until-current"]) == 1
+    assert "public.orders is another table at the source now" in capfd.readouterr().err
 
 
 def saved_on_another_server(there: Lineage, lsn: int = 0x2000, **changes: str) -> Saved:

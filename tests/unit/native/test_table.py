@@ -16,7 +16,7 @@ def _table(*, told: bool) -> Table:
     ]  # type: ignore[arg-type]
     if not told:
         return Table("public", "t", columns, key=["id"])
-    return Table("public", "t", columns, key=["id"], comment="a table", types=[MOOD])
+    return Table("public", "t", columns, key=["id"], comment="a table", types=[MOOD], oid=16385)
 
 
 def test_equality_and_hash_ignore_what_is_told_beside_the_rows() -> None:
@@ -24,8 +24,8 @@ def test_equality_and_hash_ignore_what_is_told_beside_the_rows() -> None:
     assert plain == told
     assert hash(plain) == hash(told)
     assert plain.columns == told.columns
-    assert (plain.comment, plain.types, plain.columns[0].identity) == (None, (), False)
-    assert (told.comment, told.types) == ("a table", (MOOD,))
+    assert (plain.comment, plain.types, plain.oid, plain.columns[0].identity) == (None, (), None, False)
+    assert (told.comment, told.types, told.oid) == ("a table", (MOOD,), 16385)
 
 
 def test_transforms_hand_on_what_is_told() -> None:
@@ -39,5 +39,5 @@ def test_transforms_hand_on_what_is_told() -> None:
         assert mark is not None
         assert mark.table is not None
         first = mark.table.columns[0]
-        assert (mark.table.comment, mark.table.types) == ("a table", (MOOD,))
+        assert (mark.table.comment, mark.table.types, mark.table.oid) == ("a table", (MOOD,), 16385)
         assert (first.comment, first.identity, first.backfill) == ("a number", True, "7")

@@ -12,12 +12,12 @@ from tailrace.dialect.postgres.origin import FUNCTIONS
 from tailrace.dialect.postgres.session import Connection, Login, fetch, statement_text
 from tailrace.error import TailraceError
 from tailrace.model import Finding, Severity, Table
-from tailrace.sink.postgres import query
+from tailrace.sink.postgres import identity, query
 from tailrace.sink.postgres.clearing import Clearing
 from tailrace.sink.postgres.definition import Definitions, missing_extensions
 from tailrace.sink.postgres.difference import differences
 from tailrace.sink.postgres.present import Present, find
-from tailrace.sink.postgres.record import Records
+from tailrace.sink.postgres.record import ADD_OID, Record, Records, State
 from tailrace.sink.postgres.target import Placing
 
 __all__ = ["check", "check_tables"]
@@ -98,6 +98,10 @@ def _server(connection: Connection) -> Iterator[Finding]:
     for table in facts.closed_tables:
         fix = sql.SQL("GRANT SELECT, INSERT, UPDATE, DELETE ON {} TO {}").format(sql.SQL(table), role)
         yield _error(f"table {table}", f"role {facts.role} may not keep positions in it", statement_text(fix))
+    records = State.of(connection)
+    if records.made and not records.whole and not records.owned:
+        what = f"an earlier release made tailrace.target, and role {facts.role} may not add the column that it lacks"
+        yield _error("table tailrace.target", what, ADD_OID)
     yield _replica(connection, facts)
     if facts.closed_functions:
         functions = sql.SQL(", ").join(sql.SQL(name) for name in facts.closed_functions)
@@ -190,7 +194,10 @@ class _Look:
         if not rights.usage or "SELECT" in rights.lacks:
             return
         known = self._known(present)
-        if known:
+        if known is not None:
+            wrong = identity.doubt(table, known)
+            if wrong is not None:
+                yield _error(subject, f"{wrong}; start again with a snapshot: tailrace reset")
             return
         for difference in differences(table, present, self._definitions.look(table), constants=self._placing.constants):
             yield _error(subject, difference.message, difference.fix)
@@ -201,9 +208,8 @@ class _Look:
             message = 'it holds rows that this pipeline did not write: set existing = "append" or "replace", or'
             yield _error(subject, message, self._clearing.statement(present))
 
-    def _known(self, present: Present) -> bool:
-        [[made]] = fetch(self._connection, "SELECT to_regclass('tailrace.target') IS NOT NULL")
-        return bool(made) and self._records.get(present.schema, present.table) is not None
+    def _known(self, present: Present) -> Record | None:
+        return self._records.get(present.schema, present.table) if State.of(self._connection).made else None
 
     def _lacks_constants(self, present: Present) -> bool:
         return any(constant not in present.columns for constant in self._placing.constants)

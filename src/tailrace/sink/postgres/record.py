@@ -14,7 +14,10 @@ from tailrace.dialect.postgres.fault import told
 from tailrace.dialect.postgres.session import Connection, fetch
 from tailrace.sink.postgres import query
 
-__all__ = ["Record", "Records"]
+__all__ = ["ADD_OID", "Record", "Records", "State"]
+
+ADD_OID = "ALTER TABLE tailrace.target ADD COLUMN IF NOT EXISTS source_oid oid"
+"""What a table of records lacks that an earlier release made."""
 
 _DOING = "read what is known of the target tables"
 
@@ -24,7 +27,8 @@ class Record:
     """A target table by its name: `columns` are the source's, with its types, and `key` is its key, as seen last.
 
     `attempt` is the snapshot that filled it last, `complete` unless that was interrupted; `shared` with others' rows,
-    so that a snapshot waits beside it until it is complete. `source` is the table that it holds.
+    so that a snapshot waits beside it until it is complete. `source` is the table that it holds, `source_oid` the
+    source's number for that: None where there is none, or the one that comes next is to be taken over.
     """
 
     schema: str
@@ -35,6 +39,22 @@ class Record:
     attempt: str | None = None
     complete: bool = True
     source: str = ""
+    source_oid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Whether the table of records is `made` and has all its columns (`whole`), or the role may mend it (`owned`)."""
+
+    made: bool
+    whole: bool
+    owned: bool
+
+    @classmethod
+    def of(cls, connection: Connection) -> State:
+        """What stands in the target."""
+        [row] = fetch(connection, query.load("record_state"), doing=_DOING)
+        return cls(*row)
 
 
 class Records:
@@ -44,6 +64,23 @@ class Records:
         self._connection = connection
         self._pipeline = pipeline
         self._known: dict[tuple[str, str], Record] | None = None
+
+    def create(self) -> None:
+        """Make the table, or the column that one of an earlier release lacks; a role that may not finds them made."""
+        state = State.of(self._connection)
+        if not state.made:
+            with told("create the table tailrace.target in the target"):
+                self._connection.execute(query.load("record").encode())
+        elif not state.whole:
+            with told("give the table tailrace.target its column source_oid"):
+                self._connection.execute(ADD_OID.encode())
+
+    def forget(self) -> None:
+        """What comes next under the names of these tables is not held against what filled them."""
+        with told("forget the tables of the source in the target"):
+            self._connection.execute(
+                "UPDATE tailrace.target SET source_oid = NULL WHERE pipeline = %s", [self._pipeline]
+            )
 
     def roll_back(self) -> None:
         """Read again what a transaction that failed may have written."""
@@ -74,21 +111,14 @@ class Records:
                     "attempt": record.attempt,
                     "complete": record.complete,
                     "source": record.source,
+                    "source_oid": record.source_oid,
                 },
             )
         self._all()[record.schema, record.name] = record
 
     def _all(self) -> dict[tuple[str, str], Record]:
         if self._known is None:
-            self._create()
             rows = fetch(self._connection, query.load("record_all"), {"pipeline": self._pipeline}, doing=_DOING)
             records = [Record(s, n, tuple(key), columns, *rest) for s, n, key, columns, *rest in rows]
             self._known = {(record.schema, record.name): record for record in records}
         return self._known
-
-    def _create(self) -> None:
-        """Make the table where it is missing; a role that may not create finds it made."""
-        [[made]] = fetch(self._connection, "SELECT to_regclass('tailrace.target') IS NOT NULL", doing=_DOING)
-        if not made:
-            with told("create the table tailrace.target in the target"):
-                self._connection.execute(query.load("record").encode())

@@ -15,7 +15,7 @@ from psycopg import sql
 from tailrace.dialect.postgres.session import Connection, fetch
 from tailrace.error import Fatal
 from tailrace.model import Table
-from tailrace.sink.postgres import ddl, query
+from tailrace.sink.postgres import ddl, identity, query
 from tailrace.sink.postgres.clearing import Clearing
 from tailrace.sink.postgres.column import Columns
 from tailrace.sink.postgres.definition import Definitions, Spelled
@@ -113,16 +113,17 @@ class Targets:
         fresh = attempt is not None and (record is None or record.attempt != attempt)
         staged = attempt is not None and record is not None and record.shared
         ready = self._ready.get(place)
-        if ready is not None and not fresh and ready[1] == staged and ready[0].source == table:
+        if ready is not None and not fresh and ready[1] == staged and identity.same(table, ready[0].source):
             return ready[0]
         self._take_turns()
         record = self._records.get(*place)
         self._check_place(table, place, None if record is None or fresh else record.source)
+        oid = identity.keep(table, None if fresh else record, pipeline=self._pipeline)
         spelled = self._definitions.prepare(table)
         present, record = self._own(table, record, spelled, fresh=fresh)
         present = self._columns.evolve(table, present, record, spelled=spelled)
         columns = {column.name: column.native for column in table.columns}
-        record = replace(record, key=table.key, columns=columns, source=str(table))
+        record = replace(record, key=table.key, columns=columns, source=str(table), source_oid=oid)
         if fresh and attempt is not None:
             record = self._begin(record, present, attempt)
         self._records.put(record)
@@ -222,7 +223,7 @@ class Targets:
             left = find(self._connection, other.schema, other.name)
             if left is not None:
                 self._clearing.forget(left, shared=other.shared)
-            self._records.put(replace(other, attempt=None, complete=True))
+            self._records.put(replace(other, attempt=None, complete=True, source_oid=None))
         record = replace(record, attempt=attempt, complete=False)
         if record.shared and self._placing.existing == "replace":
             record = replace(record, shared=False)

@@ -7,13 +7,14 @@ from contextlib import closing, contextmanager
 
 import psycopg
 
-from tailrace.dialect.postgres.fault import lost, translate
+from tailrace.dialect.postgres.fault import lost, told, translate
 from tailrace.dialect.postgres.session import Connection, Login, connect
 from tailrace.dialect.postgres.session import target as place
 from tailrace.error import Fenced, Retryable, TailraceError
 from tailrace.model import Batch, Position
 from tailrace.sink.postgres.apply import Applier
 from tailrace.sink.postgres.ledger import Ledger
+from tailrace.sink.postgres.record import Records
 from tailrace.sink.postgres.standing import drop_origins, make_origin, mark_writes, open_session
 from tailrace.sink.postgres.target import Placing, Targets
 from tailrace.sink.postgres.vigil import Vigil
@@ -31,6 +32,8 @@ class PostgresWriter:
         try:
             self._ledger = Ledger(self._connection, name)
             self._ledger.create()
+            self._records = Records(self._connection, name)
+            self._records.create()
             self._vigil = self._look_on(self._connection)
         except BaseException:
             self._connection.close()
@@ -79,7 +82,9 @@ class PostgresWriter:
     def forget(self) -> None:
         """Remove every claim and position, and the replication origins. Tables stay; the next snapshot clears them."""
         with self._vigil:
-            self._ledger.forget()
+            with told("forget the pipeline in the target"), self._connection.transaction():
+                self._ledger.forget()
+                self._records.forget()
             drop_origins(self._connection, self._name)
 
     def close(self) -> None:

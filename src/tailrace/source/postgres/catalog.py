@@ -102,7 +102,7 @@ def table(connection: Connection, relation: Described) -> Table:
     key = choose_key(relation, keys(connection, relation.oid), {c.name for c in columns if not c.nullable})
     [[comment]] = fetch(connection, "SELECT obj_description(%(oid)s, 'pg_class')", {"oid": relation.oid})
     needs = definitions(connection, [oid for _, oid, _, _ in relation.columns])
-    return Table(relation.schema, relation.name, columns, key=key, comment=comment, types=needs)
+    return Table(relation.schema, relation.name, columns, key=key, comment=comment, types=needs, oid=relation.oid)
 
 
 def choose_key(relation: Described, indexes: Sequence[Key], not_null: set[str]) -> tuple[str, ...]:

@@ -377,6 +377,11 @@ def test_i15_an_attempt_that_was_cut_leaves_no_ghosts_not_even_of_a_table_that_l
     reader.close()
     road.same("a", "c")
     assert road.rows("SELECT count(*) FROM b") == [(0,)]
+    road.at_source("CREATE TABLE b (id int PRIMARY KEY)")
+    road.run()
+    road.at_source("INSERT INTO b VALUES (1)")  # of another table, but none of the first one's rows are left
+    road.run()
+    road.same("b")
 
 
 def test_pipelines_that_start_at_once_make_what_they_share_in_turn(make_road: MakeRoad) -> None:

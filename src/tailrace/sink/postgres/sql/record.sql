@@ -16,5 +16,6 @@ CREATE TABLE IF NOT EXISTS tailrace.target (
     attempt text,
     complete boolean NOT NULL,
     source text NOT NULL,
+    source_oid oid,
     PRIMARY KEY (pipeline, table_schema, table_name)
 )
