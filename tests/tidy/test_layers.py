@@ -12,7 +12,7 @@ from tests.tidy import tree
 
 PACKAGE = tree.ROOT / "src" / "tailrace"
 VALUES = {"_native", "error", "model"}
-SEAM = VALUES | {"comparison", "contract", "durable", "format"}
+SEAM = VALUES | {"comparison", "contract", "durable", "format", "identity"}
 PRODUCTS = {"source", "sink", "transform", "checkpoint"}
 PLUGINS = PRODUCTS | {"dead_letters"}
 RUNTIME = SEAM | {"pipeline"}
@@ -41,6 +41,7 @@ MAY_IMPORT = {
     "model": {"_native"},
     "format": VALUES | {"registry"},
     "contract": VALUES,
+    "identity": VALUES,
     "comparison": VALUES | {"contract"},
     "pipeline": SEAM | {"checkpoint"},  # the default one; never a source or a sink
     "supervisor": RUNTIME,

@@ -1,5 +1,6 @@
 """The DuckDB sink: rows, positions, tables that change, others' rows, attempts that failed."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from tailrace.comparison import Field, Shape
 from tailrace.error import ConfigError, Fatal, Fenced, Reject, Retryable
 from tailrace.model import UNCHANGED, Batch, Column, Limits, Table
 from tailrace.sink import DuckDB
@@ -367,3 +369,51 @@ def test_a_schema_may_be_named_like_the_file(tmp_path: Path, shop: Shop) -> None
 def test_what_duckdb_makes_of_a_ctrl_c_becomes_one_again(error: Exception, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), explained(tmp_path):
         raise error
+
+
+def numbered(oid: int | None, *, key: bool = True) -> Table:
+    columns = [Column("id", "int8", nullable=False), Column("note", "text")]
+    return Table("public", "orders", columns, key=["id"] if key else [], oid=oid)
+
+
+@pytest.mark.parametrize("key", [True, False], ids=["rows", "log"])
+def test_another_table_under_the_name_of_one_that_is_held_is_refused_until_it_is_taken_over(
+    shop: Shop, key: bool
+) -> None:
+    old, new, unknown = (numbered(oid, key=key) for oid in (7, 8, None))
+    shop.write(shop.feed.commit(("c", {"id": "1", "note": "a"}), table=old))
+    shop.write(shop.feed.commit(("c", {"id": "2", "note": "b"}), table=unknown))
+    late = shop.feed.commit(("c", {"id": "3", "note": "c"}), table=new)
+    for _ in range(2):  # under the stream, and after a stop
+        with pytest.raises(Fatal, match=r"\(oid 8\) than .* in public\.orders at the target \(oid 7\)") as stopped:
+            shop.write(late)
+        shop.close()
+    assert shop.rows() == [(1, "a"), (2, "b")]
+    hint = stopped.value.hint or ""
+    shop.sql(hint[hint.index("UPDATE") :])
+    shop.write(late)
+    assert shop.rows() == [(1, "a"), (2, "b"), (3, "c")]
+    assert shop.sql("SELECT source_oid FROM _tailrace.targets") == [(8,)]
+
+
+def test_a_snapshot_or_a_reset_may_be_of_another_table(shop: Shop) -> None:
+    shop.write(shop.feed.snapshot("one", 1, table=numbered(7), begin=True, end=True))
+    shop.write(shop.feed.snapshot("two", 2, table=numbered(8), begin=True, end=True))
+    shop.write(shop.feed.commit(("c", {"id": "3", "note": "c"}), table=numbered(8)))
+    assert shop.rows() == [(2, "s2"), (3, "c")]
+    shop.writer.forget()
+    shop.close()
+    shop.write(shop.feed.commit(("c", {"id": "4", "note": "d"}), table=numbered(9)))
+    assert shop.sql("SELECT source_oid FROM _tailrace.targets") == [(9,)]
+
+
+def test_a_file_of_an_earlier_release_gets_the_number_when_the_table_comes_next(shop: Shop) -> None:
+    shop.write(shop.feed.commit(("c", {"id": "1", "note": "a"}), table=numbered(7)))
+    shop.sql("ALTER TABLE _tailrace.targets DROP COLUMN source_oid")
+    with contextlib.closing(DuckDB(shop.path).view("shop")) as view:
+        shape = Shape(
+            "public", "orders", (Field("id", "id", "int8", "bigint"), Field("note", "note", "text", "text")), ("id",)
+        )
+        assert not isinstance(view.mirror(shape), str)
+    shop.write(shop.feed.commit(("c", {"id": "2", "note": "b"}), table=numbered(7)))
+    assert shop.sql("SELECT source_oid FROM _tailrace.targets") == [(7,)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tailrace.error import Fenced
 from tailrace.model import Position
 from tailrace.sink.duckdb.connection import connect_to_read, explained
-from tailrace.sink.duckdb.sql import qualified
+from tailrace.sink.duckdb.sql import literal, qualified
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -29,8 +29,10 @@ CREATE TABLE IF NOT EXISTS {0}.positions (
 );
 CREATE TABLE IF NOT EXISTS {0}.targets (
     pipeline VARCHAR NOT NULL, "schema" VARCHAR NOT NULL, name VARCHAR NOT NULL, key VARCHAR[] NOT NULL,
-    shared BOOLEAN NOT NULL, attempt VARCHAR, staged BOOLEAN NOT NULL, filling BOOLEAN NOT NULL
+    shared BOOLEAN NOT NULL, attempt VARCHAR, staged BOOLEAN NOT NULL, filling BOOLEAN NOT NULL,
+    source_oid BIGINT
 );
+ALTER TABLE {0}.targets ADD COLUMN IF NOT EXISTS source_oid BIGINT;
 CREATE TABLE IF NOT EXISTS {0}.replayed (
     pipeline VARCHAR NOT NULL, lineage VARCHAR NOT NULL, position VARCHAR NOT NULL
 );
@@ -42,7 +44,8 @@ class Record:
     """What is remembered of a target table: a log of changes when `key` is empty; `shared` with others' rows.
 
     `attempt` is the snapshot that filled it last, which is not complete while it is `filling`; `staged` while the rows
-    of that snapshot wait beside the table.
+    of that snapshot wait beside the table. `source_oid` is the source's number for the table that it holds: None where
+    there is none, or the one that comes next is to be taken over.
     """
 
     catalog: str
@@ -53,6 +56,7 @@ class Record:
     attempt: str | None = None
     staged: bool = False
     filling: bool = False
+    source_oid: int | None = None
 
     @property
     def target(self) -> str:
@@ -168,15 +172,24 @@ class Ledger:
         )
 
     def forget(self) -> None:
-        """Remove every claim and position; target tables and what is known of them stay."""
+        """Remove every claim and position; target tables and what is known of them stay, but not whose they were."""
         for table in ("positions", "replayed"):
             self._connection.execute(f"DELETE FROM {self._schema}.{table} WHERE pipeline = ?", [self._pipeline])
+        forget = f"UPDATE {self._schema}.targets SET source_oid = NULL WHERE pipeline = ?"
+        self._connection.execute(forget, [self._pipeline])
+
+    def anew(self, schema: str, name: str) -> str:
+        """The statement after which a table is taken for the one that comes next under its name."""
+        return (
+            f"UPDATE _tailrace.targets SET source_oid = NULL WHERE pipeline = {literal(self._pipeline)}"
+            f' AND "schema" = {literal(schema)} AND name = {literal(name)}'
+        )
 
     def records(self) -> list[Record]:
         """The target tables of this pipeline."""
         rows = self._connection.execute(
-            f'SELECT "schema", name, key, shared, attempt, staged, filling FROM {self._schema}.targets '
-            "WHERE pipeline = ?",
+            # All that there is: a file of an earlier release, opened to be read only, has no source_oid.
+            f"SELECT * EXCLUDE (pipeline) FROM {self._schema}.targets WHERE pipeline = ?",
             [self._pipeline],
         ).fetchall()
         return [Record(self.catalog, schema, name, tuple(key), *rest) for schema, name, key, *rest in rows]
@@ -188,7 +201,7 @@ class Ledger:
             [self._pipeline, record.schema, record.name],
         )
         self._connection.execute(
-            f"INSERT INTO {self._schema}.targets VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO {self._schema}.targets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 self._pipeline,
                 record.schema,
@@ -198,6 +211,7 @@ class Ledger:
                 record.attempt,
                 record.staged,
                 record.filling,
+                record.source_oid,
             ],
         )
 

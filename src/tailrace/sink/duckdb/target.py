@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tailrace import identity
 from tailrace.error import Fatal
 from tailrace.model import Table
 from tailrace.sink.duckdb import sql
@@ -71,17 +72,25 @@ class Targets:
         """
         schema = self._schemas.get(table.schema, table.schema)
         ready = self._ready.get((schema, table.name))
-        if ready is not None and ready.source == table and attempt in {None, ready.record.attempt}:
+        if ready is not None and identity.same(table, ready.source) and attempt in {None, ready.record.attempt}:
             return ready
         check_names(table)
         record = self._known().get(_fold(schema, table.name))
         fresh = attempt is not None and (record is None or record.attempt != attempt)
+        held = (
+            record if record is not None and not fresh else Record(self._ledger.catalog, schema, table.name, (), False)
+        )
+        anew = self._ledger.anew(held.schema, held.name)
+        oid = identity.keep(table, held.source_oid, f"{held.schema}.{held.name}", anew=anew)
         record, columns = self._own(
             table, Record(self._ledger.catalog, schema, table.name, table.key, False), record, fresh=fresh
         )
         if fresh:
             shared = record.shared and self._existing != "replace"
             record = self._begin(replace(record, attempt=attempt, shared=shared, staged=shared, filling=True))
+        if record.source_oid != oid:
+            record = replace(record, source_oid=oid)
+            self.remember(record)
         target = self._evolve(table, record, columns)
         if fresh and record.staged:
             self._connection.execute(sql.create_table(record.stage, target.stored))
@@ -99,7 +108,8 @@ class Targets:
         for other in self.filling:
             if other.attempt != record.attempt:
                 self._clear(other)
-                self.remember(replace(other, staged=False, filling=False))
+                left = other.source_oid if other.shared else None  # else no row is
+                self.remember(replace(other, staged=False, filling=False, source_oid=left))
         self._clear(record)
         self.remember(record)
         return record

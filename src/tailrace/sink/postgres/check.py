@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from tailrace import identity
 from tailrace.dialect.postgres import session
 from tailrace.dialect.postgres.origin import FUNCTIONS
 from tailrace.dialect.postgres.session import Connection, Login, fetch, statement_text
 from tailrace.error import TailraceError
 from tailrace.model import Finding, Severity, Table
-from tailrace.sink.postgres import identity, query
+from tailrace.sink.postgres import query
 from tailrace.sink.postgres.clearing import Clearing
 from tailrace.sink.postgres.definition import Definitions, missing_extensions
 from tailrace.sink.postgres.difference import differences
@@ -195,7 +196,7 @@ class _Look:
             return
         known = self._known(present)
         if known is not None:
-            wrong = identity.doubt(table, known)
+            wrong = identity.doubt(table, known.source_oid, str(present))
             if wrong is not None:
                 yield _error(subject, f"{wrong}; start again with a snapshot: tailrace reset")
             return

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from tailrace.dialect.postgres.fault import told
-from tailrace.dialect.postgres.session import Connection, fetch
+from tailrace.dialect.postgres.session import Connection, fetch, statement_text
 from tailrace.sink.postgres import query
 
 __all__ = ["ADD_OID", "Record", "Records", "State"]
@@ -81,6 +82,13 @@ class Records:
             self._connection.execute(
                 "UPDATE tailrace.target SET source_oid = NULL WHERE pipeline = %s", [self._pipeline]
             )
+
+    def anew(self, schema: str, name: str) -> str:
+        """The statement after which a table is taken for the one that comes next under its name."""
+        statement = sql.SQL(
+            "UPDATE tailrace.target SET source_oid = NULL WHERE pipeline = {} AND table_schema = {} AND table_name = {}"
+        )
+        return statement_text(statement.format(*map(sql.Literal, (self._pipeline, schema, name))))
 
     def roll_back(self) -> None:
         """Read again what a transaction that failed may have written."""

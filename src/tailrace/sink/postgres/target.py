@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 
 from psycopg import sql
 
+from tailrace import identity
 from tailrace.dialect.postgres.session import Connection, fetch
 from tailrace.error import Fatal
 from tailrace.model import Table
-from tailrace.sink.postgres import ddl, identity, query
+from tailrace.sink.postgres import ddl, query
 from tailrace.sink.postgres.clearing import Clearing
 from tailrace.sink.postgres.column import Columns
 from tailrace.sink.postgres.definition import Definitions, Spelled
@@ -118,7 +119,8 @@ class Targets:
         self._take_turns()
         record = self._records.get(*place)
         self._check_place(table, place, None if record is None or fresh else record.source)
-        oid = identity.keep(table, None if fresh else record, pipeline=self._pipeline)
+        held = None if record is None or fresh else record.source_oid
+        oid = identity.keep(table, held, ".".join(place), anew=self._records.anew(*place))
         spelled = self._definitions.prepare(table)
         present, record = self._own(table, record, spelled, fresh=fresh)
         present = self._columns.evolve(table, present, record, spelled=spelled)
@@ -223,7 +225,9 @@ class Targets:
             left = find(self._connection, other.schema, other.name)
             if left is not None:
                 self._clearing.forget(left, shared=other.shared)
-            self._records.put(replace(other, attempt=None, complete=True, source_oid=None))
+            self._records.put(
+                replace(other, attempt=None, complete=True, source_oid=other.source_oid if other.shared else None)
+            )
         record = replace(record, attempt=attempt, complete=False)
         if record.shared and self._placing.existing == "replace":
             record = replace(record, shared=False)

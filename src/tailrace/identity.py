@@ -1,0 +1,42 @@
+"""Whether a table of a source is still the one whose rows a target holds. Never asks either of them.
+
+A table that is dropped and created again, or that takes another's name, has another number (PostgreSQL's
+`pg_class.oid`); one that is altered, rewritten or renamed keeps it, and so does pg_upgrade.
+"""
+
+from __future__ import annotations
+
+from tailrace.error import Fatal
+from tailrace.model import Table
+
+__all__ = ["doubt", "keep", "same"]
+
+
+def same(table: Table, known: Table) -> bool:
+    """Whether nothing is new of a table that was prepared; equality says nothing of its number."""
+    return known == table and table.oid in (None, known.oid)
+
+
+def doubt(table: Table, held: int | None, at: str) -> str | None:
+    """What is wrong when `at` holds the rows of another table, `held`, as far as both numbers are known."""
+    if None in (table.oid, held) or table.oid == held:
+        return None
+    return (
+        f"{table} is another table at the source now (oid {table.oid}) than the one whose rows are in {at} at the"
+        f" target (oid {held}): it was dropped and created again, or took the place of that one"
+    )
+
+
+def keep(table: Table, held: int | None, at: str, *, anew: str) -> int | None:
+    """The number by which `table` is to be remembered; `Fatal` as `doubt` says.
+
+    `anew` is the statement that lets the target take over whatever comes next.
+    """
+    wrong = doubt(table, held, at)
+    if wrong is None:
+        return held if table.oid is None else table.oid
+    raise Fatal(
+        wrong,
+        hint="start again with a snapshot: tailrace reset; or, if its rows are the same, run this at the target and go"
+        f" on, then `tailrace verify --repair` for what differs: {anew}",
+    )
