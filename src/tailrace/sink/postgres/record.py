@@ -94,6 +94,12 @@ class Records:
         """Read again what a transaction that failed may have written."""
         self._known = None
 
+    def read_again(self, schema: str, name: str) -> None:
+        """Learn what another member of our group has written of one table: all of them are too many for each."""
+        if self._known is not None:
+            self._known.pop((schema, name), None)
+            self._known.update(self._read(schema, name))
+
     def get(self, schema: str, name: str) -> Record | None:
         """What is known of a table."""
         return self._all().get((schema, name))
@@ -126,7 +132,12 @@ class Records:
 
     def _all(self) -> dict[tuple[str, str], Record]:
         if self._known is None:
-            rows = fetch(self._connection, query.load("record_all"), {"pipeline": self._pipeline}, doing=_DOING)
-            records = [Record(s, n, tuple(key), columns, *rest) for s, n, key, columns, *rest in rows]
-            self._known = {(record.schema, record.name): record for record in records}
+            self._known = self._read(None, None)
         return self._known
+
+    def _read(self, schema: str | None, name: str | None) -> dict[tuple[str, str], Record]:
+        """Of one table, or of all."""
+        params = {"pipeline": self._pipeline, "schema": schema, "name": name}
+        rows = fetch(self._connection, query.load("records"), params, doing=_DOING)
+        records = [Record(s, n, tuple(key), columns, *rest) for s, n, key, columns, *rest in rows]
+        return {(record.schema, record.name): record for record in records}

@@ -116,7 +116,7 @@ class Targets:
         ready = self._ready.get(place)
         if ready is not None and not fresh and ready[1] == staged and identity.same(table, ready[0].source):
             return ready[0]
-        self._take_turns()
+        self._take_turns(place)
         record = self._records.get(*place)
         self._check_place(table, place, None if record is None or fresh else record.source)
         held = None if record is None or fresh else record.source_oid
@@ -161,11 +161,11 @@ class Targets:
                     self._clearing.merge(present, list(record.columns), key)
             self._records.put(replace(record, complete=True))
 
-    def _take_turns(self) -> None:
+    def _take_turns(self, place: tuple[str, str]) -> None:
         """Until the transaction ends no other member of our group makes or changes a table, and what they have made
-        before is seen."""
+        of this one before is seen."""
         fetch(self._connection, query.load("turn"), {"pipeline": self._pipeline}, doing="wait for other members")
-        self._records.roll_back()
+        self._records.read_again(*place)
 
     def _check_place(self, table: Table, place: tuple[str, str], owner: str | None) -> None:
         """Two tables of the source in one would be taken for one another; `owner` has filled it before this process."""

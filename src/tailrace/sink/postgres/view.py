@@ -91,7 +91,7 @@ class PostgresView:
         """What the pipeline remembers of its tables; read without making the table where that stands."""
         if fetch(self._session, "SELECT pg_catalog.to_regclass('tailrace.target')::pg_catalog.text") == [(None,)]:
             return {}
-        rows = fetch(self._session, query.load("record_all"), {"pipeline": self._pipeline})
+        rows = fetch(self._session, query.load("records"), {"pipeline": self._pipeline, "schema": None, "name": None})
         return {(s, n): Record(s, n, tuple(key), columns, *rest) for s, n, key, columns, *rest in rows}
 
     def _find(self, mirror: Mirror, keys: Sequence[Key]) -> tuple[Seen | None, ...]:
