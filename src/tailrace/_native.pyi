@@ -641,9 +641,15 @@ class EventReader:
         unavailable_value_placeholder: str = "__debezium_unavailable_value",
         segment_bytes: int = ...,
     ) -> EventReader: ...
-    def feed(self, records: Sequence[tuple[bytes | None, bytes | None, int, int]]) -> None:
+    def feed(
+        self,
+        records: Sequence[tuple[bytes | None, bytes | None, int, int]],
+        *,
+        attributes: Mapping[int, bytes] | None = None,
+    ) -> None:
         """Read records: key, value, time in milliseconds, offset. `ValueError` that names topic, partition and offset
-        for one that is not understood; what was before it is not lost, and nothing behind it was read."""
+        for one that is not understood; what was before it is not lost, and nothing behind it was read. `attributes`
+        are those of CloudEvents in the binary form, by offset: JSON of texts, with the structured form's names."""
     def unknown(self, records: Sequence[tuple[bytes | None, bytes | None, int, int]]) -> list[int]:
         """Ids of schemas in Confluent's frames of keys and values that `add_schema` must be told before `feed`."""
     def add_schema(self, id: int, kind: str, text: str, *, references: Sequence[tuple[str, str]]) -> None:

@@ -1,5 +1,7 @@
 //! `EventReader`: the records of one Kafka partition as batches.
 
+use std::collections::HashMap;
+
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -52,11 +54,23 @@ impl EventReader {
         Ok(Self { reader })
     }
 
-    /// Read records; what comes before one that is not understood is not lost.
-    fn feed(&mut self, py: Python<'_>, records: Vec<Given<'_>>) -> PyResult<()> {
+    /// Read records; what comes before one that is not understood is not lost. Some may be data of CloudEvents, whose
+    /// attributes stand under their offsets.
+    #[pyo3(signature = (records, *, attributes=None))]
+    fn feed(
+        &mut self,
+        py: Python<'_>,
+        records: Vec<Given<'_>>,
+        attributes: Option<HashMap<i64, Vec<u8>>>,
+    ) -> PyResult<()> {
         let records: Vec<Record<'_>> = records.iter().map(given).collect();
         let reader = &mut self.reader;
-        let read = py.detach(|| records.into_iter().try_for_each(|record| reader.feed(record)));
+        let read = py.detach(|| {
+            records.into_iter().try_for_each(|record| match attributes.as_ref().and_then(|of| of.get(&record.offset)) {
+                Some(attributes) => reader.feed_data(record, attributes),
+                None => reader.feed(record),
+            })
+        });
         read.map_err(|error| raise(py, error))
     }
 

@@ -371,3 +371,115 @@ proptest! {
         prop_assert_eq!(told(&reader.take().unwrap()).pop().map(|(op, _)| op), Some('c'));
     }
 }
+
+#[test]
+fn a_key_that_the_value_leaves_out_is_the_records_key() {
+    for (plain, op) in [(Plain::Append, 'c'), (Plain::Upsert, 'u')] {
+        let batch = read(
+            plain,
+            &[
+                (Some(r#"{"id":1}"#), Some(r#"{"id":1,"a":5}"#)),
+                (Some(r#"{"id":2}"#), Some(r#"{"a":6}"#)),
+                (Some(r#"{"id":"x"}"#), Some(r#"{"a":7}"#)),
+                (Some(r#"{"id":2}"#), None),
+            ],
+        );
+        let cells: Vec<Vec<String>> = told(&batch).into_iter().map(|(_, cells)| cells).collect();
+        assert_eq!(cells, [["1", "5"], ["2", "6"], ["\"x\"", "7"], ["2", "null"]], "{op}");
+        assert_eq!(told(&batch)[1].0, op);
+    }
+}
+
+#[test]
+fn ends_of_transactions_and_heartbeats_are_no_rows() {
+    let end = r#"{"status":"END","id":"5:9","event_count":1,"data_collections":[{"data_collection":"public.orders","event_count":1}],"ts_ms":1}"#;
+    let begin = r#"{"status":"BEGIN","id":"5:9","event_count":null,"data_collections":null,"ts_ms":1}"#;
+    let wrapped = format!(r#"{{"payload":{end}}}"#);
+    let batch = read(
+        Plain::Append,
+        &[
+            (Some(r#"{"id":"5:9"}"#), Some(begin)),
+            (Some(r#"{"payload":{"id":"5:9"}}"#), Some(&wrapped)),
+            (Some(r#"{"serverName":"shop"}"#), Some(r#"{"ts_ms":1}"#)),
+        ],
+    );
+    assert_eq!(batch.len(), 0);
+    let rows = [
+        (Some(r#"{"id":"5:9"}"#), end.replace("END", "DONE")),
+        (Some(r#"{"id":"5:9"}"#), end.replace("ts_ms", "at_ms")),
+        (None, end.to_owned()),
+        (Some(r#"{"serverName":"shop"}"#), r#"{"ts_ms":"1"}"#.to_owned()),
+        (Some(r#"{"name":"shop"}"#), r#"{"ts_ms":1}"#.to_owned()),
+    ];
+    for (key, value) in &rows {
+        assert_eq!(read(Plain::Append, &[(*key, Some(value))]).len(), 1, "{value}");
+    }
+}
+
+#[test]
+fn what_may_be_the_end_of_a_transaction_or_a_delete_is_refused() {
+    let settings = |topic: &str| Settings {
+        lineage: "kafka/c/t/0".into(),
+        topic: topic.into(),
+        partition: 0,
+        plain: Plain::Append,
+        unavailable: "u".into(),
+        segment_bytes: 4096,
+    };
+    let (key, row) = (Some(r#"{"id":"5:9"}"#), r#"{"id":"5:9"}"#);
+    let error = Reader::new(settings("shop.transaction")).feed(record(key, None, 0)).unwrap_err();
+    assert!(error.to_string().contains("provide_transaction_metadata"), "{error}");
+    let mut known = Reader::new(settings("shop.transaction"));
+    for (offset, value) in [(0, Some(row)), (1, None)] {
+        known.feed(record(key, value, offset)).unwrap();
+    }
+    assert_eq!(known.take().unwrap().len(), 2);
+    let mut beats = Reader::new(settings("__debezium-heartbeat.shop"));
+    beats.feed(record(Some(r#"{"serverName":"shop"}"#), None, 0)).unwrap();
+    assert_eq!(beats.take().unwrap().len(), 0);
+    let mut elsewhere = Reader::new(settings("shop.beats"));
+    let error = elsewhere.feed(record(Some(r#"{"serverName":"shop"}"#), None, 0)).unwrap_err();
+    assert!(error.to_string().contains("a heartbeat"), "{error}");
+    elsewhere.feed(record(Some(r#"{"serverName":7}"#), None, 1)).unwrap();
+    assert_eq!(elsewhere.take().unwrap().len(), 1);
+}
+
+#[test]
+fn flat_rows_say_what_happened_to_them() {
+    let key = Some(r#"{"id":1}"#);
+    let (made, gone) = (
+        r#"{"id":1,"n":2,"__deleted":"false","__op":"r","__lsn":17,"__ts_ms":3}"#,
+        r#"{"id":1,"n":2,"__deleted":"true","__op":"d","__lsn":18,"__ts_ms":4}"#,
+    );
+    let batch = read(Plain::Append, &[(key, Some(made)), (key, Some(gone)), (key, None)]);
+    assert_eq!(told(&batch), [('r', vec!["1".to_owned(), "2".into()]), ('d', vec!["1".into(), "2".into()])]);
+    let segment = segment(&batch);
+    assert_eq!((segment.row(0).txn().at_us, segment.row(0).txn().end), (3000, 17));
+    let schema = r#"{"type":"struct","optional":false,"fields":[{"type":"int32","optional":false,"field":"id"},{"type":"string","optional":true,"field":"__deleted"}]}"#;
+    let typed = |deleted: &str| format!(r#"{{"schema":{schema},"payload":{{"id":1,"__deleted":"{deleted}"}}}}"#);
+    let batch = read(Plain::Upsert, &[(key, Some(&typed("false"))), (key, Some(&typed("true")))]);
+    assert_eq!(told(&batch), [('u', vec!["1".to_owned()]), ('d', vec!["1".into()])]);
+}
+
+#[test]
+fn data_of_a_cloud_event_are_read_with_its_headers() {
+    let attributes = br#"{"specversion":"1.0","iodebeziumop":"u","iodebeziumconnector":"postgresql","iodebeziumschema":"sales","iodebeziumtable":"items","iodebeziumtxId":"5","iodebeziumtsus":"7"}"#;
+    let row = r#"{"before":null,"after":{"id":1,"n":2}}"#;
+    let schema = r#"{"type":"struct","optional":false,"fields":[{"type":"struct","optional":true,"field":"after","fields":[{"type":"int32","optional":false,"field":"id"},{"type":"int16","optional":false,"field":"n"}]}]}"#;
+    for value in [row.to_owned(), format!(r#"{{"schema":{schema},"payload":{{"after":{{"id":1,"n":2}}}}}}"#)] {
+        let mut reader = reader(Plain::Append);
+        reader.feed_data(record(Some(r#"{"id":1}"#), Some(&value), 0), attributes).unwrap();
+        let batch = reader.take().unwrap();
+        assert_eq!(told(&batch), [('u', vec!["1".to_owned(), "2".into()])]);
+        let segment = segment(&batch);
+        let row = segment.row(0);
+        let table = row.table().unwrap();
+        assert_eq!((table.schema.as_str(), table.name.as_str()), ("sales", "items"));
+        assert_eq!((row.txn().xid, row.txn().at_us), (5, 7));
+    }
+    let mut reader = reader(Plain::Append);
+    assert!(reader.feed_data(record(None, Some(r#"{"id":1}"#), 0), attributes).is_err());
+    assert!(reader.feed_data(record(None, Some("7"), 1), attributes).is_err());
+    reader.feed(record(None, Some(r#"{"id":1}"#), 2)).unwrap();
+    assert_eq!(told(&reader.take().unwrap()), [('c', vec!["1".to_owned()])]);
+}

@@ -122,6 +122,15 @@ impl Keys {
         self.member(key, name)?.map_or(Ok(None), |mut scanner| inferred(&mut scanner))
     }
 
+    /// What the key's member `name` says, if that is a text.
+    pub(super) fn text(&self, key: Key<'_>, name: &str) -> Result<Option<String>> {
+        let Some(mut scanner) = self.member(key, name)? else { return Ok(None) };
+        if scanner.peek()? != b'"' {
+            return Ok(None);
+        }
+        scanner.string().map(owned)
+    }
+
     /// A scanner before the value of the key's column `name`.
     fn member<'a>(&self, key: Key<'a>, name: &str) -> Result<Option<Scanner<'a>>> {
         let mut scanner = Scanner::new(key.bytes, key.at);
@@ -143,6 +152,16 @@ impl Keys {
 }
 
 impl Form {
+    /// Whether such a key has the member `name` and no other.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.kind == Kind::Object && self.columns.len() == 1 && self.columns[0].0.name == name
+    }
+
+    /// Name of the schema; empty without one.
+    pub(super) fn schema(&self) -> &str {
+        &self.schema
+    }
+
     /// The table whose keys these are, as the schema's name says: `shop.public.orders.Key`.
     pub(super) fn table(&self) -> Option<(String, String)> {
         self.schema.strip_suffix(".Key").map(super::table_of)

@@ -4,7 +4,8 @@
 //! What is framed for a schema registry becomes JSON first (`frame`; `avro`, `avro_schema`, `json_schema`, `protobuf`;
 //! `tree` for the texts of schemas).
 //!
-//! `scan` is the cursor over JSON, `source` the envelope, `schema` Connect's schemas, `decode` a value (`number`,
+//! `scan` is the cursor over JSON, `source` the envelope, `control` records that are no rows, `flat` rows that say what
+//! happened to them, `schema` Connect's schemas, `decode` a value (`number`,
 //! `temporal` and `base64` each a family of them), `key` a record's key, `shape` a table version, `assemble` what every
 //! format shares. A JSON scanner of our own: a value's bytes go straight into a cell, a schema that was seen is passed
 //! over with one comparison, and what is not looked at is not built (docs/design/0015-reading-events.md).
@@ -13,7 +14,9 @@ mod assemble;
 mod avro;
 mod avro_schema;
 mod base64;
+mod control;
 mod decode;
+mod flat;
 mod frame;
 mod json_schema;
 mod key;
@@ -115,6 +118,8 @@ pub struct Reader {
     scratch: Scratch,
     frames: Frames,
     unframed: Unframed,
+    /// Attributes of the CloudEvent that is read, a JSON object; empty when they do not stand beside its data.
+    attributes: Vec<u8>,
 }
 
 impl Reader {
@@ -132,6 +137,7 @@ impl Reader {
             scratch: Scratch::default(),
             frames: Frames::default(),
             unframed: Unframed::default(),
+            attributes: Vec::new(),
             settings,
         }
     }
@@ -157,6 +163,17 @@ impl Reader {
     /// # Errors
     /// [`Error::Malformed`] naming topic, partition and offset; what came before is not lost: [`Reader::take`] has it.
     pub fn feed(&mut self, record: Record<'_>) -> Result<()> {
+        self.feed_data(record, b"")
+    }
+
+    /// The same of the data of a CloudEvent in the binary form: `attributes` are what its headers say, a JSON object of
+    /// texts under the names that the structured form has.
+    ///
+    /// # Errors
+    /// As [`Self::feed`].
+    pub fn feed_data(&mut self, record: Record<'_>, attributes: &[u8]) -> Result<()> {
+        self.attributes.clear();
+        self.attributes.extend_from_slice(attributes);
         let start = self.assembler.arena().len();
         let (frames, mut unframed) = (std::mem::take(&mut self.frames), std::mem::take(&mut self.unframed));
         let read = frames.open(record, &mut unframed).and_then(|record| {
@@ -208,7 +225,7 @@ impl Reader {
         if scanner.peek()? != b'{' {
             scanner.skip()?;
             scanner.end()?;
-            return self.plain(record, key, (value, 0), None);
+            return self.plain(record, key, (value, 0), None, &Parts::default());
         }
         let parts = Parts::read(&mut scanner)?;
         scanner.end()?;
@@ -265,7 +282,7 @@ impl Reader {
             }
             _ => {
                 scanner.skip()?;
-                self.plain(record, key, (value, at), form)
+                self.plain(record, key, (value, at), form, &Parts::default())
             }
         }
     }
@@ -288,10 +305,20 @@ impl Reader {
         parts: Parts,
         form: Option<usize>,
     ) -> Result<()> {
-        let Some(op) = parts.event() else { return self.plain(record, key, (value, at), form) };
+        let attributes = std::mem::take(&mut self.attributes);
+        let parts = if attributes.is_empty() {
+            parts
+        } else {
+            parts.within(&Parts::read(&mut Scanner::new(&attributes, 0))?, 0)
+        };
+        let Some(op) = parts.event() else {
+            self.attributes = attributes;
+            return self.plain(record, key, (value, at), form, &parts);
+        };
         parts.check(Some(op), value)?;
         let source = match parts.source {
-            Some(at) => Source::read(&mut Scanner::new(value, at))?,
+            Some(at) if attributes.is_empty() => Source::read(&mut Scanner::new(value, at))?,
+            Some(_) => Source::read(&mut Scanner::new(&attributes, 0))?,
             None => Source::default(),
         };
         let fact = fact(op, &source, parts.ts_ms.unwrap_or(record.timestamp_ms));
@@ -312,7 +339,7 @@ impl Reader {
         if op == Op::Delete {
             self.deleted = Some(record.key.map(<[u8]>::to_vec));
         }
-        self.change(record, fact, Row { name, images, key, form, partial: false })
+        self.change(record, fact, Row { name, images, key, form, partial: false, flat: false })
     }
 
     /// A value that is no change event.
@@ -322,11 +349,31 @@ impl Reader {
         key: Option<Key<'_>>,
         (value, at): (&[u8], usize),
         form: Option<usize>,
+        parts: &Parts,
     ) -> Result<()> {
+        if !self.attributes.is_empty() {
+            return Err(Error::malformed("data of a CloudEvent without the images of a row", at));
+        }
+        if control::is_control(parts, key.map(|key| self.keys.form(key))) {
+            return Ok(());
+        }
         let op = if self.settings.plain == Plain::Append { Op::Create } else { Op::Update };
-        let fact = fact(op, &Source::default(), record.timestamp_ms);
-        let images = [None, Some(Place { bytes: value, at: Some(at), key })];
-        self.change(record, fact, Row { name: self.name.clone(), images, key, form, partial: true })
+        let Some(told) = parts.flat.op(op) else {
+            let fact = fact(op, &Source::default(), record.timestamp_ms);
+            let images = [None, Some(Place { bytes: value, at: Some(at), key })];
+            let name = self.name.clone();
+            return self.change(record, fact, Row { name, images, key, form, partial: true, flat: false });
+        };
+        let row = flat::row(value, at)?;
+        let source = Source { lsn: parts.flat.lsn, ..Source::default() };
+        let fact = fact(told, &source, parts.flat.ts_ms.unwrap_or(record.timestamp_ms));
+        let image = Some(Place { bytes: &row, at: Some(0), key });
+        let mut images = [None, image];
+        if told == Op::Delete {
+            self.deleted = Some(record.key.map(<[u8]>::to_vec));
+            images = [image, None];
+        }
+        self.change(record, fact, Row { name: self.name.clone(), images, key, form, partial: true, flat: true })
     }
 
     /// A key without a value: its row is gone. Right behind the delete of the same key it says nothing new; without one
@@ -338,13 +385,20 @@ impl Reader {
         let Some(key) = key else { return Err(Error::malformed("a record with neither key nor value", 0)) };
         let fact = fact(Op::Delete, &Source::default(), record.timestamp_ms);
         let known = self.shapes.iter().find(|shape| shape.key_form == Some(key.form));
+        if control::is_bare(&self.settings.topic, (key, &self.keys), known.is_some())? {
+            return Ok(());
+        }
         let (name, form) = match known {
             Some(shape) => ((shape.table.schema.clone(), shape.table.name.clone()), shape.form),
             None => (self.keys.form(key).table().unwrap_or_else(|| self.name.clone()), None),
         };
         let stream = self.assembler.stream();
         let images = [Some(Place { bytes: &[], at: None, key: Some(key) }), None];
-        self.change(record, Fact { stream, ..fact }, Row { name, images, key: Some(key), form, partial: true })
+        self.change(
+            record,
+            Fact { stream, ..fact },
+            Row { name, images, key: Some(key), form, partial: true, flat: false },
+        )
     }
 
     /// Write a row's images, with the shape that fits them, and add the change.
@@ -470,7 +524,11 @@ impl Reader {
                 let columns = match (row.partial, schema.field("after"), schema.field("before")) {
                     (false, Some(image), _) | (false, None, Some(image)) => image.columns(),
                     (false, None, None) => return Err(scanner.fault("a change event whose schema has no rows")),
-                    _ if schema.is_struct() => schema.columns(),
+                    _ if schema.is_struct() => {
+                        let mut columns = schema.columns();
+                        columns.retain(|(column, _)| !(row.flat && flat::MEMBERS.contains(&column.name.as_str())));
+                        columns
+                    }
                     _ => vec![schema.column(shape::VALUE)],
                 };
                 return Ok(columns);
@@ -521,6 +579,8 @@ struct Row<'a> {
     form: Option<usize>,
     /// Not an event: members may be missing.
     partial: bool,
+    /// It said what happened to it, in members that are no columns.
+    flat: bool,
 }
 
 impl Row<'_> {

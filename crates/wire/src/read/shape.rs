@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::decode::{self, Decoder, Miss, Scratch};
 use super::key::{Form, Key, Keys, WHOLE};
@@ -138,6 +138,7 @@ impl Shape {
             fields.extend(latest.iter().filter(|field| !field.from_key).cloned());
             places.extend(fields.iter().enumerate().map(|(index, field)| (field.name.clone(), index)));
         }
+        let mut seen: FxHashSet<String> = FxHashSet::default();
         for place in values {
             let mut scanner = Scanner::new(place.bytes, place.at.unwrap_or(0));
             if scanner.peek()? != b'{' {
@@ -150,10 +151,16 @@ impl Shape {
             let mut first = true;
             while let Some(name) = scanner.member(&mut first)? {
                 let name = owned(name).ok_or_else(|| scanner.fault("a name with an escape that is not JSON's"))?;
+                if partial && key.is_some() {
+                    seen.insert(name.clone());
+                }
                 learn(&mut scanner, name, &mut fields, &mut places, &old)?;
             }
         }
         add_key(&mut fields, key.map(|(key, keys)| keys.form(key)), |_| ());
+        if let Some(key) = key.filter(|_| partial) {
+            left_out(&mut fields, &seen, key)?;
+        }
         for field in fields.iter_mut().filter(|field| field.from_key && !field.known) {
             if let Some((key, keys)) = key {
                 let known = old.iter().find(|known| known.name == field.name && known.from_key).map(|old| &old.decoder);
@@ -297,6 +304,10 @@ impl Shape {
                         .map_err(|miss| self.miss(field, &scanner, miss))?;
                 }
                 None if self.follows() && !self.partial && !old => return Err(Unfit::Other),
+                // What the value leaves out because its key says it.
+                None if field.key.is_some() && place.key.is_some() && !old => {
+                    self.key_cell(field, place, tools, out)?;
+                }
                 None => out.push(b'n'),
             }
         }
@@ -403,6 +414,18 @@ fn learn(
     if let Some(found) = found {
         field.decoder = if field.known { decode::joined(&field.decoder, &found) } else { found };
         field.known = true;
+    }
+    Ok(())
+}
+
+/// Widen columns of the key that the values, whose members are `seen`, leave out because their key says them.
+fn left_out(fields: &mut [Field], seen: &FxHashSet<String>, (key, keys): (Key<'_>, &Keys)) -> Result<()> {
+    let missing = |field: &&mut Field| field.key.is_some() && !field.from_key && !seen.contains(&field.name);
+    for field in fields.iter_mut().filter(missing) {
+        if let Some(found) = keys.inferred(key, &field.name)? {
+            field.decoder = if field.known { decode::joined(&field.decoder, &found) } else { found };
+            field.known = true;
+        }
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The envelope of a change event: which members it has, and what its source block says. Values of rows are not read here.
 
+use super::flat::Flat;
 use super::scan::{Quoted, Scanner, owned};
 use crate::batch::{Op, SnapshotFlag};
 use crate::error::Result;
@@ -28,6 +29,11 @@ pub(super) struct Parts {
     cloud: bool,
     /// What a CloudEvent says of its data.
     cloud_op: Option<Op>,
+    /// What a row says of itself.
+    pub(super) flat: Flat,
+    /// How many members of the end of a transaction there are, its status left out; whether that is one.
+    ends: usize,
+    status: bool,
 }
 
 impl Parts {
@@ -75,6 +81,9 @@ impl Parts {
                 b"op" => parts.op = letter(raw),
                 b"iodebeziumop" => parts.cloud_op = letter(raw),
                 b"ts_ms" => parts.ts_ms = crate::value::number::integer(raw),
+                b"status" => parts.status = matches!(raw, b"\"BEGIN\"" | b"\"END\""),
+                b"id" | b"event_count" | b"data_collections" => parts.ends += 1,
+                name if name.starts_with(b"__") => parts.flat.see(name, raw),
                 _ => {}
             }
         }
@@ -110,6 +119,16 @@ impl Parts {
         }
     }
 
+    /// Whether these are all the members of the beginning or the end of a transaction; old connectors write no time.
+    pub(super) fn is_end(&self) -> bool {
+        self.status && self.ends == 3 && self.members == 4 + usize::from(self.ts_ms.is_some())
+    }
+
+    /// Whether these are all the members of a heartbeat.
+    pub(super) fn is_beat(&self) -> bool {
+        self.members == 1 && self.ts_ms.is_some()
+    }
+
     /// What was done, if this is a change event and no plain object.
     pub(super) fn event(&self) -> Option<Op> {
         let op = self.op?;
@@ -123,7 +142,7 @@ impl Parts {
 }
 
 /// An operation as JSON has it.
-fn letter(raw: &[u8]) -> Option<Op> {
+pub(super) fn letter(raw: &[u8]) -> Option<Op> {
     match raw {
         [b'"', letter, b'"'] => Op::parse(*letter),
         _ => None,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 from tailrace import durable
+from tailrace.dialect.kafka import claim
 
-__all__ = ["HEADER", "ClaimCheck"]
+__all__ = ["ClaimCheck"]
 
-HEADER = "tailrace.claim_check"
 Headers = list[tuple[str, bytes]]
 
 
@@ -28,5 +27,4 @@ class ClaimCheck:
         if not path.exists():
             durable.replace(path, value)
         uri = path.absolute().as_uri()
-        check = {"claim_check": uri, "bytes": len(value), "sha256": digest}
-        return json.dumps(check, separators=(",", ":")).encode(), [*(headers or []), (HEADER, uri.encode())]
+        return claim.said(uri, nbytes=len(value), digest=digest), [*(headers or []), (claim.HEADER, uri.encode())]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tailrace._native import EventReader
@@ -76,6 +77,9 @@ class Kafka:
     `auto_offset_reset` is for partitions that were never read; of what was read and is no longer there `out_of_range`
     decides: `stop`, or go on at the `earliest` or `latest` record that is.
 
+    `claim_check` is the folder in which the Kafka sink has stored values that were too large for their topics; no
+    other file is read, and a record that stands for such a value is refused without it.
+
     `unavailable_value_placeholder` is that of whoever writes: a text, or bytes in hex behind `hex:`. `options`, and the
     query of the URL, are librdkafka's own settings, by their names.
     """
@@ -92,6 +96,7 @@ class Kafka:
     out_of_range: Literal["stop", "earliest", "latest"] = "stop"
     plain: Literal["append", "upsert"] = "append"
     unavailable_value_placeholder: str = "__debezium_unavailable_value"
+    claim_check: Path | None = None
     registry: SchemaRegistry | None = None
     security: Security = field(default_factory=Security)
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -175,6 +180,10 @@ class Kafka:
         url = self.address.query.get("schema_registry_url")
         named = self.registry if url is None else SchemaRegistry(url)
         return None if named is None else named.settings()
+
+    def claims(self) -> Path | None:
+        """The folder of values that are too large for their topics; None when none was named."""
+        return None if self.claim_check is None else Path(self.claim_check)
 
     def settings(self) -> dict[str, Any]:
         """librdkafka's settings of every client of this source."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
 from tailrace._native import EventReader
 from tailrace.error import HistoryLost
 from tailrace.model import Position
+from tailrace.source.kafka.header import Headed
 
 __all__ = ["HOLE", "Part", "Place", "State", "start"]
 
@@ -68,6 +69,8 @@ class Part:
     """Offset behind the last record, as far as was heard."""
     nbytes: int = 0
     count: int = 0
+    headed: dict[int, Headed] = field(default_factory=dict)
+    """Of what is being read: what headers say, by offset."""
 
     def saw(self, records: Sequence[Record]) -> None:
         """These are being read, and none of them again."""

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from tailrace._native import EventReader
 from tailrace.dialect.kafka.client import Told
-from tailrace.error import EndOfStream, Fatal, Retryable, TailraceError
+from tailrace.error import EndOfStream, Retryable, TailraceError
 from tailrace.model import Assigned, Batch, Position, Revoked, Unreadable
 from tailrace.registry import Client
-from tailrace.registry.framed import tell
 from tailrace.source.kafka.fault import GONE, RANGE, error_of, explain, explained, unread
+from tailrace.source.kafka.header import headed
 from tailrace.source.kafka.part import Part, Place, Record, State, start
+from tailrace.source.kafka.reading import read_part
 from tailrace.source.kafka.topic import Topics, lineage
-from tailrace.source.kafka.unreadable import reader, unreadable
+from tailrace.source.kafka.unreadable import reader
 from tailrace.source.kafka.watch import Watch
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _COMMIT_S = 1.0
 _PAUSE_S = 0.5
 _LAG_S = 0.25
 _COMING_S = 0.02
+_CLAIMED_BYTES = 16 << 20
 _SOON = frozenset((KafkaError._STATE, KafkaError._PREV_IN_PROGRESS))
 Key = tuple[str, int]
 
@@ -264,7 +265,8 @@ class KafkaStream:
     def _decoded(self, messages: list[Message]) -> Batch | Unreadable | None:
         """What the records of our partitions say; others are read by whoever owns their partition now."""
         runs: dict[Key, list[Record]] = {}
-        for message in messages:
+        claims, claimed = self._source.claims(), 0
+        for index, message in enumerate(messages):
             key = message.topic(), message.partition()
             if (error := message.error()) is not None:
                 self._heard(error, key, message.offset())
@@ -274,11 +276,19 @@ class KafkaStream:
             part = self._parts.get(key)  # type: ignore[arg-type]
             if part is None or part.reader is None or message.offset() < part.next:  # type: ignore[operator]
                 continue
-            record = message.key(), message.value(), message.timestamp()[1], message.offset()
+            value, found = message.value(), headed(message, claims)
+            if found is not None:
+                part.headed[message.offset()] = found  # type: ignore[index]
+                claimed += len(found.value or b"") - len(value or b"")
+                value = found.value
+            record = message.key(), value, message.timestamp()[1], message.offset()
             runs.setdefault(key, []).append(record)  # type: ignore[arg-type]
+            if claimed >= _CLAIMED_BYTES:  # what is fetched from elsewhere is bounded too
+                self._held = [*messages[index + 1 :], *self._held]
+                break
         clean: list[Batch] = []
         for key, records in runs.items():
-            items = self._read_part(self._parts[key], records)
+            items = read_part(self._parts[key], records, registry=self._registry)
             if len(items) == 1 and isinstance(items[0], Batch):
                 clean.append(items[0])
             else:
@@ -287,49 +297,6 @@ class KafkaStream:
         if merged:
             return merged[0]
         return self._out.popleft() if self._out else None
-
-    def _read_part(self, part: Part, records: list[Record]) -> list[Batch | Unreadable]:
-        """What the records say, in their order: batches, and between them those that are not understood."""
-        assert part.reader is not None
-        items: list[Batch | Unreadable] = []
-        part.saw(records)
-        at, step = 0, len(records)
-        while at < len(records):
-            # Behind one that is not understood there may be more, and none is to be looked at again for each of them.
-            offered = records[at : at + step]
-            known, reason, hint = self._learn(part.reader, part, offered)
-            good = len(known)
-            try:
-                part.reader.feed(known)
-            except ValueError as error:
-                reason, hint, good = str(error), None, -1
-            batch = part.reader.take()
-            if batch is not None:
-                items.append(batch)
-            if good < 0:  # what was before it was read, and nothing behind
-                last = -1 if batch is None else int(batch.positions[0].text)
-                good = sum(record[3] <= last for record in offered)
-            at, step = at + good, 2 * step
-            if good < len(offered):
-                items.append(unreadable(part, records[at], reason, hint=hint))
-                at, step = at + 1, 1
-        return items
-
-    def _learn(self, reader: EventReader, part: Part, records: list[Record]) -> tuple[list[Record], str, str | None]:
-        """Ask the registry for the schemas of records; those before the first that has none, and why it has none.
-
-        `Retryable` while the registry does not answer: then nothing of them is read.
-        """
-        try:
-            tell(reader, records, client=self._registry)
-        except Fatal:
-            for index, record in enumerate(records):
-                try:
-                    tell(reader, [record], client=self._registry)
-                except Fatal as error:
-                    where = f"topic {part.topic}, partition {part.partition}, offset {record[3]}"
-                    return records[:index], f"{where}: {error.args[0]}", error.hint
-        return records, "", None
 
     def _heard(self, error: KafkaError, key: tuple[str | None, int | None], offset: int | None) -> None:
         """An error, or news, of one partition or of the client."""

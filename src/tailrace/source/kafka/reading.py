@@ -1,0 +1,77 @@
+"""What the records of one partition say: batches, and between them those that are not understood. Never talks to a
+broker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tailrace.error import Fatal
+from tailrace.model import Batch, Unreadable
+from tailrace.registry import Client
+from tailrace.registry.framed import tell
+from tailrace.source.kafka.header import Headed
+from tailrace.source.kafka.part import Part, Record
+from tailrace.source.kafka.unreadable import feed, unreadable
+
+__all__ = ["read_part"]
+
+_Fault = tuple[int, str, str | None]
+"""How many records come before one that is not understood, why it is not, and what to do."""
+
+
+def read_part(part: Part, records: list[Record], *, registry: Client | None) -> list[Batch | Unreadable]:
+    """What the records of `part` say, in their order. `Retryable` while the registry does not answer: then nothing of
+    them is read."""
+    assert part.reader is not None
+    items: list[Batch | Unreadable] = []
+    part.saw(records)
+    headed, part.headed = part.headed, {}
+    at, step = 0, len(records)
+    while at < len(records):
+        # Behind one that is not understood there may be more, and none is to be looked at again for each of them.
+        offered = records[at : at + step]
+        good, reason, hint = _had(part, offered, headed)
+        if (fault := _unlearnt(part, offered[:good], registry=registry)) is not None:
+            good, reason, hint = fault
+        try:
+            feed(part.reader, offered[:good], headed=headed)
+        except ValueError as error:
+            reason, hint, good = str(error), None, -1
+        batch = part.reader.take()
+        if batch is not None:
+            items.append(batch)
+        if good < 0:  # what was before it was read, and nothing behind
+            last = -1 if batch is None else int(batch.positions[0].text)
+            good = sum(record[3] <= last for record in offered)
+        at, step = at + good, 2 * step
+        if good < len(offered):
+            items.append(unreadable(part, records[at], reason, hint=hint, headed=headed.get(records[at][3])))
+            at, step = at + 1, 1
+    return items
+
+
+def _had(part: Part, records: list[Record], headed: Mapping[int, Headed]) -> _Fault:
+    """The records before the first whose value is elsewhere and cannot be had."""
+    for index, record in enumerate(records if headed else ()):
+        found = headed.get(record[3])
+        if found is not None and found.fault is not None:
+            return index, f"{_where(part, record)}: {found.fault}", found.hint
+    return len(records), "", None
+
+
+def _unlearnt(part: Part, records: list[Record], *, registry: Client | None) -> _Fault | None:
+    """Ask the registry for the schemas of records; what is to be said of the first that has none."""
+    assert part.reader is not None
+    try:
+        tell(part.reader, records, client=registry)
+    except Fatal:
+        for index, record in enumerate(records):
+            try:
+                tell(part.reader, [record], client=registry)
+            except Fatal as error:
+                return index, f"{_where(part, record)}: {error.args[0]}", error.hint
+    return None
+
+
+def _where(part: Part, record: Record) -> str:
+    return f"topic {part.topic}, partition {part.partition}, offset {record[3]}"
