@@ -180,6 +180,28 @@ def test_i6_an_error_of_one_partition_is_not_taken_for_one_that_was_never_read(s
     assert "READ and DESCRIBE on the topic" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize("full", [False, True], ids=["reading", "shelf full"])
+def test_a_missing_right_that_is_told_before_the_claim_is_not_forgotten(secure_kafka: Broker, full: bool) -> None:
+    """DESCRIBE is enough to be given a partition, and to ask where it ends: the first fetch is what is refused."""
+    assert secure_kafka.secure is not None
+    name = secure_kafka.create_topic(f"described{full}".lower())
+    fill(secure_kafka, name, [1])
+    allow(secure_kafka.admin(), ResourceType.GROUP, name)
+    allow(secure_kafka.admin(), ResourceType.TOPIC, name, AclOperation.DESCRIBE)
+    login = Security(mechanism="PLAIN", username="stranger", password=PASSWORD)
+    made = Kafka(f"kafka://{secure_kafka.secure.sasl}/{name}", group=name, security=login)
+    with stepping(made) as steps, pytest.raises(Fatal, match=f"topic {name}, partition 0: .*authorization") as caught:
+        steps.until_offered()
+        if full:
+            tend(steps, 2)
+        else:
+            for _ in range(20):  # the answer to a first fetch comes in some of these
+                steps.read()
+        steps.begin()
+        until(steps.read, "for the refusal")
+    assert "READ and DESCRIBE on the topic" in str(caught.value.hint)
+
+
 def test_what_is_not_read_yet_is_not_taken_for_caught_up(kafka: Broker, topic: str) -> None:
     kafka.create_topic(topic)
     fill(kafka, topic, range(50))
@@ -293,9 +315,11 @@ def committed(broker: Broker, topic: str) -> int:
     return int(place.offset)
 
 
-def allow(admin: AdminClient, kind: ResourceType, name: str) -> AclBindingFilter:
-    """Let the stranger read it; returns what takes that back."""
-    what = kind, name, ResourcePatternType.LITERAL, "User:stranger", "*", AclOperation.READ, AclPermissionType.ALLOW
+def allow(
+    admin: AdminClient, kind: ResourceType, name: str, operation: AclOperation = AclOperation.READ
+) -> AclBindingFilter:
+    """Let the stranger read it, or do less; returns what takes that back."""
+    what = kind, name, ResourcePatternType.LITERAL, "User:stranger", "*", operation, AclPermissionType.ALLOW
     for future in admin.create_acls([AclBinding(*what)]).values():
         future.result(30)
     return AclBindingFilter(*what)
