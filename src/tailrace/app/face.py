@@ -15,7 +15,7 @@ from tailrace.app.call import Caller
 from tailrace.app.done import Done
 from tailrace.app.handler import Handler, is_async, parse_ops, read_annotation
 from tailrace.app.row import check_type
-from tailrace.app.signature import check_signature
+from tailrace.app.signature import check_patterns, check_signature
 from tailrace.app.writer import AppWriter
 from tailrace.config import source_fields, source_from_url
 from tailrace.contract import Checkpoint, DeadLetters, Source, Transform
@@ -93,8 +93,10 @@ class App:
         """
         if not patterns:
             raise ConfigError("@app.on names no table", hint='write @app.on("public.orders")')
+        check_patterns(patterns, hint='write @app.on("public.orders")')
 
         def register(call: HandlerT) -> HandlerT:
+            check_signature(call, _name(call))
             row, many = read_annotation(call, sys._getframe(1).f_locals)
             if row is not None:
                 check_type(row)
@@ -119,8 +121,10 @@ class App:
         """Register a function for logical messages (`pg_logical_emit_message`) whose prefix matches a glob."""
         if not prefixes:
             raise ConfigError("@app.on_message names no prefix", hint='write @app.on_message("*") for all')
+        check_patterns(prefixes, hint='write @app.on_message("outbox.*")')
 
         def register(call: HandlerT) -> HandlerT:
+            check_signature(call, _name(call))
             self._add(
                 Handler(call, _name(call), prefixes, frozenset("m"), asynchronous=is_async(call), retries=retries)
             )
@@ -186,7 +190,6 @@ class App:
         return source_from_url(url, tables=self.tables)
 
     def _add(self, handler: Handler) -> None:
-        check_signature(handler.call, handler.name)
         if handler.retries < 0 or handler.concurrency < 1:
             raise ConfigError(
                 f"Handler {handler.name}: retries={handler.retries}, concurrency={handler.concurrency}",

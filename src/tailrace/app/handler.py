@@ -82,8 +82,8 @@ def read_annotation(call: Callable[..., object], scope: Mapping[str, Any]) -> tu
     """(row type or None, takes a list) from the first parameter's annotation; `scope` holds the caller's locals."""
     name = getattr(call, "__qualname__", repr(call))
     parameters = list(inspect.signature(call).parameters.values())
-    if not parameters:
-        raise ConfigError(f"Handler {name} takes no argument", hint="give it one parameter: the change")
+    if not parameters:  # a wrapper may keep its argument to itself
+        return None, False
     annotation = parameters[0].annotation
     if isinstance(annotation, str):
         target = inspect.unwrap(call)

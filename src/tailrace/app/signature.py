@@ -9,12 +9,28 @@ from tailrace.error import ConfigError
 
 
 def check_signature(call: Callable[..., object], name: str) -> None:
-    """`ConfigError` when calling `call` with a change cannot be what was meant: a generator would never run."""
+    """`ConfigError` when a change alone cannot be given to `call`, or would not run it, as with a generator."""
+    try:
+        # Not the signature of what it wraps: a decorator may well give that more arguments than it takes itself.
+        inspect.signature(call, follow_wrapped=False).bind(object())
+    except TypeError as error:
+        raise ConfigError(
+            f"Handler {name} cannot be called with the change alone: {error}",
+            hint="give it one parameter, the change; a method is registered on its object: app.on(…)(thing.method)",
+        ) from None
     if _makes_generator(call):
         raise ConfigError(
             f"Handler {name} is a generator: calling it would run nothing of it",
             hint="leave out `yield`; a wrapper that runs it to the end must not name it as its `__wrapped__`",
         )
+
+
+def check_patterns(patterns: tuple[object, ...], *, hint: str) -> None:
+    """`ConfigError` when one is no text: the function itself, for one, under a decorator without its parentheses."""
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            what = getattr(pattern, "__qualname__", type(pattern).__name__)
+            raise ConfigError(f"A handler is registered for {what}, which is no text", hint=hint)
 
 
 def _makes_generator(call: Callable[..., object]) -> bool:

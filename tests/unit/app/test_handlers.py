@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from decimal import Decimal
 from typing import Any
 
@@ -224,3 +225,54 @@ def test_tables_default_to_what_the_handlers_name() -> None:
     shop.on("public.orders", "public.customers")(print)
     shop.on_message("outbox")(print)
     assert shop.tables == ("public.orders", "public.customers")
+
+
+def giving(*arguments: object) -> Any:
+    """A decorator that gives a function `arguments`, whatever it was called with."""
+
+    def decorate(call: Any) -> Any:
+        @functools.wraps(call)
+        def wrapper(change: Change) -> None:
+            call(*arguments)
+
+        return wrapper
+
+    return decorate
+
+
+class Shop:
+    def handle(self, change: Change) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: None,
+        lambda change, other: None,
+        lambda change, *, other: None,
+        lambda **changes: None,
+        Shop.handle,
+    ],
+)
+def test_what_cannot_be_called_with_one_change_is_refused_at_once(call: Any) -> None:
+    for register in (app().on("public.orders"), app().on_message("*")):
+        with pytest.raises(ConfigError, match="cannot be called with the change alone"):
+            register(call)
+
+
+def test_what_can_be_called_with_one_change_is_taken() -> None:
+    shop = app()
+    calls: list[Any] = [Shop().handle, lambda *changes: None, lambda change, other=1: None, lambda change, **more: None]
+    calls += [giving(1, 2)(lambda one, two: None), giving()(lambda: None)]
+    for call in calls:
+        shop.on("public.orders")(call)
+        shop.on_message("*")(call)
+    assert len(shop.handlers) == 2 * len(calls)
+
+
+@pytest.mark.parametrize("pattern", [print, ["public.orders"], None])
+def test_a_pattern_that_is_no_text_is_refused_with_what_to_write(pattern: Any) -> None:
+    with pytest.raises(ConfigError, match=r'(?s)no text.*@app.on\("public.orders"\)'):
+        app().on(pattern)
+    with pytest.raises(ConfigError, match=r'(?s)no text.*@app.on_message\("outbox.\*"\)'):
+        app().on_message(pattern)
