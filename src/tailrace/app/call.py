@@ -6,12 +6,14 @@ Never decides what becomes of a change that failed: it returns the reasons, and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
 import threading
 import time
 import traceback
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_not_exception_type, stop_after_attempt
@@ -33,10 +35,10 @@ _log = logging.getLogger("tailrace.app")
 
 
 class Stopped(Retryable):
-    """The pipeline stops while a handler waits for its next try: the change is neither done nor parked."""
+    """The pipeline stops before a handler is done with a change: that is neither done nor parked."""
 
     def __init__(self, handler: Handler) -> None:
-        super().__init__(f"Stopped between two tries of {handler.name}", hint="it comes again at the next start")
+        super().__init__(f"Stopped before {handler.name} was done", hint="its change comes again at the next start")
 
 
 class Loop:
@@ -46,14 +48,20 @@ class Loop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    def run(self, work: Coroutine[Any, Any, ResultT]) -> ResultT:
-        """Run to the end on the loop; called from the writer thread."""
+    def run(self, work: Coroutine[Any, Any, ResultT], *, overdue: Callable[[], bool] = lambda: False) -> ResultT:
+        """Run to the end on the loop, or until `overdue`: then it is cancelled (`CancelledError`). From the writer
+        thread."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, name="tailrace-app-loop", daemon=True)
             self._thread.start()
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
+            while not future.done():
+                with contextlib.suppress(TimeoutError, CancelledError):
+                    future.exception(_WAIT_S)
+                if overdue() and not future.done():
+                    self._cancel_all()  # to the end: what still runs would go on beside what comes next
             return future.result()
         except BaseException:
             future.cancel()
@@ -63,21 +71,27 @@ class Loop:
         """Cancel what is left, stop the loop and join its thread; closing twice is harmless."""
         if self._loop is None or self._thread is None:
             return
-        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
+        self._cancel_all()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
         self._loop = self._thread = None
 
+    def _cancel_all(self) -> None:
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(_cancel_others(), self._loop).result()
+
 
 class Caller:
     """Tries a call again, with pauses that `interrupt` cuts short. Used from any thread."""
 
-    def __init__(self, *, backoff_s_max: float, pauses: bool = True) -> None:
+    def __init__(self, *, backoff_s_max: float, stop_timeout_s: float = math.inf, pauses: bool = True) -> None:
         self.loop = Loop()
         # Not an Event: its lock is not reentrant, so a signal handler that sets it can deadlock with its own thread.
         self._changed = threading.Condition()
         self._stopping = False
+        self._stop_timeout_s = stop_timeout_s
+        self._stop_at = math.inf
         self._wait = wait_exponential(FIRST_PAUSE_S, max=backoff_s_max) + wait_random(0, JITTER_S)
         self._pauses = pauses
         self._pools: dict[Handler, ThreadPoolExecutor] = {}
@@ -89,8 +103,11 @@ class Caller:
         return self._pools[handler]
 
     def interrupt(self) -> None:
-        """End every pause now: handlers that wait for a next try raise `Stopped`. Called from any thread."""
+        """End every pause now: handlers that wait for a next try raise `Stopped`, and so do coroutines that still run
+        after `stop_timeout_s`. Called from any thread."""
         with self._changed:
+            if not self._stopping:
+                self._stop_at = time.monotonic() + self._stop_timeout_s
             self._stopping = True
             self._changed.notify_all()
 
@@ -100,6 +117,15 @@ class Caller:
         for pool in self._pools.values():
             pool.shutdown()
         self._pools.clear()
+
+    def run(self, handler: Handler, work: Coroutine[Any, Any, None]) -> None:
+        """Run coroutines of `handler` to the end; `Stopped` when they were cancelled, the time for a stop over."""
+        try:
+            self.loop.run(work, overdue=lambda: time.monotonic() > self._stop_at)
+        except CancelledError:
+            if not self._stopping:
+                raise
+            raise Stopped(handler) from None
 
     def call(self, handler: Handler, argument: object) -> Exception | None:
         """Call until it succeeds (None) or gives up (the last error); raises `Fatal`, `Retryable`, `Stopped`."""

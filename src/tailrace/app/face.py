@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import ClassVar, TypeVar
 
 from tailrace.app.call import Caller
 from tailrace.app.done import Done
 from tailrace.app.handler import Handler, is_async, parse_ops, read_annotation
 from tailrace.app.row import check_type
+from tailrace.app.signal import stop_on_signals
 from tailrace.app.signature import check_patterns, check_signature
 from tailrace.app.writer import AppWriter
 from tailrace.config import source_fields, source_from_url
@@ -143,7 +140,7 @@ class App:
 
     def open(self, name: str, limits: Limits) -> AppWriter:
         """Open the handlers for pipeline `name`; `ConfigError` when there are none."""
-        return self.writer(name, Caller(backoff_s_max=limits.backoff_s_max))
+        return self.writer(name, Caller(backoff_s_max=limits.backoff_s_max, stop_timeout_s=limits.stop_timeout_s))
 
     def writer(self, name: str, caller: Caller) -> AppWriter:
         """The same with a `Caller` of one's own (`tailrace.testing` has one that does not pause)."""
@@ -168,9 +165,14 @@ class App:
         )
 
     def run(self, *, until_current: bool = False) -> None:
-        """Run until SIGINT or SIGTERM (a second one aborts), or until what the source had at the start is done."""
+        """Run until SIGINT or SIGTERM (a second one aborts), or until what the source had at the start is done.
+
+        Returns None after either. A coroutine is cancelled `limits.stop_timeout_s` after the signal, and its change not
+        done; for a handler that blocks it waits, and a warning says so.
+        """
         pipeline = self.pipeline()
-        with _stop_on_signals(pipeline.stop):
+        names = ", ".join(handler.name for handler in self._handlers)
+        with stop_on_signals(pipeline.stop, f"{self.name}: still stopping; a handler may be at work ({names})"):
             pipeline.run(until_current=until_current)
 
     def _from_url(self, url: str) -> Source:
@@ -201,28 +203,6 @@ class App:
                 hint="leave out batch or concurrency",
             )
         self._handlers.append(handler)
-
-
-@contextmanager
-def _stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """The first SIGINT or SIGTERM calls `stop`; a second one does what it did before. Only in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        stop()
-
-    for number in before:
-        signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _name(call: Callable[..., object]) -> str:

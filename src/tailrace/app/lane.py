@@ -116,11 +116,11 @@ def run(gathered: Gathered, caller: Caller, parked: Parked) -> None:
     gathered.parked.update(parked)
     if handler.batch:
         if handler.asynchronous:
-            caller.loop.run(_whole_async(items, gathered, caller))
+            caller.run(handler, _whole_async(items, gathered, caller))
         else:
             _whole(items, gathered, caller)
     elif handler.asynchronous:
-        caller.loop.run(_stretches_async(items, gathered, caller))
+        caller.run(handler, _stretches_async(items, gathered, caller))
     else:
         pool = caller.pool(handler)
         for lanes in _stretches(items, handler.concurrency):

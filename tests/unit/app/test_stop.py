@@ -1,0 +1,98 @@
+"""A stop while a handler is stuck: a coroutine is cancelled in time, of a blocking one the user is told."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tailrace as tr
+from tailrace.testing.fake import Log, LogSource
+
+STUCK = """
+import threading
+import tailrace as tr
+from tailrace.testing.fake import Log, LogSource
+
+log = Log()
+log.insert(1)
+app = tr.App(LogSource(log), name="stuck")
+
+@app.on("public.orders")
+def wait(change: tr.Change) -> None:
+    print("waiting", flush=True)
+    threading.Event().wait()
+
+app.run()
+"""
+
+
+@pytest.mark.parametrize("options", [{}, {"concurrency": 2}, {"batch": True}])
+def test_a_coroutine_is_cancelled_when_the_time_for_a_stop_is_over(options: dict[str, Any], tmp_path: Path) -> None:
+    log, called, ends = Log(), threading.Event(), []
+    app = tr.App(LogSource(log), name="stuck", limits=tr.Limits(stop_timeout_s=0.1))
+
+    @app.on("public.orders", **options)
+    async def wait(change: object) -> None:
+        called.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ends.append("cancelled")
+
+    log.insert(1)
+    pipeline = app.pipeline(state_dir=tmp_path)
+    runner = threading.Thread(target=pipeline.run, daemon=True)
+    runner.start()
+    assert called.wait(30)
+    pipeline.stop()
+    runner.join(30)
+    assert not runner.is_alive()
+    assert ends == ["cancelled"]
+    assert not log.confirmed
+
+
+def test_a_coroutine_that_ends_in_time_is_done(tmp_path: Path) -> None:
+    log, called, stopped, ends = Log(), threading.Event(), threading.Event(), []
+    app = tr.App(LogSource(log), name="slow", limits=tr.Limits(stop_timeout_s=60.0))
+
+    @app.on("public.orders")
+    async def wait(change: object) -> None:
+        called.set()
+        await asyncio.to_thread(stopped.wait, 30)
+        ends.append("done")
+
+    log.insert(1)
+    pipeline = app.pipeline(state_dir=tmp_path)
+    runner = threading.Thread(target=pipeline.run, daemon=True)
+    runner.start()
+    assert called.wait(30)
+    pipeline.stop()
+    stopped.set()
+    runner.join(30)
+    assert ends == ["done"]
+    assert log.confirmed
+
+
+def test_ctrl_c_on_a_stuck_handler_names_it_and_a_second_one_ends_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STUCK]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            assert running.stderr is not None
+            assert running.stdout.readline() == "waiting\n"
+            running.send_signal(signal.SIGINT)
+            said = running.stderr.readline()
+            running.send_signal(signal.SIGINT)
+            _, rest = running.communicate(timeout=60)
+        finally:
+            running.kill()
+    assert said == "stuck: still stopping; a handler may be at work (wait); a second signal aborts\n"
+    assert rest.splitlines()[-1] == "KeyboardInterrupt"
+    assert "During handling" not in rest
