@@ -79,7 +79,7 @@ class Gathered:
     """What waits for one handler, and what became of it: indexes that are `done`, and reasons of those to park.
 
     `keys` are those that it touches, where rivals ask for them; `barrier`: it touches rows that no key tells apart;
-    `parked` says what is blocked from which index on.
+    `parked` says what is blocked from which index on; `cause` is what the handler raised first.
     """
 
     handler: Handler
@@ -88,6 +88,7 @@ class Gathered:
     barrier: bool = False
     done: set[int] = field(default_factory=set)
     rejected: dict[int, str] = field(default_factory=dict)
+    cause: Exception | None = None
     parked: Parked = field(default_factory=Parked)
 
 
@@ -157,6 +158,7 @@ def _divide(part: list[Item], gathered: Gathered, *, error: Exception | None) ->
     if error is None:
         gathered.done.update(item.index for item in part)
         return []
+    gathered.cause = gathered.cause or error
     reasons = reasons_of(gathered.handler, error, len(part))
     if 0 < len(reasons) < len(part):  # a Reject that names its culprits: the others are still to be done
         for index, reason in reasons.items():
@@ -224,4 +226,5 @@ def _settle(item: Item, gathered: Gathered, *, error: Exception | None) -> None:
     if error is None:
         gathered.done.add(item.index)
         return
+    gathered.cause = gathered.cause or error
     _reject(item, gathered, reason=reasons_of(gathered.handler, error, 1)[0])

@@ -35,6 +35,7 @@ class AppWriter:
         self._done = done
         self._pending: dict[Handler, Gathered] = {}
         self._rejects: dict[int, str] = {}
+        self._cause: Exception | None = None
         self._parked = Parked()
         self._from = self._next = 0
         self._turn: Handler | None = None
@@ -43,6 +44,7 @@ class AppWriter:
         """Return when every handler has succeeded with every change; `Reject` what failed for good."""
         self._pending.clear()
         self._rejects.clear()
+        self._cause = None
         self._parked.clear()
         self._from = self._next = self._done.start(batch)
         first = nbytes = 0
@@ -148,12 +150,14 @@ class AppWriter:
     def _run(self, gathered: Gathered) -> None:
         lane.run(gathered, self._caller, self._parked)
         del self._pending[gathered.handler]
+        self._cause = self._cause or gathered.cause
         for item in gathered.items:
             if item.index in gathered.rejected:
                 self._park(item.index, item.change, gathered.rejected[item.index])
 
     def _failed(self, handler: Handler, index: int, *, change: Change, error: Exception | None) -> None:
         if error is not None:
+            self._cause = self._cause or error
             self._park(index, change, reasons_of(handler, error, 1)[0])
 
     def _park(self, index: int, change: Change, reason: str) -> None:
@@ -171,7 +175,7 @@ class AppWriter:
                 self._done.calls.clear()
             else:  # Spans would hide dead letters that are replayed later and lie between those of this replay.
                 self._note(batch, range(self._next))
-            raise Reject(self._rejects)
+            raise Reject(self._rejects) from self._cause
         self._from = self._next
 
     def _remember(self, batch: Batch) -> None:

@@ -382,7 +382,7 @@ class Line:
             raise Refused(
                 f"{who} refused {len(reasons)} change(s), the first of {where}: {reasons[first]}",
                 hint="mend the cause, or give the pipeline dead_letters to park such changes in",
-            )
+            ) from reject.__cause__ or reject
         self._letters.park(batch, reasons, transform=transform)
         self._gauge.dead_letters = self._letters.count()
         log.warning(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import tailrace as tr
 from tailrace.dead_letters.journal import read_all
 from tailrace.dead_letters.request import Action, submit
+from tailrace.error import trace
 from tailrace.pipeline import replay_alone
 from tailrace.testing.fake import Log, LogSource
 
@@ -106,3 +111,26 @@ def test_letters_that_were_refused_again_reach_the_handler_when_others_were_repl
         submit(tmp_path / "dead.jsonl", Action.REPLAY, tuple(letters[index].id for index in asked))
         replay_alone(pipeline)
     assert seen == [2, 3, 1]
+
+
+@pytest.mark.parametrize("form", ["plain", "async", "threads", "list"])
+def test_what_a_handler_raised_is_the_cause_of_the_end_and_of_no_log_line(
+    form: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = Log()
+    app = tr.App(LogSource(log), name="raising")
+
+    def fail(_change: object) -> None:
+        raise ValueError(" ".join(("row", "1", "is", "bad")))  # a traceback quotes this line
+
+    async def fail_later(change: object) -> None:
+        fail(change)
+
+    options: dict[str, Any] = {"threads": {"concurrency": 2}, "list": {"batch": True}}.get(form, {})
+    app.on("public.orders", retries=0, **options)(fail_later if form == "async" else fail)
+    log.insert(1)
+    with caplog.at_level(logging.DEBUG), pytest.raises(tr.Refused) as refused:
+        app.pipeline(state_dir=tmp_path).run(until_current=True)
+    assert isinstance(refused.value.__cause__, ValueError)
+    assert str(refused.value.__cause__) == "row 1 is bad"
+    assert "row 1 is bad" not in caplog.text + str(refused.value) + trace(refused.value)
