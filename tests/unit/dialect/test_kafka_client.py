@@ -1,26 +1,39 @@
-"""What a client says beside its results: which of it stops a pipeline. Never connects to a broker."""
+"""What Kafka's client says beside its results."""
 
-from __future__ import annotations
+import logging
 
 import pytest
-from confluent_kafka import KafkaError
 
 from tailrace.dialect.kafka import client
-from tailrace.dialect.kafka.client import Told
+from tailrace.dialect.kafka.client import Repeats, Told
+from tailrace.error import Retryable
+
+FAIL = "FAIL [tailrace#producer-{}] [thrd:b/bootstrap]: b:9092/bootstrap: Connect failed (after {}ms in state CONNECT)"
 
 
-def test_a_refusal_lasts_when_it_is_said_again_and_nothing_came_in_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr(client.time, "monotonic", lambda: now)
+def _said(line: str) -> logging.LogRecord:
+    return logging.LogRecord("tailrace.kafka", logging.ERROR, __file__, 1, line, (), None)
+
+
+def test_the_same_of_a_broker_is_said_once_and_another_thing_at_once() -> None:
+    repeats = Repeats()
+    lines = [FAIL.format(1, 0), FAIL.format(2, 17), FAIL.replace("b:9092", "c:9092").format(1, 0), "FAIL: another"]
+    assert [repeats.filter(_said(line)) for line in lines * 2] == [True, False, True, True, *[False] * 4]
+
+
+def test_it_is_said_again_when_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    repeats = Repeats()
+    assert repeats.filter(_said("FAIL")) and not repeats.filter(_said("FAIL"))
+    monkeypatch.setattr(client, "_AGAIN_S", 0.0)
+    assert repeats.filter(_said("FAIL"))
+
+
+def test_a_broker_that_is_away_is_told_of_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
     told = Told()
-    for at, lasting in ((100.0, False), (105.0, False), (110.0, True)):
-        now = at
-        told(KafkaError(KafkaError._SSL))
-        assert told.lasts is lasting
-    told.answered()
-    assert not told.lasts
-    now = 130.0
-    told(KafkaError(KafkaError._SSL))
-    assert not told.lasts
-    now = 200.0
-    assert not told.lasts
+    # A port that nobody else of the tests names: what was said of another one within a minute does not hide it.
+    away = client.producer({"bootstrap.servers": "127.0.0.1:9"}, told)
+    with pytest.raises(Retryable, match=r"no Kafka broker answered: 127\.0\.0\.1:9"):
+        client.reach(away, told, timeout_s=3.0)
+    away.close()
+    lines = [text for text in caplog.messages if "127.0.0.1:9/" in text and "FAIL" in text]
+    assert len(lines) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -19,7 +20,31 @@ _log = logging.getLogger("tailrace.kafka")
 _REACH_S, _STEP_S = 15.0, 1.0
 _LASTS_S = 10.0
 _GRAVE = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
+_AGAIN_S, _SAID_MAX = 60.0, 1_000
+_VARYING = re.compile(r"\[[^\]]*#\w+-\d+\]|\(after \d+ms in state \w+\)")
+"""Which client it was, and how long it took."""
 ClientT = TypeVar("ClientT", Producer, AdminClient, Consumer)
+
+
+class Repeats(logging.Filter):
+    """Lets a line through once a minute: a client says the same of a broker that is away many times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it was not said within the last minute."""
+        line, now = _VARYING.sub("", record.getMessage()), time.monotonic()
+        if now - self._said.get(line, -_AGAIN_S) < _AGAIN_S:
+            return False
+        if len(self._said) >= _SAID_MAX:
+            self._said.clear()
+        self._said[line] = now
+        return True
+
+
+_log.addFilter(Repeats())
 
 
 class Told:
