@@ -119,3 +119,24 @@ def test_an_app_of_messages_alone_says_that_it_needs_a_table(any_database: str) 
     app.on_message("*")(print)
     with pytest.raises(tr.ConfigError, match="a publication needs a table"):
         app.pipeline()
+
+
+def test_an_app_that_is_dropped_leaves_nothing_and_begins_anew(
+    connection: psycopg.Connection, any_database: str, tmp_path: Path
+) -> None:
+    seen: list[str] = []
+    app = tr.App(any_database, name="leaving")
+
+    @app.on("public.events")
+    def note(change: tr.Change) -> None:
+        seen.append(change.op)
+
+    connection.execute(INSERT.format(1).encode())
+    app.pipeline(state_dir=tmp_path).run(until_current=True)
+    assert app.drop(state_dir=tmp_path)
+    slots = "SELECT slot_name FROM pg_replication_slots WHERE slot_name = 'tailrace_leaving'"
+    for query in (slots, "SELECT pubname FROM pg_publication"):
+        assert not connection.execute(query).fetchall()  # type: ignore[call-overload]
+    app.pipeline(state_dir=tmp_path).run(until_current=True)
+    assert seen == ["r", "r"]
+    app.drop(state_dir=tmp_path)

@@ -18,7 +18,7 @@ from tailrace.config import source_fields, source_from_url
 from tailrace.contract import Checkpoint, DeadLetters, Source, Transform
 from tailrace.error import ConfigError
 from tailrace.model import Finding, Limits, Severity
-from tailrace.pipeline import Pipeline
+from tailrace.pipeline import Pipeline, alone, remove
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
 
@@ -174,6 +174,17 @@ class App:
         names = ", ".join(handler.name for handler in self._handlers)
         with stop_on_signals(pipeline.stop, f"{self.name}: still stopping; a handler may be at work ({names})"):
             pipeline.run(until_current=until_current)
+
+    def drop(self, *, state_dir: Path | None = Path(".tailrace")) -> list[str]:
+        """Remove what the App made on its source (slot, publication) and its position; returns what was removed.
+
+        The next run begins as a first one does. Dead letters stay. `Retryable` while a process runs it.
+        """
+        pipeline = self.pipeline(state_dir=state_dir)
+        with alone(pipeline):
+            removed = remove(pipeline)
+        self._done.clear()
+        return removed
 
     def _from_url(self, url: str) -> Source:
         """The source of `url`; one that has topics is asked for those alone, and handlers take their tables of them."""

@@ -11,7 +11,7 @@ from tailrace.cli.report import confirm
 from tailrace.config import load
 from tailrace.dead_letters import File, Kafka
 from tailrace.error import ConfigError
-from tailrace.pipeline import Pipeline, alone, forget
+from tailrace.pipeline import Pipeline, alone, remove
 
 __all__ = ["drop", "reset"]
 
@@ -28,7 +28,7 @@ def reset(config: Path, name: str, *, dead_letters: Literal["keep", "drop"], yes
         question += f" {parked} dead letter(s) are thrown away."
     confirm(question, yes=yes)
     with alone(pipeline):
-        _remove(pipeline)
+        remove(pipeline)
         sys.stdout.write(f"{name}: the next run begins as a first one does\n")
         if letters and dead_letters == "drop":  # last: if the rest fails, nothing of it is lost
             sys.stdout.write(f"{name}: threw away {throw_away(letters)} dead letter(s)\n")
@@ -45,18 +45,11 @@ def drop(config: Path, name: str, *, yes: bool) -> int:
     pipeline = load(config, [name]).pipelines[name]
     confirm(f"Remove what pipeline {name} made on its source, and its position?", yes=yes)
     with alone(pipeline):
-        removals = _remove(pipeline)
+        removals = remove(pipeline)
     for removed in removals:
         sys.stdout.write(f"{name}: removed {removed}\n")
     sys.stdout.write(f"{name}: its position is forgotten; the sink's data and dead letters stay\n")
     return 0
-
-
-def _remove(pipeline: Pipeline) -> list[str]:
-    """The server's part first: if that fails nothing has changed, and a position without a slot is refused loudly."""
-    removed = pipeline.source.drop(pipeline.name)
-    forget(pipeline)
-    return removed
 
 
 def _letters(pipeline: Pipeline, *, dropping: bool) -> File | Kafka | None:

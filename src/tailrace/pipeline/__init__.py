@@ -1,6 +1,6 @@
 """The straight pipe from a source to a sink: two threads, one shelf. Never names a concrete source or sink."""
 
-from tailrace.pipeline.admin import adopt, alone, forget, replay_alone, transformed, unmatched
+from tailrace.pipeline.admin import adopt, alone, forget, remove, replay_alone, transformed, unmatched
 from tailrace.pipeline.cutover import cutover
 from tailrace.pipeline.gauge import log_fields
 from tailrace.pipeline.pipeline import Pipeline, desk_path, lock_path, position_path, socket_path, status_path
@@ -20,6 +20,7 @@ __all__ = [
     "log_fields",
     "position_path",
     "read_status",
+    "remove",
     "replay_alone",
     "socket_path",
     "status_path",

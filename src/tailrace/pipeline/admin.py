@@ -18,7 +18,7 @@ from tailrace.pipeline.line import Plan, replay
 from tailrace.pipeline.pipeline import Pipeline, lock_path, status_path
 from tailrace.pipeline.status import read_status
 
-__all__ = ["adopt", "alone", "forget", "replay_alone", "transformed", "unmatched"]
+__all__ = ["adopt", "alone", "forget", "remove", "replay_alone", "transformed", "unmatched"]
 
 
 def transformed(pipeline: Pipeline, tables: Sequence[Table]) -> list[Table]:
@@ -61,6 +61,16 @@ def forget(pipeline: Pipeline) -> None:
     """Remove every claim and position of the pipeline, wherever it keeps them. Call it within `alone`."""
     with _positions(pipeline.plan()) as positions:
         positions.forget()
+
+
+def remove(pipeline: Pipeline) -> list[str]:
+    """Remove what the pipeline made on its source, and its position; returns what went. Call it within `alone`.
+
+    The server's part first: if that fails nothing has changed, and a position without a slot is refused loudly.
+    """
+    removed = pipeline.source.drop(pipeline.name)
+    forget(pipeline)
+    return removed
 
 
 def adopt(pipeline: Pipeline, agree: Callable[[Position, Position], None]) -> tuple[Position, Position]:
