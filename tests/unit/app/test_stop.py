@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,19 @@ app.run()
 """
 
 
+@contextmanager
+def _stopping(app: tr.App, called: threading.Event, folder: Path) -> Iterator[None]:
+    """Run the App until a handler was called, then ask it to stop; it must have stopped at the end of the block."""
+    pipeline = app.pipeline(state_dir=folder)
+    runner = threading.Thread(target=pipeline.run, daemon=True)
+    runner.start()
+    assert called.wait(30)
+    pipeline.stop()
+    yield
+    runner.join(30)
+    assert not runner.is_alive()
+
+
 @pytest.mark.parametrize("options", [{}, {"concurrency": 2}, {"batch": True}])
 def test_a_coroutine_is_cancelled_when_the_time_for_a_stop_is_over(options: dict[str, Any], tmp_path: Path) -> None:
     log, called, ends = Log(), threading.Event(), []
@@ -47,13 +62,8 @@ def test_a_coroutine_is_cancelled_when_the_time_for_a_stop_is_over(options: dict
             ends.append("cancelled")
 
     log.insert(1)
-    pipeline = app.pipeline(state_dir=tmp_path)
-    runner = threading.Thread(target=pipeline.run, daemon=True)
-    runner.start()
-    assert called.wait(30)
-    pipeline.stop()
-    runner.join(30)
-    assert not runner.is_alive()
+    with _stopping(app, called, tmp_path):
+        pass
     assert ends == ["cancelled"]
     assert not log.confirmed
 
@@ -69,13 +79,8 @@ def test_a_coroutine_that_ends_in_time_is_done(tmp_path: Path) -> None:
         ends.append("done")
 
     log.insert(1)
-    pipeline = app.pipeline(state_dir=tmp_path)
-    runner = threading.Thread(target=pipeline.run, daemon=True)
-    runner.start()
-    assert called.wait(30)
-    pipeline.stop()
-    stopped.set()
-    runner.join(30)
+    with _stopping(app, called, tmp_path):
+        stopped.set()
     assert ends == ["done"]
     assert log.confirmed
 

@@ -77,11 +77,10 @@ class Targets:
         check_names(table)
         record = self._known().get(_fold(schema, table.name))
         fresh = attempt is not None and (record is None or record.attempt != attempt)
-        held = (
-            record if record is not None and not fresh else Record(self._ledger.catalog, schema, table.name, (), False)
-        )
-        anew = self._ledger.anew(held.schema, held.name)
-        oid = identity.keep(table, held.source_oid, f"{held.schema}.{held.name}", anew=anew)
+        place, held = (schema, table.name), None
+        if record is not None and not fresh:
+            place, held = (record.schema, record.name), record.source_oid
+        oid = identity.keep(table, held, ".".join(place), anew=self._ledger.anew(*place))
         record, columns = self._own(
             table, Record(self._ledger.catalog, schema, table.name, table.key, False), record, fresh=fresh
         )

@@ -15,7 +15,7 @@ from tailrace.dialect.postgres.fault import told
 from tailrace.dialect.postgres.session import Connection, fetch, statement_text
 from tailrace.sink.postgres import query
 
-__all__ = ["ADD_OID", "Record", "Records", "State"]
+__all__ = ["ADD_OID", "Record", "Records", "State", "read"]
 
 ADD_OID = "ALTER TABLE tailrace.target ADD COLUMN IF NOT EXISTS source_oid oid"
 """What a table of records lacks that an earlier release made."""
@@ -98,7 +98,7 @@ class Records:
         """Learn what another member of our group has written of one table: all of them are too many for each."""
         if self._known is not None:
             self._known.pop((schema, name), None)
-            self._known.update(self._read(schema, name))
+            self._known.update(read(self._connection, self._pipeline, (schema, name)))
 
     def get(self, schema: str, name: str) -> Record | None:
         """What is known of a table."""
@@ -132,12 +132,13 @@ class Records:
 
     def _all(self) -> dict[tuple[str, str], Record]:
         if self._known is None:
-            self._known = self._read(None, None)
+            self._known = read(self._connection, self._pipeline)
         return self._known
 
-    def _read(self, schema: str | None, name: str | None) -> dict[tuple[str, str], Record]:
-        """Of one table, or of all."""
-        params = {"pipeline": self._pipeline, "schema": schema, "name": name}
-        rows = fetch(self._connection, query.load("records"), params, doing=_DOING)
-        records = [Record(s, n, tuple(key), columns, *rest) for s, n, key, columns, *rest in rows]
-        return {(record.schema, record.name): record for record in records}
+
+def read(connection: Connection, pipeline: str, table: tuple[str, str] | None = None) -> dict[tuple[str, str], Record]:
+    """What a pipeline remembers of all its tables, or of the one with this schema and name."""
+    schema, name = table or (None, None)
+    params = {"pipeline": pipeline, "schema": schema, "name": name}
+    rows = fetch(connection, query.load("records"), params, doing=_DOING)
+    return {(s, n): Record(s, n, tuple(key), columns, *rest) for s, n, key, columns, *rest in rows}

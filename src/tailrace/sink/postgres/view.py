@@ -14,9 +14,8 @@ from tailrace.comparison import Checksum, Key, Mirror, Seen, Shape, Span, Target
 from tailrace.dialect.postgres.digest import PROBE, digest
 from tailrace.dialect.postgres.look import VERSION, fetch_composed, snapshot
 from tailrace.dialect.postgres.session import Login, connect, fetch
-from tailrace.sink.postgres import query
 from tailrace.sink.postgres.ledger import saved
-from tailrace.sink.postgres.record import Record
+from tailrace.sink.postgres.record import Record, read
 from tailrace.sink.postgres.target import Placing
 
 __all__ = ["PostgresView"]
@@ -91,8 +90,7 @@ class PostgresView:
         """What the pipeline remembers of its tables; read without making the table where that stands."""
         if fetch(self._session, "SELECT pg_catalog.to_regclass('tailrace.target')::pg_catalog.text") == [(None,)]:
             return {}
-        rows = fetch(self._session, query.load("records"), {"pipeline": self._pipeline, "schema": None, "name": None})
-        return {(s, n): Record(s, n, tuple(key), columns, *rest) for s, n, key, columns, *rest in rows}
+        return read(self._session, self._pipeline)
 
     def _find(self, mirror: Mirror, keys: Sequence[Key]) -> tuple[Seen | None, ...]:
         """Look the keys up one by one in their index. Nothing may keep a target from having two rows of one key."""

@@ -11,7 +11,7 @@ from tailrace.registry import Client
 from tailrace.registry.framed import tell
 from tailrace.source.kafka.header import Headed
 from tailrace.source.kafka.part import Part, Record
-from tailrace.source.kafka.unreadable import feed, unreadable
+from tailrace.source.kafka.unreadable import feed, unreadable, where
 
 __all__ = ["read_part"]
 
@@ -55,7 +55,7 @@ def _had(part: Part, records: list[Record], headed: Mapping[int, Headed]) -> _Fa
     for index, record in enumerate(records if headed else ()):
         found = headed.get(record[3])
         if found is not None and found.fault is not None:
-            return index, f"{_where(part, record)}: {found.fault}", found.hint
+            return index, f"{where(part.topic, part.partition, record[3])}: {found.fault}", found.hint
     return len(records), "", None
 
 
@@ -69,9 +69,5 @@ def _unlearnt(part: Part, records: list[Record], *, registry: Client | None) -> 
             try:
                 tell(part.reader, [record], client=registry)
             except Fatal as error:
-                return index, f"{_where(part, record)}: {error.args[0]}", error.hint
+                return index, f"{where(part.topic, part.partition, record[3])}: {error.args[0]}", error.hint
     return None
-
-
-def _where(part: Part, record: Record) -> str:
-    return f"topic {part.topic}, partition {part.partition}, offset {record[3]}"

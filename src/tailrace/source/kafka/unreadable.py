@@ -19,7 +19,7 @@ from tailrace.source.kafka.part import Part, Record
 if TYPE_CHECKING:
     from tailrace.source.kafka import Kafka
 
-__all__ = ["MEND", "feed", "read_again", "reader", "unreadable"]
+__all__ = ["MEND", "feed", "read_again", "reader", "unreadable", "where"]
 
 MEND = (
     "give the pipeline dead_letters to park such records in, or mend whoever writes them; to go on behind it, set the"
@@ -83,14 +83,14 @@ def read_again(source: Kafka, batch: Batch) -> Batch:
             try:
                 place, record, found = _content(change, source)
                 if found is not None and found.fault is not None:
-                    raise ValueError(f"{_where(**place, offset=record[3])}: {found.fault}")
+                    raise ValueError(f"{where(**place, offset=record[3])}: {found.fault}")
                 if made is None or behind != (at.lineage, record[3]):
                     made = reader(source, at.lineage, **place)
                 try:
                     tell(made, [record], client=registry)
                 except (Fatal, Retryable) as error:
                     silent = f"not asked for once more: {error.args[0]}" if isinstance(error, Retryable) else ""
-                    raise ValueError(f"{_where(**place, offset=record[3])}: {error.args[0]}") from error
+                    raise ValueError(f"{where(**place, offset=record[3])}: {error.args[0]}") from error
                 feed(made, [record], headed={} if found is None else {record[3]: found})
                 changes += made.take() or ()
                 behind = at.lineage, record[3] + 1
@@ -102,7 +102,8 @@ def read_again(source: Kafka, batch: Batch) -> Batch:
     return batch.with_changes(changes)
 
 
-def _where(topic: str, partition: int, offset: int) -> str:
+def where(topic: str, partition: int, offset: int) -> str:
+    """A record's place, as messages name it."""
     return f"topic {topic}, partition {partition}, offset {offset}"
 
 
