@@ -7,7 +7,7 @@ epoch is over.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby, islice
 
@@ -19,6 +19,7 @@ from tailrace.error import Fenced, Reject, Retryable, TailraceError
 from tailrace.model import Batch, Table
 from tailrace.sink.postgres.bulk import Bulk, Doubt
 from tailrace.sink.postgres.ledger import MOVE, MOVE_MARKED, Ledger
+from tailrace.sink.postgres.piece import pieces
 from tailrace.sink.postgres.pipe import Failure, Pipe
 from tailrace.sink.postgres.refusal import (
     GENERATED_ALWAYS,
@@ -58,6 +59,8 @@ class Applier:
         self._standing = standing
         self._ready: dict[int, Target] = {}
         """Targets that need no statement any more, by the version of their table."""
+        self._receivers: dict[tuple[str, str], Mapping[str, tuple[str, str]]] = {}
+        """The types that a table's statements were prepared with."""
         self._rows = Rows(self._target)
         self._pipe = Pipe(connection)
         self._bulk = Bulk(connection, self._target)
@@ -146,13 +149,13 @@ class Applier:
         """One transaction; whatever ends it early rolls it back."""
         self._missing = 0
         try:
-            self._begin(batch)
-            if batch.snapshot is not None and not careful:
-                self._load(batch)
-            elif careful or len(batch) <= ROWS_MAX or not self._standing.replica:
-                self._by_rows(batch, careful=careful)
-            else:
-                self._in_bulk(batch)
+            for first, piece in self._prepared(batch):
+                if piece.snapshot is not None and not careful:
+                    self._load(piece)
+                elif careful or len(piece) <= ROWS_MAX or not self._standing.replica:
+                    self._by_rows(piece, first=first, careful=careful)
+                else:
+                    self._in_bulk(piece)
             if replayed:
                 self._finish()
                 self._ledger.remember_replayed([change.position for change in batch])
@@ -183,15 +186,15 @@ class Applier:
     def _blame(self, batch: Batch) -> dict[int, str]:
         """Every change that is refused: parked one by one, many would cost as many transactions. Applies nothing."""
         reasons: dict[int, str] = {}
-        statements = self._rows.statements(batch, merge=batch.snapshot is None)
         try:
-            self._begin(batch)
-            while chunk := list(islice(statements, _CHUNK)):
-                while (refused := self._try(chunk)) is not None:
-                    index, error = refused
-                    table = batch[index].table
-                    reasons[index] = reason(error, self._ready.get(table.version), table)
-                    chunk = [statement for statement in chunk if statement.index != index]
+            for first, piece in self._prepared(batch):
+                statements = self._rows.statements(piece, merge=batch.snapshot is None, first=first)
+                while chunk := list(islice(statements, _CHUNK)):
+                    while (refused := self._try(chunk)) is not None:
+                        index, error = refused
+                        table = batch[index].table
+                        reasons[index] = reason(error, self._ready.get(table.version), table)
+                        chunk = [statement for statement in chunk if statement.index != index]
         except Failure as failure:
             raise self._meant(batch, failure, careful=False) from None
         finally:
@@ -214,9 +217,23 @@ class Applier:
             return index, failure.error
         return None
 
-    def _begin(self, batch: Batch) -> None:
+    def _prepared(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
+        """Begin, and go through the pieces of `batch`: each has the tables that it was written to."""
+        (_, first), *later = cut = pieces(batch) or [(0, batch)]
+        self._begin(batch, first.tables)
+        yield cut[0]
+        for index, piece in later:
+            if not all(table.version in self._ready for table in piece.tables):
+                if not self._standing.replica:  # no table can be altered whose rows are yet to be checked
+                    self._send(b"SET CONSTRAINTS ALL IMMEDIATE")
+                    self._send(b"SET CONSTRAINTS ALL DEFERRED")
+                self._finish()
+                self._prepare(piece.tables)
+            yield index, piece
+
+    def _begin(self, batch: Batch, tables: Sequence[Table]) -> None:
         """Send BEGIN and the positions; prepare targets that are not known, which needs an answer."""
-        mark, tables = batch.snapshot, batch.tables
+        mark = batch.snapshot
         # Dead letters that are replayed do not move the position, and may come in the middle of a snapshot.
         completes = mark is None and self._targets.waits and self._ledger.moves(batch.positions)
         self._send(b"BEGIN")
@@ -232,8 +249,16 @@ class Applier:
         if completes:
             self._targets.complete()
             self._ready.clear()
-        for table in tables or ((mark.table,) if mark and mark.table else ()):
-            self._ready[table.version] = self._targets.prepare(table, attempt=mark.attempt if mark else None)
+        marked = (mark.table,) if mark and mark.table else ()
+        self._prepare(tables or marked, attempt=mark.attempt if mark else None)
+
+    def _prepare(self, tables: Sequence[Table], *, attempt: str | None = None) -> None:
+        for table in tables:
+            self._ready[table.version] = target = self._targets.prepare(table, attempt=attempt)
+            place = table.schema, table.name
+            if self._receivers.get(place, target.receivers) != target.receivers:
+                self._pipe.forget()  # a parameter keeps the type that the column had
+            self._receivers[place] = target.receivers
         for schema, name, column in self._nulls:
             self._targets.allow_null((schema, name), column)
         self._rows.forget()
@@ -243,15 +268,15 @@ class Applier:
         self._finish()
         self._bulk.insert(batch)
 
-    def _by_rows(self, batch: Batch, *, careful: bool = False) -> None:
+    def _by_rows(self, batch: Batch, *, first: int = 0, careful: bool = False) -> None:
         """One statement a change, in the order of the source; when `careful`, an insert takes the place of a row of its
-        key."""
+        key. `first` is the index of the first change in the whole batch."""
         # Rows of a snapshot have distinct keys, and what is in their way is refused: it is not ours.
-        growth = sorted(self._growth) if careful else []
-        for statement in self._rows.statements(batch, merge=careful and batch.snapshot is None):
+        growth = sorted(index for index in self._growth if index >= first) if careful else []
+        for statement in self._rows.statements(batch, merge=careful and batch.snapshot is None, first=first):
             while growth and growth[0] <= statement.index:
                 self._finish()
-                self._targets.grow(batch[growth.pop(0)].table)
+                self._targets.grow(batch[growth.pop(0) - first].table)
             what = _ADDS if statement.adds else _REMOVES if statement.removes else 0
             self._send(statement.text, statement.params, index=statement.index, what=what)
 

@@ -70,7 +70,10 @@ def set_aside(present: Present, column: str) -> str:
     """What to do with a column that cannot follow."""
     aside = sql.Identifier(f"{column[:_NAME_CHARACTERS]}_before")
     statement = sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(present.name, sql.Identifier(column), aside)
-    return f"{statement_text(statement)}; then the column is added with its new type"
+    return (
+        f"{statement_text(statement)}; then the column is added with its new type. If the same is said again, rows from"
+        " before the change still wait in the log, and only a new snapshot is left: tailrace reset"
+    )
 
 
 def other_key(present: Present, key: Sequence[str]) -> str:

@@ -56,8 +56,7 @@ class Pipe:
         """Enter pipeline mode; nothing else may use the session until `finish`."""
         self._sent, self._nbytes, self._counts, self._failed = [], 0, [], None
         if len(self._names) > _STATEMENTS_MAX:
-            self._pgconn.exec_(b"DEALLOCATE ALL")
-            self._names.clear()
+            self.forget()
         self._pgconn.enter_pipeline_mode()
 
     def send(self, statement: bytes, params: Params = ()) -> None:
@@ -89,10 +88,14 @@ class Pipe:
         if self._failed is not None:
             # What failed to be prepared does not exist under its name, and neither does what came behind it.
             self._pgconn.exec_(undo)
-            self._pgconn.exec_(b"DEALLOCATE ALL")
-            self._names.clear()
+            self.forget()
             raise self._failed
         return self._counts
+
+    def forget(self) -> None:
+        """Prepare every statement anew; not within the pipeline mode."""
+        self._pgconn.exec_(b"DEALLOCATE ALL")
+        self._names.clear()
 
     def abandon(self) -> None:
         """Leave pipeline mode, if the session is in it, and roll back."""

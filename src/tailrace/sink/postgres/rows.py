@@ -45,18 +45,19 @@ class Rows:
         """Tables have changed: statements must be made anew."""
         self._texts.clear()
 
-    def statements(self, batch: Batch, *, merge: bool) -> Iterator[Statement]:
+    def statements(self, batch: Batch, *, merge: bool, first: int = 0) -> Iterator[Statement]:
         """The statements for `batch`, in order; with `merge` an insert takes the place of a row of its key.
 
-        `Reject` for all changes that no statement can say: of rows that cannot be told apart, or with a NUL.
+        Indexes are counted from `first`. `Reject` for all changes that no statement can say: of rows that cannot be told
+        apart, or with a NUL.
         """
         try:
-            yield from self._each(batch, merge=merge)
+            yield from self._each(batch, merge=merge, first=first)
         except Reject:
-            raise Reject(self._refused(batch, merge=merge)) from None
+            raise Reject(self._refused(batch, merge=merge, first=first)) from None
 
-    def _each(self, batch: Batch, *, merge: bool) -> Iterator[Statement]:
-        numbered = enumerate(batch)
+    def _each(self, batch: Batch, *, merge: bool, first: int) -> Iterator[Statement]:
+        numbered = enumerate(batch, first)
         for truncated, run in groupby(numbered, lambda item: item[1].op == "t" and _event(item[1])):
             if truncated is not False:
                 yield from self._truncate(list(run))
@@ -65,10 +66,10 @@ class Rows:
                 if change.op != "m":
                     yield self._statement(index, change, merge=merge)
 
-    def _refused(self, batch: Batch, *, merge: bool) -> dict[int, str]:
+    def _refused(self, batch: Batch, *, merge: bool, first: int) -> dict[int, str]:
         """All of them: parked one by one, many would cost as many transactions."""
         reasons: dict[int, str] = {}
-        for index, change in enumerate(batch):
+        for index, change in enumerate(batch, first):
             if change.op not in "mt":
                 try:
                     self._statement(index, change, merge=merge)

@@ -66,6 +66,24 @@ def test_a_role_with_few_rights_applies_in_the_order_of_the_source(
         road.close()
 
 
+def test_rows_that_are_yet_to_be_checked_do_not_keep_their_table_from_being_altered(
+    make_road: Callable[..., Road], target_database: str, tmp_path: Path
+) -> None:
+    with plain_role(target_database) as url:
+        with psycopg.connect(url) as owner:
+            owner.execute(TABLES)
+        road = Road(make_road().urls[0], url, tmp_path, existing=Existing.APPEND)
+        road.source.execute(TABLES.encode())
+        road.source.execute("ALTER TABLE child ADD weight real")
+        road.run()
+        road.at_source("INSERT INTO parent VALUES (1, 'a')", "INSERT INTO child VALUES (1, 1, 0.1)")
+        road.at_source("ALTER TABLE child ALTER weight TYPE float8")
+        road.at_source("INSERT INTO child VALUES (2, 1, 0.1)")
+        road.run()
+        road.same("parent", "child")
+        road.close()
+
+
 def test_a_deferred_constraint_blames_a_change_of_its_table(target_database: str) -> None:
     with plain_role(target_database) as url, psycopg.connect(url, autocommit=True) as owner:
         owner.execute(TABLES.encode())
