@@ -296,6 +296,22 @@ class Retaining(Protocol):
 
 
 @runtime_checkable
+class Starting(Protocol):
+    """A Source may also say what a pipeline would meet if it started now; asked by `tailrace check`."""
+
+    def check_start(self, name: str) -> list[Finding]:
+        """What `Source.check` says, with the names that pipeline `name` uses on the server. Read-only."""
+        ...
+
+    def outlook(self, name: str, saved: Mapping[str, Position | None]) -> list[Finding]:
+        """Where pipeline `name` would go on with `saved`, which is what `Positions.known` would tell. Read-only.
+
+        Raises what `Source.open` would: `HistoryLost` when it cannot go on. Nothing is told while a process reads it.
+        """
+        ...
+
+
+@runtime_checkable
 class Orphaning(Protocol):
     """A Source may also name what pipelines that are gone have left on its server; asked by `tailrace check`."""
 

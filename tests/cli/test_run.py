@@ -152,6 +152,56 @@ def test_check_names_columns_that_duckdb_takes_for_others(cli: Cli, config: Path
     assert "DuckDB takes the column A of public.twice for another column: it ignores case" in ended.out
 
 
+@pytest.fixture
+def named(config: Path, shop: str) -> str:
+    """The name of the pipeline of `config`, whose slot and publication have their names from it."""
+    name = "named_" + shop.rpartition("/")[2]
+    own = [line for line in config.read_text().splitlines() if not line.startswith(("slot", "publication"))]
+    config.write_text("\n".join(own).replace("pipeline.orders", f"pipeline.{name}").replace("public.orders", "*.*"))
+    return name
+
+
+def test_check_looks_at_the_slot_and_the_publication_that_the_name_of_the_pipeline_gives(
+    cli: Cli, named: str, shop: str
+) -> None:
+    slot = f"tailrace_{named}"
+    execute(shop, f"select pg_create_logical_replication_slot('{slot}', 'pgoutput')")
+    taken = cli.run("check", "t.toml", named)
+    assert taken.code == 3 and f"replication slot '{slot}' exists, but this pipeline did not make it" in taken.out
+    execute(shop, f"select pg_drop_replication_slot('{slot}')")
+    assert f"slot {slot}: a start makes it and begins with a snapshot" in cli.run("check", "t.toml", named).out
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    execute(shop, "create table later (id int primary key)")
+    known = cli.run("check", "t.toml", named)
+    assert known.code == 0 and f"slot {slot}: a start goes on after " in known.out, known.out + known.err
+    assert f"publication {slot}: the start adds public.later" in known.out
+    execute(shop, f"select pg_drop_replication_slot('{slot}')")
+    gone = cli.run("check", "t.toml", named)
+    assert gone.code == cli.run("run", "t.toml", "--until-current").code == 4, gone.out + gone.err
+    assert f"ERROR    postgres: replication slot '{slot}' does not exist any more" in gone.out
+    assert "`tailrace reset`" in gone.out
+    assert cli.run("drop", "t.toml", named, "--yes").code == 0
+
+
+def test_the_statement_of_check_makes_the_publication_that_the_pipeline_looks_for(
+    cli: Cli, config: Path, named: str, shop: str
+) -> None:
+    role = f"reader_{named}"
+    execute(shop, f"create role {role} login replication", f"grant select on orders to {role}")
+    try:
+        config.write_text(config.read_text().replace("postgres@", f"{role}@"))
+        told = json.loads(cli.run("check", "t.toml", named, "--json").out)
+        [lacking] = [each for part in told for each in part["findings"] if each["severity"] == "error"]
+        assert lacking["subject"] == "publication" and f'"tailrace_{named}"' in lacking["fix"]
+        execute(shop, lacking["fix"])
+        assert cli.run("check", "t.toml", named).code == 0
+        ran = cli.run("run", "t.toml", "--until-current")
+        assert ran.code == 0, ran.err
+        assert cli.run("drop", "t.toml", named, "--yes").code == 0
+    finally:
+        execute(shop, f"drop owned by {role}", f"drop role {role}")
+
+
 def test_check_of_a_whole_configuration_names_what_no_pipeline_owns(cli: Cli, config: Path, shop: str) -> None:
     left = f"tailrace_left_{shop.rpartition('/')[2]}"
     execute(shop, f"select pg_create_logical_replication_slot('{left}', 'pgoutput')")

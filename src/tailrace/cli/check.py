@@ -11,16 +11,17 @@ from pathlib import Path
 import msgspec
 
 from tailrace.config import load, source_from_url
-from tailrace.contract import Describing, Orphaning, Receiving
-from tailrace.error import TailraceError
+from tailrace.contract import Describing, Orphaning, Receiving, Starting
+from tailrace.error import HistoryLost, TailraceError
 from tailrace.model import Finding, Severity
-from tailrace.pipeline import Pipeline, transformed, unmatched
+from tailrace.pipeline import Pipeline, saved, transformed, unmatched
 from tailrace.supervisor import worst
 
 __all__ = ["check"]
 
 _SIGNS = {Severity.OK: "ok     ", Severity.WARNING: "warning", Severity.ERROR: "ERROR  "}
 _FAILED = 3
+_MAY_BE_EMPTY = ("start", "leftovers")
 _Part = tuple[str, str, str, Callable[[], list[Finding]]]
 
 
@@ -34,7 +35,7 @@ class _Looked:
 
 
 def check(target: str, names: Sequence[str], *, as_json: bool) -> int:
-    """Print every finding; 3 when one is an error, or the code of what kept us from looking."""
+    """Print every finding; 3 when one is an error, 4 when a pipeline cannot go on, or what kept us from looking."""
     parts: list[_Part]
     if target.endswith(".toml") or Path(target).exists():
         pipelines = load(Path(target), names).pipelines
@@ -49,7 +50,7 @@ def check(target: str, names: Sequence[str], *, as_json: bool) -> int:
         try:
             found = look()
         except TailraceError as error:
-            if name in faulty:  # the source has said it
+            if name in faulty and not isinstance(error, HistoryLost):  # the source has said it
                 continue
             found = [Finding(Severity.ERROR, kind, str(error.args[0]), error.hint)]
             codes.append(error.exit_code)
@@ -57,7 +58,7 @@ def check(target: str, names: Sequence[str], *, as_json: bool) -> int:
             if any(finding.severity is Severity.ERROR for finding in found):
                 codes.append(_FAILED)
                 faulty.add(name)
-        if found or part != "leftovers":
+        if found or part not in _MAY_BE_EMPTY:
             looked.append(_Looked(name, part, found))
     text = msgspec.json.encode(looked).decode() + "\n" if as_json else "".join(_lines(each) for each in looked)
     sys.stdout.write(text)
@@ -66,7 +67,15 @@ def check(target: str, names: Sequence[str], *, as_json: bool) -> int:
 
 def _parts(name: str, pipeline: Pipeline) -> list[_Part]:
     source, sink = pipeline.source, pipeline.sink
-    parts = [(name, "source", source.kind, source.check), (name, "sink", sink.kind, sink.check)]
+    parts: list[_Part]
+    if isinstance(source, Starting):
+        parts = [
+            (name, "source", source.kind, partial(source.check_start, name)),
+            (name, "start", source.kind, partial(_start, pipeline, source)),
+        ]
+    else:
+        parts = [(name, "source", source.kind, source.check)]
+    parts.append((name, "sink", sink.kind, sink.check))
     if isinstance(source, Describing) and isinstance(sink, Receiving):
 
         def tables(source: Describing = source, sink: Receiving = sink) -> list[Finding]:
@@ -76,6 +85,14 @@ def _parts(name: str, pipeline: Pipeline) -> list[_Part]:
     if isinstance(source, Describing) and pipeline.transforms:
         parts.append((name, "transforms", "transform", partial(_idle, pipeline, source)))
     return parts
+
+
+def _start(pipeline: Pipeline, source: Starting) -> list[Finding]:
+    try:
+        known = saved(pipeline)
+    except TailraceError:  # where it is kept says so itself, or is in use
+        known = None
+    return [] if known is None else source.outlook(pipeline.name, known)
 
 
 def _idle(pipeline: Pipeline, source: Describing) -> list[Finding]:

@@ -14,9 +14,9 @@ import msgspec
 from tailrace.cli.parked import letters_of
 from tailrace.cli.report import columns
 from tailrace.config import load
-from tailrace.contract import Remembering, Retaining
+from tailrace.contract import Retaining
 from tailrace.error import Retryable, TailraceError
-from tailrace.pipeline import Pipeline, State, Status, ask, lock_path, read_status, socket_path, status_path
+from tailrace.pipeline import Pipeline, State, Status, ask, lock_path, read_status, saved, socket_path, status_path
 
 __all__ = ["status"]
 
@@ -112,10 +112,8 @@ def _holder(lock: Path) -> int:
 
 
 def _positions(pipeline: Pipeline) -> Mapping[str, str]:
-    plan = pipeline.plan()
-    keeper = plan.sink if plan.checkpoint is None else plan.checkpoint
-    saved = keeper.saved(pipeline.name) if isinstance(keeper, Remembering) else {}
-    return {lineage: position.text for lineage, position in saved.items() if position is not None}
+    known = saved(pipeline) or {}
+    return {lineage: position.text for lineage, position in known.items() if position is not None}
 
 
 def parked(pipeline: Pipeline) -> int:

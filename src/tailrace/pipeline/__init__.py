@@ -1,6 +1,6 @@
 """The straight pipe from a source to a sink: two threads, one shelf. Never names a concrete source or sink."""
 
-from tailrace.pipeline.admin import adopt, alone, forget, remove, replay_alone, transformed, unmatched
+from tailrace.pipeline.admin import adopt, alone, forget, remove, replay_alone, saved, transformed, unmatched
 from tailrace.pipeline.cutover import cutover
 from tailrace.pipeline.gauge import log_fields
 from tailrace.pipeline.pipeline import Pipeline, desk_path, lock_path, position_path, socket_path, status_path
@@ -22,6 +22,7 @@ __all__ = [
     "read_status",
     "remove",
     "replay_alone",
+    "saved",
     "socket_path",
     "status_path",
     "transformed",

@@ -6,11 +6,11 @@ All of it happens under the pipeline's own lock, so that no run can begin meanwh
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 from tailrace._native import BatchBuilder
-from tailrace.contract import Movable, Positions, Selective, Succeeded, Transform
+from tailrace.contract import Movable, Positions, Remembering, Selective, Succeeded, Transform
 from tailrace.durable import Lock
 from tailrace.error import ConfigError, Fatal, HistoryLost, Retryable
 from tailrace.model import Position, Table
@@ -18,7 +18,7 @@ from tailrace.pipeline.line import Plan, replay
 from tailrace.pipeline.pipeline import Pipeline, lock_path, status_path
 from tailrace.pipeline.status import read_status
 
-__all__ = ["adopt", "alone", "forget", "remove", "replay_alone", "transformed", "unmatched"]
+__all__ = ["adopt", "alone", "forget", "remove", "replay_alone", "saved", "transformed", "unmatched"]
 
 
 def transformed(pipeline: Pipeline, tables: Sequence[Table]) -> list[Table]:
@@ -71,6 +71,13 @@ def remove(pipeline: Pipeline) -> list[str]:
     removed = pipeline.source.drop(pipeline.name)
     forget(pipeline)
     return removed
+
+
+def saved(pipeline: Pipeline) -> Mapping[str, Position | None] | None:
+    """What the pipeline has saved, read without opening anything; None when nobody can tell."""
+    plan = pipeline.plan()
+    keeper = plan.sink if plan.checkpoint is None else plan.checkpoint
+    return keeper.saved(plan.name) if isinstance(keeper, Remembering) else None
 
 
 def adopt(pipeline: Pipeline, agree: Callable[[Position, Position], None]) -> tuple[Position, Position]:

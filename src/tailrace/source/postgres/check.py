@@ -64,7 +64,10 @@ class _Rights:
 
 
 def check(source: Postgres) -> list[Finding]:
-    """All findings, in the order in which a pipeline would trip over them; just one when nothing can be reached."""
+    """All findings, in the order in which a pipeline would trip over them; just one when nothing can be reached.
+
+    Where `source` names no slot and publication the pipeline's are not known, and nothing is said of them.
+    """
     where = session.target(source.url)
     try:
         connection = session.connect(source.login)
@@ -232,7 +235,8 @@ def _tables(source: Postgres, connection: Connection, facts: _Facts) -> Iterator
     oids = {"oids": [relation.oid for relation in chosen]}
     rights = {row[0]: _Rights(*row) for row in fetch(connection, query.load("rights"), oids)}
     if found is not None:
-        yield from _contents(connection, found, chosen)
+        extends = found.ours and source.create and not facts.standby
+        yield from _contents(connection, found, chosen, extends=extends)
         yield from _partitions(source, connection, found)
     else:
         foreign = [str(relation) for relation in chosen if not rights[relation.oid].owner]
@@ -275,12 +279,18 @@ def _creation(wanted: Wanted, statement: str, *, facts: _Facts, foreign: Sequenc
     return _ok("publication", "will be made when the pipeline starts")
 
 
-def _contents(connection: Connection, found: publication.Publication, chosen: Sequence[Relation]) -> Iterator[Finding]:
+def _contents(
+    connection: Connection, found: publication.Publication, chosen: Sequence[Relation], *, extends: bool
+) -> Iterator[Finding]:
+    """What is not in it, or not of it. The start `extends` a publication that is ours."""
     subject = f"publication {found.name}"
     inside = {str(table) for table in publication.published(connection, found.name)}
     absent = [relation for relation in chosen if str(relation) not in inside and relation.kind != "p"]
     name = statement_text(sql.SQL("{}").format(sql.Identifier(found.name)))
-    if absent and not found.all_tables:
+    if absent and extends and not found.all_tables:
+        added = _some([str(relation) for relation in absent])
+        yield _warning(subject, f"the start adds {added}: streamed from then on, rows from before are not in")
+    elif absent and not found.all_tables:
         tables = sql.SQL(", ").join(sql.Identifier(relation.schema, relation.name) for relation in absent)
         fix = statement_text(sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(sql.Identifier(found.name), tables))
         yield _warning(subject, f"does not contain {_some([str(relation) for relation in absent])}", fix)

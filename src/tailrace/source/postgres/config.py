@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
@@ -15,7 +15,7 @@ from tailrace.dialect.postgres import session
 from tailrace.dialect.postgres.session import Login
 from tailrace.error import ConfigError
 from tailrace.model import Finding, Limits, Position, Rest, Table
-from tailrace.source.postgres import check, describing, host, orphan, pattern, publication, rest, slot, upgrade
+from tailrace.source.postgres import check, describing, host, orphan, outlook, pattern, publication, rest, slot, upgrade
 from tailrace.source.postgres.guardian import Allowance, AtRetainedMax
 from tailrace.source.postgres.opening import Names, Opening
 from tailrace.source.postgres.publication import Wanted
@@ -124,6 +124,17 @@ class Postgres:
     def check(self) -> list[Finding]:
         """See `Source.check`."""
         return check.check(self)
+
+    def check_start(self, name: str) -> list[Finding]:
+        """See `Starting.check_start`: slot and publication are those of the pipeline, as `open` names them."""
+        if self.temporary:
+            return check.check(self)
+        names = Names.of(self, name)
+        return check.check(replace(self, slot=names.slot, publication=names.publication))
+
+    def outlook(self, name: str, saved: Mapping[str, Position | None]) -> list[Finding]:
+        """See `Starting.outlook`."""
+        return [] if self.temporary else outlook.outlook(self, Names.of(self, name), saved)
 
     def open(
         self,

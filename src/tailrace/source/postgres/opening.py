@@ -131,7 +131,7 @@ class Opening:
             adopt=not self._source.create,
             published=publication.load(scene.side, self._names.publication) is not None,
             timeline=scene.timeline,
-            wal_end=_wal_end(scene.side),
+            wal_end=wal_end(scene.side),
             history=lambda: scene.walsender.history(scene.timeline),
             standby=scene.host.standby,
             gap=gap.last(gaps, str(scene.lineage)) if (gaps := self._source.allowance.gaps) is not None else None,
@@ -167,7 +167,7 @@ class Opening:
         elif self._source.failover:
             self._keep_for_failover(scene)
         first = None if taken or decision.saved else Batch.progress(place.position(str(scene.lineage)))
-        until = _wal_end(scene.side) if until_current else None
+        until = wal_end(scene.side) if until_current else None
         takeover = self._source.takeover
         part = None if takeover is None else takeover.part(place)
         course = Course(scene.lineage, scene.timeline, place, until, part)
@@ -298,7 +298,8 @@ def _drop_publication(side: Connection, name: str) -> None:
         _log.info("publication %s stays until the next tail sweeps it: %s", name, error.args[0])
 
 
-def _wal_end(side: Connection) -> int:
+def wal_end(side: Connection) -> int:
+    """Where the log ends: on a standby, what was replayed of it."""
     ((text,),) = fetch(side, _WAL_END)
     return parse_lsn(text)
 
