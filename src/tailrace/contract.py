@@ -313,12 +313,13 @@ class Starting(Protocol):
 
 @runtime_checkable
 class Orphaning(Protocol):
-    """A Source may also name what pipelines that are gone have left on its server; asked by `tailrace check`."""
+    """A Source may also name what pipelines may have left on its server; asked by `tailrace check`."""
 
     def orphans(self, owners: Mapping[str, Source]) -> list[Finding]:
         """Each thing of ours on the server that is not in use and that none of `owners` (by pipeline) would use.
 
-        With the statement that drops it. Read-only.
+        With the statement that drops it where nobody can go on with it: one that is not in use may be that of a
+        pipeline that is stopped. Read-only.
         """
         ...
 

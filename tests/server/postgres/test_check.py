@@ -87,6 +87,8 @@ def test_a_slot_that_is_lost_is_found(sql: Sql, reading: Make, start_postgres: S
     finding = of(source.check(), f"slot {source.slot}")
     assert finding.severity is Severity.ERROR and finding.fix is not None
     assert "invalidated by the server (wal_removed): run `tailrace reset`" in finding.message
+    [orphan] = source.orphans({})
+    assert orphan.fix == finding.fix and "no pipeline can go on with it" in orphan.message
     sql(server.url, finding.fix)
     assert grave(source.check()) == []
 
@@ -233,7 +235,7 @@ def test_a_pooler_that_refuses_our_settings_is_named(
     assert finding.severity is Severity.ERROR and "a pooler stands in between" in finding.message
 
 
-def test_slots_and_publications_that_no_pipeline_owns_are_named_with_what_drops_them(
+def test_slots_that_no_pipeline_owns_are_named_and_may_be_those_of_stopped_ones(
     shop: str, sql: Sql, reading: Make
 ) -> None:
     used = reading(shop, snapshot="never").open().first()
@@ -243,12 +245,34 @@ def test_slots_and_publications_that_no_pipeline_owns_are_named_with_what_drops_
     sql(shop, "CREATE TABLE noise (x text)", "CREATE PUBLICATION theirs FOR TABLE orders")
     sql(shop, "INSERT INTO noise SELECT repeat('x', 1000) FROM generate_series(1, 5000)")
     owners = {owned: Postgres(shop), "else": Postgres(shop, slot="elsewhere", publication="theirs")}
-    found = [f for f in Postgres(shop).orphans(owners) if used.name in f.subject]
-    assert [f.subject for f in found] == [f"slot tailrace_{gone}", f"publication tailrace_{gone}"]
-    assert {f.severity for f in found} == {Severity.WARNING}
-    kept = re.search(r"keeps (\d+) MiB of log and nobody reads it", found[0].message)
+    [found] = [f for f in Postgres(shop).orphans(owners) if used.name in f"{f.subject} {f.message}"]
+    assert (found.subject, found.severity, found.fix) == ("slots that nobody reads now", Severity.WARNING, None)
+    database = shop.rpartition("/")[2]
+    kept = re.search(rf"tailrace_{gone} \(database {database}, (\d+) MiB of log kept(.*?)\)", found.message)
     assert kept is not None and int(kept[1]) >= 5
-    for finding in found:
-        assert finding.fix is not None
-        sql(shop, finding.fix)
-    assert not [f for f in Postgres(shop).orphans(owners) if used.name in f.subject]
+    [(version,)] = sql(shop, "SELECT current_setting('server_version_num')::int")
+    assert bool(re.fullmatch(r", unused since \d{4}-\d\d-\d\d \d\d:\d\d UTC", kept[2])) == (version >= 170000)
+    Postgres(shop).drop(gone)
+    assert not [f for f in Postgres(shop).orphans(owners) if used.name in f"{f.subject} {f.message}"]
+
+
+def test_many_slots_are_one_line_and_a_publication_is_dropped_only_when_nothing_can_read_it(
+    start_postgres: Start, sql: Sql, reading: Make
+) -> None:
+    url = start_postgres(18).url
+    sql(url, "CREATE TABLE t (id int PRIMARY KEY)")
+    for name in "abcdefg":
+        reading(url, name, snapshot="never").open().first().close()
+    [found] = Postgres(url).orphans({})
+    assert found.fix is None and "tailrace_e " in found.message and " and 2 more; " in found.message
+    sql(url, "SELECT pg_drop_replication_slot('tailrace_g')", "SELECT pg_create_physical_replication_slot('standby')")
+    _, doubtful = Postgres(url).orphans({})
+    assert doubtful.subject == "publications without a slot of their name" and doubtful.fix is None
+    assert doubtful.message.startswith("tailrace_g; ")
+    sql(url, "SELECT pg_drop_replication_slot('standby')")
+    _, sure = Postgres(url).orphans({})
+    assert (sure.subject, sure.fix) == ("publication tailrace_g", 'DROP PUBLICATION "tailrace_g"')
+    sql(url, "SELECT pg_create_logical_replication_slot('of_another_name', 'pgoutput')")
+    assert [f.fix for f in Postgres(url).orphans({})] == [None, None]
+    sql(url, "SELECT pg_drop_replication_slot('of_another_name')", sure.fix or "")
+    assert [f.subject for f in Postgres(url).orphans({})] == ["slots that nobody reads now"]

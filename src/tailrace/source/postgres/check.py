@@ -18,6 +18,7 @@ from tailrace.model import Finding
 from tailrace.source.postgres import availability, heartbeat, loop, pattern, publication, query, resume, slot
 from tailrace.source.postgres.finding import error as _error
 from tailrace.source.postgres.finding import ok as _ok
+from tailrace.source.postgres.finding import some
 from tailrace.source.postgres.finding import warning as _warning
 from tailrace.source.postgres.host import STANDBYS
 from tailrace.source.postgres.pattern import Relation
@@ -271,7 +272,7 @@ def _creation(wanted: Wanted, statement: str, *, facts: _Facts, foreign: Sequenc
                 "publication", f"only a superuser makes one of all tables, and {facts.role} is none", statement
             )
     elif foreign:
-        message = f"role {facts.role} does not own {_some(foreign)}: let their owner make it"
+        message = f"role {facts.role} does not own {some(foreign)}: let their owner make it"
         return _error("publication", message, statement)
     if not facts.may_create:
         fix = sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(*map(sql.Identifier, (facts.database, facts.role)))
@@ -288,12 +289,12 @@ def _contents(
     absent = [relation for relation in chosen if str(relation) not in inside and relation.kind != "p"]
     name = statement_text(sql.SQL("{}").format(sql.Identifier(found.name)))
     if absent and extends and not found.all_tables:
-        added = _some([str(relation) for relation in absent])
+        added = some([str(relation) for relation in absent])
         yield _warning(subject, f"the start adds {added}: streamed from then on, rows from before are not in")
     elif absent and not found.all_tables:
         tables = sql.SQL(", ").join(sql.Identifier(relation.schema, relation.name) for relation in absent)
         fix = statement_text(sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(sql.Identifier(found.name), tables))
-        yield _warning(subject, f"does not contain {_some([str(relation) for relation in absent])}", fix)
+        yield _warning(subject, f"does not contain {some([str(relation) for relation in absent])}", fix)
     if not found.rows or not found.truncates:
         fix = f"ALTER PUBLICATION {name} SET (publish = 'insert, update, delete, truncate')"
         yield _warning(subject, "does not publish every kind of change", fix)
@@ -311,7 +312,7 @@ def _partitions(source: Postgres, connection: Connection, found: publication.Pub
     parts = [str(r) for r in publication.relations(connection) if r.oid in inside and r.ancestors]
     if parts:
         fix = sql.SQL("ALTER PUBLICATION {} SET (publish_via_partition_root = true)").format(sql.Identifier(found.name))
-        message = f"sends partitions as tables of their own: {_some(parts)}; a target gets one for each of them"
+        message = f"sends partitions as tables of their own: {some(parts)}; a target gets one for each of them"
         yield _warning(f"publication {found.name}", message, statement_text(fix))
 
 
@@ -336,8 +337,3 @@ def _table(relation: Relation, rights: _Rights, facts: _Facts, *, snapshot: bool
         yield _warning(subject, message, statement_text(fix))
     elif before is None:
         yield _ok(subject, "can be captured")
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:3])
-    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tailrace.model import Finding, Severity
 
 
@@ -18,3 +20,9 @@ def warning(subject: str, message: str, fix: str | None = None) -> Finding:
 def error(subject: str, message: str, fix: str | None = None) -> Finding:
     """It keeps the pipeline from running."""
     return Finding(Severity.ERROR, subject, message, fix)
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first of the names, and how many more there are."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,32 +1,67 @@
-"""Names slots and publications that earlier pipelines left on the server. Changes nothing: others may own them."""
+"""Names slots and publications that no pipeline of a configuration owns and nobody reads now. Changes nothing.
+
+A pipeline of another configuration that is stopped looks just like one that is gone, so a statement that drops stands
+only beside what nobody can go on with.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 
 from psycopg import sql
 
-from tailrace.dialect.postgres.session import Login, connect, fetch, statement_text
+from tailrace.dialect.postgres.session import Connection, Login, connect, fetch, statement_text
 from tailrace.model import Finding
 from tailrace.source.postgres import query
-from tailrace.source.postgres.finding import warning
+from tailrace.source.postgres.finding import some, warning
 
-_WHOSE = "no pipeline of this configuration owns it; drop it, unless another one does"
+_NAMED_MAX = 5
+_WAY = "`tailrace drop`, with the configuration of that pipeline, removes what it made"
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    name: str
+    database: str
+    retained: int
+    since: str | None
+    invalidation: str | None
+
+    def __str__(self) -> str:
+        unused = f", unused since {self.since}" if self.since else ""
+        return f"{self.name} (database {self.database}, {self.retained / 2**20:,.0f} MiB of log kept{unused})"
 
 
 def orphans(login: Login, slots: Collection[str], publications: Collection[str]) -> list[Finding]:
-    """A warning for each that is not in use and not among the owned ones, with the statement that drops it."""
-    owned = {"slots": list(slots), "publications": list(publications)}
+    """Warnings of those that are not in use and not among the owned ones."""
     with closing(connect(login)) as connection:
-        rows = fetch(connection, query.load("orphans"), owned)
-    return [_finding(kind, name, database=database, retained=retained) for kind, name, database, retained in rows]
+        return [*_slots(connection, slots), *_publications(connection, publications)]
 
 
-def _finding(kind: str, name: str, *, database: str, retained: int | None) -> Finding:
-    if kind == "publication":
-        fix = statement_text(sql.SQL("DROP PUBLICATION {}").format(sql.Identifier(name)))
-        return warning(f"publication {name}", f"nobody uses it, and {_WHOSE}", fix)
-    kept = f"it keeps {(retained or 0) / 2**20:,.0f} MiB of log and nobody reads it" if retained else "nobody reads it"
-    fix = statement_text(sql.SQL("SELECT pg_drop_replication_slot({})").format(sql.Literal(name)))
-    return warning(f"slot {name}", f"{kept} (database {database}); {_WHOSE}", fix)
+def _slots(connection: Connection, owned: Collection[str]) -> Iterator[Finding]:
+    found = [_Slot(*row) for row in fetch(connection, query.load("idle_slots"), {"slots": list(owned)})]
+    for each in found:
+        if each.invalidation is not None:
+            message = f"invalidated by the server ({each.invalidation}): no pipeline can go on with it"
+            fix = sql.SQL("SELECT pg_drop_replication_slot({})").format(sql.Literal(each.name))
+            yield warning(f"slot {each.name}", message, statement_text(fix))
+    idle = [str(each) for each in found if each.invalidation is None]
+    if idle:
+        whose = "pipelines of other configurations that are stopped, or gone, own them"
+        yield warning("slots that nobody reads now", f"{some(idle, _NAMED_MAX)}; {whose}: {_WAY}")
+
+
+def _publications(connection: Connection, owned: Collection[str]) -> Iterator[Finding]:
+    doubtful = []
+    for name, unread in fetch(connection, query.load("lone_publications"), {"publications": list(owned)}):
+        if unread:
+            fix = sql.SQL("DROP PUBLICATION {}").format(sql.Identifier(name))
+            message = "there is no slot with that name, nor one that could read it"
+            yield warning(f"publication {name}", message, statement_text(fix))
+        else:
+            doubtful.append(name)
+    if doubtful:
+        whose = "pipelines may read them through slots of other names, or on a standby"
+        yield warning("publications without a slot of their name", f"{some(doubtful, _NAMED_MAX)}; {whose}: {_WAY}")
