@@ -226,6 +226,25 @@ def test_a_server_that_is_gone_is_told_in_and_one_clear_message(cli: Cli, config
     assert ended.err.startswith("tailrace: cannot connect to 127.0.0.1:1/x")
 
 
+def test_a_setting_or_a_right_that_the_server_lacks_is_3_with_the_statement(
+    cli: Cli, config: Path, shop: str, start_postgres: Callable[..., Server]
+) -> None:
+    server = start_postgres(18, settings={"wal_level": "replica"})
+    execute(server.url, "create table orders (id int primary key)", "create role weak login")
+    config.write_text(config.read_text().replace(shop, server.url))
+    statement = "ALTER SYSTEM SET wal_level = 'logical'"
+    for command in (["run", "t.toml", "--until-current"], ["tail", server.url, "--until-current"]):
+        ended = cli.run(*command)
+        assert (ended.code, statement in ended.err) == (3, True), ended.err
+    execute(server.url, statement)
+    server.stop()
+    server.start()
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    config.write_text(config.read_text().replace("postgres@", "weak@"))
+    ended = cli.run("run", "t.toml", "--until-current")
+    assert (ended.code, "ALTER ROLE ... REPLICATION" in ended.err) == (3, True), ended.err
+
+
 def test_a_lost_slot_is_4_and_reset_is_the_way_out(cli: Cli, config: Path, shop: str) -> None:
     assert cli.run("run", "t.toml", "--until-current").code == 0
     execute(

@@ -173,6 +173,17 @@ def test_what_a_standby_cannot_make_is_a_statement_for_its_primary(
     assert "publication q stays" in caplog.text
 
 
+def test_the_log_of_a_primary_that_lacks_what_decoding_needs_is_mended_there(
+    start_postgres: Start, start_standby: Start, sql: Sql, reading: Make
+) -> None:
+    primary = start_postgres(17, settings={"wal_level": "replica"})
+    standby = start_standby(primary, settings={"wal_level": "logical"})
+    shop(primary, standby, sql)
+    with pytest.raises(CheckFailed, match="wal_level") as lacking:
+        reading(standby.url, "shop", publication="p").open()
+    assert (lacking.value.hint or "").startswith("on the primary: ALTER SYSTEM SET wal_level = 'logical'")
+
+
 def test_verify_reads_a_standby_as_the_source(
     start_postgres: Start, start_standby: Start, sql: Sql, replica: str, tmp_path: Path
 ) -> None:

@@ -43,6 +43,8 @@ _CONNECT_CONFIG = {
     "permission denied for database": "GRANT CONNECT ON DATABASE ... TO the user of the url",
     "definition of service": "name a service of ~/.pg_service.conf or PGSERVICEFILE",
     "invalid ": "check the options of the url",
+}
+_CONNECT_LACKS = {
     "must be superuser or replication role": "ALTER ROLE ... REPLICATION",
     "permission denied to start wal sender": "ALTER ROLE ... REPLICATION",
 }
@@ -87,6 +89,9 @@ def translate_connect(error: psycopg.Error, target: str) -> TailraceError:
     """The error for a connection that was not made; `target` is where to, without secrets."""
     text = first_line(error)
     lowered = str(error).lower()
+    for phrase, advice in _CONNECT_LACKS.items():
+        if phrase in lowered:
+            return CheckFailed(f"cannot connect to {target}: {text}", hint=advice)
     for phrase, advice in _CONNECT_CONFIG.items():
         if phrase in lowered:
             return ConfigError(f"cannot connect to {target}: {text}", hint=advice)

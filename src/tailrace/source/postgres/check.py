@@ -16,6 +16,7 @@ from tailrace.dialect.postgres.session import Connection, fetch, statement_text
 from tailrace.error import ConfigError, TailraceError
 from tailrace.model import Finding
 from tailrace.source.postgres import availability, heartbeat, loop, pattern, publication, query, resume, slot
+from tailrace.source.postgres.fault import WAL_LEVEL_FIX
 from tailrace.source.postgres.finding import error as _error
 from tailrace.source.postgres.finding import ok as _ok
 from tailrace.source.postgres.finding import some
@@ -139,8 +140,7 @@ def _server(connection: Connection, facts: _Facts) -> Iterator[Finding]:
     if facts.wal_level == "logical":
         yield _ok("wal_level", "logical")
     else:
-        fix = f"ALTER SYSTEM SET wal_level = 'logical'{_RESTART}"
-        yield _error("wal_level", f"{facts.wal_level}: the log lacks what decoding needs", fix)
+        yield _error("wal_level", f"{facts.wal_level}: the log lacks what decoding needs", WAL_LEVEL_FIX)
     if facts.standby and version < STANDBYS:
         yield _error("standby", "the server is a standby; before PostgreSQL 16 only a primary decodes its log")
     elif facts.standby:

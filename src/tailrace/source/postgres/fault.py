@@ -7,6 +7,7 @@ import psycopg
 from tailrace.dialect.postgres.fault import first_line, lost, translate
 from tailrace.error import HistoryLost, Retryable, TailraceError
 
+WAL_LEVEL_FIX = "ALTER SYSTEM SET wal_level = 'logical'; -- then restart the server"
 RESET_HINT = "`tailrace reset` forgets the position and starts again with a new snapshot"
 
 

@@ -21,9 +21,9 @@ from tailrace._native import Chunk, CopyReader
 from tailrace.dialect.postgres import libpq
 from tailrace.dialect.postgres.fault import told, translate
 from tailrace.dialect.postgres.session import Connection, Login, connect_replication
-from tailrace.error import Fatal, HistoryLost, Retryable
+from tailrace.error import CheckFailed, Fatal, HistoryLost, Retryable
 from tailrace.source.postgres import host
-from tailrace.source.postgres.fault import RESET_HINT, broken, translate_stream, waits_for_standby
+from tailrace.source.postgres.fault import RESET_HINT, WAL_LEVEL_FIX, broken, translate_stream, waits_for_standby
 from tailrace.source.postgres.host import Host
 from tailrace.source.postgres.place import format_lsn, parse_lsn
 
@@ -113,12 +113,18 @@ class Walsender:
         """CREATE_REPLICATION_SLOT for pgoutput; waits for every transaction that runs now to end, and says so.
 
         An exported snapshot lives until the next command on this connection. `failover` is for 17 and newer.
+        `CheckFailed` on a server whose settings do not allow it.
         """
         command = sql.SQL("CREATE_REPLICATION_SLOT {}{} LOGICAL pgoutput {}").format(
             sql.Identifier(name), sql.SQL(" TEMPORARY" if temporary else ""), self._slot_options(export, failover)
         )
-        waits_for = _ELDERS if not self.host().standby else _STANDBY_SNAPSHOT
-        _, point, snapshot, _ = self._row(command, f"create replication slot {name!r}", waits_for)
+        standby, doing = self.host().standby, f"create replication slot {name!r}"
+        try:
+            _, point, snapshot, _ = self._row(command, doing, _STANDBY_SNAPSHOT if standby else _ELDERS)
+        except Fatal as error:
+            if isinstance(error.__cause__, errors.ObjectNotInPrerequisiteState):
+                raise self._unprepared(error, standby=standby) from error.__cause__
+            raise
         return CreatedSlot(parse_lsn(point or "0/0"), snapshot)
 
     def keep_for_failover(self, name: str) -> None:
@@ -222,6 +228,12 @@ class Walsender:
             raise translate_stream(errors.error_from_result(result), self._slot)
         raise Retryable(f"{broken(self._slot)}: the server ended the stream")
 
+    def _unprepared(self, error: Fatal, *, standby: bool) -> CheckFailed:
+        """Slots need settings that only a restart changes; on a standby those of its primary too."""
+        [level] = self._row(sql.SQL("SHOW wal_level"), "ask for wal_level")
+        fix = WAL_LEVEL_FIX if level != "logical" else "`tailrace check` says what the server lacks"
+        return CheckFailed(str(error.args[0]), hint=f"on the primary: {WAL_LEVEL_FIX}" if standby else fix)
+
     def _slot_options(self, export: bool, failover: bool) -> sql.SQL:
         if self.server_version < 150000:
             return sql.SQL("EXPORT_SNAPSHOT" if export else "NOEXPORT_SNAPSHOT")
@@ -236,7 +248,8 @@ class Walsender:
     def _row(self, command: sql.Composable, doing: str, waits_for: str = _ELDERS) -> list[str | None]:
         result = self._execute(command, doing, waits_for)
         if result.status != pq.ExecStatus.TUPLES_OK:
-            raise translate(errors.error_from_result(result), doing)
+            error = errors.error_from_result(result)
+            raise translate(error, doing) from error
         values = (result.get_value(0, i) for i in range(result.nfields))
         return [None if value is None else value.decode() for value in values]
 
