@@ -334,6 +334,15 @@ class Remembering(Protocol):
 
 
 @runtime_checkable
+class Checked(Protocol):
+    """A Checkpoint or DeadLetters may also say what it lacks; asked by `tailrace check`."""
+
+    def check(self) -> list[Finding]:
+        """What keeps it from being opened; empty when nothing does. Takes no lock, makes no file, changes nothing."""
+        ...
+
+
+@runtime_checkable
 class Movable(Protocol):
     """A Positions may also carry what is saved over to another lineage; asked by `tailrace adopt`, without a run."""
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from types import TracebackType
 
 from tailrace.error import Fatal, Retryable, TailraceError
+from tailrace.model import Finding, Severity
 
-__all__ = ["Lock", "make_folder", "replace", "storage", "sync_folder"]
+__all__ = ["Lock", "make_folder", "obstacles", "replace", "storage", "sync_folder"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -38,6 +39,23 @@ def make_folder(folder: Path) -> None:
     """Create `folder` and its parents, private to this user, when missing."""
     with storage("create the folder", folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def obstacles(path: Path) -> list[Finding]:
+    """Why the file `path` could not be written, or be made together with its folders. Looks only; makes nothing."""
+    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    found = []
+    if not folder.is_dir():
+        found.append(Finding(Severity.ERROR, str(folder), "it is not a folder"))
+    elif os.statvfs(folder).f_flag & os.ST_RDONLY:
+        found.append(Finding(Severity.ERROR, str(folder), "its file system is mounted read-only"))
+    elif not os.access(folder, os.W_OK | os.X_OK):
+        found.append(Finding(Severity.ERROR, str(folder), "this user may not write here", f"chmod u+wx '{folder}'"))
+    if path.exists() and not path.is_file():
+        found.append(Finding(Severity.ERROR, str(path), "it is not a regular file"))
+    elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        found.append(Finding(Severity.ERROR, str(path), "this user may not read and write it", f"chmod u+rw '{path}'"))
+    return found
 
 
 def sync_folder(folder: Path) -> None:

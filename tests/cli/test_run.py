@@ -178,7 +178,7 @@ def test_check_looks_at_the_slot_and_the_publication_that_the_name_of_the_pipeli
     execute(shop, f"select pg_drop_replication_slot('{slot}')")
     gone = cli.run("check", "t.toml", named)
     assert gone.code == cli.run("run", "t.toml", "--until-current").code == 4, gone.out + gone.err
-    assert f"ERROR    postgres: replication slot '{slot}' does not exist any more" in gone.out
+    assert f"ERROR    start: replication slot '{slot}' does not exist any more" in gone.out
     assert "`tailrace reset`" in gone.out
     assert cli.run("drop", "t.toml", named, "--yes").code == 0
 

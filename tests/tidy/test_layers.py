@@ -37,7 +37,7 @@ EVERYTHING = (
 MAY_IMPORT = {
     "_native": set[str](),
     "error": set[str](),
-    "durable": {"error"},
+    "durable": {"error", "model"},
     "model": {"_native"},
     "format": VALUES | {"registry"},
     "contract": VALUES,

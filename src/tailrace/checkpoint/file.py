@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from tailrace.durable import Lock, make_folder, replace, storage, sync_folder
+from tailrace.durable import Lock, make_folder, obstacles, replace, storage, sync_folder
 from tailrace.error import Fatal, Fenced
-from tailrace.model import Position
+from tailrace.model import Finding, Position
 
 __all__ = ["File"]
 
@@ -28,6 +28,10 @@ class File:
 
     kind: ClassVar[str] = "file"
     path: Path
+
+    def check(self) -> list[Finding]:
+        """See `Checked.check`."""
+        return obstacles(Path(self.path))
 
     def open(self, name: str) -> _Positions:
         """See `Checkpoint.open`."""

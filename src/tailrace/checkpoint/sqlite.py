@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from tailrace.durable import Lock, make_folder, storage
+from tailrace.durable import Lock, make_folder, obstacles, storage
 from tailrace.error import Fatal, Fenced, Retryable
-from tailrace.model import Position
+from tailrace.model import Finding, Position
 
 __all__ = ["SQLite"]
 
@@ -54,6 +54,10 @@ class SQLite:
 
     kind: ClassVar[str] = "sqlite"
     path: Path
+
+    def check(self) -> list[Finding]:
+        """See `Checked.check`."""
+        return obstacles(Path(self.path))
 
     def open(self, name: str) -> _Positions:
         """See `Checkpoint.open`."""

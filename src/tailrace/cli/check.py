@@ -14,14 +14,14 @@ from tailrace.config import load, source_from_url
 from tailrace.contract import Describing, Orphaning, Receiving, Starting
 from tailrace.error import HistoryLost, TailraceError
 from tailrace.model import Finding, Severity
-from tailrace.pipeline import Pipeline, saved, transformed, unmatched
+from tailrace.pipeline import Pipeline, State, ask, check_state, saved, socket_path, transformed, unmatched
 from tailrace.supervisor import worst
 
 __all__ = ["check"]
 
 _SIGNS = {Severity.OK: "ok     ", Severity.WARNING: "warning", Severity.ERROR: "ERROR  "}
 _FAILED = 3
-_MAY_BE_EMPTY = ("start", "leftovers")
+_MAY_BE_EMPTY = ("state", "start", "leftovers")
 _Part = tuple[str, str, str, Callable[[], list[Finding]]]
 
 
@@ -67,15 +67,8 @@ def check(target: str, names: Sequence[str], *, as_json: bool) -> int:
 
 def _parts(name: str, pipeline: Pipeline) -> list[_Part]:
     source, sink = pipeline.source, pipeline.sink
-    parts: list[_Part]
-    if isinstance(source, Starting):
-        parts = [
-            (name, "source", source.kind, partial(source.check_start, name)),
-            (name, "start", source.kind, partial(_start, pipeline, source)),
-        ]
-    else:
-        parts = [(name, "source", source.kind, source.check)]
-    parts.append((name, "sink", sink.kind, sink.check))
+    look = partial(source.check_start, name) if isinstance(source, Starting) else source.check
+    parts: list[_Part] = [(name, "source", source.kind, look), (name, "sink", sink.kind, sink.check)]
     if isinstance(source, Describing) and isinstance(sink, Receiving):
 
         def tables(source: Describing = source, sink: Receiving = sink) -> list[Finding]:
@@ -84,15 +77,18 @@ def _parts(name: str, pipeline: Pipeline) -> list[_Part]:
         parts.append((name, "tables", sink.kind, tables))
     if isinstance(source, Describing) and pipeline.transforms:
         parts.append((name, "transforms", "transform", partial(_idle, pipeline, source)))
+    parts.append((name, "state", "state", partial(check_state, pipeline)))
+    parts.append((name, "start", "start", partial(_start, pipeline)))
     return parts
 
 
-def _start(pipeline: Pipeline, source: Starting) -> list[Finding]:
-    try:
-        known = saved(pipeline)
-    except TailraceError:  # where it is kept says so itself, or is in use
-        known = None
-    return [] if known is None else source.outlook(pipeline.name, known)
+def _start(pipeline: Pipeline) -> list[Finding]:
+    """Whether it can go on with what it has saved, and get at that; nothing of one that goes on now."""
+    now = None if pipeline.state_dir is None else ask(socket_path(pipeline.state_dir, pipeline.name))
+    if now is not None and now.state is not State.RETRYING:
+        return []
+    known, source = saved(pipeline), pipeline.source
+    return source.outlook(pipeline.name, known) if isinstance(source, Starting) and known is not None else []
 
 
 def _idle(pipeline: Pipeline, source: Describing) -> list[Finding]:

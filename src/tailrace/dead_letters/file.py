@@ -13,9 +13,9 @@ from typing import ClassVar
 from tailrace.dead_letters import request
 from tailrace.dead_letters.journal import Journal
 from tailrace.dead_letters.parked import Parked
-from tailrace.durable import Lock
+from tailrace.durable import Lock, obstacles
 from tailrace.error import Retryable
-from tailrace.model import Limits
+from tailrace.model import Finding, Limits
 
 __all__ = ["File", "discard", "is_owned"]
 
@@ -26,6 +26,10 @@ class File:
 
     kind: ClassVar[str] = "file"
     path: Path
+
+    def check(self) -> list[Finding]:
+        """See `Checked.check`."""
+        return obstacles(Path(self.path))
 
     def open(self, name: str, limits: Limits, *, stopped: Callable[[], bool] | None = None) -> Parked:
         """See `DeadLetters.open`."""

@@ -1,6 +1,16 @@
 """The straight pipe from a source to a sink: two threads, one shelf. Never names a concrete source or sink."""
 
-from tailrace.pipeline.admin import adopt, alone, forget, remove, replay_alone, saved, transformed, unmatched
+from tailrace.pipeline.admin import (
+    adopt,
+    alone,
+    check_state,
+    forget,
+    remove,
+    replay_alone,
+    saved,
+    transformed,
+    unmatched,
+)
 from tailrace.pipeline.cutover import cutover
 from tailrace.pipeline.gauge import log_fields
 from tailrace.pipeline.pipeline import Pipeline, desk_path, lock_path, position_path, socket_path, status_path
@@ -13,6 +23,7 @@ __all__ = [
     "adopt",
     "alone",
     "ask",
+    "check_state",
     "cutover",
     "desk_path",
     "forget",

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 from tailrace._native import BatchBuilder
-from tailrace.contract import Movable, Positions, Remembering, Selective, Succeeded, Transform
-from tailrace.durable import Lock
+from tailrace.contract import Checked, Movable, Positions, Remembering, Selective, Succeeded, Transform
+from tailrace.durable import Lock, obstacles
 from tailrace.error import ConfigError, Fatal, HistoryLost, Retryable
-from tailrace.model import Position, Table
+from tailrace.model import Finding, Position, Severity, Table
 from tailrace.pipeline.line import Plan, replay
 from tailrace.pipeline.pipeline import Pipeline, lock_path, status_path
 from tailrace.pipeline.status import read_status
 
-__all__ = ["adopt", "alone", "forget", "remove", "replay_alone", "saved", "transformed", "unmatched"]
+__all__ = ["adopt", "alone", "check_state", "forget", "remove", "replay_alone", "saved", "transformed", "unmatched"]
 
 
 def transformed(pipeline: Pipeline, tables: Sequence[Table]) -> list[Table]:
@@ -71,6 +71,18 @@ def remove(pipeline: Pipeline) -> list[str]:
     removed = pipeline.source.drop(pipeline.name)
     forget(pipeline)
     return removed
+
+
+def check_state(pipeline: Pipeline) -> list[Finding]:
+    """Whether the files can be written that the pipeline keeps beside source and sink; empty when there are none."""
+    plan, folder = pipeline.plan(), pipeline.state_dir
+    found = [] if folder is None else obstacles(lock_path(folder, plan.name))
+    for keeper in (plan.checkpoint, plan.dead_letters):
+        if isinstance(keeper, Checked):
+            found += keeper.check()
+    if found or folder is None:
+        return list(dict.fromkeys(found))
+    return [Finding(Severity.OK, str(folder), "it can be written")]
 
 
 def saved(pipeline: Pipeline) -> Mapping[str, Position | None] | None:

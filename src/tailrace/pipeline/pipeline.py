@@ -30,6 +30,7 @@ _DOING = {State.STARTING: "waiting for its lock", State.RETRYING: "pausing befor
 """What a pipeline does while it has no open line."""
 _BACKOFF_S = 0.2
 _ATTEMPTS = 5
+_QUIET_S = 60.0
 
 log = logging.getLogger("tailrace.pipeline")
 
@@ -70,9 +71,11 @@ class _Backoff:
         self._s_max = s_max
         self.failures = 0
         self.since = time.monotonic()
+        self._told = ("", 0.0)
 
     def reset(self) -> None:
         """It worked for a while: the next fault is a new one."""
+        self._told = ("", 0.0)
         self.failures = 0
         self.since = time.monotonic()
 
@@ -81,6 +84,15 @@ class _Backoff:
         self.failures += 1
         longest_s: float = min(self._s_max, _BACKOFF_S * 2.0 ** min(self.failures - 1, 30))
         return random.uniform(0.5, 1.0) * longest_s
+
+    def news(self, fault: str) -> bool:
+        """Whether a fault is told: another one than the last, or the same a minute later. A long wait fills no log."""
+        now = time.monotonic()
+        known, told_at = self._told
+        if fault == known and now - told_at < _QUIET_S:
+            return False
+        self._told = fault, now
+        return True
 
     @property
     def exhausted(self) -> bool:
@@ -245,7 +257,8 @@ class Pipeline:
         self._gauge.state = State.RETRYING
         self._gauge.restarts += 1
         told = {"error": str(error.args[0]), "error_type": type(error).__name__}
-        log.warning("%s: %s; trying again in %.1f s", self.name, error.args[0], pause_s, extra=told)
+        level = logging.WARNING if backoff.news(str(error.args[0])) else logging.DEBUG
+        log.log(level, "%s: %s; trying again in %.1f s", self.name, error.args[0], pause_s, extra=told)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s: the cause: %s", self.name, trace(error))
         self._stopping.wait(pause_s)

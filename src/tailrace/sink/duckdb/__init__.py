@@ -7,12 +7,12 @@ Tables with a key hold the current rows; tables without one are a log of changes
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from tailrace.durable import obstacles
 from tailrace.error import ConfigError, Fatal
 from tailrace.model import Existing, Finding, Limits, Position, Severity, Table
 from tailrace.sink.duckdb.ledger import saved
@@ -57,18 +57,10 @@ class DuckDB:
 
     def check(self) -> list[Finding]:
         """Whether the package is installed and the file can be written."""
-        path = Path(self.path)
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
-        findings = []
+        findings = obstacles(Path(self.path))
         if importlib.util.find_spec("duckdb") is None:
             findings.append(Finding(Severity.ERROR, "duckdb", "it is not installed", "pip install 'tailrace[duckdb]'"))
-        if not os.access(folder, os.W_OK | os.X_OK):
-            findings.append(
-                Finding(Severity.ERROR, str(folder), "this user may not write here", f"chmod u+wx '{folder}'")
-            )
-        if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
-            findings.append(Finding(Severity.ERROR, str(path), "it is not a file that this user may write"))
-        return findings or [Finding(Severity.OK, str(path), "it can be written")]
+        return findings or [Finding(Severity.OK, str(self.path), "it can be written")]
 
     def check_tables(self, name: str, tables: Sequence[Table]) -> list[Finding]:
         """See `Receiving.check_tables`: names that DuckDB takes for one another. The file is not opened."""

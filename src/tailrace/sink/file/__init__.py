@@ -9,13 +9,13 @@ the current file that stop at the sidecar's `final`.
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
+from tailrace.durable import obstacles
 from tailrace.error import ConfigError, TailraceError
 from tailrace.format import Format
 from tailrace.model import Finding, Limits, Position, Severity, Table
@@ -66,20 +66,10 @@ class File:
 
     def check(self) -> list[Finding]:
         """Whether the folder can be written to and the compressor is installed."""
-        path = Path(self.path)
-        folder = next(parent for parent in path.absolute().parents if parent.exists())
-        findings = []
-        if os.statvfs(folder).f_flag & os.ST_RDONLY:
-            findings.append(Finding(Severity.ERROR, str(folder), "its file system is mounted read-only"))
-        elif not os.access(folder, os.W_OK | os.X_OK):
-            findings.append(
-                Finding(Severity.ERROR, str(folder), "this user may not write here", f"chmod u+wx '{folder}'")
-            )
-        if path.exists() and not path.is_file():
-            findings.append(Finding(Severity.ERROR, str(path), "it is not a regular file"))
+        findings = obstacles(Path(self.path))
         if self.compression == Compression.ZSTD and importlib.util.find_spec("zstandard") is None:
             findings.append(Finding(Severity.ERROR, "zstandard", "it is not installed", "pip install 'tailrace[zstd]'"))
-        return findings or [Finding(Severity.OK, str(path), "it can be written")]
+        return findings or [Finding(Severity.OK, str(self.path), "it can be written")]
 
     def check_tables(self, name: str, tables: Sequence[Table]) -> list[Finding]:
         """See `Receiving.check_tables`: whether the file is this pipeline's."""

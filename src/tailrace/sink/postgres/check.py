@@ -156,6 +156,10 @@ class _Look:
         subject = f"table {'.'.join(place)}"
         found = [*self._extensions(table, subject)]
         present = find(self._connection, *place)
+        held = {} if present is None else present.columns
+        if all(column.name in held and held[column.name].generated for column in table.columns):
+            message = "it has no column that could be written: leave it out of the source's tables, or with a transform"
+            found.append(_error(subject, message))
         if present is None:
             found += self._make(place[0], subject)
         elif present.kind not in {"r", "p"}:
