@@ -140,3 +140,26 @@ def test_an_app_that_is_dropped_leaves_nothing_and_begins_anew(
     app.pipeline(state_dir=tmp_path).run(until_current=True)
     assert seen == ["r", "r"]
     app.drop(state_dir=tmp_path)
+
+
+def test_the_way_out_of_a_lost_history_is_one_that_an_app_has(
+    connection: psycopg.Connection, any_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen: list[str] = []
+    app = tr.App(any_database, name="losing")
+
+    @app.on("public.events")
+    def note(change: tr.Change) -> None:
+        seen.append(change.op)
+
+    connection.execute(INSERT.format(1).encode())
+    app.run(until_current=True)
+    connection.execute("SELECT pg_drop_replication_slot('tailrace_losing')")
+    with pytest.raises(tr.HistoryLost) as lost:
+        app.run(until_current=True)
+    assert "app.drop(), once, in place of app.run()" in str(lost.value)
+    app.drop()
+    app.run(until_current=True)
+    assert seen == ["r", "r"]
+    app.drop()

@@ -16,7 +16,7 @@ from tailrace.app.signature import check_patterns, check_signature
 from tailrace.app.writer import AppWriter
 from tailrace.config import source_fields, source_from_url
 from tailrace.contract import Checkpoint, DeadLetters, Source, Transform
-from tailrace.error import ConfigError
+from tailrace.error import ConfigError, HistoryLost
 from tailrace.model import Finding, Limits, Severity
 from tailrace.pipeline import Pipeline, alone, remove
 
@@ -173,7 +173,11 @@ class App:
         pipeline = self.pipeline()
         names = ", ".join(handler.name for handler in self._handlers)
         with stop_on_signals(pipeline.stop, f"{self.name}: still stopping; a handler may be at work ({names})"):
-            pipeline.run(until_current=until_current)
+            try:
+                pipeline.run(until_current=until_current)
+            except HistoryLost as lost:
+                lost.hint = f"{lost.hint}; an App does that by app.drop(), once, in place of app.run()"
+                raise
 
     def drop(self, *, state_dir: Path | None = Path(".tailrace")) -> list[str]:
         """Remove what the App made on its source (slot, publication) and its position; returns what was removed.
