@@ -23,6 +23,7 @@ Progress = Callable[[TableReport], None]
 Repair = Callable[[str, Sequence[Key]], int]
 
 _TOGETHER = 1000
+_UNLIKE = "the two servers do not digest rows alike, as they do with one server_encoding and one order of bytes"
 _CHUNK_ROWS, _CHUNK_ROWS_MIN, _CHUNK_ROWS_BINARY = 65536, 1000, 1 << 20
 
 
@@ -74,7 +75,7 @@ def _table(table: Table, pipes: Pipes, options: Options, *, pace: Pace, told: Pr
     if isinstance(mirror, str):
         return TableReport(str(table), key=shaped.shape.key, obstacle=mirror)
     if pipes.image is None and not pipes.source.agrees(mirror):
-        return TableReport(str(table), key=shaped.shape.key, obstacle="the two servers do not digest rows alike")
+        return TableReport(str(table), key=shaped.shape.key, obstacle=_UNLIKE)
     side = Direct(pipes.source) if pipes.image is None else Written(pipes.source, pipes.image, pipes.transforms)
     chunk = _CHUNK_ROWS if options.rate is None else max(_CHUNK_ROWS_MIN, min(_CHUNK_ROWS, int(options.rate)))
     comparison = TableComparison(

@@ -336,3 +336,21 @@ def test_a_stopped_pipeline_that_waits_for_its_slot_leaves_no_thread_behind(
     running.join(PATIENCE_S)
     assert not running.is_alive()
     assert reader not in [thread.name for thread in threading.enumerate()]
+
+
+@pytest.mark.parametrize("snapshot", ["initial", "never"])
+def test_i9_a_text_in_no_encoding_is_fatal_with_a_hint_and_its_bytes_are_not_told(
+    start_postgres: Callable[..., postgres.Server], sql: Sql, reading: Make, snapshot: str
+) -> None:
+    server = start_postgres(18)
+    server.execute("CREATE DATABASE ascii ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    url = server.dsn("ascii")
+    sql(url, "CREATE TABLE t (id int PRIMARY KEY, note text)")
+    it = reading(url, snapshot=snapshot)
+    if snapshot == "never":
+        it.open()
+    sql(url, r"INSERT INTO t VALUES (1, convert_from('\xf6df65', 'SQL_ASCII'))")
+    with pytest.raises(Fatal, match='invalid byte sequence for encoding "UTF8": …') as stopped:
+        (it if snapshot == "never" else it.open()).count(1)
+    assert "0xf6" not in str(stopped.value)
+    assert "leave the table out" in (stopped.value.hint or "")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from servers import postgres
 from tailrace import transform
 from tailrace.sink.postgres import Postgres as PostgresSink
 from tests import waiting
@@ -165,3 +167,19 @@ def test_random_differences_are_found_whatever_the_seed(target: Target, seed: in
     assert (report.different, report.missing, report.extra) == (15, 15, 0)
     assert found(report)["different"] <= {(str(n % 70), f"k{n}") for n in wrong}
     assert only(stand.verify()).equal == 5000
+
+
+def test_servers_of_two_encodings_are_said_not_to_compare(
+    database: str, start_postgres: Callable[..., postgres.Server], tmp_path: Path
+) -> None:
+    server = start_postgres(18)
+    server.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE t (id int PRIMARY KEY)")
+    stand = Stand(database, PostgresSink(server.dsn("latin")), tmp_path)
+    try:
+        stand.start()
+        report = stand.verify()
+        assert "one server_encoding" in (only(report).obstacle or "") and report.exit_code == 3
+    finally:
+        stand.close()

@@ -6,6 +6,7 @@ English phrases are matched; what is not recognised there passes by itself more 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,12 @@ _FULL = (
 )
 _RETRYABLE = ("08", "40", "53", "57")
 _LIMIT_HINT = "raise max_replication_slots or max_wal_senders and restart the server, or drop a slot that nobody reads"
+_ENCODING = {
+    "22021": "its texts are in another encoding than its database says: mend them there, or leave the table out",
+    "22P05": "one database has no such character in its encoding: UTF8 has all of them",
+}
+"""What to do about character_not_in_repertoire and untranslatable_character, whose messages quote bytes of the text."""
+_QUOTED_BYTES = re.compile(r"0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
 _RIGHTS_HINT = "run `tailrace check`: it prints the statement that grants what is missing"
 _CONNECT_CONFIG = {
     # OpenSSL's words for what the server said of our certificate, and libpq's for the files and the server's own.
@@ -82,7 +89,7 @@ def translate(error: psycopg.Error, doing: str) -> TailraceError:
         return ConfigError(message)
     if state[:2] in _RETRYABLE or state in ("55006", "55P03"):
         return Retryable(message)
-    return Fatal(f"{message} (SQLSTATE {state})", hint=_hint(error))
+    return Fatal(f"{message} (SQLSTATE {state})", hint=_hint(error) or _ENCODING.get(state))
 
 
 def translate_connect(error: psycopg.Error, target: str) -> TailraceError:
@@ -119,10 +126,10 @@ def full(error: BaseException | None) -> bool:
 
 
 def first_line(error: psycopg.Error) -> str:
-    """What the server or libpq said, without DETAIL, which may quote values."""
+    """What the server or libpq said, without DETAIL and bytes of a text, which quote values."""
     primary = error.diag.message_primary
     if primary:
-        return primary
+        return _QUOTED_BYTES.sub("…", primary) if error.sqlstate in _ENCODING else primary
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     fatal = next((line.partition("FATAL:")[2] for line in lines if "FATAL:" in line), None)
     return (fatal or (lines[0] if lines else type(error).__name__)).strip()
