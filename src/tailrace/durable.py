@@ -13,9 +13,10 @@ from types import TracebackType
 from tailrace.error import Fatal, Retryable, TailraceError
 from tailrace.model import Finding, Severity
 
-__all__ = ["Lock", "make_folder", "obstacles", "replace", "storage", "sync_folder"]
+__all__ = ["FULL", "Lock", "make_folder", "obstacles", "replace", "storage", "sync_folder"]
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Errors of a disk, a quota or a file that is full: they pass."""
 
 
 @contextlib.contextmanager
@@ -30,7 +31,7 @@ def storage(doing: str, path: Path) -> Iterator[None]:
 def _explain(error: OSError, doing: str, path: Path) -> TailraceError:
     reason = error.strerror or type(error).__name__
     message = f"cannot {doing} {path}: {reason}"
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return Retryable(message, hint="free some space or raise the quota; the saved position has not moved")
     return Fatal(message, hint="check the path, its owner and its permissions")
 

@@ -12,7 +12,7 @@ from tests.tidy import tree
 
 PACKAGE = tree.ROOT / "src" / "tailrace"
 VALUES = {"_native", "error", "model"}
-SEAM = VALUES | {"comparison", "contract", "durable", "format", "identity"}
+SEAM = VALUES | {"comparison", "contract", "durable", "format", "identity", "output"}
 PRODUCTS = {"source", "sink", "transform", "checkpoint"}
 PLUGINS = PRODUCTS | {"dead_letters"}
 RUNTIME = SEAM | {"pipeline"}
@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "_native": set[str](),
     "error": set[str](),
     "durable": {"error", "model"},
+    "output": {"error", "durable"},
     "model": {"_native"},
     "format": VALUES | {"registry"},
     "contract": VALUES,

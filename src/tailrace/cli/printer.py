@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from tailrace import output
 from tailrace.cli.line import Pretty, as_json
 from tailrace.contract import Writer
 from tailrace.error import EndOfStream
@@ -21,7 +21,7 @@ __all__ = ["Printer"]
 class Printer:
     """A sink that prints at most `count` changes."""
 
-    output: Literal["pretty", "json", "debezium"]
+    form: Literal["pretty", "json", "debezium"]
     count: int | None = None
     partly: Callable[[Sequence[Position]], None] | None = None
     """Told how far a batch was printed when it was not printed whole."""
@@ -37,10 +37,11 @@ class Printer:
     def open(self, name: str, limits: Limits) -> Writer:
         """See `Sink.open`."""
         inner: Writer
-        if self.output == "debezium":
+        if self.form == "debezium":
             inner = find(Group.SINK, "stdout")(format=Format(topic_prefix="tail")).open(name, limits)
         else:
-            inner = _Lines(Pretty() if self.output == "pretty" else as_json)
+            output.require()
+            inner = _Lines(Pretty() if self.form == "pretty" else as_json)
         return inner if self.count is None else _Counted(inner, self.count, self.partly)
 
 
@@ -77,8 +78,7 @@ class _Lines:
         """See `Writer.write`."""
         lines = b"".join(self.line(change) for change in batch)
         try:
-            while lines:
-                lines = lines[os.write(1, lines) :]
+            output.write(memoryview(lines))
         except BrokenPipeError:
             raise EndOfStream from None
 

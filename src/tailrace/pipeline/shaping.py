@@ -6,10 +6,10 @@ Never parks, retries or saves anything.
 from __future__ import annotations
 
 import contextlib
-import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tailrace.contract import Rereading, Source, Transform
+from tailrace.durable import FULL
 from tailrace.error import EndOfStream, Fatal, Reject, Retryable, TailraceError
 from tailrace.model import Batch
 
@@ -20,7 +20,6 @@ Step = tuple[str, Transform]
 
 UNREADABLE = "source"
 """In place of a transform's name: the source itself did not understand the record."""
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextlib.contextmanager
@@ -31,7 +30,7 @@ def named(what: str) -> Iterator[None]:
     except (TailraceError, EndOfStream):
         raise
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in FULL:
             raise Retryable(
                 f"{what}: {error.strerror}", hint="free some space; the saved position has not moved"
             ) from error

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import select
-import sys
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from tailrace import output
 from tailrace.error import EndOfStream
 from tailrace.format import Format
 from tailrace.model import Batch, Finding, Limits, Severity
@@ -15,7 +13,6 @@ from tailrace.model import Batch, Finding, Limits, Severity
 __all__ = ["Stdout", "StdoutWriter"]
 
 tailrace_contract = 1
-_FD = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +33,13 @@ class Stdout:
 
     def check(self) -> list[Finding]:
         """Whether standard output is open."""
-        try:
-            os.fstat(_FD)
-        except OSError:
+        if not output.is_open():
             return [Finding(Severity.ERROR, "stdout", "standard output is closed")]
         return [Finding(Severity.OK, "stdout", "standard output is open")]
 
     def open(self, name: str, limits: Limits) -> StdoutWriter:
-        """Start to print for pipeline `name`; what Python still buffers for standard output goes first."""
-        sys.stdout.flush()
+        """Start to print for pipeline `name`, behind what Python still buffers; `Fatal` when closed."""
+        output.require()
         return StdoutWriter(name, self.format)
 
 
@@ -58,17 +53,9 @@ class StdoutWriter:
         """Hand the batch to the reader of standard output; `EndOfStream` when that reader is gone."""
         for encoded in batch.json(self._profile):
             try:
-                _write(memoryview(encoded))
+                output.write(memoryview(encoded))
             except BrokenPipeError:
                 raise EndOfStream("the reader of standard output is gone") from None
 
     def close(self) -> None:
         """Nothing is held; closing twice is harmless (I12)."""
-
-
-def _write(view: memoryview) -> None:
-    while view:
-        try:
-            view = view[os.write(_FD, view) :]
-        except BlockingIOError:  # Whoever started us made the pipe non-blocking.
-            select.select([], [_FD], [])
