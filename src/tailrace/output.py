@@ -8,7 +8,7 @@ import fcntl
 import os
 import select
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from tailrace.durable import FULL
 from tailrace.error import Fatal, Retryable, TailraceError
@@ -16,6 +16,7 @@ from tailrace.error import Fatal, Retryable, TailraceError
 __all__ = ["fault_of", "is_open", "require", "reserve", "write"]
 
 _FD = 1
+_NAP_S = 0.2
 
 
 def reserve() -> None:
@@ -45,14 +46,28 @@ def require() -> None:
         sys.stdout.flush()
 
 
-def write(view: memoryview) -> None:
-    """Write all of it. `BrokenPipeError` when the reader is gone, `Retryable` for a full disk, `Fatal` for the rest."""
+def write(view: memoryview, *, unwanted: Callable[[], bool] | None = None) -> bool:
+    """Write all of it; once it is `unwanted` only as long as somebody takes it, and False when nobody did.
+
+    `BrokenPipeError` when the reader is gone, `Retryable` for a full disk, `Fatal` for the rest.
+    """
     with _explained():
         while view:
-            try:
-                view = view[os.write(_FD, view) :]
-            except BlockingIOError:  # whoever started us made the pipe non-blocking
-                select.select([], [_FD], [])
+            if unwanted is None:
+                view = view[_some(view) :]
+            elif select.select([], [_FD], [], _NAP_S)[1]:  # then a pipe has room for so much: it does not block
+                view = view[_some(view[: select.PIPE_BUF]) :]
+            elif unwanted():
+                return False
+    return True
+
+
+def _some(view: memoryview) -> int:
+    try:
+        return os.write(_FD, view)
+    except BlockingIOError:  # whoever started us made the pipe non-blocking
+        select.select([], [_FD], [])
+        return 0
 
 
 def fault_of(error: Exception) -> TailraceError | None:

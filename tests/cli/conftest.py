@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ import psycopg
 import pytest
 
 from tests.terminal import Terminal, terminal
+from tests.waiting import until
 
 TIMEOUT_S = 60.0
 
@@ -50,6 +54,18 @@ class Cli:
     def terminal(self, *arguments: str) -> AbstractContextManager[Terminal]:
         """The command as a person at a terminal runs it."""
         return terminal([sys.executable, "-m", "tailrace", *arguments], folder=self.folder, environ=self.environ)
+
+
+def await_full_pipe(process: subprocess.Popen[str]) -> None:
+    """Until the pipe of its standard output holds so much that nothing more goes in, give or take a page."""
+    assert process.stdout is not None
+    held, pipe = array.array("i", [0]), process.stdout
+
+    def full() -> bool:
+        fcntl.ioctl(pipe, termios.FIONREAD, held)
+        return held[0] > fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) * 7 // 8
+
+    until(full, "for a full pipe")
 
 
 @pytest.fixture

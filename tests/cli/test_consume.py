@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from servers.kafka import Broker
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, await_full_pipe
 from tests.server.kafka.filling import fill
 
 
@@ -50,6 +51,26 @@ def test_a_group_goes_on_behind_what_was_printed(cli: Cli, url: str, topic: str)
     ended = [cli.run(*asked, "-n", "2"), cli.run(*asked, "-n", "2"), cli.run(*asked, "--until-current")]
     assert [each.code for each in ended] == [0, 0, 0], ended
     assert [ids(each.out) for each in ended] == [[0, 1], [2, 3], [4]]
+
+
+@pytest.mark.parametrize("form", ["json", "debezium"])
+def test_after_an_interrupt_a_group_goes_on_behind_what_was_printed(
+    cli: Cli, kafka: Broker, url: str, topic: str, form: str
+) -> None:
+    fill(kafka, topic, range(5, 3000))
+    asked = ("consume", url, "--group", topic, "--format", form)
+    process = cli.start(*asked)
+    assert process.stdout is not None and process.stderr is not None
+    first = process.stdout.readline()
+    await_full_pipe(process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    out, err = process.stdout.read(), process.stderr.read()
+    assert err == ""
+    rest = cli.run(*asked, "--until-current")
+    assert rest.code == 0, rest.err
+    lines = [json.loads(line) for line in (first + out + rest.out).splitlines()]
+    assert [(line.get("value") or line)["after"]["id"] for line in lines] == list(range(3000))
 
 
 def test_changes_are_printed_as_they_come(cli: Cli, kafka: Broker, url: str, topic: str) -> None:

@@ -1,13 +1,14 @@
 """`tail`: formats, counts, a reader that leaves, and nothing left behind on the server."""
 
 import json
+import signal
 import subprocess
 import sys
 
 import psycopg
 import pytest
 
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, await_full_pipe
 from tests.waiting import until
 
 
@@ -102,3 +103,21 @@ def test_a_reader_that_leaves_is_a_clean_end(cli: Cli, shop: str) -> None:
     assert ended.returncode == 0, ended.stderr
     assert len(ended.stdout.splitlines()) == 1
     assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("form", ["pretty", "json", "debezium"])
+def test_an_interrupt_ends_the_printing_at_once_between_two_lines(cli: Cli, shop: str, form: str) -> None:
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("insert into orders select i, repeat('x', 100) from generate_series(10, 50000) i")
+    process = cli.start("tail", shop, "--snapshot", "--format", form)
+    assert process.stdout is not None and process.stderr is not None
+    first = process.stdout.readline()  # and then nothing: a pager that waits for a key
+    await_full_pipe(process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    out, err = process.stdout.read(), process.stderr.read()
+    lines = (first + out).splitlines(keepends=True)
+    assert 1 < len(lines) < 2000, "what the pipe holds"
+    assert lines[-1].endswith("\n")
+    assert err == ""
+    until(lambda: left_behind(shop) == (0, 0), "for the slot to go")
