@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.cli.conftest import TIMEOUT_S, Cli, Ended
@@ -15,7 +16,7 @@ FULL = "cannot write to standard output: No space left on device"
 
 def shell(cli: Cli, redirection: str, *arguments: str) -> Ended:
     """`tailrace …` as a shell runs it with this redirection."""
-    command = f"exec {shlex.join([sys.executable, '-m', 'tailrace', *arguments])} {redirection}"
+    command = f"{shlex.join([sys.executable, '-m', 'tailrace', *arguments])} {redirection}"
     ended = subprocess.run(
         ["bash", "-c", command],
         cwd=cli.folder, env=dict(cli.environ), stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -67,3 +68,14 @@ def test_no_file_gets_what_was_for_a_standard_output_that_is_closed(cli: Cli, co
     assert shell(cli, ">&-", "run", "t.toml", "--until-current").code == 1
     kept = [path for path in (cli.folder / ".tailrace").iterdir() if path.is_file()]
     assert kept and not [path for path in kept if b'"topic"' in path.read_bytes()]
+
+
+def test_run_says_that_the_reader_of_its_sink_is_gone(cli: Cli, config: Path, shop: str) -> None:
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("insert into orders select i, repeat('x', 1000) from generate_series(10, 2000) i")
+    config.write_text(config.read_text().replace("file:out.jsonl", "stdout:"))
+    ended = shell(cli, "| head -n 1; exit ${PIPESTATUS[0]}", "run", "t.toml", "--log-format", "text")
+    assert ended.code == 1, "nobody has asked it to stop"
+    assert len(ended.out.splitlines()) == 1
+    assert "tailrace: orders: the reader of standard output is gone" in ended.err
+    assert "Traceback" not in ended.err

@@ -1,4 +1,4 @@
-"""Standard output: whole lines, and a clean end when nobody reads any more."""
+"""Standard output: whole lines, and an end when nobody reads any more."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tailrace.error import EndOfStream
+from tailrace.error import Fatal
 from tailrace.format import Format
 from tailrace.model import Limits
 from tailrace.sink import Stdout
@@ -57,14 +57,14 @@ def test_a_pipe_that_does_not_block_gets_every_byte() -> None:
     assert all(json.loads(line) for line in received.splitlines())
 
 
-def test_a_reader_that_left_ends_the_stream() -> None:
+def test_a_reader_that_left_ends_the_pipeline() -> None:
     reading, writing = os.pipe()
     kept = os.dup(1)
     os.dup2(writing, 1)
     os.close(reading)
     try:
         writer = Stdout().open("shop", Limits())
-        with pytest.raises(EndOfStream):
+        with pytest.raises(Fatal, match="the reader of standard output is gone"):
             writer.write(Feed().insert(1))
         writer.close()
         writer.close()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from tailrace import output
-from tailrace.error import EndOfStream
+from tailrace.error import Fatal
 from tailrace.format import Format
 from tailrace.model import Batch, Finding, Limits, Severity
 
@@ -50,12 +50,14 @@ class StdoutWriter:
         self._profile = format.profile(name)
 
     def write(self, batch: Batch) -> None:
-        """Hand the batch to the reader of standard output; `EndOfStream` when that reader is gone."""
+        """Hand the batch to the reader of standard output; `Fatal` when that reader is gone."""
         for encoded in batch.json(self._profile):
             try:
                 output.write(memoryview(encoded))
             except BrokenPipeError:
-                raise EndOfStream("the reader of standard output is gone") from None
+                raise Fatal(
+                    "the reader of standard output is gone", hint="what it did not take comes again at the next start"
+                ) from None
 
     def close(self) -> None:
         """Nothing is held; closing twice is harmless (I12)."""
