@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from tailrace.checkpoint.memory import Memory
-from tailrace.config import source_from_url
+from tailrace.config import source_fields, source_from_url
 from tailrace.contract import Positions, Source, Stream
-from tailrace.error import Fatal, Retryable
+from tailrace.error import ConfigError, Fatal, Retryable
 from tailrace.model import Batch, Change, Finding, Limits
 from tailrace.pipeline import Pipeline
 
@@ -43,14 +43,20 @@ def tail(
     the source are raised by `with` or the loop. `with tr.tail(...) as changes` closes at once; else it closes when it
     is dropped.
     """
-    opened: Source
     if isinstance(source, str):
-        asked = {"tables": tables, "slot": slot, "publication": publication}
-        options = {name: value for name, value in asked.items() if value is not None}
-        opened = source_from_url(source, temporary=True, snapshot="initial" if snapshot else "never", **options)
-    else:
-        opened = source
-    return Tail(opened, until_current=until_current)
+        source = temporary(source, snapshot=snapshot, tables=tables, slot=slot, publication=publication)
+    return Tail(source, until_current=until_current)
+
+
+def temporary(url: str, *, snapshot: bool, **asked: object) -> Source:
+    """The source that `url` names, with a slot that goes with the connection and what was `asked` of it, None aside."""
+    if "temporary" not in source_fields(url):
+        raise ConfigError(
+            "tail reads a database's log, and this URL is of something else",
+            hint="tailrace consume reads topics; in Python, tr.tail takes a tr.source.Kafka",
+        )
+    given = {name: value for name, value in asked.items() if value is not None}
+    return source_from_url(url, temporary=True, snapshot="initial" if snapshot else "never", **given)
 
 
 class Tail:

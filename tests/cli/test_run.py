@@ -288,6 +288,7 @@ def test_drop_removes_slot_publication_and_position(cli: Cli, config: Path, shop
         (["run", "t.toml", "nobody"], "there is no pipeline 'nobody'"),
         (["tail", "mysql://x/y"], "no source of kind 'mysql'"),
         (["tail", "postgresql://x/y", "-n", "0"], "above 0"),
+        (["tail", "kafka://x:9092/y"], "tailrace consume reads topics"),
         (["tail", "postgresql://x/y", "--format", "xml"], "xml"),
         (["dead-letters", "list", "t.toml", "orders"], "has no dead letters"),
         (["run", "t.toml", "--log-level", "loud"], "loud"),

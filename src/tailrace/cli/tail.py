@@ -9,10 +9,10 @@ from tailrace.checkpoint.memory import Memory
 from tailrace.cli.option import TailOptions
 from tailrace.cli.printer import Printer
 from tailrace.cli.run import Signals
-from tailrace.config import source_from_url
 from tailrace.error import ConfigError
 from tailrace.pipeline import Pipeline
 from tailrace.supervisor import Supervisor
+from tailrace.tailing import temporary
 
 __all__ = ["tail"]
 
@@ -21,9 +21,7 @@ def tail(url: str, options: TailOptions) -> int:
     """Print changes until stopped, `count` is reached or nobody reads any more."""
     if options.count is not None and options.count < 1:
         raise ConfigError(f"-n {options.count}: give a number above 0")
-    asked = {"tables": options.table, "publication": options.publication}
-    named = {name: value for name, value in asked.items() if value is not None}
-    source = source_from_url(url, temporary=True, snapshot="initial" if options.snapshot else "never", **named)
+    source = temporary(url, snapshot=options.snapshot, tables=options.table, publication=options.publication)
     pipeline = Pipeline(
         source,
         Printer(options.format, options.count),
