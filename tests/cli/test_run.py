@@ -1,6 +1,7 @@
 """`run`, `status`, `check`, `reset`, `drop`: exit codes, signals, and what stands where."""
 
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -358,3 +359,5 @@ def test_a_restart_of_the_server_is_waited_out(
     assert process.returncode == 143, err
     assert "trying again in" in err
     assert "Traceback" not in err
+    told = cli.run("status", "t.toml").out
+    assert re.search(r"^orders: last fault, \d+ s ago: ", told, re.MULTILINE), told

@@ -45,6 +45,12 @@ def test_the_position_of_a_pipeline_that_was_killed_is_shown_and_gone_after_a_re
     assert seen(cli)["positions"] == {}
 
 
+def test_what_a_stopped_pipeline_did_a_second_is_nothing(cli: Cli, config: Path) -> None:
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    left = seen(cli)
+    assert (left["state"], left["changes"], left["changes_per_s"], left["bytes_per_s"]) == ("stopped", 3, 0, 0)
+
+
 def test_watch_looks_again_until_it_is_interrupted(cli: Cli, config: Path) -> None:
     watching = cli.start("status", "t.toml", "--watch", "--json")
     running = cli.start("run", "t.toml")

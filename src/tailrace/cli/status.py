@@ -93,6 +93,7 @@ def _ask(pipeline: Pipeline) -> Status:
             if answer := ask(socket_path(pipeline.state_dir, pipeline.name), timeout_s=_PATIENCE_S):
                 return answer
             status = read_status(status_path(pipeline.state_dir, pipeline.name)) or status
+            status = replace(status, changes_per_s=0.0, bytes_per_s=0.0)
         except Retryable as error:
             holder = _holder(lock_path(pipeline.state_dir, pipeline.name))
             reason = f"process {holder}: {error.args[0]}; {error.hint}"
@@ -100,7 +101,7 @@ def _ask(pipeline: Pipeline) -> Status:
     try:
         return replace(status, positions=_positions(pipeline), dead_letters=parked(pipeline))
     except TailraceError as error:
-        return replace(status, error=str(error.args[0]))
+        return replace(status, error=str(error.args[0]), error_at=None)
 
 
 def _holder(lock: Path) -> int:
@@ -130,7 +131,7 @@ def _table(found: Sequence[_Seen]) -> str:
     if lags := [(each.name, partition, lag) for each in found for partition, lag in each.lags.items()]:
         lines.append(columns([("PIPELINE", "PARTITION", "LAG RECORDS"), *lags]))
     for each in found:
-        told = (each.reason, each.error, each.source_error)
+        told = (each.reason, _fault(each), each.source_error)
         lines += [f"{each.name}: {line}" for line in dict.fromkeys(told) if line]
     return "\n".join(lines) + "\n"
 
@@ -150,6 +151,13 @@ def _row(each: _Seen) -> tuple[object, ...]:
         each.restarts,
         ", ".join(each.positions.values()) or "-",
     )
+
+
+def _fault(each: _Seen) -> str | None:
+    """The last fault, with its age unless it is why the pipeline does nothing now."""
+    if each.error is None or each.error_at is None or each.state in {State.RETRYING, State.FAILED}:
+        return each.error
+    return f"last fault, {_span(time.time() - each.error_at)} ago: {each.error}"
 
 
 def _span(seconds: float) -> str:
