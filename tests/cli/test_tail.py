@@ -38,6 +38,16 @@ def test_a_snapshot_is_printed_in_each_format(cli: Cli, shop: str, form: str) ->
     assert left_behind(shop) == (0, 0)
 
 
+def test_what_a_terminal_would_obey_is_escaped_in_names_too(cli: Cli, shop: str) -> None:
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute('create table "t\x1b[2J" ("i\td" int primary key, "c\x1b[31mX\ny" text, "é" int)')
+        connection.execute("insert into \"t\x1b[2J\" values (1, '\x1b[31m', 2)")
+    ended = cli.run("tail", shop, "--snapshot", "--until-current", "--table", "public.t*")
+    assert ended.code == 0, ended.err
+    [line] = ended.out.splitlines()
+    assert line.endswith(r"= public.t\x1b[2J i\td=1 c\x1b[31mX\ny='\x1b[31m' é=2"), line
+
+
 def test_tables_are_named_by_several_patterns(cli: Cli, shop: str) -> None:
     with psycopg.connect(shop, autocommit=True) as connection:
         for table in ("items_1", "items_2", "notes"):

@@ -53,9 +53,9 @@ class Pretty:
         sign, colour = _SIGNS[change.op]
         at = change.committed_at.astimezone().strftime("%H:%M:%S.%f")[:-3]
         if change.message is not None:
-            what, cells = change.message.prefix, repr(change.message.content)
+            what, cells = _shown(change.message.prefix), repr(change.message.content)
         else:
-            what, cells = str(change.table), self._row(change)
+            what, cells = _shown(str(change.table)), self._row(change)
         head = f"\x1b[{colour}m{sign} {what}\x1b[0m" if self._colours else f"{sign} {what}"
         return f"{at} {head} {cells}".rstrip().encode() + b"\n"
 
@@ -63,11 +63,17 @@ class Pretty:
         key: Mapping[str, Any] = change.key or {}
         row: Mapping[str, Any] = (change.before if change.op == "d" else change.after) or {}
         before: Mapping[str, Any] = change.before or {} if change.op == "u" else {}
-        parts = [f"{name}={value!r}" for name, value in key.items()]
+        parts = [f"{_shown(name)}={value!r}" for name, value in key.items()]
         for name, value in row.items():
             if name in key or value is UNCHANGED:
                 continue
             if name in before and before[name] == value:
                 continue
-            parts.append(f"{name}={before[name]!r}→{value!r}" if name in before else f"{name}={value!r}")
+            cell = f"{before[name]!r}→{value!r}" if name in before else repr(value)
+            parts.append(f"{_shown(name)}={cell}")
         return " ".join(parts)
+
+
+def _shown(name: str) -> str:
+    """A name with what a terminal would obey, or end the line at, escaped as `repr` does it in values."""
+    return name if name.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
