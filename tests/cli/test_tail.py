@@ -38,6 +38,23 @@ def test_a_snapshot_is_printed_in_each_format(cli: Cli, shop: str, form: str) ->
     assert left_behind(shop) == (0, 0)
 
 
+def test_json_holds_every_number_as_the_server_has_it(cli: Cli, shop: str) -> None:
+    given = '{"big": 12345678901234567890.123456789, "twice": 1,\n "twice": 2}'
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("create table numbers (id int primary key, f float8, r real[], j json, b jsonb, n numeric)")
+        connection.execute("insert into numbers values (1, 'NaN', '{NaN,1.5}', %s, '0.10', 'NaN')", [given])
+        connection.execute("insert into numbers values (2, '-Infinity', '{Infinity}', '[]', 'null', 'Infinity')")
+        connection.execute("insert into numbers values (3, null, null, null, null, null)")
+    asked = ("tail", shop, "--table", "public.numbers", "--snapshot", "--until-current", "--format", "json")
+    ended = cli.run(*asked)
+    assert ended.code == 0, ended.err
+    first, second, third = ended.out.splitlines()
+    numbers = given.replace("\n", " ")
+    assert f'"f":"NaN","r":["NaN",1.5],"j":{numbers},"b":0.10,"n":"NaN"' in first
+    assert '"f":"-Infinity","r":["Infinity"],"j":[],"b":null,"n":"Infinity"' in second
+    assert '"f":null,"r":null,"j":null,"b":null,"n":null' in third
+
+
 def test_what_a_terminal_would_obey_is_escaped_in_names_too(cli: Cli, shop: str) -> None:
     with psycopg.connect(shop, autocommit=True) as connection:
         connection.execute('create table "t\x1b[2J" ("i\td" int primary key, "c\x1b[31mX\ny" text, "é" int)')

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from tailrace.model import UNCHANGED, Change
+from tailrace.model import UNCHANGED, Change, Row, Table
 
 __all__ = ["Pretty", "as_json"]
 
@@ -16,7 +18,7 @@ _SIGNS = {"c": ("+", "32"), "u": ("~", "33"), "d": ("-", "31"), "r": ("=", "36")
 
 
 def as_json(change: Change) -> bytes:
-    """One line of JSON: numbers that JSON cannot hold exactly and times as text, bytes in base64.
+    """One line of JSON: numbers that JSON cannot hold exactly and times as text, bytes in base64, json as it came.
 
     Columns that the server did not send are listed in `unchanged` and left out of the row.
     """
@@ -24,9 +26,9 @@ def as_json(change: Change) -> bytes:
     document: dict[str, object] = {
         "op": change.op,
         "table": None if table is None else str(table),
-        "key": _cells(change.key),
-        "before": _cells(change.before),
-        "after": _cells(change.after),
+        "key": _cells(change.key, table),
+        "before": _cells(change.before, table),
+        "after": _cells(change.after, table),
         "committed_at": change.committed_at,
         "transaction": change.transaction,
         "position": change.position.text,
@@ -38,8 +40,34 @@ def as_json(change: Change) -> bytes:
     return msgspec.json.encode(document, enc_hook=str) + b"\n"
 
 
-def _cells(row: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if row is None else {name: value for name, value in row.items() if value is not UNCHANGED}
+def _cells(row: Row | None, table: Table | None) -> dict[str, object] | None:
+    if row is None or table is None:
+        return None
+    cells = {name: _exact(value) for name, value in row.items() if value is not UNCHANGED}
+    for name in _json_columns(table):
+        if name in cells and isinstance(text := row.text(name), str):
+            cells[name] = _as_it_came(text)
+    return cells
+
+
+def _as_it_came(text: str) -> object:
+    """The JSON of a cell, numbers and doubled names too; only line breaks between its tokens must not end our line."""
+    try:
+        return msgspec.json.decode(text.replace("\n", " ").replace("\r", " "), type=msgspec.Raw)
+    except msgspec.DecodeError:  # a topic can hold what is none
+        return text
+
+
+@lru_cache(64)
+def _json_columns(table: Table) -> tuple[str, ...]:
+    return tuple(column.name for column in table.columns if column.type in {"json", "jsonb"})
+
+
+def _exact(value: object) -> object:
+    """The value, with texts for the numbers that JSON has none for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return [_exact(item) for item in value] if isinstance(value, list) else value
 
 
 class Pretty:
