@@ -38,5 +38,6 @@ docs: setup
 	touch $@
 
 .venv/built: .venv/locked pyproject.toml $(RUST)
+	@echo "building Tailrace: some minutes the first time"
 	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/maturin develop --release --locked --quiet
 	touch $@

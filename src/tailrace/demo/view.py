@@ -31,6 +31,7 @@ class View:
         self._tally = tally
         self._live = Live(console=console, refresh_per_second=8, transient=True) if console.is_terminal else None
         self._line_at = 0.0
+        self._began_at = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._live:
@@ -44,8 +45,8 @@ class View:
             self._live.stop()
 
     def say(self, text: str) -> None:
-        """A line that stays."""
-        self._console.print(f"{self._tally.elapsed_s:5.1f} s  {text}", highlight=False)
+        """A line that stays, with the time since the view began: the snapshot's too, which the tally does not count."""
+        self._console.print(f"{time.monotonic() - self._began_at:5.1f} s  {text}", highlight=False)
 
     def show(self) -> None:
         """The present numbers."""
