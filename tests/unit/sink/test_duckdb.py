@@ -371,6 +371,18 @@ def test_what_duckdb_makes_of_a_ctrl_c_becomes_one_again(error: Exception, tmp_p
         raise error
 
 
+def test_a_commit_that_needs_more_memory_than_it_may_have_is_told_as_that(tmp_path: Path) -> None:
+    path = tmp_path / "small.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("SET memory_limit = '8MB'; SET threads = 1; CREATE TABLE big (id int, note text)")
+        connection.execute("BEGIN")
+        for number in range(20):
+            connection.execute("INSERT INTO big SELECT ?, repeat('x', 1000000)", [number])
+        with pytest.raises(Fatal, match="ran out of its memory limit") as told, explained(path):
+            connection.execute("COMMIT")
+    assert "memory_limit" in str(told.value.hint)
+
+
 def numbered(oid: int | None, *, key: bool = True) -> Table:
     columns = [Column("id", "int8", nullable=False), Column("note", "text")]
     return Table("public", "orders", columns, key=["id"] if key else [], oid=oid)

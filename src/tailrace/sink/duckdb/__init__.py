@@ -82,7 +82,7 @@ class DuckDB:
 
     def image(self) -> DuckDBImage:
         """See `ComparableSink.image`."""
-        return DuckDBImage()
+        return DuckDBImage(self.memory_limit)
 
     def open(self, name: str, limits: Limits) -> DuckDBWriter:
         """Open the file for pipeline `name`; `Retryable` while another process has it (DuckDB's own lock)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import duckdb
 
 __all__ = ["connect", "connect_beside", "connect_to_read", "explained"]
+
+_NO_MEMORY = re.compile(r"(?:allocate|pin|offload)\b.*\bused\)")
+"""What DuckDB says, whatever it calls the error: at a commit it is a TransactionException."""
 
 
 def connect(path: Path, *, memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
@@ -88,6 +92,8 @@ def _explain(error: duckdb.Error, path: Path) -> TailraceError:
     import duckdb
 
     line = _first_line(error)
+    if isinstance(error, duckdb.OutOfMemoryException) or _NO_MEMORY.search(line):
+        return Fatal(f"DuckDB ran out of its memory limit on {path}", hint="give the sink a larger memory_limit")
     if isinstance(error, duckdb.IOException | duckdb.TransactionException | duckdb.FatalException) and _is_full(line):
         return Retryable(
             f"cannot write {path}: the disk is full", hint="free some space; the saved position has not moved"
@@ -104,8 +110,6 @@ def _explain(error: duckdb.Error, path: Path) -> TailraceError:
         return ConfigError(f"cannot open {path}: {line}", hint="open it with the same settings in this process")
     if isinstance(error, duckdb.TransactionException):
         return Retryable(f"DuckDB could not commit to {path}: {line}", hint="another writer of this process was first")
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return Fatal(f"DuckDB ran out of its memory limit on {path}", hint="give the sink a larger memory_limit")
     if isinstance(error, duckdb.BinderException | duckdb.CatalogException | duckdb.DependencyException):
         return Fatal(f"DuckDB refused a statement on {path}: {line}", hint="compare the target table with its source")
     if isinstance(error, duckdb.ConstraintException):

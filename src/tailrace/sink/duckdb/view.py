@@ -27,7 +27,7 @@ __all__ = ["DuckDBImage", "DuckDBView"]
 
 _AS_TEXT = ("FLOAT", "DOUBLE", "INTERVAL", "TIME WITH TIME ZONE")
 _UNORDERED = ("INTERVAL", "TIME WITH TIME ZONE", "JSON")
-_LIMITS = "SET memory_limit = '256MB'; SET threads = 1; SET preserve_insertion_order = false"
+_LIMITS = "SET threads = 1; SET preserve_insertion_order = false"
 
 
 class DuckDBView:
@@ -119,13 +119,13 @@ class DuckDBView:
 
 
 class DuckDBImage:
-    """See `Image`: a database in memory that holds the rows at hand, spilling beside itself beyond 256 MB."""
+    """See `Image`: a database in memory that holds the rows at hand, spilling beside itself beyond `memory_limit`."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory_limit: str) -> None:
         self._path = Path(":memory:")
         self._connection = connect_beside(self._path)
         with explained(self._path):
-            self._connection.execute(_LIMITS)
+            self._connection.execute(f"SET memory_limit = {sql.literal(memory_limit)}; {_LIMITS}")
 
     def checksum(self, mirror: Mirror, rows: Iterator[Batch]) -> Checksum:
         """See `Image.checksum`."""
