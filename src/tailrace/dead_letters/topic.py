@@ -59,10 +59,7 @@ class Kafka:
         for name in {**address.query, **self.options}:
             if name in _OURS:
                 raise ConfigError(f"the option {name!r} is Tailrace's own", hint="leave it out")
-        if address.username is not None and self.security.mechanism is None:
-            raise ConfigError(
-                "the URL has a user, and no mechanism is given", hint='say mechanism = "SCRAM-SHA-512" in security'
-            )
+        address.require_mechanism(self.security, self.options)
 
     @property
     def address(self) -> Address:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from confluent_kafka.admin import (
 )
 
 from servers import kafka as server
+from tailrace.cli import main
 from tailrace.dead_letters import Kafka as Letters
 from tailrace.dialect.kafka.address import Mechanism, Security
 from tailrace.error import Fatal
@@ -79,6 +81,29 @@ def test_a_user_reads_over_tls_and_sasl_where_an_acl_allows_it(
     until(lambda: all(found.severity is Severity.OK for found in source.check()), "for the broker to hear of the ACL")
     run()
     assert target.keys == ["0", "1", "2"]
+
+
+def test_consume_logs_in_as_the_query_of_its_url_says(
+    secure_kafka: server.Broker, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert secure_kafka.secure is not None
+    admin, topic = secure_kafka.admin(), secure_kafka.create_topic("consumed")
+    fill(secure_kafka, topic, range(3))
+    _allow(admin, ResourceType.TOPIC, topic, AclOperation.READ, AclOperation.DESCRIBE)
+    _allow(admin, ResourceType.GROUP, "tailrace.consume_", AclOperation.READ, AclOperation.DELETE)
+    login = f"security.protocol=SASL_SSL&sasl.mechanism=SCRAM-SHA-512&ssl.ca.location={secure_kafka.secure.authority}"
+    url = f"kafka://guest:{server.PASSWORD}@{secure_kafka.secure.sasl_tls}/{topic}?{login}"
+
+    def printed() -> list[object]:
+        code = main(["consume", url, "--until-current", "--format", "json"])
+        out, err = capfd.readouterr()
+        assert server.PASSWORD not in err
+        return [json.loads(line)["after"]["id"] for line in out.splitlines()] if code == 0 else []
+
+    until(lambda: printed() == [0, 1, 2], "for the broker to hear of the ACL")
+    for number, words in ((1, "no mechanism"), (0, "no protocol")):
+        assert main(["consume", url.partition("?")[0] + ("" if number else "?sasl.mechanism=PLAIN")]) == 2
+        assert words in capfd.readouterr().err
 
 
 def test_a_wrong_password_stops_the_pipeline_and_is_not_shown(secure_kafka: server.Broker, tmp_path: Path) -> None:

@@ -235,6 +235,8 @@ def test_check_says_what_is_there(kafka: Broker, topic: str) -> None:
         ("kafka://b/a", {}, "names a broker without a port"),
         ("kafka://b:9092/a", {"options": {"auto.offset.reset": "latest"}}, "is Tailrace's own"),
         ("kafka://u:secret@b:9092/a", {}, "no mechanism is given"),
+        ("kafka://u:secret@b:9092/a?sasl.mechanism=PLAIN", {}, "no protocol is given"),
+        ("kafka://u:secret@b:9092/a", {"options": {"sasl.mechanisms": "PLAIN"}}, "no protocol is given"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(url: str, options: dict[str, object], message: str) -> None:

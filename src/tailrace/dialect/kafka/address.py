@@ -14,6 +14,11 @@ __all__ = ["Address", "Mechanism", "Security", "parse"]
 
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 _EXAMPLE = "kafka://broker:9092,other:9092"
+_MECHANISMS = {"sasl.mechanism", "sasl.mechanisms"}
+_HOW = (
+    'say mechanism = "SCRAM-SHA-512" in security, or '
+    "?security.protocol=SASL_SSL&sasl.mechanism=SCRAM-SHA-512 in the URL (SASL_PLAINTEXT where there is no TLS)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,19 @@ class Address:
     query: Mapping[str, str] = field(default_factory=dict)
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+
+    def require_mechanism(self, security: Security, options: Mapping[str, str]) -> None:
+        """`ConfigError` when the user that the URL names would not be logged in, for want of a mechanism or protocol.
+
+        librdkafka's own settings may name both, in the query or in `options`; without a protocol it does not log in.
+        """
+        given = {**self.query, **options}
+        if security.mechanism is not None or self.username is None:
+            return
+        if not _MECHANISMS & given.keys():
+            raise ConfigError("the URL has a user, and no mechanism is given", hint=_HOW)
+        if "security.protocol" not in given:
+            raise ConfigError("the URL has a user and a mechanism, and no protocol is given", hint=_HOW)
 
 
 def parse(url: str) -> Address:

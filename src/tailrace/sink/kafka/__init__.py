@@ -83,10 +83,7 @@ class Kafka:
                 raise ConfigError(f"the option {name!r} is Tailrace's own", hint="leave it out")
             if name in _SIZES and not text.isdecimal():
                 raise ConfigError(f"the option {name!r} is a whole number", hint=f'"{name}" = "1000000"')
-        if address.username is not None and self.security.mechanism is None:
-            raise ConfigError(
-                "the URL has a user, and no mechanism is given", hint='say mechanism = "SCRAM-SHA-512" in security'
-            )
+        address.require_mechanism(self.security, self.options)
         self._otherwise()
 
     @property

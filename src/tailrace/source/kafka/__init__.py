@@ -124,10 +124,7 @@ class Kafka:
             raise ConfigError(str(error)) from None
         if self.registry is not None and "schema_registry_url" in address.query:
             raise ConfigError("a schema registry stands in the URL and in registry", hint="leave one of the two out")
-        if address.username is not None and self.security.mechanism is None:
-            raise ConfigError(
-                "the URL has a user, and no mechanism is given", hint='say mechanism = "SCRAM-SHA-512" in security'
-            )
+        address.require_mechanism(self.security, self.options)
 
     @property
     def address(self) -> Address:
