@@ -7,9 +7,11 @@ In every text `${NAME}` is an environment variable and `${file:PATH}` a file's c
 
 from __future__ import annotations
 
+import difflib
+import logging
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,13 @@ from tailrace.error import ConfigError
 __all__ = ["EnvText", "read"]
 
 _PREFIX = "TAILRACE_"
-_TOP = ("PIPELINE__", "STATE_DIR", "HTTP__")
+_TABLES = ("PIPELINE", "HTTP")
+_TOP = ("STATE_DIR", *(f"{table}__" for table in _TABLES))
+_NOT_OURS = ("TAILRACE_FAILPOINT",)
+"""Read elsewhere."""
+
+log = logging.getLogger("tailrace.config")
+
 _REFERENCE = re.compile(r"\$(?P<plain>\$)?\{(?:(?P<file>file:)?(?P<name>[^}]*)\})?")
 _LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*@")
 """A URL up to the end of its user and password."""
@@ -35,19 +43,38 @@ class EnvText(str):
 def read(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     """The tree of `path` with the overrides of `environ`, references filled in."""
     try:
-        document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        document: dict[str, Any] = tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(f"there is no file {path}", hint="give the path of the TOML file") from None
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
-    for name in sorted(environ):
-        if name.startswith(tuple(_PREFIX + top for top in _TOP)):
-            _override(document, name, environ[name])
+    ours = sorted(name for name in environ if name.startswith(_PREFIX) and name not in _NOT_OURS)
+    overrides = [name for name in ours if name.startswith(tuple(_PREFIX + top for top in _TOP))]
+    for name in overrides:
+        _override(document, name, environ[name])
+    _refuse_slips([name for name in ours if name not in overrides and f"${{{name}}}" not in text])
     filled = _fill(document, "", _Around(path.parent, environ))
     assert isinstance(filled, dict)
     return filled
+
+
+def _refuse_slips(names: Sequence[str]) -> None:
+    """What looks like an override is one with a slip of the pen; what does not may be anybody's, and is told."""
+    for name in names:
+        first, parts, _ = name.removeprefix(_PREFIX).partition("__")
+        near = difflib.get_close_matches(first, _TABLES if parts else ("STATE_DIR",), 1, 0.8 if not parts else 0.6)
+        if parts or near:
+            meant = f"; did you mean {_PREFIX}{near[0]}{parts}…?" if near and parts else ""
+            meant = f"; did you mean {_PREFIX}{near[0]}?" if near and not parts else meant
+            raise ConfigError(
+                f"{name} overrides nothing{meant}",
+                hint=f"overrides are {_PREFIX}STATE_DIR, {_PREFIX}HTTP__… and {_PREFIX}PIPELINE__<NAME>__…",
+            )
+    if names:
+        log.warning("%s: not an override of anything, and ignored", ", ".join(names))
 
 
 def _override(document: dict[str, Any], name: str, value: str) -> None:

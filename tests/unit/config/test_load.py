@@ -244,6 +244,32 @@ def test_a_missing_file_and_a_missing_pipeline_are_named(tmp_path: Path) -> None
         load(written(tmp_path, SMALL), environ={"TAILRACE_PIPELINE__B__SINK": "x"})
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("TAILRACE_PIPELNE__A__SOURCE__URL", "TAILRACE_PIPELINE__"),
+        ("TAILRACE_HTPT__LISTEN", "TAILRACE_HTTP__"),
+        ("TAILRACE_STATEDIR", "TAILRACE_STATE_DIR"),
+        ("TAILRACE_QUITE__ANOTHER", ""),
+    ],
+)
+def test_an_override_with_a_slip_of_the_pen_is_refused(tmp_path: Path, name: str, meant: str) -> None:
+    path = written(tmp_path, SMALL)
+    with pytest.raises(ConfigError, match=f"{name} overrides nothing") as told:
+        load(path, environ={name: "secret"})
+    assert f"did you mean {meant}" in str(told.value) if meant else "did you mean" not in str(told.value)
+    assert "secret" not in str(told.value)
+
+
+def test_variables_that_are_no_overrides_are_told_in_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    theirs = {"TAILRACE_SERVICE_HOST": "10.0.0.1", "TAILRACE_PORT": "tcp://10.0.0.1:9187"}  # as Kubernetes sets them
+    path = written(tmp_path, SMALL.replace("//db", "//${TAILRACE_DB__USER}@db"))
+    load(path, environ={**theirs, "TAILRACE_DB__USER": "me", "TAILRACE_FAILPOINT": ""})
+    assert [record.getMessage() for record in caplog.records] == [
+        "TAILRACE_PORT, TAILRACE_SERVICE_HOST: not an override of anything, and ignored"
+    ]
+
+
 def test_urls_name_sources_and_sinks() -> None:
     assert source_from_url("postgres://h/d", temporary=True, tables=["a.*"]) == Postgres(
         url="postgres://h/d", temporary=True, tables=["a.*"]
