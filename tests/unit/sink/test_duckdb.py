@@ -371,6 +371,15 @@ def test_what_duckdb_makes_of_a_ctrl_c_becomes_one_again(error: Exception, tmp_p
         raise error
 
 
+def test_a_database_that_the_sink_makes_is_private_and_one_that_is_there_stays_as_it_is(shop: Shop) -> None:
+    shop.write(shop.feed.insert(1))
+    assert shop.path.stat().st_mode & 0o777 == 0o600
+    shop.close()
+    shop.path.chmod(0o640)
+    shop.write(shop.feed.insert(2))
+    assert shop.path.stat().st_mode & 0o777 == 0o640
+
+
 def test_a_commit_that_needs_more_memory_than_it_may_have_is_told_as_that(tmp_path: Path) -> None:
     path = tmp_path / "small.duckdb"
     with duckdb.connect(str(path)) as connection:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tailrace.durable import storage
 from tailrace.error import ConfigError, Fatal, Retryable, TailraceError
 from tailrace.sink.duckdb.constraint import Broken, describe
 from tailrace.sink.duckdb.sql import literal
@@ -23,16 +24,20 @@ _NO_MEMORY = re.compile(r"(?:allocate|pin|offload)\b.*\bused\)")
 
 
 def connect(path: Path, *, memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
-    """Open the file, alone (DuckDB locks it), and bound what DuckDB may use.
+    """Open the file, alone (DuckDB locks it), and bound what DuckDB may use; one that is not there is made private.
 
     `Retryable` while another process has it, `ConfigError` without the package or for settings DuckDB does not know.
     """
     _require_package()
     import duckdb
 
+    fresh = not path.exists()
     with explained(path):
         connection = duckdb.connect(str(path))
     try:
+        if fresh:  # before a row is in it: DuckDB makes files by the umask, and takes none that is empty
+            with storage("protect", path):
+                path.chmod(0o600)
         # Set one by one: a file that this process has open already (a second pipeline) refuses another configuration.
         connection.execute(f"SET memory_limit = {literal(memory_limit)}")
         connection.execute(f"SET threads = {threads}")
