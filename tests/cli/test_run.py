@@ -288,8 +288,8 @@ def test_drop_removes_slot_publication_and_position(cli: Cli, config: Path, shop
         (["run", "nowhere.toml"], "there is no file nowhere.toml"),
         (["run", "t.toml", "nobody"], "there is no pipeline 'nobody'"),
         (["tail", "mysql://x/y"], "no source of kind 'mysql'"),
-        (["tail", "postgresql://x/y", "-n", "0"], "above 0"),
         (["tail", "kafka://x:9092/y"], "tailrace consume reads topics"),
+        (["tail", "postgresql://x/y", "-n", "0"], "above 0"),
         (["tail", "postgresql://x/y", "--format", "xml"], "xml"),
         (["dead-letters", "list", "t.toml", "orders"], "has no dead letters"),
         (["run", "t.toml", "--log-level", "loud"], "loud"),
@@ -311,6 +311,22 @@ def test_help_and_version_are_quick_and_complete(cli: Cli) -> None:
     for verb in ("run", "tail", "check", "status", "dead-letters", "reset", "drop", "demo", "version"):
         assert verb in ended.out
     assert cli.run("version").out.startswith("tailrace ")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["run"], "CONFIG [NAME...]"),
+        (["check"], "CONFIG|URL [NAME...]"),
+        (["status"], "CONFIG [NAME...]"),
+        (["dead-letters", "drop"], "CONFIG NAME [ID...] | FILE [ID...]"),
+        (["drop"], "CONFIG  The TOML file."),
+        (["adopt"], "Do not ask."),
+    ],
+)
+def test_help_says_what_every_argument_is(cli: Cli, command: list[str], said: str) -> None:
+    ended = cli.run(*command, "--help")
+    assert (ended.code, said in ended.out) == (0, True), ended.out
 
 
 def test_i9_debug_shows_the_traceback_and_nothing_else_does(cli: Cli) -> None:
@@ -354,10 +370,10 @@ def test_a_restart_of_the_server_is_waited_out(
     server.start()
     execute(url, "insert into orders values (2, 'two')")
     until(lambda: len(lines(cli.folder)) == 2, "for the row that came after the restart")
+    told = cli.run("status", "t.toml").out
+    assert re.search(r"^orders: last fault, \d+ s ago: ", told, re.MULTILINE), told
     process.terminate()
     _, err = process.communicate(timeout=30)
     assert process.returncode == 143, err
     assert "trying again in" in err
     assert "Traceback" not in err
-    told = cli.run("status", "t.toml").out
-    assert re.search(r"^orders: last fault, \d+ s ago: ", told, re.MULTILINE), told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
@@ -38,6 +39,18 @@ def test_no_file_holds(what: str) -> None:
         for path in TEXT
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if FORBIDDEN[what].search(line)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_message_names_a_page_that_an_installed_package_has_not() -> None:
+    wrong = [
+        tree.shown(path, node.lineno)
+        for path, module in tree.python("src")
+        for prose in [{id(each.value) for each in ast.walk(module) if isinstance(each, ast.Expr)}]
+        for node in ast.walk(module)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose
+        if re.search(r"\bdocs/\w", node.value)
     ]
     assert not wrong, "\n".join(wrong)
 

@@ -40,10 +40,11 @@ _OPTIONS = TailOptions()
 _VERIFY = VerifyOptions()
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="")]
+_LETTERS = "Usage: tailrace dead-letters {} [OPTIONS] CONFIG NAME [ID...] | FILE [ID...]"
 Flag = Annotated[bool, Parameter(negative="")]
 
 
-@app.command
+@app.command(usage="Usage: tailrace run [OPTIONS] CONFIG [NAME...]")
 def run(config: Path, /, *names: str, options: RunOptions = _RUN, logs: Logs = _USUAL) -> int:
     """Run pipelines until they are stopped.
 
@@ -90,7 +91,7 @@ def consume(url: str, /, *, options: ConsumeOptions = _CONSUME, logs: Logs = _QU
     return consume(url, options)
 
 
-@app.command
+@app.command(usage="Usage: tailrace check [OPTIONS] CONFIG|URL [NAME...]")
 def check(target: str, /, *names: str, json: Json = False, logs: Logs = _QUIET) -> int:
     """Show what the source and the sink lack, each with the statement that mends it. Changes nothing.
 
@@ -109,7 +110,7 @@ def check(target: str, /, *names: str, json: Json = False, logs: Logs = _QUIET) 
     return check(target, names, as_json=json)
 
 
-@app.command
+@app.command(usage="Usage: tailrace status [OPTIONS] CONFIG [NAME...]")
 def status(config: Path, /, *names: str, json: Json = False, watch: Flag = False, logs: Logs = _QUIET) -> int:
     """Show per pipeline: state, position, lag, retained log, dead letters.
 
@@ -147,7 +148,7 @@ def verify(config: Path, name: str, /, *, options: VerifyOptions = _VERIFY, logs
     return verify(config, name, options)
 
 
-@letters.command(name="list")
+@letters.command(name="list", usage=_LETTERS.format("list"))
 def list_letters(target: Path, /, *names: str, json: Json = False, logs: Logs = _QUIET) -> int:
     """List the parked changes, without their cells.
 
@@ -166,7 +167,7 @@ def list_letters(target: Path, /, *names: str, json: Json = False, logs: Logs = 
     return show_list(target, names, as_json=json)
 
 
-@letters.command(name="show")
+@letters.command(name="show", usage=_LETTERS.format("show"))
 def show_letters(target: Path, /, *names: str, logs: Logs = _QUIET) -> int:
     """Print parked changes whole, cells included, as JSON.
 
@@ -183,7 +184,7 @@ def show_letters(target: Path, /, *names: str, logs: Logs = _QUIET) -> int:
     return show(target, names)
 
 
-@letters.command(name="replay")
+@letters.command(name="replay", usage=_LETTERS.format("replay"))
 def replay_letters(target: Path, /, *names: str, logs: Logs = _QUIET) -> int:
     """Offer parked changes to the sink again, in the order of their keys; all of them without IDs.
 
@@ -203,7 +204,7 @@ def replay_letters(target: Path, /, *names: str, logs: Logs = _QUIET) -> int:
     return replay(target, names)
 
 
-@letters.command(name="drop")
+@letters.command(name="drop", usage=_LETTERS.format("drop"))
 def drop_letters(target: Path, /, *names: str, yes: Yes = False, logs: Logs = _QUIET) -> int:
     """Throw parked changes away, after a question; all of them without IDs.
 
@@ -272,7 +273,17 @@ def reset(
 
 @app.command
 def drop(config: Path, name: str, /, *, yes: Yes = False, logs: Logs = _QUIET) -> int:
-    """Remove what a pipeline created on the source (slot, publication) and its position, after a question."""
+    """Remove what a pipeline created on the source (slot, publication) and its position, after a question.
+
+    Parameters
+    ----------
+    config
+        The TOML file.
+    name
+        The pipeline.
+    yes
+        Do not ask.
+    """
     logs.start()
     from tailrace.cli.remove import drop
 
@@ -281,7 +292,17 @@ def drop(config: Path, name: str, /, *, yes: Yes = False, logs: Logs = _QUIET) -
 
 @app.command
 def adopt(config: Path, name: str, /, *, yes: Yes = False, logs: Logs = _USUAL) -> int:
-    """Take a saved position over to a server that was upgraded with pg_upgrade, after a question."""
+    """Take a saved position over to a server that was upgraded with pg_upgrade, after a question.
+
+    Parameters
+    ----------
+    config
+        The TOML file.
+    name
+        The pipeline.
+    yes
+        Do not ask.
+    """
     logs.start()
     from tailrace.cli.adopt import adopt
 

@@ -36,7 +36,7 @@ _DELETES = {
     ("false", "rewrite"): "rewrite-with-tombstone",
 }
 """What `drop.tombstones` and `delete.handling.mode` meant, before Debezium made one option of the two."""
-_PYTHON = "write the expression in Python, and language=python; docs/howto/transforms.md says what it sees"
+_PYTHON = "write the expression in Python, and language=python"
 _FUNCTION = "do it in a `map_changes` transform, or in the readers"
 
 

@@ -215,6 +215,4 @@ def _error(values: Values) -> ConfigError:
     refusals: Sequence[object] = values.refusals
     count = "1 option" if len(refusals) == 1 else f"{len(refusals)} options"
     lines = "".join(f"\n  {refusal}" for refusal in refusals)
-    return ConfigError(
-        f"{count} cannot be honoured:{lines}", hint="nothing was written; docs/reference has every option"
-    )
+    return ConfigError(f"{count} cannot be honoured:{lines}", hint="nothing was written")

@@ -363,7 +363,9 @@ def option_of(name: str, table: Sequence[Option] = OPTIONS) -> Option:
     if found is None:
         near = difflib.get_close_matches(name, [option.name for option in table], 1)
         meant = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"unknown key {name!r}{meant}", hint="docs/reference/format.md lists all options of [format]")
+        raise ConfigError(
+            f"unknown key {name!r}{meant}", hint="options of [format] are Debezium's, with dots turned into underscores"
+        )
     return found
 
 
