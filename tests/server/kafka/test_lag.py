@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from confluent_kafka import Producer
+
 from servers.kafka import Broker
 from tailrace.model import Batch, Finding, Limits
 from tailrace.source.kafka import Kafka
+from tailrace.testing.fake import ListSink
 from tests.cli.conftest import Cli
 from tests.server.kafka.filling import Member, event, produce, running
 from tests.waiting import until
@@ -57,6 +60,35 @@ def test_records_behind_are_counted_by_partition(kafka: Broker, topic: str, tmp_
         assert member.pipeline.status().lags[f"{topic}/1"] == 0
         gate.open_.set()
         until(lambda: member.pipeline.status().lags == {f"{topic}/0": 0, f"{topic}/1": 0}, "for the end")
+
+
+def commit(broker: Broker, topic: str, ids: range) -> None:
+    """Inserts of rows with these ids, each in a transaction of its own, which leaves a mark behind it in the log."""
+    producer = Producer({"bootstrap.servers": broker.address, "transactional.id": topic})
+    producer.init_transactions(60)
+    for at in ids:
+        producer.begin_transaction()
+        value = event("c", after={"id": at, "n": at})
+        producer.produce(topic, key=json.dumps({"id": at}).encode(), value=value, partition=0)
+        producer.commit_transaction(60)
+
+
+def test_a_topic_written_in_transactions_is_caught_up(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    kafka.create_topic(topic)
+    commit(kafka, topic, range(3))
+    source, sink = Kafka(f"kafka://{kafka.address}/{topic}", group=topic), ListSink()
+    member = Member(source, sink, "p", tmp_path)
+    status = member.pipeline.status
+    with running(member):
+        until(lambda: status().lags == {f"{topic}/0": 0}, "for the end of the topic")
+        before = status().progressed_at
+        until(lambda: status().progressed_at != before, "for a look that finds nothing to do")
+        commit(kafka, topic, range(3, 5))
+        until(lambda: len(sink.target.records) == 5, "for what was committed since")
+        until(lambda: status().lags == {f"{topic}/0": 0}, "for the new end")
+    again = Member(source, ListSink(), "p", tmp_path)
+    with running(again):  # the mark behind the last record is all that is left
+        until(lambda: again.pipeline.status().lags == {f"{topic}/0": 0}, "for the end after a start")
 
 
 def test_status_lists_the_partitions_of_a_process(kafka: Broker, topic: str, tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ class Kafka:
             **{name: value for name, value in self._given().items() if _is_common(name)},
         }
 
-    def consuming(self, name: str, *, until_current: bool = False) -> dict[str, Any]:
+    def consuming(self, name: str) -> dict[str, Any]:
         """librdkafka's settings of the consumer of pipeline `name`; what it holds is bounded."""
         classic = {"partition.assignment.strategy": "cooperative-sticky"} if self.group_protocol == "classic" else {}
         ignored = {} if any(topic.startswith("__") for topic in self.topics) else {"topic.blacklist": "^__"}
@@ -214,8 +214,8 @@ class Kafka:
             "group.protocol": self.group_protocol,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
-            # Where there is little to read, each record is followed by news of the end: for who stops there alone.
-            "enable.partition.eof": until_current,
+            # Only news of the end tells of marks of transactions behind the last record: no record, and no lag.
+            "enable.partition.eof": True,
             "auto.offset.reset": "error",
             **classic,
             **static,

@@ -55,7 +55,7 @@ def open_stream(
         registry = None if schemas is None else schemas.open()
         if registry is not None:
             opened.callback(registry.close)
-        consumer = client.consumer(source.consuming(name, until_current=until_current), told)
+        consumer = client.consumer(source.consuming(name), told)
         opened.callback(consumer.close)
         stream = KafkaStream(source, consumer, topics, place=place, told=told, registry=registry)
         stream.subscribe(subscription(source.topics), ids)

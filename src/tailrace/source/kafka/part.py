@@ -74,11 +74,14 @@ class Part:
 
     def saw(self, records: Sequence[Record]) -> None:
         """These are being read, and none of them again."""
-        self.next = records[-1][3] + 1
         self.count += len(records)
         self.nbytes += sum(len(key or b"") + len(value or b"") for key, value, _, _ in records)
-        if self.until is not None and self.next >= self.until:
-            self.ended = True
+        self.reached(records[-1][3] + 1)
+
+    def reached(self, offset: int) -> None:
+        """No record before `offset` is left to be read: where the log ends, marks of transactions lie before it."""
+        self.next = max(self.next, offset)
+        self.ended |= self.until is not None and self.next >= self.until
 
     def lag(self) -> int:
         """Records that the broker has and we have not read."""

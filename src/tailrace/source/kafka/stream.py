@@ -302,8 +302,8 @@ class KafkaStream:
         """An error, or news, of one partition or of the client."""
         part = self._parts.get(key)  # type: ignore[arg-type]
         if error.code() == KafkaError._PARTITION_EOF:
-            if part is not None and part.state is State.READING:
-                part.ended |= part.until is not None and offset is not None and offset >= part.until
+            if part is not None and part.state is State.READING and offset is not None:
+                part.reached(offset)
             return
         if key[1] is None and key[0] in self._ids and error.code() in GONE:
             return  # a broker that has just started does not know of all topics yet: `Watch` asks twice
