@@ -1,9 +1,9 @@
-"""A real schema registry (Apicurio, which speaks Confluent's API) on a free port of 127.0.0.1. Keeps nothing on disk.
+"""A real schema registry (Apicurio, which speaks Confluent's API) on a free port of 127.0.0.1.
 
     with registry.start() as server:
         SchemaRegistryClient({"url": server.url})
 
-It comes from Maven and needs a JDK 17. Its subjects are gone when it stops.
+It comes from Maven and needs a JDK 17. Its subjects are gone when it stops, unless it was told where to keep them.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ class Server:
 
 
 @contextmanager
-def start(*, tls: bool = False, port: int | None = None) -> Iterator[Server]:
-    """A running registry, empty; on `port` if one is given. `Unavailable` when this machine cannot run it."""
+def start(*, tls: bool = False, port: int | None = None, kept: Path | None = None) -> Iterator[Server]:
+    """A running registry; on `port` if one is given, with what an earlier one left in the folder `kept`, or empty.
+    `Unavailable` when this machine cannot run it."""
     root = maven.install("registry") / "archive"
     folder = Path(tempfile.mkdtemp(prefix="tailrace-registry-"))
     try:
@@ -61,6 +62,8 @@ def start(*, tls: bool = False, port: int | None = None) -> Iterator[Server]:
             options |= {"http.ssl.certificate.files": signed.certificate, "http.ssl.certificate.key-files": signed.key}
         command = [maven.java(), "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         command += [f"-Dquarkus.{name}={value}" for name, value in options.items()]
+        if kept is not None:
+            command.append(f"-Dapicurio.datasource.url=jdbc:h2:file:{kept / 'registry'}")
         with Path(folder, "log").open("wb") as log:
             process = subprocess.Popen(
                 dying_with_us([*command, "-jar", str(root / _JAR)]),
@@ -74,7 +77,8 @@ def start(*, tls: bool = False, port: int | None = None) -> Iterator[Server]:
             _await(server, process, folder / "log")
             yield server
         finally:
-            process.kill()  # nothing of it is kept: an orderly end would only take longer
+            # When nothing of it is kept, an orderly end would only take longer.
+            process.kill() if kept is None else process.terminate()
             process.wait(_STOP_S)
     finally:
         artifact.remove(folder)
