@@ -94,7 +94,7 @@ def _open(target: Path, names: Sequence[str]) -> tuple[Place, tuple[str, ...]]:
     name, *ids = names
     pipeline = load(target, [name]).pipelines[name]
     if isinstance(pipeline.dead_letters, Kafka):
-        return InTopic(pipeline.dead_letters), tuple(ids)
+        return InTopic(pipeline.dead_letters, name), tuple(ids)
     if not isinstance(pipeline.dead_letters, File):
         raise ConfigError(
             f"pipeline {name} has no dead letters that can be looked into",

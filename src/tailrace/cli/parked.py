@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from tailrace.contract import DeadLetters
 from tailrace.dead_letters import File, Kafka
 from tailrace.dead_letters.file import discard, is_owned
 from tailrace.dead_letters.journal import read_all
@@ -113,6 +112,8 @@ class InTopic:
     """Letters in topics: any member may have them, so that nobody else offers them again."""
 
     settings: Kafka
+    pipeline: str = ""
+    """Whose they must be; without a name anyone's."""
 
     def __str__(self) -> str:
         return f"the topic {self.settings.topic}"
@@ -146,22 +147,23 @@ class InTopic:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[TopicStore]:
-        with contextlib.closing(self.settings.store("", make=False)) as store:
+        with contextlib.closing(self.settings.store(self.pipeline, make=False)) as store:
             yield store
 
 
-def letters_of(dead_letters: DeadLetters | None) -> list[Letter]:
+def letters_of(pipeline: Pipeline) -> list[Letter]:
     """All that a pipeline has parked, where that can be looked into."""
+    dead_letters = pipeline.dead_letters
     if isinstance(dead_letters, Kafka):
-        return InTopic(dead_letters).letters()
+        return InTopic(dead_letters, pipeline.name).letters()
     return read_all(Path(dead_letters.path)) if isinstance(dead_letters, File) else []
 
 
-def throw_away(dead_letters: File | Kafka) -> int:
+def throw_away(dead_letters: File | Kafka, pipeline: str) -> int:
     """Throw all away, of a pipeline that no process runs; how many."""
     if isinstance(dead_letters, File):
         return discard(Path(dead_letters.path))
-    place = InTopic(dead_letters)
+    place = InTopic(dead_letters, pipeline)
     found = [letter.id for letter in place.letters()]
     place.drop(found)
     return len(found)

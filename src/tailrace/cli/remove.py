@@ -21,7 +21,7 @@ def reset(config: Path, name: str, *, dead_letters: Literal["keep", "drop"], yes
     pipeline = load(config, [name]).pipelines[name]
     question = f"Forget the position of pipeline {name} and start again with a snapshot?"
     letters = _letters(pipeline, dropping=dead_letters == "drop")
-    parked = len(letters_of(letters))
+    parked = len(letters_of(pipeline))
     if parked and dead_letters == "keep":
         question += f" {parked} dead letter(s) stay, and changes of their keys are parked behind them."
     elif parked:
@@ -31,7 +31,7 @@ def reset(config: Path, name: str, *, dead_letters: Literal["keep", "drop"], yes
         remove(pipeline)
         sys.stdout.write(f"{name}: the next run begins as a first one does\n")
         if letters and dead_letters == "drop":  # last: if the rest fails, nothing of it is lost
-            sys.stdout.write(f"{name}: threw away {throw_away(letters)} dead letter(s)\n")
+            sys.stdout.write(f"{name}: threw away {throw_away(letters, name)} dead letter(s)\n")
         elif parked:
             sys.stdout.write(
                 f"{name}: {parked} dead letter(s) stay: changes of their keys, rows of the snapshot too, are parked "

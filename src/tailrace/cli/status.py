@@ -119,7 +119,7 @@ def _positions(pipeline: Pipeline) -> Mapping[str, str]:
 
 def parked(pipeline: Pipeline) -> int:
     """How many changes wait in the dead letters."""
-    return len(letters_of(pipeline.dead_letters))
+    return len(letters_of(pipeline))
 
 
 _HEAD = ("PIPELINE", "STATE", "FOR", "CHANGES", "ROWS/S", "KB/S", "LAG S", "LAG B", "RETAINED B", "DEAD", "RESTARTS",

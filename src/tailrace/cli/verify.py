@@ -113,7 +113,7 @@ def _running(pipeline: Pipeline, stop: threading.Event) -> Iterator[tuple[Path, 
 def _parked(pipeline: Pipeline) -> Mapping[str, set[Key]]:
     """The keys of dead letters, by the table that they were to be written to."""
     found: dict[str, set[Key]] = {}
-    for letter in letters_of(pipeline.dead_letters):
+    for letter in letters_of(pipeline):
         names = letter.table["key"] if letter.table is not None else ()
         for image in (letter.key, letter.before, letter.after):
             if names and image is not None and all(isinstance(image.get(name), str) for name in names):

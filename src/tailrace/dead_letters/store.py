@@ -38,7 +38,8 @@ _Record = tuple[str, str, bytes | None, Sequence[tuple[str, bytes]]]
 
 
 class TopicStore:
-    """See `Store`. What belongs to lineages of other members is kept apart: `letters`, `len` and `read` show ours."""
+    """See `Store`. All letters are of `pipeline`, or of anyone when that is empty. What belongs to lineages of other
+    members is kept apart: `letters`, `len` and `read` show ours."""
 
     def __init__(
         self,
@@ -304,6 +305,7 @@ class TopicStore:
                 self._pile.drop(key, dead=dead)
                 return
             told = dict(message.headers() or ())
+            self._refuse_foreign(message, told["tailrace.pipeline"])
             due = None if dead else float(told["tailrace.due"] or 0)
             self._pile.put(Entry(Letter.parse(json.loads(value)["letter"]), len(value), due))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -311,6 +313,16 @@ class TopicStore:
                 f"topic {message.topic()}, offset {message.offset()}: not a dead letter ({type(error).__name__})",
                 hint="give dead letters a topic of their own",
             ) from error
+
+    def _refuse_foreign(self, message: Message, pipeline: bytes | str | None) -> None:
+        """The id of a letter is its change's, whoever parked it: another pipeline's would stand for ours."""
+        name = pipeline.decode(errors="replace") if isinstance(pipeline, bytes) else pipeline
+        if self._pipeline and name != self._pipeline:
+            raise Fatal(
+                f"topic {message.topic()}, offset {message.offset()}: a dead letter of the pipeline {name!r}, not of"
+                f" {self._pipeline!r}",
+                hint="give the dead letters of each pipeline a topic of their own",
+            )
 
     def _learn_ask(self, letter_id: str, value: bytes | None) -> None:
         if value is None:

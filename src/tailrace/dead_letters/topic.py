@@ -94,8 +94,8 @@ class Kafka:
         make: bool = True,
         stopped: Callable[[], bool] | None = None,
     ) -> TopicStore:
-        """The topics, opened: to look into them, or for `open`. Unless they are to be made, nothing lies in those that
-        are missing."""
+        """The topics, opened: to look into them (into anyone's when `name` is empty), or for `open`. Unless they are to
+        be made, nothing lies in those that are missing."""
         try:
             from tailrace.dead_letters.store import TopicStore
         except ImportError:

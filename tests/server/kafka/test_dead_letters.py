@@ -301,6 +301,28 @@ def test_what_is_asked_of_a_letter_that_is_not_read_yet_is_not_done(kafka: Broke
         store.close()
 
 
+def test_letters_of_another_pipeline_are_refused(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    settings = Kafka(f"kafka://{kafka.address}/{topic}_dead")
+    (first := settings.open("first", Limits())).park(row(0), {0: "not now"})
+    with pytest.raises(Fatal, match="offset 0: a dead letter of the pipeline 'first'") as refused:
+        settings.open("second", Limits())
+    assert refused.value.hint == "give the dead letters of each pipeline a topic of their own"
+    first.close()
+    (tmp_path / "shop.toml").write_text(f"""
+[pipeline.second]
+source = "kafka://{kafka.address}/{topic}?group={topic}"
+sink = "file:out.jsonl"
+[pipeline.second.dead_letters]
+kind = "kafka"
+url = "{settings.url}"
+""")
+    cli = Cli(tmp_path, os.environ)
+    dropped = cli.run("dead-letters", "drop", "shop.toml", "second", "--yes")
+    assert dropped.code != 0 and "of the pipeline 'first'" in dropped.err
+    assert len(held(kafka, f"{topic}_dead")) == 1
+    assert "not now" in cli.run("dead-letters", "list", settings.url).out  # who says which topic means all of it
+
+
 def test_a_record_that_is_not_understood_goes_to_the_topic_of_dead_letters_at_once(
     kafka: Broker, topic: str, tmp_path: Path
 ) -> None:
