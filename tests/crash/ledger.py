@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -184,10 +184,12 @@ class Again:
 
 
 class Lines:
-    """The files of a file sink, as a reader sees them that stops at the sidecar."""
+    """The files of a file sink, as a reader sees them that stops at the sidecar: nothing before it ever changes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._seen = b""
+        self._replay = Replay()
 
     def _content(self) -> bytes:
         sidecar = json.loads(self.path.with_name(self.path.name + ".position").read_bytes())
@@ -201,28 +203,25 @@ class Lines:
             return zstandard.ZstdDecompressor().stream_reader(content, read_across_frames=True).read()
         return content
 
-    def _events(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        content = self._content()
-        assert not content or content.endswith(b"\n"), "the last line is torn"
-        for line in content.splitlines():
-            record = json.loads(line)
-            if record["value"] is not None:
-                yield record["topic"].rpartition(".")[2], record["value"]
-
     def prefix(self) -> dict[int, int]:
-        return self._replay().complete()
+        return self._read_on().complete()
 
     def compare(self, url: str) -> None:
-        held = self._replay()
+        held = self._read_on()
         with psycopg.connect(url) as source:
             assert sorted(held.accounts.values()) == source.execute(ACCOUNTS.format("").encode()).fetchall()
             assert sorted(held.parts) == source.execute(TALLY.format("").encode()).fetchall()
 
-    def _replay(self) -> "Replay":
-        replay = Replay()
-        for table, event in self._events():
-            replay.take(table, event)
-        return replay
+    def _read_on(self) -> "Replay":
+        content = self._content()
+        assert content.startswith(self._seen), "what a reader has seen was taken back"
+        assert not content or content.endswith(b"\n"), "the last line is torn"
+        for line in content[len(self._seen) :].splitlines():
+            record = json.loads(line)
+            if record["value"] is not None:
+                self._replay.take(record["topic"].rpartition(".")[2], record["value"])
+        self._seen = content
+        return self._replay
 
 
 class Replay:

@@ -64,6 +64,7 @@ class Load(threading.Thread):
         self.cuts = 0
         """How often the server failed it."""
         self._stop_asked = threading.Event()
+        self._until: int | None = None
 
     def run(self) -> None:
         while not self._stop_asked.wait(self._pause_s):
@@ -71,14 +72,19 @@ class Load(threading.Thread):
                 with psycopg.connect(self.url, autocommit=True, connect_timeout=5) as connection:
                     self._resolve(connection)
                     while not self._stop_asked.wait(self._pause_s):
-                        self._transaction(connection, self.committed + 1)
-                        self.committed += 1
+                        if self._until is None or self.committed < self._until:
+                            self._transaction(connection, self.committed + 1)
+                            self.committed += 1
             except psycopg.OperationalError:
                 self.cuts += 1  # the server was stopped, or is full: others make the faults, this goes on
 
     def stop(self) -> None:
         self._stop_asked.set()
         self.join()
+
+    def allow(self, transactions: int | None) -> None:
+        """Commit so many from now on, or one that is under way besides, and rest then; None is without end."""
+        self._until = None if transactions is None else self.committed + transactions
 
     def resolve(self) -> None:
         """Ask, if it was ever cut off, how far it came: the last acknowledgement may have been lost."""

@@ -48,8 +48,8 @@ class Rows:
     def statements(self, batch: Batch, *, merge: bool, first: int = 0) -> Iterator[Statement]:
         """The statements for `batch`, in order; with `merge` an insert takes the place of a row of its key.
 
-        Indexes are counted from `first`. `Reject` for all changes that no statement can say: of rows that cannot be told
-        apart, or with a NUL.
+        Indexes are counted from `first`. `Reject` names all changes that no statement can say: of rows that cannot be
+        told apart, or with a NUL.
         """
         try:
             yield from self._each(batch, merge=merge, first=first)
