@@ -101,6 +101,7 @@ class Proxy:
         self._delay_s = 0.0
         self._slice_bytes = _CHUNK
         self._cut_after: int | None = None
+        self._replaced: tuple[bytes, bytes] | None = None
         self._changed = asyncio.Event()
         self._connecting: set[asyncio.Future[_End]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy {self.port}", daemon=True)
@@ -168,6 +169,11 @@ class Proxy:
         """Forward pieces of at most this size, so that every message arrives in parts."""
         self._call(lambda: self._set(_slice_bytes=bytes_max))
 
+    def replace(self, old: bytes, new: bytes) -> None:
+        """Forward other bytes to clients, as many as there were: a target, or a network, that is not to be trusted."""
+        assert len(old) == len(new)
+        self._call(lambda: self._set(_replaced=(old, new)))
+
     def resume(self) -> None:
         """End every fault: accept, forward all at full speed. What was cut or swallowed does not come back."""
         self._run(self._resume())
@@ -210,6 +216,7 @@ class Proxy:
 
     async def _resume(self) -> None:
         self._set(_stalled=Way(0), _swallowing=False, _rate=None, _delay_s=0.0, _slice_bytes=_CHUNK, _cut_after=None)
+        self._replaced = None
         if self._server is None:
             await self._listen()
 
@@ -310,6 +317,8 @@ class Proxy:
         if way is Way.TO_TARGET:
             self.to_target_bytes += len(data)
         else:
+            if self._replaced is not None:
+                data = data.replace(*self._replaced)
             if self._cut_after is not None:
                 data, self._cut_after = data[: self._cut_after], self._cut_after - len(data)
             self.to_client_bytes += len(data)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from servers import postgres
+from tailrace.dialect.postgres import session
 from tests.server.postgres.reading import Make, Sql
 
 PROGRAM = """
@@ -68,7 +69,7 @@ def test_a_server_is_found_by_every_way_that_libpq_has(
     sql(
         server.url,
         "CREATE ROLE cdc SUPERUSER LOGIN REPLICATION PASSWORD 'secret' IN ROLE by_password",
-        "CREATE TABLE orders (id int PRIMARY KEY)",
+        "CREATE TABLE orders (id int PRIMARY KEY, due date DEFAULT '2026-12-31')",
         "INSERT INTO orders VALUES (1)",
         "SELECT pg_reload_conf()",
     )
@@ -90,3 +91,7 @@ def test_a_server_is_found_by_every_way_that_libpq_has(
     sql(server.url, "INSERT INTO orders VALUES (2)")
     it.count(2)
     assert it.ops() == ["r", "c"]
+    # What we need goes before what the user's options say; the rest of them holds.
+    assert [change.after for change in it.seen] == [{"id": str(key), "due": "2026-12-31"} for key in (1, 2)]
+    with session.connect(it.source.login) as connection:
+        assert (connection.execute("SHOW work_mem").fetchone() == ("3MB",)) == (way == "options")

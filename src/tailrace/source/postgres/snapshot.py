@@ -6,11 +6,12 @@ rewritten or truncated since before the slot was made is noticed by its file: an
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -18,6 +19,7 @@ from psycopg import sql
 from tailrace._native import CopyRows
 from tailrace.dialect.postgres.session import Connection, Login, connect, fetch, run
 from tailrace.dialect.postgres.witness import Witness
+from tailrace.error import Fatal
 from tailrace.model import Batch
 from tailrace.source.postgres import plan
 from tailrace.source.postgres.copying import Ahead, Copying, TableReader
@@ -83,14 +85,16 @@ class Snapshot:
             chunk = copying.read(max(deadline - time.monotonic(), 0.0))
             if chunk is not None:
                 rows = self._rows or self._begin_rows()
-                rows.feed(chunk)
                 fed += chunk.nbytes
-                if fed >= self._bounds.segment_bytes and not self._finished and (batch := rows.take()) is not None:
-                    return batch
+                with self._understood(self._index):
+                    rows.feed(chunk)
+                    if fed >= self._bounds.segment_bytes and not self._finished and (batch := rows.take()) is not None:
+                        return batch
             elif copying.done:
                 self._end_table()
             elif time.monotonic() >= deadline:
-                return self._rows.take() if self._rows is not None else None
+                with self._understood(self._index):
+                    return self._rows.take() if self._rows is not None else None
         return self._finished.popleft() if self._finished else None
 
     def close(self) -> None:
@@ -160,11 +164,22 @@ class Snapshot:
             self._finish(last=True)
             self.close()
 
+    @contextlib.contextmanager
+    def _understood(self, index: int) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            raise Fatal(
+                f"the copy of {self._parts[index].table} holds something that is not understood: {error}",
+                hint="nothing was skipped; please report it with the server's version",
+            ) from error
+
     def _finish(self, *, last: bool) -> None:
         """Complete the tables that have ended; what comes of it is delivered before anything else."""
         for index, rows in self._ended:
             rows = rows or self._decoder(index)
-            self._finished.append(rows.finish(last_table=last))
+            with self._understood(index):
+                self._finished.append(rows.finish(last_table=last))
             self._next_ordinal = rows.next_ordinal
         self._ended.clear()
 
