@@ -21,6 +21,12 @@ def lacking(what: str, *, fails: bool = True) -> NoReturn:
     pytest.skip(f"{WANTING}{what}")
 
 
+def needs_root() -> None:
+    """The test goes no further as another user than root."""
+    if os.geteuid() != 0:
+        lacking("the rights of root")
+
+
 def or_skip(start: Callable[[], T], *, fails: bool = True) -> T:
     """What `start` makes; without it, the test goes no further."""
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from servers.postgres import Server
 from tailrace.pipeline import ask, socket_path
 from tests.cli.conftest import Cli, Ended
 from tests.waiting import until
+from tests.wanting import needs_root
 
 HOLDER = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read()"
 
@@ -41,8 +41,8 @@ def keeping(kind: str, path: str) -> str:
         pytest.param(keeping("dead_letters", "orders"), id="the file of dead letters"),
     ],
 )
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 def test_what_keeps_the_state_from_being_written_is_found(cli: Cli, config: Path, keeper: str) -> None:
+    needs_root()
     sink = "stdout:" if "checkpoint" in keeper else "file:out.jsonl"
     text = config.read_text().replace("file:out.jsonl", sink)
     place = cli.folder / "place"

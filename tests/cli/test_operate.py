@@ -1,7 +1,6 @@
 """Operating `tailrace run`: probes over HTTP, a status that tells, logs with fields, a stop that ends."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from servers.process import free_port
 from tailrace.pipeline import State, Status, ask, socket_path
 from tests.cli.conftest import Cli
 from tests.waiting import until
+from tests.wanting import needs_root
 
 SECRET = "a-note-of-a-customer"
 
@@ -163,8 +163,8 @@ def test_a_paused_process_is_shown_as_silent_and_a_dead_one_as_stopped(cli: Cli,
     assert left["positions"] == seen["positions"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_another_users_status_is_refused_in_words(cli: Cli, config: Path) -> None:
+    needs_root()
     state = cli.folder / ".tailrace"
     state.mkdir(mode=0o700)
     for folder in (cli.folder, *cli.folder.parents[:2]):

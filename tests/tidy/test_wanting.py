@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,13 @@ from tests.wanting import lacking, or_skip
 
 def absent() -> None:
     raise Unavailable("there is no such server")
+
+
+def test_nothing_is_skipped_past_this() -> None:
+    past = re.compile(r"mark\.skip|importorskip|pytest\.skip\(|pytest\.xfail|mark\.xfail")
+    own = {tree.ROOT / "tests" / "wanting.py", Path(__file__)}
+    found = [tree.shown(path) for path in tree.files(".py") if path not in own and past.search(path.read_text())]
+    assert not found
 
 
 @pytest.mark.parametrize("ci", ["", "false"])

@@ -13,6 +13,7 @@ from tailrace.pipeline import Pipeline, State, Status, ask, socket_path
 from tailrace.pipeline.status import StatusServer
 from tailrace.testing.fake import ListSink, Log, LogSource, Target
 from tests.waiting import until
+from tests.wanting import needs_root
 
 
 def sample() -> Status:
@@ -80,8 +81,8 @@ def test_nobody_answers_any_more_once_it_is_closed(tmp_path: Path) -> None:
         assert threading.active_count() == before
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 def test_another_user_is_told_that_he_may_not_ask(tmp_path: Path) -> None:
+    needs_root()
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     server = StatusServer(tmp_path / "p.sock", sample)

@@ -1,6 +1,5 @@
 """Fixtures for the tests of sinks."""
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", folder], capture_output=True, check=False
     ).returncode:
-        lacking("the right to mount a small file system", fails=os.geteuid() == 0)
+        lacking("the right to mount a small file system")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
 

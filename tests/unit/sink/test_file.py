@@ -18,6 +18,7 @@ from tailrace.sink import File
 from tailrace.sink.file.sidecar import Held, Sidecar, State
 from tailrace.sink.file.writer import FileWriter
 from tests.unit.sink.feed import LINEAGE, Feed
+from tests.wanting import needs_root
 
 
 class Out:
@@ -300,8 +301,8 @@ def test_check_looks_at_the_path(tmp_path: Path) -> None:
     assert [finding.severity for finding in File(tmp_path).check()] == ["error"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 def test_check_tells_a_read_only_file_system_from_missing_rights(tmp_path: Path) -> None:
+    needs_root()
     folder = tmp_path / "read only"
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", folder], check=True)
