@@ -178,8 +178,10 @@ class Pipe:
         if traffic is not None:
             traffic.stop()
             settle(self.held, self.direct, traffic.committed)
-        elif self.kind != "stdout":  # what a traffic's ledger says of repeats is not known of other tables
-            same(self.direct, self.replica or self.target, only=self.only)
+        if self.replica:  # columns that came and went too
+            same(self.direct, self.replica, only=self.only)
+        elif traffic is None and self.kind != "stdout":  # what a traffic's ledger says of repeats is not known of other tables
+            same(self.direct, self.target, only=self.only)
         self.judged = True
 
     @property

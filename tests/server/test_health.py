@@ -78,6 +78,7 @@ def test_a_stuck_sink_is_told_with_the_age_of_what_it_holds(
     execute(database, *(thousand.format(number) for number in range(1, 21)))
     until(lambda: (pipeline.status().lag_bytes or 0) > 5_000_000, "for a log that is not read beyond a full shelf")
     target.gate.set()
+    until(lambda: pipeline.status().changes_per_s > 0 and pipeline.status().bytes_per_s > 0, "for the rates")
     until(lambda: verdict(server)[0] == 200)
     until(lambda: pipeline.status().lag_s == 0)
     assert pipeline.status().lag_bytes == 0 and pipeline.status().changes == 2 + 20 * 999
