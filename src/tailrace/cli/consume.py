@@ -14,6 +14,7 @@ from tailrace.config import source_fields, source_from_url
 from tailrace.contract import Source, Stream
 from tailrace.dialect.kafka.address import parse
 from tailrace.error import ConfigError, TailraceError
+from tailrace.model import Limits
 from tailrace.pipeline import Pipeline
 from tailrace.supervisor import Supervisor
 from tailrace.tailing import Watched
@@ -42,6 +43,7 @@ def consume(url: str, options: ConsumeOptions) -> int:
         Printer(options.format, options.count, lambda positions: streams[-1].confirm(positions)),
         name=name,
         checkpoint=Memory(),
+        limits=Limits(save_interval_s=0),  # so that no earlier position is confirmed behind that of the last line
         state_dir=None,
     )
     supervisor = Supervisor([pipeline])
