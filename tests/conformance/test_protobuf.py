@@ -250,3 +250,14 @@ def test_a_package_with_names_of_messages_does_not_move_a_records_index(
     # Confluent's converter finds `Envelope` and `Value` in the package, and takes the event for its own row.
     assert theirs is not None and theirs.bytes[5:8] == b"\x04\0\0"
     assert ours.value is not None and ours.value.data[0] == 0 and ours.value.schema == theirs.schema
+
+
+def test_a_default_that_is_no_number_is_the_same_in_both_images(
+    database: str, registry: servers_registry.Server, start_debezium: sides.Start
+) -> None:
+    create = "CREATE TABLE numberless (id int PRIMARY KEY, a float8 DEFAULT 'NaN', b real DEFAULT 'NaN')"
+    case = Statements("numberless", (create,), ("INSERT INTO numberless VALUES (1)", "UPDATE numberless SET b = 1"))
+    start = partial(start_debezium, forms=("protobuf",))
+    found = both(*sides.watched(start, database, [case], extended_headers_enabled="false"), protobuf(registry))
+    assert len(found.debezium) == 2
+    assert found.tailrace == found.debezium

@@ -2,8 +2,8 @@
 
 use super::format::{Field, Format, Written};
 
-/// A value of Connect's data model.
-#[derive(Clone, Debug, PartialEq)]
+/// A value of Connect's data model. Two are equal as Java's `equals` has it: a NaN is equal to itself.
+#[derive(Clone, Debug)]
 pub enum Value {
     /// No value.
     Null,
@@ -25,6 +25,24 @@ pub enum Value {
     List(Vec<(bool, Value)>),
     /// The entries of a map, and whether its keys are text.
     Map(bool, Vec<(Value, Value)>),
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Boolean(left), Self::Boolean(right)) => left == right,
+            (Self::Integer(left), Self::Integer(right)) => left == right,
+            (Self::Single(left), Self::Single(right)) => left.to_bits() == right.to_bits(),
+            (Self::Double(left), Self::Double(right)) => left.to_bits() == right.to_bits(),
+            (Self::String(left), Self::String(right)) => left == right,
+            (Self::Bytes(left), Self::Bytes(right)) => left == right,
+            (Self::Struct(left), Self::Struct(right)) => left == right,
+            (Self::List(left), Self::List(right)) => left == right,
+            (Self::Map(left, entries), Self::Map(right, others)) => left == right && entries == others,
+            _ => false,
+        }
+    }
 }
 
 impl Value {
@@ -194,5 +212,21 @@ impl Format for Recorder {
 
     fn end_map(&mut self, _: usize) {
         self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_equal_as_javas_are() {
+        for (left, right) in [(f64::NAN, f64::NAN), (0.5, 0.5), (f64::INFINITY, f64::INFINITY)] {
+            assert_eq!(Value::Double(left), Value::Double(right));
+            assert_eq!(Value::List(vec![(true, Value::Double(left))]), Value::List(vec![(true, Value::Double(right))]));
+        }
+        assert_eq!(Value::Single(f32::NAN), Value::Single(f32::NAN));
+        assert_ne!(Value::Double(0.0), Value::Double(-0.0));
+        assert_ne!(Value::Double(1.0), Value::Integer(1));
     }
 }
