@@ -20,7 +20,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -197,24 +197,59 @@ class Engine:
 
 class Host:
     """A JVM that runs one engine after the other, each with properties, a slot and offsets of its own: the start of a
-    JVM takes longer than most comparisons. An engine that is to be killed needs a JVM of its own (`run`)."""
+    JVM takes longer than most comparisons. An engine that is to be killed needs a JVM of its own (`run`).
 
-    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
-        self._process = process
+    One that has died, or whose engine does not end, is replaced for the next engine, so that nothing is left to it.
+    """
+
+    def __init__(self, command: Sequence[str], folder: Path) -> None:
+        self._command = command
         self._folder = folder
+        self._process = self._start()
+
+    @property
+    def pid(self) -> int:
+        """The JVM's process id."""
+        return self._process.pid
 
     @contextmanager
     def run(self, settings: Mapping[str, str]) -> Iterator[Engine]:
         """A running engine with these connector properties; end it before the next one."""
         file = self._folder / "engine.properties"
         _write(file, settings)
+        if self._process.poll() is not None:
+            self._process = self._start()
         engine = Engine(self._process, self._folder / "log", hosted=True)
         self._say(str(file))
         try:
             yield engine
         finally:
+            self._end(engine)
+
+    def close(self) -> None:
+        """End the JVM; idempotent."""
+        assert self._process.stdin is not None
+        with suppress(OSError):  # it is dead
+            self._process.stdin.close()
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with (self._folder / "log").open("ab") as stderr:
+            return subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
+
+    def _end(self, engine: Engine) -> None:
+        with suppress(OSError):  # it is dead
             self._say("")
+        try:
             engine.close()
+        except TimeoutError:
+            self._process.kill()
+            self._process.wait()
+            raise
 
     def _say(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -275,22 +310,12 @@ def run(
 @contextmanager
 def host() -> Iterator[Host]:
     """A JVM for many engines, one after the other; `Unavailable` when there is no JDK 17 or no wheel."""
-    path = _path()
-    with tempfile.TemporaryDirectory(prefix="tailrace-debezium-") as folder:
-        log = Path(folder, "log")
-        command = [*_java(path, _QUICK), "DebeziumLines"]
-        with log.open("wb") as stderr:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
-        try:
-            yield Host(process, Path(folder))
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    command = [*_java(_path(), _QUICK), "DebeziumLines"]
+    with (
+        tempfile.TemporaryDirectory(prefix="tailrace-debezium-") as folder,
+        closing(Host(command, Path(folder))) as started,
+    ):
+        yield started
 
 
 @dataclass(frozen=True, slots=True)

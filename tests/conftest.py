@@ -10,7 +10,7 @@ import secrets
 import signal
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import psycopg
 import pytest
@@ -134,7 +134,8 @@ def shared_connect(kafka: kafka.Broker) -> Iterator[connect.Worker]:
 @pytest.fixture
 def database(postgres18: postgres.Server) -> Iterator[str]:
     """The superuser's URL of a fresh database on the shared PostgreSQL 18; its slots and it are dropped at the end."""
-    yield from _fresh(postgres18)
+    with fresh(postgres18) as url:
+        yield url
 
 
 @pytest.fixture
@@ -150,7 +151,8 @@ def target_database(postgres18: postgres.Server) -> Iterator[str]:
 @pytest.fixture
 def database15(postgres15: postgres.Server) -> Iterator[str]:
     """As `database`, on PostgreSQL 15."""
-    yield from _fresh(postgres15)
+    with fresh(postgres15) as url:
+        yield url
 
 
 @pytest.fixture(scope="module", params=postgres.VERSIONS, ids=lambda version: f"postgres{version}")
@@ -165,13 +167,15 @@ def every_postgres(request: pytest.FixtureRequest) -> Iterator[postgres.Server]:
 @pytest.fixture
 def every_database(every_postgres: postgres.Server) -> Iterator[str]:
     """As `database`, once on each version."""
-    yield from _fresh(every_postgres)
+    with fresh(every_postgres) as url:
+        yield url
 
 
 @pytest.fixture(params=[18, 15], ids=["postgres18", "postgres15"])
 def any_database(request: pytest.FixtureRequest) -> Iterator[str]:
     """As `database`, once on each version that CI covers."""
-    yield from _fresh(request.getfixturevalue(f"postgres{request.param}"))
+    with fresh(request.getfixturevalue(f"postgres{request.param}")) as url:
+        yield url
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -188,11 +192,26 @@ def _shared(version: int) -> Iterator[postgres.Server]:
         yield or_skip(lambda: stack.enter_context(postgres.start(version)))
 
 
-def _fresh(server: postgres.Server) -> Iterator[str]:
+@contextmanager
+def fresh(server: postgres.Server) -> Iterator[str]:
+    """A database of its own name, dropped with its slots when the caller is done with it, or fails."""
     name = f"test_{uuid.uuid4().hex[:12]}"
-    yield server.create_database(name)
+    url = server.create_database(name)
+    try:
+        yield url
+    finally:
+        _drop(server, name)
+
+
+def _fresh(server: postgres.Server) -> Iterator[str]:
+    """As a generator, for fixtures that go on with it."""
+    with fresh(server) as url:
+        yield url
+
+
+def _drop(server: postgres.Server, name: str) -> None:
     with psycopg.connect(server.url, autocommit=True) as admin:
-        admin.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [name])
+        drop_origins(admin, name)
         admin.execute(
             "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
             " WHERE database = %s AND NOT temporary",
