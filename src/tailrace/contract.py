@@ -221,6 +221,15 @@ class Sink(Protocol):
 
 
 @runtime_checkable
+class Awaiting(Protocol):
+    """A Sink may also wait for its target while it opens: the pipeline then opens it so, and a stop ends that."""
+
+    def open_unless(self, stopped: Callable[[], bool], name: str, limits: Limits) -> Writer:
+        """`Sink.open`; `Retryable` once `stopped`."""
+        ...
+
+
+@runtime_checkable
 class Beating(Protocol):
     """A Sink may also have heartbeats: records that tell its readers that nothing came."""
 

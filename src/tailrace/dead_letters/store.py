@@ -65,8 +65,8 @@ class TopicStore:
         client.reach(self._admin, self._told, stopped=stopped)
         wanted = (settings.topic, settings.retry_topic)
         for topic in wanted if make else ():
-            make_compacted(self._admin, topic, replication=settings.replication)
-        there = wanted if make else names(self._admin)
+            make_compacted(self._admin, topic, replication=settings.replication, stopped=stopped)
+        there = wanted if make else names(self._admin, stopped=stopped)
         self._topics = [topic for topic in wanted if topic in there]
         self._names = Names(self._admin)
         self._producer = client.producer({**common, "acks": "all", "enable.idempotence": True}, self._told)
@@ -181,11 +181,16 @@ class TopicStore:
             self._take(_STEP_S)
             if time.monotonic() > deadline:
                 raise self._told.fault(f"the topics {' and '.join(self._topics)} cannot be read to their ends")
+            if any(self._next[topic] < end for topic, end in ends.items()):
+                client.refuse_stopped(self._stopped)
         self._behind = False
 
     def close(self) -> None:
         """See `Store.close`."""
         self._consumer.close()
+
+    def _is_stopped(self) -> bool:
+        return self._stopped is not None and self._stopped()
 
     def _is_ours(self, letter: Letter) -> bool:
         return self._owned is None or letter.lineage in self._owned
@@ -229,7 +234,9 @@ class TopicStore:
         if not wrote:
             return
         self._behind = True
-        left = self._producer.flush(_ASK_S)
+        deadline = time.monotonic() + _ASK_S
+        while (left := self._producer.flush(_STEP_S)) and time.monotonic() < deadline and not self._is_stopped():
+            continue
         if failed:
             raise explain(failed[0], f"topic {self._settings.topic}")
         if left:
@@ -253,7 +260,7 @@ class TopicStore:
                 raise explain(error_of(error), f"topic {topic}") from error
             except BufferError:
                 self._producer.poll(_LOOK_S)
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or self._is_stopped():
                     self._producer.purge()
                     raise self._told.fault(f"the topic {topic} did not take dead letters in {_ASK_S:g} s") from None
             else:
@@ -263,15 +270,20 @@ class TopicStore:
         deadline = time.monotonic() + _NEW_S
         while True:
             try:
-                return {
-                    topic: self._consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=_ASK_S)[1]
-                    for topic in self._topics
-                }
+                return {topic: self._end(topic) for topic in self._topics}
             except KafkaException as error:
                 if not is_unknown(error_of(error)) or time.monotonic() > deadline:
                     raise explain(error_of(error), f"topic {self._settings.topic}") from error
             client.refuse_stopped(self._stopped)
             time.sleep(_LOOK_S)
+
+    def _end(self, topic: str) -> int:
+        place = TopicPartition(topic, 0)
+        return client.ask(
+            lambda timeout_s: self._consumer.get_watermark_offsets(place, timeout=timeout_s)[1],
+            timeout_s=_ASK_S,
+            stopped=self._stopped,
+        )
 
     def _take(self, timeout_s: float) -> None:
         try:

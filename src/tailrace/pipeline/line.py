@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from tailrace.contract import (
+    Awaiting,
     Checkpoint,
     DeadLetters,
     Interruptible,
@@ -154,7 +155,7 @@ class Line:
                 kept = self._open_checkpoint(plan.checkpoint)
                 stack.callback(kept.close)
             with named(f"opening sink {plan.sink.kind}"):
-                writer = self._writer = plan.sink.open(plan.name, plan.limits)
+                writer = self._writer = self._open_sink()
             stack.callback(self._close, writer)
             if self._stopping:
                 self.interrupt()
@@ -181,6 +182,12 @@ class Line:
             except BaseException:  # a KeyboardInterrupt too
                 self._settle_in_distress(positions, reader)
                 raise
+
+    def _open_sink(self) -> Writer:
+        plan = self._plan
+        if isinstance(plan.sink, Awaiting):
+            return plan.sink.open_unless(lambda: bool(self._stopping), plan.name, plan.limits)
+        return plan.sink.open(plan.name, plan.limits)
 
     def _open_checkpoint(self, checkpoint: Checkpoint | None) -> Positions:
         if checkpoint is None:

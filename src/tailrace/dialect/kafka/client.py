@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -14,16 +15,20 @@ from confluent_kafka.admin import AdminClient
 from tailrace.dialect.kafka.fault import error_of, explain
 from tailrace.error import ConfigError, Retryable, TailraceError
 
-__all__ = ["Told", "admin", "consumer", "producer", "reach", "refuse_stopped"]
+__all__ = ["Told", "admin", "answer", "ask", "consumer", "producer", "reach", "refuse_stopped"]
 
 _log = logging.getLogger("tailrace.kafka")
 _REACH_S, _STEP_S = 15.0, 1.0
+_SLICE_S = 5.0
+"""Of a question that is asked anew: less than a stop may take, more than a busy broker does."""
+_SILENT = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT})
 _LASTS_S = 10.0
 _GRAVE = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
 _AGAIN_S, _SAID_MAX = 60.0, 1_000
 _VARYING = re.compile(r"\[[^\]]*#\w+-\d+\]|\(after \d+ms in state \w+\)")
 """Which client it was, and how long it took."""
 ClientT = TypeVar("ClientT", Producer, AdminClient, Consumer)
+T = TypeVar("T")
 
 
 class Repeats(logging.Filter):
@@ -116,6 +121,28 @@ def refuse_stopped(stopped: Callable[[], bool] | None) -> None:
         raise Retryable("stopped before Kafka was open")
 
 
+def answer(future: Future[T], *, stopped: Callable[[], bool] | None) -> T:
+    """What the brokers answer to a question of an admin client, which ends by itself; `Retryable` once `stopped`."""
+    while True:
+        try:
+            return future.result(_STEP_S)
+        except TimeoutError:
+            refuse_stopped(stopped)
+
+
+def ask(question: Callable[[float], T], *, timeout_s: float, stopped: Callable[[], bool] | None) -> T:
+    """What the brokers answer to `question`, which is asked with a time to wait, and again while there is none, for
+    `timeout_s`; `Retryable` once `stopped`."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return question(min(_SLICE_S, max(deadline - time.monotonic(), _STEP_S)))
+        except KafkaException as error:
+            if error_of(error).code() not in _SILENT or time.monotonic() >= deadline:
+                raise
+        refuse_stopped(stopped)
+
+
 def reach(
     client: Producer | AdminClient | Consumer,
     told: Told,
@@ -131,7 +158,7 @@ def reach(
             return len(client.list_topics(timeout=_STEP_S).brokers)
         except KafkaException as error:
             client.poll(0)  # brings what was said of the connections
-            silent = error_of(error).code() in {KafkaError._TRANSPORT, KafkaError._TIMED_OUT}
+            silent = error_of(error).code() in _SILENT
             if told.grave is not None or (silent and time.monotonic() > deadline):
                 raise told.fault("no Kafka broker answered") from None
             if not silent:

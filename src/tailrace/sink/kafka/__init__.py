@@ -6,7 +6,7 @@ At least once without `transactions`, exactly once for `read_committed` readers 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -127,7 +127,14 @@ class Kafka:
         _require_client()
         from tailrace.sink.kafka.opening import open_writer
 
-        return open_writer(self, name, limits)
+        return open_writer(self, name, limits, stopped=None)
+
+    def open_unless(self, stopped: Callable[[], bool], name: str, limits: Limits) -> KafkaWriter | TransactionalWriter:
+        """See `Awaiting.open_unless`."""
+        _require_client()
+        from tailrace.sink.kafka.opening import open_writer
+
+        return open_writer(self, name, limits, stopped=stopped)
 
     def settings(self) -> dict[str, Any]:
         """librdkafka's settings of every client of this sink."""

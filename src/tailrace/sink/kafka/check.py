@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tailrace.error import TailraceError
@@ -49,9 +49,9 @@ def check_tables(sink: Kafka, name: str, tables: Sequence[Table]) -> list[Findin
     return findings
 
 
-def forgetting(client: AdminClient, topic: str) -> Finding | None:
+def forgetting(client: AdminClient, topic: str, *, stopped: Callable[[], bool] | None = None) -> Finding | None:
     """What is wrong with how the topic of positions is cleaned up: anything but compaction forgets a position."""
-    policy = option(client, topic, "cleanup.policy")
+    policy = option(client, topic, "cleanup.policy", stopped=stopped)
     if policy is None or policy == "compact":
         return None
     said = f"positions lie there, and its cleanup.policy is {policy}: they would be deleted after a while"

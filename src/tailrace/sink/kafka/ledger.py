@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,12 +87,18 @@ def value_of(held: Held) -> bytes:
 
 
 def read(
-    settings: Mapping[str, Any], topic: str, pipeline: str, *, settled: bool = False, patience_s: float | None = None
+    settings: Mapping[str, Any],
+    topic: str,
+    pipeline: str,
+    *,
+    settled: bool = False,
+    patience_s: float | None = None,
+    stopped: Callable[[], bool] | None = None,
 ) -> Ledger:
     """Everything that is committed in `topic`; nothing when there is no such topic. `Fatal` when that is not ours.
 
     With `settled` it waits for the end of every transaction that is open now; `Retryable` when one stays open, and when
-    the brokers do not answer, after `patience_s` (a minute) at the latest.
+    the brokers do not answer, after `patience_s` (a minute) at the latest, or once `stopped`.
     """
     told = Told()
     asking = {
@@ -109,15 +115,26 @@ def read(
         if settled:  # one that reads what is committed is not told of an end beyond that
             measure = client.consumer({**asking, "isolation.level": "read_uncommitted"}, told)
             stack.callback(measure.close)
-        return _replay(_Reading(reader, measure, told, topic=topic, patience_s=patience_s).messages(), topic, pipeline)
+        reading = _Reading(reader, measure, told, topic=topic, patience_s=patience_s, stopped=stopped)
+        return _replay(reading.messages(), topic, pipeline)
 
 
 class _Reading:
-    def __init__(self, reader: Any, measure: Any, told: Told, *, topic: str, patience_s: float | None) -> None:
+    def __init__(
+        self,
+        reader: Any,
+        measure: Any,
+        told: Told,
+        *,
+        topic: str,
+        patience_s: float | None,
+        stopped: Callable[[], bool] | None,
+    ) -> None:
         self._reader = reader
         self._measure = measure
         self._told = told
         self._topic = topic
+        self._stopped = stopped
         self._deadline = time.monotonic() + (_PATIENCE_S if patience_s is None else patience_s)
 
     def _left_s(self) -> float:
@@ -126,7 +143,8 @@ class _Reading:
     def messages(self) -> list[tuple[bytes, bytes | None]]:
         """Key and value of every committed record, up to the end that the topic has now."""
         try:
-            found = self._reader.list_topics(self._topic, timeout=self._left_s()).topics[self._topic]
+            found = self._ask(lambda timeout_s: self._reader.list_topics(self._topic, timeout=timeout_s))
+            found = found.topics[self._topic]
             if found.error is not None:
                 return self._absent(found.error)
             if len(found.partitions) != 1:
@@ -140,6 +158,9 @@ class _Reading:
                 raise self._told.fault(f"topic {self._topic} cannot be read") from None
             raise explain(error_of(error), f"reading topic {self._topic}") from None
 
+    def _ask(self, question: Callable[[float], Any]) -> Any:
+        return client.ask(question, timeout_s=self._left_s(), stopped=self._stopped)
+
     def _absent(self, error: KafkaError) -> list[tuple[bytes, bytes | None]]:
         if error.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}:
             return []
@@ -147,13 +168,15 @@ class _Reading:
 
     def _consume(self) -> list[tuple[bytes, bytes | None]]:
         """Read until the client says that it is at the end, and that is the end that `measure` sees."""
-        _, high = self._measure.get_watermark_offsets(TopicPartition(self._topic, 0), timeout=self._left_s())
+        place = TopicPartition(self._topic, 0)
+        _, high = self._ask(lambda timeout_s: self._measure.get_watermark_offsets(place, timeout=timeout_s))
         self._reader.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
         read: list[tuple[bytes, bytes | None]] = []
         stuck: int | None = None
         while True:
             if time.monotonic() > self._deadline:
                 raise self._unfinished(stuck, high)
+            client.refuse_stopped(self._stopped)
             for message in self._reader.consume(_MANY, _POLL_S):
                 error = message.error()
                 if error is None:

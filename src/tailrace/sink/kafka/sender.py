@@ -21,6 +21,7 @@ from tailrace.dialect.kafka.fault import error_of, explain, is_fenced, is_refusa
 from tailrace.error import Fatal, Reject, Retryable, TailraceError
 from tailrace.model import Batch
 from tailrace.sink.kafka.claim import ClaimCheck
+from tailrace.sink.kafka.patience import Patience
 from tailrace.sink.kafka.topic import Topics
 from tailrace.sink.kafka.wire import Record, Records, Wire
 
@@ -41,7 +42,7 @@ class Refit(Exception):
 
 
 class Sender:
-    """A producer, used by the writer thread; `interrupt` may come from any."""
+    """A producer, used by the writer thread."""
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class Sender:
         topics: Topics,
         claim_check: ClaimCheck | None,
         timestamps: bool,
-        patience_s: float,
+        patience: Patience,
     ) -> None:
         self._failed: list[tuple[str, KafkaError]] = []
         self._settings = {**settings, "on_delivery": self._note, "delivery.report.only.error": True}
@@ -61,12 +62,11 @@ class Sender:
         self._topics = topics
         self._claim_check = claim_check
         self._timestamps = timestamps
-        self._patience_s = patience_s
         self._batch_nbytes = int(settings.get("batch.size", 1_000_000))
         # One that is larger than the queue would wait for room without end.
         queue_kb, message = settings["queue.buffering.max.kbytes"], settings["message.max.bytes"]
         self._nbytes_max = min(int(queue_kb) << 10, int(message))
-        self._stop_at: float | None = None
+        self.patience = patience
         self._silent = False
         """The brokers were waited for in vain."""
         self._untold = False
@@ -74,10 +74,6 @@ class Sender:
         self._closed = False
         self.fenced = False
         self.producer = client.producer(self._settings, told)
-
-    def give_up_at(self, instant: float) -> None:
-        """Whatever waits ends with `Retryable` at this instant of the monotonic clock; from any thread."""
-        self._stop_at = instant
 
     def send(self, batch: Batch, *, told: Callable[[int], Failed] | None = None) -> None:
         """Hand every record of `batch` over; `Reject` for what is too large, once the rest is settled.
@@ -172,12 +168,12 @@ class Sender:
     def check_patience(self, moved_at: float) -> None:
         """Drop what is left and raise `Retryable` when nothing has moved for too long, or a stop is overdue."""
         now = time.monotonic()
-        if self._stop_at is not None and now > self._stop_at:
+        if self.patience.over():
             self._silent = True
             self.drop()
             raise Retryable("stopped before Kafka acknowledged all records; they come again at the next start")
-        if now - moved_at > self._patience_s:
-            fault = self._told.fault(f"Kafka has acknowledged nothing for {self._patience_s:g} s")
+        if now - moved_at > self.patience.silence_s:
+            fault = self._told.fault(f"Kafka has acknowledged nothing for {self.patience.silence_s:g} s")
             self._silent = True
             self.drop()
             raise fault

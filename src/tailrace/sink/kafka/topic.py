@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -66,8 +66,16 @@ class Topic:
 class Topics:
     """The topics that records have gone to: known once, and then only watched for others of the same name."""
 
-    def __init__(self, client: AdminClient, rules: Sequence[Topic], *, create: bool) -> None:
+    def __init__(
+        self,
+        client: AdminClient,
+        rules: Sequence[Topic],
+        *,
+        create: bool,
+        stopped: Callable[[], bool] | None = None,
+    ) -> None:
         self._client = client
+        self._stopped = stopped
         self._rules = rules
         self._create = create
         self._names: dict[str, tuple[str, int]] = {}
@@ -85,8 +93,8 @@ class Topics:
             rule = self.rule(topic)
             name = rule.called(topic)
             if self._create:
-                make(self._client, name, rule)
-            found = self._names[topic] = name, _limit(self._client, name)
+                make(self._client, name, rule, stopped=self._stopped)
+            found = self._names[topic] = name, _limit(self._client, name, stopped=self._stopped)
             self._asked |= self._ask([name])
         return found
 
@@ -127,21 +135,23 @@ class Topics:
 
     def gone(self) -> list[str]:
         """The names in the cluster of those that are not there any more."""
-        return [name for name, _ in self._names.values() if describe(self._client, name) is None]
+        names = [name for name, _ in self._names.values()]
+        return [name for name in names if describe(self._client, name, stopped=self._stopped) is None]
 
     def rule(self, topic: str) -> Topic:
         """The first rule for `topic`; the last one matches all."""
         return next(rule for rule in self._rules if fnmatch.fnmatchcase(topic, rule.match))
 
 
-def make(client: AdminClient, name: str, rule: Topic) -> None:
-    """Create topic `name` unless it is there; one that is there stays as it is."""
+def make(client: AdminClient, name: str, rule: Topic, *, stopped: Callable[[], bool] | None = None) -> None:
+    """Create topic `name` unless it is there; one that is there stays as it is. `Retryable` once `stopped`."""
     from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import NewTopic
 
+    from tailrace.dialect.kafka.client import answer
     from tailrace.dialect.kafka.fault import error_of, explain
 
-    if describe(client, name) is not None:
+    if describe(client, name, stopped=stopped) is not None:
         return  # who may not create topics may still use one that is there
     wanted = NewTopic(
         name,
@@ -150,22 +160,23 @@ def make(client: AdminClient, name: str, rule: Topic) -> None:
         config=dict(rule.options()),
     )
     try:
-        client.create_topics([wanted], request_timeout=_ASK_S)[name].result()
+        answer(client.create_topics([wanted], request_timeout=_ASK_S)[name], stopped=stopped)
         _log.info("made the topic %s", name)
     except KafkaException as error:
         if error_of(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise explain(error_of(error), f"creating the topic {name}") from None
 
 
-def describe(client: AdminClient, name: str) -> TopicDescription | None:
+def describe(client: AdminClient, name: str, *, stopped: Callable[[], bool] | None = None) -> TopicDescription | None:
     """What the brokers say of topic `name`, with what we may do there; None when there is no such topic."""
     from confluent_kafka import KafkaError, KafkaException, TopicCollection
 
+    from tailrace.dialect.kafka.client import answer
     from tailrace.dialect.kafka.fault import error_of, explain
 
     asked = client.describe_topics(TopicCollection([name]), include_authorized_operations=True, request_timeout=_ASK_S)
     try:
-        found: TopicDescription = asked[name].result()
+        found: TopicDescription = answer(asked[name], stopped=stopped)
     except KafkaException as error:
         if error_of(error).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             return None
@@ -189,14 +200,16 @@ def rules(given: Iterable[Topic], otherwise: Topic) -> list[Topic]:
     return [*filled, otherwise]
 
 
-def option(client: AdminClient, name: str, option: str) -> str | None:
+def option(client: AdminClient, name: str, option: str, *, stopped: Callable[[], bool] | None = None) -> str | None:
     """An option of topic `name`; None when nobody may ask, or the topic is not there yet."""
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import ConfigResource, ResourceType
 
+    from tailrace.dialect.kafka.client import answer
+
     resource = ConfigResource(ResourceType.TOPIC, name)
     try:
-        found = client.describe_configs([resource], request_timeout=_ASK_S)[resource].result()
+        found = answer(client.describe_configs([resource], request_timeout=_ASK_S)[resource], stopped=stopped)
     except KafkaException as error:
         _log.debug("%s of %s is not known: %s", option, name, error.args[0].str())
         return None
@@ -204,6 +217,6 @@ def option(client: AdminClient, name: str, option: str) -> str | None:
     return None if entry is None or entry.value is None else str(entry.value)
 
 
-def _limit(client: AdminClient, name: str) -> int:
+def _limit(client: AdminClient, name: str, *, stopped: Callable[[], bool] | None) -> int:
     """The topic's `max.message.bytes`; the broker's usual one when that is not known."""
-    return int(option(client, name, "max.message.bytes") or _LIMIT)
+    return int(option(client, name, "max.message.bytes", stopped=stopped) or _LIMIT)

@@ -138,7 +138,7 @@ class TransactionalWriter:
 
     def interrupt(self) -> None:
         """See `Interruptible.interrupt`."""
-        self._sender.give_up_at(time.monotonic() + self._plan.stop_timeout_s)
+        self._sender.patience.end_at(time.monotonic() + self._plan.stop_timeout_s)
 
     def close(self) -> None:
         """Abort what is open; closing twice is harmless (I12)."""
@@ -207,7 +207,14 @@ class TransactionalWriter:
 
     def _read(self, *, settled: bool = False, patience_s: float | None = None) -> ledger.Ledger:
         plan = self._plan
-        return ledger.read(plan.reading, plan.topic, plan.pipeline, settled=settled, patience_s=patience_s)
+        return ledger.read(
+            plan.reading,
+            plan.topic,
+            plan.pipeline,
+            settled=settled,
+            patience_s=patience_s,
+            stopped=self._sender.patience.over,
+        )
 
     def _own(self) -> None:
         if not self._ready:

@@ -26,7 +26,7 @@ class KafkaWriter:
 
     def interrupt(self) -> None:
         """See `Interruptible.interrupt`."""
-        self._sender.give_up_at(time.monotonic() + self._stop_timeout_s)
+        self._sender.patience.end_at(time.monotonic() + self._stop_timeout_s)
 
     def close(self) -> None:
         """Drop what is not acknowledged; closing twice is harmless (I12)."""
