@@ -78,6 +78,19 @@ def test_i6_a_claim_that_comes_at_once_is_read_from_where_it_says(
         assert sorted(steps.ids) == list(range(partitions))
 
 
+def test_a_bounded_member_says_what_it_does_not_wait_for(
+    kafka: Broker, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(3))
+    with stepping(source(kafka, topic)) as holder:
+        holder.until_offered()
+        with stepping(source(kafka, topic), until_current=True) as bounded:
+            until(lambda: holder.read() or bounded.read() or bounded.ended, "for the end")
+    told = "1 of 1 partition(s) are read by other members of the group, and not waited for"
+    assert told in [record.getMessage() for record in caplog.records]
+
+
 def test_i6_nothing_behind_an_error_of_a_partition_is_handed_on(kafka: Broker, topic: str) -> None:
     """What the client cannot read (a wrong checksum, say) it reports, and goes on behind it, within one list."""
     kafka.create_topic(topic)

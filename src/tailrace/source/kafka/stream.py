@@ -144,6 +144,7 @@ class KafkaStream:
         if self._fault is not None:
             raise self._fault
         if self._place.until_current and not self._ready and self._done():
+            self._tell_others()
             raise EndOfStream
         return None
 
@@ -365,6 +366,14 @@ class KafkaStream:
     def _done(self) -> bool:
         """A bounded stream has all that it wanted of every partition that is ours."""
         return self._joined and all(part.ended for part in self._parts.values())
+
+    def _tell_others(self) -> None:
+        """Whoever waits for the end of what there was must know when that was not all of it."""
+        there = sum(count for name, count in self._topics.existing.items() if self._topics.wants(name))
+        if (others := there - len(self._parts)) > 0:
+            log.warning(
+                "%d of %d partition(s) are read by other members of the group, and not waited for", others, there
+            )
 
     def _measure(self) -> None:
         """Ask the client what it last heard of the ends of our partitions."""
