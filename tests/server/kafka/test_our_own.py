@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from tailrace.dead_letters.journal import read_all
 from tailrace.dead_letters.request import Action, submit
 from tailrace.error import Fatal
 from tailrace.format import Format
-from tailrace.model import Batch, Column, Limits, Table
+from tailrace.model import Batch, Column, Limits, Severity, Table
 from tailrace.sink.duckdb import DuckDB
 from tailrace.sink.kafka import Kafka as Sink
 from tailrace.source.kafka import Kafka
+from tests.cli.conftest import Cli
 from tests.server.sink.kafka.topics import read
 from tests.waiting import until
 
@@ -132,6 +134,39 @@ def test_a_claim_check_is_read_as_what_it_stands_for(kafka: Broker, topic: str, 
     moved = claims.rename(tmp_path / "elsewhere")  # as a folder is mounted on another machine
     replicate(kafka, topic, tmp_path, claims=moved)
     assert tables(tmp_path) == {"public.orders(id, note)": [(1, LARGE)]}
+
+
+def test_check_looks_at_the_folder_of_claim_checks(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    kafka.create_topic(topic)
+    (taken := tmp_path / "taken").touch()
+    (claims := tmp_path / "claims").mkdir()
+
+    def found(checked: Sink | Kafka) -> tuple[Severity, str]:
+        [finding] = [each for each in checked.check() if each.subject.startswith("claim_check ")]
+        return finding.severity, finding.message
+
+    def sink(folder: Path) -> tuple[Severity, str]:
+        return found(Sink(f"kafka://{kafka.address}", format=Format(topic_prefix=topic), claim_check=folder))
+
+    def source(folder: Path) -> tuple[Severity, str]:
+        return found(Kafka(f"kafka://{kafka.address}/{topic}?claim_check={folder}"))
+
+    assert sink(claims) == (Severity.OK, "it can be written")
+    assert source(claims) == (Severity.OK, "it can be read")
+    assert sink(tmp_path / "new") == (Severity.OK, "it is made at the first start")
+    assert source(tmp_path / "new") == (Severity.ERROR, "it is not there")
+    for folder in (taken, taken / "below"):
+        assert sink(folder) == (Severity.ERROR, f"{taken} is no folder")
+    assert source(taken) == (Severity.ERROR, f"{taken} is no folder")
+
+
+def test_consume_reads_values_that_were_too_large(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    claims, cli = tmp_path / "claims", Cli(tmp_path, os.environ)
+    write(kafka, topic, history(LARGE), folder=claims)
+    url = f"kafka://{kafka.address}/{topic}.public.orders?claim_check={claims}"
+    ended = cli.run("consume", url, "--until-current", "--format", "json")
+    assert (ended.code, ended.err) == (0, "")
+    assert LARGE in [(json.loads(line)["after"] or {}).get("note") for line in ended.out.splitlines()]
 
 
 def test_a_claim_check_that_was_parked_is_read_when_its_file_is_back(kafka: Broker, topic: str, tmp_path: Path) -> None:

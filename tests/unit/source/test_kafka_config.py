@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -101,3 +102,9 @@ def test_a_placeholder_in_broken_hex_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"unavailable_value_placeholder.*hex digits in pairs"):
         Kafka("kafka://b:9092", ["a"], unavailable_value_placeholder="hex:6")
     assert Kafka("kafka://b:9092", ["a"], unavailable_value_placeholder="hex:61ff").topics == ("a",)
+
+
+def test_the_folder_of_claim_checks_is_named_once() -> None:
+    with pytest.raises(ConfigError, match="claim_check stands in the URL and beside it"):
+        Kafka("kafka://b:9092/a?claim_check=/mnt/claims", claim_check=Path("/mnt/claims"))
+    assert Kafka("kafka://b:9092/a?claim_check=/mnt/claims").claims() == Path("/mnt/claims")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tailrace.dialect.kafka import claim
 from tailrace.error import TailraceError
 from tailrace.model import Finding, Severity, Table
 from tailrace.sink.kafka.topic import describe, option
@@ -114,6 +116,10 @@ def _check_cluster(sink: Kafka) -> list[Finding]:
         findings.append(
             Finding(Severity.ERROR, "replication", f"{wanted} replicas are wanted, and there are {brokers} broker(s)")
         )
+    if sink.claim_check is not None:
+        well, message, fix = claim.look(Path(sink.claim_check), writing=True)
+        severity = Severity.OK if well else Severity.ERROR
+        findings.append(Finding(severity, f"claim_check {sink.claim_check}", message, fix))
     return findings
 
 

@@ -39,7 +39,7 @@ _OURS = (
     "partition.assignment.strategy",
 )
 """Settings that promises hang on: their values are ours."""
-_FIELDS = ("group", "schema_registry_url")
+_FIELDS = ("group", "schema_registry_url", "claim_check")
 """What the query of a URL may say beside librdkafka's settings."""
 _COMMON = (
     "ssl.",
@@ -77,8 +77,8 @@ class Kafka:
     `auto_offset_reset` is for partitions that were never read; of what was read and is no longer there `out_of_range`
     decides: `stop`, or go on at the `earliest` or `latest` record that is.
 
-    `claim_check` is the folder in which the Kafka sink has stored values that were too large for their topics; no
-    other file is read, and a record that stands for such a value is refused without it.
+    `claim_check`, which the query may name too, is the folder in which the Kafka sink has stored values that were too
+    large for their topics; no other file is read, and a record that stands for such a value is refused without it.
 
     `unavailable_value_placeholder` is that of whoever writes: a text, or bytes in hex behind `hex:`. `options`, and the
     query of the URL, are librdkafka's own settings, by their names.
@@ -122,6 +122,8 @@ class Kafka:
             EventReader("", topic="", unavailable_value_placeholder=self.unavailable_value_placeholder)
         except ValueError as error:
             raise ConfigError(str(error)) from None
+        if self.claim_check is not None and "claim_check" in address.query:
+            raise ConfigError("claim_check stands in the URL and beside it", hint="leave one of the two out")
         if self.registry is not None and "schema_registry_url" in address.query:
             raise ConfigError("a schema registry stands in the URL and in registry", hint="leave one of the two out")
         address.require_mechanism(self.security, self.options)
@@ -180,7 +182,8 @@ class Kafka:
 
     def claims(self) -> Path | None:
         """The folder of values that are too large for their topics; None when none was named."""
-        return None if self.claim_check is None else Path(self.claim_check)
+        folder = self.claim_check or self.address.query.get("claim_check")
+        return None if folder is None else Path(folder)
 
     def settings(self) -> dict[str, Any]:
         """librdkafka's settings of every client of this source."""

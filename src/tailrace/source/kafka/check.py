@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient
 
-from tailrace.dialect.kafka import client
+from tailrace.dialect.kafka import claim, client
 from tailrace.dialect.kafka.fault import error_of
 from tailrace.error import TailraceError
 from tailrace.model import Finding, Severity
@@ -36,8 +36,15 @@ def check(source: Kafka) -> list[Finding]:
     answered = Finding(Severity.OK, subject, f"{brokers} broker(s) answer")
     if not found:
         nothing = "no topic matches yet: reading begins when one is made"
-        return [answered, Finding(Severity.WARNING, "topics", nothing, None), *_group(source, admin)]
-    return [answered, *_topics(topics, admin, found), *_group(source, admin)]
+        return [answered, Finding(Severity.WARNING, "topics", nothing, None), *_beside(source, admin)]
+    return [answered, *_topics(topics, admin, found), *_beside(source, admin)]
+
+
+def _beside(source: Kafka, admin: AdminClient) -> Iterator[Finding]:
+    yield from _group(source, admin)
+    if (folder := source.claims()) is not None:
+        well, message, mend = claim.look(folder, writing=False)
+        yield Finding(Severity.OK if well else Severity.ERROR, f"claim_check {folder}", message, mend)
 
 
 def _topics(topics: Topics, admin: AdminClient, names: list[str]) -> Iterator[Finding]:
