@@ -52,6 +52,12 @@ _MECHANISMS = {
 USERS, PASSWORD = ("guest", "stranger"), "right"
 """Who may log in over SASL, with PLAIN and SCRAM; nobody may do anything until an ACL says so."""
 _FAST = ("-XX:TieredStopAtLevel=1",)
+VERSION = next(
+    line.rpartition(":")[2]
+    for line in (Path(__file__).parent / "jars" / "kafka.txt").read_text().splitlines()
+    if line.startswith("org.apache.kafka:kafka_")
+)
+"""Of the broker."""
 _ASK_S = 60.0
 _QUOTA = Path(__file__).parent / "java" / "KafkaQuota.java"
 

@@ -22,7 +22,7 @@ for what differs. “Waits” means that it tries again with growing pauses unti
 Tailrace itself was killed by kill -9 {kills} times for the rows of `tests/crash/test_kills.py`, judged by the same
 ledger; each counts its own.
 
-Made from the results of `pytest tests/fault tests/crash` by `python -m tests.fault.page`: do not edit.
+Made from the results of `pytest -m fault` by `python -m tests.fault.page`: do not edit.
 """
 _LINE = re.compile(r"^\| (?!fault \||---)(.*?) \| (.*?) \| (.*?) \| (.*?) \|$", re.MULTILINE)
 _KILLS = re.compile(r"(\d+) kills")

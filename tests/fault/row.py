@@ -30,6 +30,13 @@ MODULES = {
     "tests.fault.test_shape": "Large and odd",
     "tests.fault.test_versions": "Older servers",
     "tests.fault.test_random": "Anything, at random",
+    "tests.server.sink.kafka.test_fault": "Kafka",
+    "tests.server.sink.kafka.test_disk": "Kafka",
+    "tests.server.sink.kafka.test_write": "Kafka",
+    "tests.server.kafka.test_storm": "Kafka",
+    "tests.server.kafka.test_source": "Kafka",
+    "tests.server.kafka.test_login": "Kafka",
+    "tests.server.kafka.test_registry_outage": "Kafka",
 }
 """Where rows are declared, in the order of the page, with the title of their part of it."""
 

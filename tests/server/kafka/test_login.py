@@ -24,6 +24,7 @@ from tailrace.model import Severity
 from tailrace.pipeline import Pipeline
 from tailrace.source.kafka import Kafka
 from tailrace.testing.fake import AtomicSink, Target
+from tests.fault.row import fault, stops
 from tests.server.kafka.filling import fill, produce
 from tests.waiting import until
 
@@ -37,6 +38,7 @@ def _allow(admin: AdminClient, kind: ResourceType, name: str, *operations: AclOp
         future.result(30)
 
 
+@fault("a right is missing", "source", stops(1, "… authorization failed", "goes on once an ACL allows it"))
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"])
 def test_a_user_reads_over_tls_and_sasl_where_an_acl_allows_it(
     secure_kafka: server.Broker, tmp_path: Path, mechanism: Mechanism
@@ -106,6 +108,7 @@ def test_consume_logs_in_as_the_query_of_its_url_says(
         assert words in capfd.readouterr().err
 
 
+@fault("a password is wrong", "source", stops(1, "connecting to Kafka: …"))
 def test_a_wrong_password_stops_the_pipeline_and_is_not_shown(secure_kafka: server.Broker, tmp_path: Path) -> None:
     assert secure_kafka.secure is not None
     source = Kafka(

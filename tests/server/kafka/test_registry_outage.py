@@ -21,6 +21,7 @@ from tailrace.sink.kafka import Kafka as KafkaSink
 from tailrace.source import Postgres
 from tailrace.source.kafka import Kafka, SchemaRegistry
 from tailrace.testing.fake import ListSink
+from tests.fault.row import fault, waits
 from tests.server.kafka.filling import Member, produce, running
 from tests.server.sink.kafka.topics import read
 from tests.waiting import until
@@ -88,6 +89,11 @@ class Load:
                 connection.execute("SELECT pg_sleep(0.01)")
 
 
+@fault(
+    "the schema registry stops, and a new version of a schema comes",
+    "sink",
+    waits("schema registry … does not answer…", "nothing lost; with transactions every change once"),
+)
 @pytest.mark.parametrize("transactions", [False, True])
 def test_a_sink_waits_for_a_registry_that_is_down_when_a_new_version_of_a_schema_comes(
     kafka: Broker, outage: Outage, database: str, topic: str, tmp_path: Path, transactions: bool
@@ -131,6 +137,11 @@ def test_a_sink_waits_for_a_registry_that_is_down_when_a_new_version_of_a_schema
     assert ["note" in text for text in texts] == [False, True]
 
 
+@fault(
+    "the schema registry stops, and a schema comes that is not known yet",
+    "source",
+    waits("schema registry … does not answer…"),
+)
 def test_a_source_waits_for_a_registry_that_is_down_when_an_unknown_id_comes(
     kafka: Broker, outage: Outage, database: str, topic: str, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from tailrace.model import Severity
 from tailrace.sink.duckdb import DuckDB
 from tailrace.source.kafka import Kafka
 from tailrace.testing.fake import AtomicSink, ListSink, Target
+from tests.fault.row import fault, goes_on, stops
 from tests.server.kafka.filling import Member, event, fill, produce, running
 from tests.waiting import until
 
@@ -89,6 +90,11 @@ def test_topics_that_are_made_later_are_found_by_their_pattern(kafka: Broker, to
         target.wait(2, 30)
 
 
+@fault(
+    "a record is not understood",
+    "source",
+    stops(1, "topic …, partition …, offset …: …", "what was before it is written"),
+)
 def test_a_record_that_is_not_understood_stops_behind_what_was_before(
     kafka: Broker, topic: str, tmp_path: Path
 ) -> None:
@@ -103,6 +109,11 @@ def test_a_record_that_is_not_understood_stops_behind_what_was_before(
     assert "secret" not in str(caught.value)
 
 
+@fault(
+    "a record is not understood",
+    "source, with dead letters",
+    goes_on("the record is parked, and read again when it is replayed"),
+)
 def test_with_dead_letters_a_record_that_is_not_understood_is_parked_and_reading_goes_on(
     kafka: Broker, topic: str, tmp_path: Path
 ) -> None:
@@ -140,6 +151,13 @@ def test_a_missing_topic_is_named(kafka: Broker, topic: str, tmp_path: Path) -> 
         run(source(kafka, topic), Target(), tmp_path)
 
 
+@fault(
+    "offsets that come next are gone",
+    "source, stopped",
+    stops(
+        4, "topic …, partition …: offset … comes next, and the log begins at …", "out_of_range says whether to go on"
+    ),
+)
 def test_offsets_out_of_range_are_a_hole_unless_told(kafka: Broker, topic: str, tmp_path: Path) -> None:
     kafka.create_topic(topic)
     fill(kafka, topic, range(4))
@@ -153,6 +171,11 @@ def test_offsets_out_of_range_are_a_hole_unless_told(kafka: Broker, topic: str, 
     assert len(target.keys) == 3
 
 
+@fault(
+    "a topic is deleted and made anew",
+    "source, stopped",
+    stops(4, "the topic … was deleted and made anew since it was read"),
+)
 def test_a_topic_that_was_made_anew_is_not_the_same(kafka: Broker, topic: str, tmp_path: Path) -> None:
     kafka.create_topic(topic)
     fill(kafka, topic, range(4))
@@ -165,6 +188,7 @@ def test_a_topic_that_was_made_anew_is_not_the_same(kafka: Broker, topic: str, t
         run(source(kafka, topic), Target(), tmp_path)
 
 
+@fault("a topic is deleted, or made anew", "source, reading", stops(1, "… topic …"))
 @pytest.mark.parametrize("anew", [False, True], ids=["deleted", "made anew"])
 def test_a_topic_that_is_deleted_while_it_is_read_is_a_loud_end(
     kafka: Broker, topic: str, tmp_path: Path, anew: bool

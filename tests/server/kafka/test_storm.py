@@ -15,6 +15,7 @@ from servers.kafka import Broker
 from tailrace.error import HistoryLost
 from tailrace.model import Limits
 from tailrace.testing.fake import AtomicSink, ListSink, Target
+from tests.fault.row import fault, goes_on, stops
 from tests.server.kafka.filling import Member, fill, running
 from tests.server.kafka.test_group import PROTOCOLS, QUICK, source
 from tests.waiting import until
@@ -46,6 +47,7 @@ class Filler:
         self._thread.join()
 
 
+@fault("members join and leave, 24 times", "source, a group of up to five", goes_on("every change once"))
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_i16_a_storm_of_joins_and_leaves_loses_and_doubles_nothing(
     kafka: Broker, topic: str, tmp_path: Path, protocol: str, seed: int
@@ -86,6 +88,7 @@ def test_i16_a_storm_of_joins_and_leaves_loses_and_doubles_nothing(
     assert sorted(map(int, filter(None, target.keys))) == list(range(filler.count))
 
 
+@fault("a broker is killed, and stopped, and starts again", "source", goes_on("every change once"))
 def test_a_broker_that_is_killed_and_restarted_while_it_is_read_costs_nothing(
     start_kafka: Callable[..., Broker], tmp_path: Path
 ) -> None:
@@ -105,6 +108,11 @@ def test_a_broker_that_is_killed_and_restarted_while_it_is_read_costs_nothing(
     assert sorted(map(int, filter(None, target.keys))) == list(range(4_100))
 
 
+@fault(
+    "offsets that come next are gone",
+    "source, reading",
+    stops(4, "topic …, partition …: …", "with out_of_range goes on over the hole"),
+)
 @pytest.mark.parametrize("told", [False, True])
 def test_records_that_go_while_they_are_waited_for_are_a_hole_unless_told(
     kafka: Broker, topic: str, tmp_path: Path, told: bool

@@ -20,6 +20,7 @@ from tailrace.pipeline import Pipeline
 from tailrace.sink.kafka import Kafka
 from tailrace.source import Postgres
 from tests.fault.disk import Disk, mountable
+from tests.fault.row import fault, waits
 from tests.server.sink.kafka.topics import read
 from tests.waiting import until
 from tests.wanting import or_skip
@@ -50,6 +51,11 @@ def step(database: str) -> int:
     return int(row[0])
 
 
+@fault(
+    "the broker's disk is full",
+    "sink",
+    waits("…: … Kafka …; trying again in … s", "nothing lost; with transactions every change once"),
+)
 @pytest.mark.parametrize("transactions", [False, True], ids=["acknowledged", "transactions"])
 def test_a_broker_without_space_costs_nothing_once_it_has_some(
     transactions: bool,

@@ -21,6 +21,7 @@ from tailrace.sink.kafka import Kafka
 from tailrace.sink.kafka import topic as topics
 from tailrace.sink.kafka.transaction import TransactionalWriter
 from tailrace.source import Postgres
+from tests.fault.row import fault, stops, waits, warns
 from tests.server.sink.kafka.topics import read
 from tests.unit.sink.feed import LINEAGE, Feed
 from tests.waiting import until
@@ -68,6 +69,11 @@ def load(database: str) -> Iterator[Load]:
     made.stop()
 
 
+@fault(
+    "a broker is killed, and stopped, and starts again",
+    "sink",
+    waits("", "nothing lost, no event of a key overtaken; with transactions every change once"),
+)
 @pytest.mark.parametrize("transactions", [False, True])
 def test_a_broker_that_is_killed_and_restarted_under_load_costs_nothing(
     start_kafka: Callable[..., server.Broker],
@@ -187,6 +193,11 @@ def test_a_stop_ends_the_wait_for_a_broker_that_hangs(start_kafka: Callable[...,
     writer.close()
 
 
+@fault(
+    "a topic is deleted",
+    "sink",
+    stops(1, "topic …: …", "the next start makes it as configured, and goes on behind what was acknowledged"),
+)
 @pytest.mark.parametrize("transactions", [False, True])
 def test_a_topic_that_is_deleted_under_the_sink_ends_the_write_and_is_made_as_configured_at_the_next_start(
     kafka: server.Broker, topic: str, transactions: bool
@@ -219,6 +230,11 @@ def test_a_topic_that_is_deleted_and_made_anew_under_the_sink_gets_all_that_come
     assert sorted(record.row["id"] for record in read(kafka, f"{topic}.public.orders")) == list(range(2, 12))
 
 
+@fault(
+    "a topic is deleted and made anew",
+    "sink",
+    warns("the topic … was deleted and made anew while it is written to: …", "with what comes after in the new one"),
+)
 @pytest.mark.parametrize("transactions", [False, True])
 def test_a_topic_that_was_made_anew_under_the_sink_is_told_once(
     kafka: server.Broker,

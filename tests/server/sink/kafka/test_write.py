@@ -29,6 +29,7 @@ from tailrace.error import ConfigError, Fatal, Reject, Retryable
 from tailrace.format import Format, Transform
 from tailrace.model import Batch, Column, Limits, Severity, Table
 from tailrace.sink.kafka import Kafka, Security, Topic
+from tests.fault.row import fault, goes_on, stops
 from tests.server.sink.kafka.topics import read
 from tests.waiting import until
 
@@ -151,6 +152,11 @@ def test_heartbeats_of_an_idle_source_arrive(kafka: server.Broker, topic: str, o
     assert abs(read(kafka, beats)[-1].timestamp_ms / 1000 - time.time()) < 3600  # of now, not of a commit
 
 
+@fault(
+    "a message is larger than its topic takes",
+    "sink, without claim_check",
+    goes_on("the change goes to the dead letters: “a message of … bytes, and topic … takes …”; exit code 5 without"),
+)
 def test_what_is_larger_than_its_topic_takes_is_refused_and_nothing_else(kafka: server.Broker, topic: str) -> None:
     kafka.create_topic(f"{topic}.public.orders", max_message_bytes="4000")
     large = batch(("1", "a"), ("2", "x" * 5000), ("3", "c"))
@@ -184,6 +190,11 @@ def test_small_messages_are_never_sent_in_batches_that_their_topic_refuses(kafka
     assert [record.row["id"] for record in read(kafka, f"{topic}.public.orders")] == list(range(301))
 
 
+@fault(
+    "a message is larger than its topic takes",
+    "sink, with claim_check",
+    goes_on("the value lies in the folder, and the message says where"),
+)
 def test_a_claim_check_stands_for_what_is_too_large(kafka: server.Broker, topic: str, tmp_path: Path) -> None:
     kafka.create_topic(f"{topic}.public.orders", max_message_bytes="4000")
     write(kafka_sink(kafka, topic, claim_check=tmp_path / "claims"), batch(("1", "a"), ("2", "x" * 5000)))
@@ -247,6 +258,7 @@ def _allow(admin: AdminClient, *operations: AclOperation, kind: ResourceType, na
         future.result(30)
 
 
+@fault("a right is missing", "sink", stops(1, "topic …: Topic authorization failed", "goes on once an ACL allows it"))
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"])
 def test_a_user_writes_over_tls_and_sasl_where_an_acl_allows_it(secure_kafka: server.Broker, mechanism: str) -> None:
     assert secure_kafka.secure is not None
@@ -281,6 +293,7 @@ def test_a_user_writes_over_tls_and_sasl_where_an_acl_allows_it(secure_kafka: se
     assert [record.row["id"] for record in read(secure_kafka, name)] == [1]
 
 
+@fault("a password is wrong", "sink", stops(1, "connecting to Kafka: …"))
 def test_a_wrong_password_stops_the_pipeline_and_is_not_shown(secure_kafka: server.Broker) -> None:
     assert secure_kafka.secure is not None
     sink = Kafka(f"kafka://guest:wr0ng@{secure_kafka.secure.sasl}", security=Security(mechanism="SCRAM-SHA-512"))
