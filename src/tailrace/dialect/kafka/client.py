@@ -25,8 +25,8 @@ _SILENT = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT})
 _LASTS_S = 10.0
 _GRAVE = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
 _AGAIN_S, _SAID_MAX = 60.0, 1_000
-_VARYING = re.compile(r"\[[^\]]*#\w+-\d+\]|\(after \d+ms in state \w+\)")
-"""Which client it was, and how long it took."""
+_VARYING = re.compile(r"\[[^\]]*#\w+-\d+\]|\(after \d+ms in state \w+(?:, \d+ identical error\(s\) suppressed)?\)")
+"""Which client it was, how long it took, and how often."""
 ClientT = TypeVar("ClientT", Producer, AdminClient, Consumer)
 T = TypeVar("T")
 
