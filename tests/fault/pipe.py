@@ -180,7 +180,7 @@ class Pipe:
             settle(self.held, self.direct, traffic.committed)
         if self.replica:  # columns that came and went too
             same(self.direct, self.replica, only=self.only)
-        elif traffic is None and self.kind != "stdout":  # what a traffic's ledger says of repeats is not known of other tables
+        elif traffic is None and self.kind != "stdout":  # a traffic's ledger knows of repeats, other tables do not
             same(self.direct, self.target, only=self.only)
         self.judged = True
 
