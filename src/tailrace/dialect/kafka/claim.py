@@ -48,21 +48,13 @@ def fetch(check: bytes | None, folder: Path) -> bytes:
     return value
 
 
-def look(folder: Path, *, writing: bool) -> tuple[bool, str, str | None]:
-    """Whether values can be stored in `folder`, which is made when it is missing, or read; in words."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    missing = there != folder.absolute()
-    if not there.is_dir():
-        return False, f"{there} is no folder", "name another folder in claim_check"
-    if missing and not writing:
-        return False, "it is not there", "name the folder that the sink stores values in"
-    if writing and os.statvfs(there).f_flag & os.ST_RDONLY:
-        return False, "its file system is mounted read-only", None
-    if not os.access(there, (os.W_OK if writing else os.R_OK) | os.X_OK):
-        verb, right = ("write", "wx") if writing else ("read", "rx")
-        return False, f"this user may not {verb} in {there}", f"chmod u+{right} '{there}'"
-    able = "it can be written" if writing else "it can be read"
-    return True, "it is made at the first start" if missing else able, None
+def look(folder: Path) -> str | None:
+    """Why values cannot be read from `folder`; None when they can."""
+    if not folder.is_dir():
+        return "there is no such folder: name the one that the sink stores values in"
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return f"this user may not read it: chmod u+rx '{folder}'"
+    return None
 
 
 def _told(check: bytes | None) -> tuple[int, str]:

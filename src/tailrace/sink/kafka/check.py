@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tailrace.dialect.kafka import claim
+from tailrace.durable import obstacles
 from tailrace.error import TailraceError
 from tailrace.model import Finding, Severity, Table
 from tailrace.sink.kafka.topic import describe, option
@@ -117,9 +117,9 @@ def _check_cluster(sink: Kafka) -> list[Finding]:
             Finding(Severity.ERROR, "replication", f"{wanted} replicas are wanted, and there are {brokers} broker(s)")
         )
     if sink.claim_check is not None:
-        well, message, fix = claim.look(Path(sink.claim_check), writing=True)
-        severity = Severity.OK if well else Severity.ERROR
-        findings.append(Finding(severity, f"claim_check {sink.claim_check}", message, fix))
+        subject, wrong = f"claim_check {sink.claim_check}", obstacles(Path(sink.claim_check) / "value")
+        findings += [Finding(each.severity, subject, f"{each.subject}: {each.message}", each.fix) for each in wrong]
+        findings += [] if wrong else [Finding(Severity.OK, subject, "it can be written")]
     return findings
 
 

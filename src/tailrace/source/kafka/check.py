@@ -43,8 +43,8 @@ def check(source: Kafka) -> list[Finding]:
 def _beside(source: Kafka, admin: AdminClient) -> Iterator[Finding]:
     yield from _group(source, admin)
     if (folder := source.claims()) is not None:
-        well, message, mend = claim.look(folder, writing=False)
-        yield Finding(Severity.OK if well else Severity.ERROR, f"claim_check {folder}", message, mend)
+        wrong = claim.look(folder)
+        yield Finding(Severity.ERROR if wrong else Severity.OK, f"claim_check {folder}", wrong or "it can be read")
 
 
 def _topics(topics: Topics, admin: AdminClient, names: list[str]) -> Iterator[Finding]:
