@@ -41,27 +41,22 @@ class Positions(Protocol):
 
         Read-only; a source uses it to refuse another server's position and a slot that nobody claimed.
         """
-        ...
 
     def claim(self, lineage: str) -> Position | None:
         """Record a new epoch for `lineage`, durably, before the source creates anything; return its saved position.
 
         From then on any older holder of this lineage gets `Fenced` at its next save.
         """
-        ...
 
     def save(self, positions: Sequence[Position]) -> None:
         """Make these positions durable before returning; `Fenced` when a newer epoch exists. Saving twice is
         harmless."""
-        ...
 
     def forget(self) -> None:
         """Remove every claim and position of this pipeline (`tailrace reset` and `drop`), durably."""
-        ...
 
     def close(self) -> None:
         """Release files and locks; closing twice is harmless (I12)."""
-        ...
 
 
 class Checkpoint(Protocol):
@@ -69,7 +64,6 @@ class Checkpoint(Protocol):
 
     def open(self, name: str) -> Positions:
         """Open what pipeline `name` has saved, under an operating system lock; `Retryable` while another holds it."""
-        ...
 
 
 class Stream(Protocol):
@@ -83,24 +77,19 @@ class Stream(Protocol):
         Raises `EndOfStream` when the stream is bounded and done, `Retryable` when the connection broke, `HistoryLost`
         when the source cannot continue, `Fatal` on bytes that it does not understand (I10).
         """
-        ...
 
     def tend(self) -> None:
         """Called instead of `read` while the shelf is full: keeps the connection alive, reads nothing (I11)."""
-        ...
 
     def confirm(self, positions: Sequence[Position]) -> None:
         """These positions are durable: the server may forget what is before them. Cheap, idempotent, only advice
         (I2)."""
-        ...
 
     def release(self, lineages: Sequence[str]) -> None:
         """What was held of the revoked `lineages` is finished or dropped."""
-        ...
 
     def close(self) -> None:
         """Send a last status, end the stream and release connections; closing twice is harmless (I12)."""
-        ...
 
 
 @runtime_checkable
@@ -119,11 +108,9 @@ class Shared(Protocol):
         it lets them go: True once all that it returned of them is written, saved and confirmed; False when that took
         too long.
         """
-        ...
 
     def begin(self, claimed: Mapping[str, Position | None]) -> None:
         """These lineages are claimed: read each right after its position. Some may have been taken away since."""
-        ...
 
 
 @runtime_checkable
@@ -133,7 +120,6 @@ class Yielding(Protocol):
 
     def yield_up(self, lineages: Sequence[str]) -> None:
         """These are finished here: whoever claims them next has nothing to end first."""
-        ...
 
 
 @runtime_checkable
@@ -143,11 +129,9 @@ class Source(Protocol):
     @property
     def kind(self) -> str:
         """What it is called in TOML, and in messages: `postgres`."""
-        ...
 
     def check(self) -> list[Finding]:
         """What the server or the role lacks, each with the statement that mends it. Read-only."""
-        ...
 
     def open(
         self,
@@ -164,11 +148,9 @@ class Source(Protocol):
         With `until_current` the stream ends once everything that the source had committed at this call was delivered.
         Whatever waits here ends with `Retryable` as soon as `stop` is set: nobody wants the stream any more.
         """
-        ...
 
     def drop(self, name: str) -> list[str]:
         """Remove what the pipeline created on the server (slot, publication); returns what was removed, in words."""
-        ...
 
 
 class Writer(Protocol):
@@ -186,11 +168,9 @@ class Writer(Protocol):
         without a mark moves the position on: a source sends one (progress, at least) right behind its snapshot.
         Changes without a mark that do not move the position on are dead letters, replayed: see `Replaying`.
         """
-        ...
 
     def close(self) -> None:
         """Release everything; closing twice is harmless (I12)."""
-        ...
 
 
 @runtime_checkable
@@ -209,15 +189,12 @@ class Sink(Protocol):
 
         A variable of the class where it is always so; a property where the configuration decides.
         """
-        ...
 
     def check(self) -> list[Finding]:
         """What the target lacks, each with the statement that mends it. Read-only."""
-        ...
 
     def open(self, name: str, limits: Limits) -> Writer:
         """Open the target for pipeline `name`, before the source is opened (I13)."""
-        ...
 
 
 @runtime_checkable
@@ -226,7 +203,6 @@ class Awaiting(Protocol):
 
     def open_unless(self, stopped: Callable[[], bool], name: str, limits: Limits) -> Writer:
         """`Sink.open`; `Retryable` once `stopped`."""
-        ...
 
 
 @runtime_checkable
@@ -237,7 +213,6 @@ class Beating(Protocol):
     def beat_interval_s(self) -> float:
         """How often; 0 for never. An idle pipeline offers a batch without changes, that ends where the last one did, so
         often, and its Writer writes the heartbeat with it."""
-        ...
 
 
 @runtime_checkable
@@ -246,7 +221,6 @@ class Measured(Protocol):
 
     def lag_bytes(self) -> int | None:
         """Bytes of log between what was read and the server's end of log, as far as known."""
-        ...
 
 
 @runtime_checkable
@@ -255,7 +229,6 @@ class Partitioned(Protocol):
 
     def lags(self) -> Mapping[str, int]:
         """Records between what was read and the end, as far as known, by `topic/partition`, of those that are ours."""
-        ...
 
 
 @runtime_checkable
@@ -267,7 +240,6 @@ class Interruptible(Protocol):
 
         From any thread or signal handler; must not block.
         """
-        ...
 
 
 @runtime_checkable
@@ -280,7 +252,6 @@ class Replaying(Protocol):
 
     def forget_replayed(self, positions: Sequence[Position]) -> None:
         """Their letters have gone, durably: these changes are never offered again."""
-        ...
 
 
 @runtime_checkable
@@ -292,7 +263,6 @@ class Rereading(Protocol):
 
         Opens no stream; on the writer thread. `Reject` for those that are still not understood, or cannot be now.
         """
-        ...
 
 
 @runtime_checkable
@@ -301,7 +271,6 @@ class Retaining(Protocol):
 
     def retained_bytes(self, name: str) -> int | None:
         """Bytes of log that the server cannot forget because of pipeline `name`; None when it keeps none for it."""
-        ...
 
 
 @runtime_checkable
@@ -310,14 +279,12 @@ class Starting(Protocol):
 
     def check_start(self, name: str) -> list[Finding]:
         """What `Source.check` says, with the names that pipeline `name` uses on the server. Read-only."""
-        ...
 
     def outlook(self, name: str, saved: Mapping[str, Position | None]) -> list[Finding]:
         """Where pipeline `name` would go on with `saved`, which is what `Positions.known` would tell. Read-only.
 
         Raises what `Source.open` would: `HistoryLost` when it cannot go on. Nothing is told while a process reads it.
         """
-        ...
 
 
 @runtime_checkable
@@ -330,7 +297,6 @@ class Orphaning(Protocol):
         With the statement that drops it where nobody can go on with it: one that is not in use may be that of a
         pipeline that is stopped. Read-only.
         """
-        ...
 
 
 @runtime_checkable
@@ -339,7 +305,6 @@ class Remembering(Protocol):
 
     def saved(self, name: str) -> Mapping[str, Position | None]:
         """What `Positions.known` of pipeline `name` would tell. Takes no lock, makes no file, changes nothing."""
-        ...
 
 
 @runtime_checkable
@@ -348,7 +313,6 @@ class Checked(Protocol):
 
     def check(self) -> list[Finding]:
         """What keeps it from being opened; empty when nothing does. Takes no lock, makes no file, changes nothing."""
-        ...
 
 
 @runtime_checkable
@@ -360,7 +324,6 @@ class Movable(Protocol):
 
         That one is claimed with it. `Fenced` when a newer epoch exists: then nothing has changed.
         """
-        ...
 
 
 @runtime_checkable
@@ -369,7 +332,6 @@ class Describing(Protocol):
 
     def tables_now(self, name: str) -> Sequence[Table]:
         """The tables that pipeline `name` would read if it began now. Read-only."""
-        ...
 
 
 @runtime_checkable
@@ -381,7 +343,6 @@ class Receiving(Protocol):
 
         Read-only. `tables` are as the transforms leave them.
         """
-        ...
 
 
 @runtime_checkable
@@ -393,7 +354,6 @@ class Selective(Protocol):
     def unmatched(self, tables: Sequence[Table]) -> list[str]:
         """The names and globs that match no table or column of `tables`, which are as the transforms before leave
         them."""
-        ...
 
 
 @runtime_checkable
@@ -406,7 +366,6 @@ class Succeeded(Protocol):
         Equal when there is nothing to carry over. `Fatal` in every case in which changes could be lost or come twice;
         `HistoryLost` when they are. Changes nothing.
         """
-        ...
 
 
 @runtime_checkable
@@ -417,7 +376,6 @@ class Retiring(Protocol):
         """Called once on the pipeline's thread after a stop or the end, when the stream is closed and all is saved.
 
         Never after a fault, which needs what is there to go on."""
-        ...
 
 
 @runtime_checkable
@@ -426,11 +384,9 @@ class Leavable(Protocol):
 
     def rest(self, name: str) -> Rest:
         """Look at the tables of pipeline `name`: who writes, where the log ends, where their sequences stand."""
-        ...
 
     def passed(self, name: str, saved: Mapping[str, Position | None], upto: str) -> bool:
         """Whether pipeline `name`, of which this is `saved`, has all that was written before `Rest.upto`."""
-        ...
 
 
 @runtime_checkable
@@ -442,7 +398,6 @@ class Continuing(Protocol):
 
         One that is further already stays. What the target lacks is told with the statement that makes it.
         """
-        ...
 
 
 class Letters(Protocol):
@@ -454,13 +409,11 @@ class Letters(Protocol):
         A change whose position is stored already is left as it is: batches are offered again after a crash (I4).
         `transform` names the one that refused them, None the sink: they are stored as it was given them.
         """
-        ...
 
     def parked(self, batch: Batch, *, transform: str | None = None) -> Mapping[int, str]:
         """Changes of `batch` that are stored, or that come after a stored change of their key: they must be parked
         behind it, or order would break. Only what the same `transform` was given counts. Cheap when nothing is
         stored."""
-        ...
 
     def replay(
         self,
@@ -475,15 +428,12 @@ class Letters(Protocol):
         (an empty `at` is for sinks that keep none). What `write` rejects stays, with its new reason; what it took is
         removed, durably, and then told to `gone`: after a crash in between it is offered again (`Replaying`).
         """
-        ...
 
     def count(self) -> int:
         """How many changes are stored."""
-        ...
 
     def close(self) -> None:
         """Release files and locks; closing twice is harmless (I12)."""
-        ...
 
 
 @runtime_checkable
@@ -492,11 +442,9 @@ class Roaming(Protocol):
 
     def take_over(self, lineages: Sequence[str]) -> None:
         """These are ours from now on: learn what others have parked of them, before any change of them is offered."""
-        ...
 
     def hand_over(self, lineages: Sequence[str]) -> None:
         """These are another member's from now on, with all that is parked of them."""
-        ...
 
 
 class DeadLetters(Protocol):
@@ -505,4 +453,3 @@ class DeadLetters(Protocol):
     def open(self, name: str, limits: Limits, *, stopped: Callable[[], bool] | None = None) -> Letters:
         """Open what pipeline `name` has parked, under an operating system lock; `Retryable` while another holds it, and
         as soon as `stopped` says that nobody wants it any more."""
-        ...
