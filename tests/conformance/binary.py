@@ -144,11 +144,15 @@ def masked(value: Any) -> Any:
         own = ("seen", *(_PLACES if value.get("__op") == "r" else ()))
         return {name: 0 if name in own else cell for name, cell in value.items()}
     times = {name: 0 for name in ("ts_ms", "ts_us", "ts_ns") if name in value}
-    source = {**value["source"], "sequence": ""}
+    # Its first number is the last commit, of which each reader has its own idea.
+    sequence = value["source"]["sequence"]
+    sequence = sequence["value"] if isinstance(sequence, dict) else sequence  # a wrapper of Protobuf's
+    source = {**value["source"], "sequence": json.loads(sequence)[1]}
     own: tuple[str, ...] = ()
     if source["snapshot"] != "false" or (value["op"] == "m" and source.get("txId") is None):
         own = ("ts_ms", "ts_us", "ts_ns")
     if source["snapshot"] != "false":
         own += ("txId", "lsn")
+        source["sequence"] = ""
     source |= {name: 0 for name in own if name in source}
     return {**value, **times, "source": source}

@@ -11,6 +11,12 @@ TYPES = (
     "CREATE DOMAIN price AS numeric(10, 2)",
     "CREATE DOMAIN label AS citext",
     "CREATE TYPE pair AS (a int, b text)",
+    "CREATE DOMAIN dearer AS price",
+    "CREATE DOMAIN code AS varchar(5)",
+    "CREATE DOMAIN flags AS bit(3)",
+    "CREATE DOMAIN instant AS timestamp(3)",
+    "CREATE DOMAIN several AS int[]",
+    "CREATE DOMAIN couple AS pair",
 )
 
 
@@ -35,11 +41,15 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """A table of its own making: `create` runs before the start, `run` later; a tuple in it is one transaction."""
+    """A table of its own making: `create` runs before the start, `run` later; a tuple in it is one transaction.
+
+    `apart`: each step waits until both sides have read what was before it, because they look into the catalog.
+    """
 
     name: str
     create: tuple[str, ...]
     run: tuple[str | tuple[str, ...], ...]
+    apart: bool = False
 
     def before(self) -> list[str]:
         return list(self.create)

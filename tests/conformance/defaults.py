@@ -66,6 +66,32 @@ _COLUMNS = (
     "tsv tsvector DEFAULT 'a'",
 )
 
+_FUNCTIONS = (
+    "a timestamptz DEFAULT now()",
+    "b timestamptz DEFAULT CURRENT_TIMESTAMP",
+    "c date DEFAULT CURRENT_DATE",
+    "d timestamp DEFAULT LOCALTIMESTAMP",
+    "e uuid DEFAULT gen_random_uuid()",
+    "f timestamp DEFAULT timezone('utc', now())",
+    "g timestamptz DEFAULT clock_timestamp()",
+    "h text DEFAULT NULL",
+    "i text DEFAULT NULL::text",
+    "j numeric(10, 2) DEFAULT -1.5",
+    "k numeric DEFAULT '-7'",
+    "m timestamptz DEFAULT '-infinity'",
+    "n int GENERATED ALWAYS AS IDENTITY",
+    "o mood[] DEFAULT '{ok}'",
+    "p int[] DEFAULT ARRAY[1, 2]",
+    "q float8 DEFAULT random()",
+    "r float8 DEFAULT 'NaN'",
+    "t int DEFAULT (1)",
+    "u bigint DEFAULT -5",
+    "v jsonb DEFAULT '[]'::jsonb",
+    "w varchar(9) DEFAULT 'a'::text",
+    "x interval DEFAULT '00:00:00'",
+    "y time DEFAULT LOCALTIME",
+)
+
 
 def _table(name: str, suffix: str, *more: str) -> Statements:
     columns = ", ".join(column + suffix for column in _COLUMNS)
@@ -76,5 +102,10 @@ def _table(name: str, suffix: str, *more: str) -> Statements:
 
 DEFAULTS = (
     _table("defaults", ""),
+    Statements(
+        "defaults_of_functions",
+        (f"CREATE TABLE defaults_of_functions (id int PRIMARY KEY, {', '.join(_FUNCTIONS)})",),
+        ("INSERT INTO defaults_of_functions VALUES (1)",),
+    ),
     _table("defaults_not_null", " NOT NULL", "UPDATE defaults_not_null SET id = 9", "DELETE FROM defaults_not_null"),
 )

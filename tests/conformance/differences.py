@@ -51,7 +51,7 @@ _TEXTS = {
 _COLUMNS = {
     "schemas_enable": "true",
     "column_exclude_list": "public.d_key_left_out.id",
-    "column_propagate_source_type": "public.d_hashed.c,public.d_serial.id",
+    "column_propagate_source_type": "public.d_hashed.c,public.d_serial.id,public.d_numeric_length.c",
     "column_mask_hash_v2_SHA-256_with_salt_s": "public.d_hashed.c",
 }
 
@@ -191,7 +191,7 @@ DIFFERENCES = (
     ),
     Difference(
         "unchanged TOAST of arrays of other types than text, uuid, json, bytea, int4, int8 and date",
-        "as above, one element for each byte of the placeholder where elements are numbers (`bool[]` remains null)",
+        "as above, a number for each byte of the placeholder of numbers (`bool[]` and `bit(1)[]` stay null)",
         _toasted("d_toast_floats", "float8[]", "array_fill(1.5::float8, ARRAY[1000])"),
         '"c":null',
         '"c":[95.0,95.0,100.0,',
@@ -239,6 +239,45 @@ DIFFERENCES = (
         ),
         r'^\{"c":null\} ',
         'null {"before":null',
+    ),
+    Difference(
+        "key of a table with no other key than a unique index of some of its rows (`WHERE`)",
+        "Debezium makes a key of it; Tailrace does not: it is not unique",
+        Statements(
+            "d_partial_key",
+            (
+                "CREATE TABLE d_partial_key (c int NOT NULL)",
+                "CREATE UNIQUE INDEX ON d_partial_key (c) WHERE c > 0",
+            ),
+            ("INSERT INTO d_partial_key VALUES (1)",),
+        ),
+        r'^\{"c":1\} ',
+        'null {"before":null',
+    ),
+    Difference(
+        "key of a table with no other key than a deferrable unique constraint",
+        "Debezium makes a key of it; Tailrace does not, as the server does not: within a transaction it is not unique",
+        Statements(
+            "d_deferred_key",
+            ("CREATE TABLE d_deferred_key (c int NOT NULL UNIQUE DEFERRABLE)",),
+            ("INSERT INTO d_deferred_key VALUES (1)",),
+        ),
+        r'^\{"c":1\} ',
+        'null {"before":null',
+    ),
+    Difference(
+        "key of a unique index that includes other columns (`INCLUDE`)",
+        "Debezium takes these for a part of the key, and a row that changes them for another row; Tailrace does not",
+        Statements(
+            "d_include_key",
+            (
+                "CREATE TABLE d_include_key (c int NOT NULL, d int NOT NULL)",
+                "CREATE UNIQUE INDEX ON d_include_key (c) INCLUDE (d)",
+            ),
+            ("INSERT INTO d_include_key VALUES (1, 2)",),
+        ),
+        r'^\{"c":1,"d":2\} ',
+        '{"c":1} {"before":null',
     ),
     Difference(
         "partitioned tables",
@@ -322,6 +361,38 @@ DIFFERENCES = (
         '"c":"P0Y0M0DT0H0M0S"',
         '"c":"-infinity"',
         _TEXTS,
+    ),
+    Difference(
+        "default of an infinite `date`, in the schema",
+        "Debezium writes a day that is not even its own for such a value; Tailrace that one",
+        _value("d_default_infinite", "c date DEFAULT 'infinity'", "'2024-01-01'"),
+        '"default":169560311,"field":"c"',
+        '"default":-2147472692,"field":"c"',
+        {"schemas_enable": "true"},
+    ),
+    Difference(
+        "default of an infinite `timestamp`, in the schema",
+        "Debezium writes another number than for such a value, or none; Tailrace none",
+        _value("d_default_infinity", "c timestamp DEFAULT 'infinity'", "'2024-01-01'"),
+        '"default":-9223372036853775810,"field":"c"',
+        '"name":"io.debezium.time.MicroTimestamp","version":1,"field":"c"',
+        {"schemas_enable": "true"},
+    ),
+    Difference(
+        "`regtype` and its siblings of what is not the server's own, `include_unknown_datatypes`",
+        "Debezium's name is as its search path has it; Tailrace's has the schema always",
+        _value("d_registered", "c regtype", "'mood'"),
+        '"c":"bW9vZA=="',
+        '"c":"cHVibGljLm1vb2Q="',
+        _TEXTS,
+    ),
+    Difference(
+        "length that `column_propagate_source_type` tells of a `numeric` without one, while streaming",
+        "Debezium calls it 131089 (and 0 in a snapshot)",
+        _value("d_numeric_length", "c numeric", "1", "stream"),
+        '"__debezium.source.column.length":"131089","__debezium.source.column.scale":"0"',
+        '"__debezium.source.column.type":"NUMERIC","__debezium.source.column.length":"0"',
+        _COLUMNS,
     ),
     Difference(
         "default that is an expression, in the schema",

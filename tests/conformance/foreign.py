@@ -1,6 +1,7 @@
 """Types of extensions, and types that Debezium knows only as unknown ones.
 
-PostGIS is on no package index: its types are stood in for by types of the same names whose text is PostGIS's.
+PostGIS is not in the servers' packages: its types are stood in for by types of the same names, with its text, its
+delimiter of arrays and modifiers.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ def _standing_in(name: str) -> tuple[str, ...]:
         f"CREATE TYPE {name}",
         f"CREATE FUNCTION {name}_in(cstring) RETURNS {name} LANGUAGE internal IMMUTABLE STRICT AS 'textin'",
         f"CREATE FUNCTION {name}_out({name}) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout'",
-        f"CREATE TYPE {name} (INPUT = {name}_in, OUTPUT = {name}_out, STORAGE = extended)",
+        f"CREATE FUNCTION {name}_typmod(cstring[]) RETURNS int LANGUAGE internal IMMUTABLE STRICT AS 'numerictypmodin'",
+        f"CREATE FUNCTION {name}_typmod_out(int) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT"
+        " AS 'numerictypmodout'",
+        f"CREATE TYPE {name} (INPUT = {name}_in, OUTPUT = {name}_out, STORAGE = extended, DELIMITER = ':',"
+        f" TYPMOD_IN = {name}_typmod, TYPMOD_OUT = {name}_typmod_out)",
     )
 
 
@@ -42,11 +47,11 @@ FOREIGN = (
             *_standing_in("geometry"),
             *_standing_in("geography"),
             "CREATE TABLE geometries (id int PRIMARY KEY, a geometry, b geography, c geometry[], d geography[],"
-            " e geometry NOT NULL, f geography NOT NULL)",
+            " e geometry NOT NULL, f geography NOT NULL, g geometry(9, 2), h geography(9, 2)[])",
         ),
         (
-            f"INSERT INTO geometries VALUES (1, '{_POINT}', '010700000000000000', '{{{_POINT},NULL}}',"
-            f" '{{010700000000000000}}', '{_POINT}', '{_POINT}')",
+            f"INSERT INTO geometries VALUES (1, '{_POINT}', '010700000000000000', '{{{_POINT}:NULL}}',"
+            f" '{{010700000000000000}}', '{_POINT}', '{_POINT}', '{_POINT}', '{{{_POINT}:{_POINT}}}')",
             "INSERT INTO geometries VALUES (2, '00000000010000000000000000000000000000000000',"
             f" '0020000001000010E600000000000000000000000000000000', '{{}}', null, '{_POINT}', '{_POINT}')",
             f"INSERT INTO geometries VALUES (3, null, null, null, null, '{_POINT}', '{_POINT}')",
@@ -70,6 +75,16 @@ UNKNOWN = (
         "unknown_shape_arrays",
         "l line[], b box[]",
         ("'{\"{1,2,3}\"}', '{(3,4),(1,2);(7,8),(5,6)}'", "'{}', '{}'", "null, null"),
+    ),
+    Values(
+        "unknown_multiranges",
+        "i int8multirange, n nummultirange, d datemultirange, t tsmultirange, z tstzmultirange",
+        (
+            "'{[1,2),[4,5)}', '{(1.5,2.5]}', '{[2024-01-01,2024-01-02)}', '{[2024-01-01 00:00,)}',"
+            " '{[2024-01-01 00:00+00,2024-01-02 00:00+00)}'",
+            "'{}', '{}', '{(,)}', '{(,)}', '{}'",
+            "null, null, null, null, null",
+        ),
     ),
     Values(
         "unknown_scalars",

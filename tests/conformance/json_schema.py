@@ -71,6 +71,9 @@ class HashMap:
         return self._buckets[(number ^ number >> 16) & len(self._buckets) - 1]
 
 
+_NO_NUMBERS = ("NaN", "Infinity", "-Infinity")
+
+
 def schema_text(schema: Schema) -> str:
     """The schema that is registered for a value of this schema, as JsonConverter prints it (`json.loads` with
     `parse_float=Number`)."""
@@ -97,7 +100,8 @@ def _plain(schema: Schema, index: int | None) -> dict[str, Any]:
     for ours, theirs in (("title", "name"), ("description", "doc")):
         if theirs in schema:
             made[ours] = schema[theirs]
-    if "default" in schema:
+    # Confluent's converter fails on a default that JSON has no number for; Tailrace goes on without it.
+    if "default" in schema and not (kind in ("float", "double") and schema["default"] in _NO_NUMBERS):
         made["default"] = _default(schema["default"])
     made |= _properties(schema, index)
     if kind == "array":

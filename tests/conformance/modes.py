@@ -97,7 +97,7 @@ MODES = (
     ),
     Mode(
         "ISO 8601, hex, maps and three digits of money, with schemas",
-        (*_but(_ALL, "toast"), *generated.cases(seed=2), *generated.families(seed=2)),
+        (*_but(_ALL, "toast_binary"), *generated.cases(seed=2), *generated.families(seed=2)),
         {
             "schemas_enable": "true",
             "time_precision_mode": "isostring",
@@ -110,7 +110,7 @@ MODES = (
     Mode(
         "Connect's times, base64, whole money and unknown types, with schemas",
         (
-            *_but(_ALL, "toast", "left_out"),
+            *_but(_ALL, "toast_binary", "left_out"),
             *_but(UNKNOWN, "unknown_arrays", "unknown_shape_arrays"),
             *generated.cases(seed=3),
             *generated.families(seed=3),
@@ -125,7 +125,7 @@ MODES = (
     ),
     Mode(
         "microseconds, base64 for URLs, decimals as text and unknown types, with schemas",
-        (*_but(_ALL, "toast"), *UNKNOWN, *generated.cases(seed=4), *generated.families(seed=4)),
+        (*_but(_ALL, "toast_binary"), *UNKNOWN, *generated.cases(seed=4), *generated.families(seed=4)),
         {
             "schemas_enable": "true",
             "time_precision_mode": "microseconds",
@@ -146,7 +146,7 @@ MODES = (
     ),
     Mode(
         "times of day in microseconds, decimals as doubles, unknown types in hex, with schemas",
-        (*_but(_ALL, "toast"), *UNKNOWN, *_but(tuple(generated.cases(seed=6)), "g_numeric")),
+        (*_but(_ALL, "toast_binary"), *UNKNOWN, *_but(tuple(generated.cases(seed=6)), "g_numeric")),
         {
             "schemas_enable": "true",
             "time_precision_mode": "adaptive_time_microseconds",

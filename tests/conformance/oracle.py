@@ -21,7 +21,7 @@ import psycopg
 from servers import debezium
 from servers.debezium import Record
 
-TIMEOUT_S = 90.0
+TIMEOUT_S = 300.0
 MARKER = "oraclemarker"
 # Fields whose values differ by nature, each with the form that it must have: what has another form stays, and differs.
 _VOLATILE = (
@@ -36,12 +36,12 @@ _VOLATILE = (
         rb"\g<1>0\g<2>0\g<3>0\g<4>",
     ),
     # Debezium: the last commit that it saw, and the change; Tailrace: the change's own commit, and the change
-    (re.compile(rb'"sequence":"\[(?:null|\\"\d+\\"),\\"\d+\\"\]"'), rb'"sequence":""'),
+    (re.compile(rb'"sequence":"\[(?:null|\\"\d+\\"),(\\"\d+\\"\]")'), rb'"sequence":"[\g<1>'),
 )
 # Each reader takes its snapshot at its own time and place.
 _SNAPSHOT = re.compile(
-    rb'("ts_ms":)\d{13}(,"snapshot":"(?:true|first|first_in_data_collection|last_in_data_collection|last)".*?"ts_us":)'
-    rb'\d{16}(,"ts_ns":)\d{16}000(.*?"txId":)\d+(,"lsn":)\d+'
+    rb'("ts_ms":)\d{13}(,"snapshot":"(?:true|first|first_in_data_collection|last_in_data_collection|last)".*?'
+    rb'"sequence":"\[)\\"\d+\\"(\]","ts_us":)\d{16}(,"ts_ns":)\d{16}000(.*?"txId":)\d+(,"lsn":)\d+'
 )
 
 
@@ -54,9 +54,9 @@ class Recording:
     snapshot: list[Record]
 
     def finish(self) -> list[Record]:
-        """Everything that Debezium wrote for the statements since, tombstones included."""
+        """Everything that Debezium wrote for the statements since the last call, tombstones included."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(f"INSERT INTO {MARKER} VALUES (2)".encode())
+            connection.execute(f"INSERT INTO {MARKER} SELECT max(id) + 1 FROM {MARKER}".encode())
         return self.engine.until(_is_marker, timeout_s=TIMEOUT_S)[:-1]
 
 
@@ -80,7 +80,7 @@ def masked(value: bytes) -> bytes:
     """An envelope without what is a reader's own: when it was processed, and when and where its snapshot was taken."""
     for form, replacement in _VOLATILE:
         value = form.sub(replacement, value)
-    return _SNAPSHOT.sub(rb"\g<1>0\g<2>0\g<3>0\g<4>0\g<5>0", value)
+    return _SNAPSHOT.sub(rb"\g<1>0\g<2>\g<3>0\g<4>0\g<5>0\g<6>0", value)
 
 
 def _is_marker(record: Record) -> bool:

@@ -135,22 +135,49 @@ SHAPES = (
     Statements(
         "toast",
         (
-            "CREATE TABLE toast (id int PRIMARY KEY, x int, t text, v varchar, j json, jb jsonb, by bytea, h hstore,"
-            " tv tsvector, ta text[], ia int[], ba bigint[], ua uuid[], va varchar[], bya bytea[], da date[])",
+            "CREATE TABLE toast (id int PRIMARY KEY, x int, t text, v varchar, j json, jb jsonb, h hstore,"
+            " tv tsvector, ta text[], ia int[], ba bigint[], ua uuid[], va varchar[], ct citext, c char(9000),"
+            " ja json[], jba jsonb[], ca char(3)[])",
             *(
                 f"ALTER TABLE toast ALTER {name} SET STORAGE EXTERNAL"
-                for name in ("t", "v", "j", "jb", "by", "h", "tv", "ta", "ia", "ba", "ua", "va", "bya", "da")
+                for name in ["t", "v", "j", "jb", "h", "tv", "ta", "ia", "ba", "ua", "va", "ct", "c", "ja", "jba", "ca"]
             ),
         ),
         (
-            f"INSERT INTO toast VALUES (1, 1, {_LONG}, {_LONG}, to_json({_LONG}), to_jsonb({_LONG}), {_LONG}::bytea,"
+            f"INSERT INTO toast VALUES (1, 1, {_LONG}, {_LONG}, to_json({_LONG}), to_jsonb({_LONG}),"
             f" hstore('a', {_LONG}), (SELECT string_agg('lex' || i, ' ') FROM generate_series(1, 1000) i)::tsvector,"
             f" array_fill('abc'::text, ARRAY[1000]), array_fill(1, ARRAY[1000]), array_fill(1::bigint, ARRAY[1000]),"
             f" array_fill({_UUID}::uuid, ARRAY[1000]), array_fill('abc'::varchar, ARRAY[1000]),"
-            " array_fill(''::bytea, ARRAY[1000]), array_fill('2024-01-01'::date, ARRAY[1000]))",
+            f" {_LONG}, {_LONG}, array_fill('1'::json, ARRAY[2000]), array_fill('1'::jsonb, ARRAY[2000]),"
+            " array_fill('abc'::char(3), ARRAY[2000]))",
             "UPDATE toast SET x = 2",
             "UPDATE toast SET t = 'short'",
             "UPDATE toast SET id = 2",
+        ),
+    ),
+    Statements(
+        "toast_binary",
+        (
+            "CREATE TABLE toast_binary (id int PRIMARY KEY, x int, by bytea, bya bytea[], da date[])",
+            *(f"ALTER TABLE toast_binary ALTER {name} SET STORAGE EXTERNAL" for name in ("by", "bya", "da")),
+        ),
+        (
+            f"INSERT INTO toast_binary VALUES (1, 1, {_LONG}::bytea, array_fill(''::bytea, ARRAY[1000]),"
+            " array_fill('2024-01-01'::date, ARRAY[1000]))",
+            "UPDATE toast_binary SET x = 2",
+            "UPDATE toast_binary SET id = 2",
+        ),
+    ),
+    Statements(
+        "toast_lost",
+        (
+            "CREATE TABLE toast_lost (id int PRIMARY KEY, x int, b bool[], s sparsevec)",
+            "ALTER TABLE toast_lost ALTER b SET STORAGE EXTERNAL, ALTER s SET STORAGE EXTERNAL",
+        ),
+        (
+            "INSERT INTO toast_lost SELECT 1, 1, array_fill(true, ARRAY[9000]),"
+            " ('{' || string_agg(i || ':1', ',') || '}/9000')::sparsevec FROM generate_series(1, 2000) AS i",
+            "UPDATE toast_lost SET x = 2",
         ),
     ),
     Statements(
@@ -184,6 +211,113 @@ SHAPES = (
         ),
     ),
     Statements(
+        "altered_types",
+        ("CREATE TABLE altered_types (id int PRIMARY KEY, a int, v varchar(5), n numeric(5, 1), t timestamp(3))",),
+        (
+            "INSERT INTO altered_types VALUES (1, 1, 'a', 1.5, '2024-01-01')",
+            "ALTER TABLE altered_types ALTER a TYPE bigint, ALTER v TYPE varchar(9), ALTER n TYPE numeric(9, 3)",
+            "INSERT INTO altered_types VALUES (2, 2, 'b', 2.5, '2024-01-01')",
+            "ALTER TABLE altered_types ALTER t TYPE timestamp, ALTER a TYPE text",
+            "INSERT INTO altered_types VALUES (3, 'c', 'c', 3.5, '2024-01-01')",
+            "ALTER TABLE altered_types DROP v, ADD v int",
+            "INSERT INTO altered_types VALUES (4, 'd', 4.5, '2024-01-01', 4)",
+        ),
+        apart=True,
+    ),
+    Statements(
+        "altered_nulls",
+        ("CREATE TABLE altered_nulls (id int PRIMARY KEY, a int, b text)",),
+        (
+            "INSERT INTO altered_nulls VALUES (1, 1, 'a')",
+            "ALTER TABLE altered_nulls ADD c int NOT NULL DEFAULT 7",
+            "INSERT INTO altered_nulls VALUES (2, 2, 'b')",
+            "UPDATE altered_nulls SET a = 3 WHERE id = 1",
+            "DELETE FROM altered_nulls WHERE id = 1",
+            ("ALTER TABLE altered_nulls ADD d text", "INSERT INTO altered_nulls VALUES (3, 3, 'c', 3, 'd')"),
+        ),
+        apart=True,
+    ),
+    Statements(
+        "altered_enum",
+        ("CREATE TYPE shade AS ENUM ('light')", "CREATE TABLE altered_enum (id int PRIMARY KEY, s shade)"),
+        (
+            "INSERT INTO altered_enum VALUES (1, 'light')",
+            "ALTER TYPE shade ADD VALUE 'dark'",
+            "INSERT INTO altered_enum VALUES (2, 'dark')",
+        ),
+        apart=True,
+    ),
+    Statements(
+        "altered_identity",
+        ("CREATE TABLE altered_identity (id int PRIMARY KEY, a int)",),
+        (
+            "INSERT INTO altered_identity VALUES (1, 1)",
+            "ALTER TABLE altered_identity REPLICA IDENTITY FULL",
+            "UPDATE altered_identity SET a = 2",
+            "ALTER TABLE altered_identity REPLICA IDENTITY DEFAULT",
+            "UPDATE altered_identity SET a = 3",
+            "DELETE FROM altered_identity",
+        ),
+        apart=True,
+    ),
+    Statements(
+        "altered_key",
+        ("CREATE TABLE altered_key (id int PRIMARY KEY, a int NOT NULL)",),
+        (
+            "INSERT INTO altered_key VALUES (1, 1)",
+            "ALTER TABLE altered_key DROP CONSTRAINT altered_key_pkey, ADD PRIMARY KEY (a)",
+            "INSERT INTO altered_key VALUES (2, 2)",
+            "DELETE FROM altered_key WHERE a = 2",
+        ),
+        apart=True,
+    ),
+    Statements(
+        "unique_two",
+        (
+            "CREATE TABLE unique_two (a int NOT NULL, b int NOT NULL, c int NOT NULL)",
+            "CREATE UNIQUE INDEX a_two ON unique_two (c, a)",
+            "CREATE UNIQUE INDEX z_two ON unique_two (b)",
+        ),
+        ("INSERT INTO unique_two VALUES (1, 2, 3)",),
+    ),
+    Statements(
+        "unique_equals",
+        (
+            "CREATE TABLE unique_equals (a int NOT NULL, b int NOT NULL)",
+            "CREATE UNIQUE INDEX z_equals ON unique_equals (a)",
+            "CREATE UNIQUE INDEX a_equals ON unique_equals (b)",
+        ),
+        ("INSERT INTO unique_equals VALUES (1, 2)",),
+    ),
+    Statements(
+        "unique_clustered",
+        (
+            "CREATE TABLE unique_clustered (a int NOT NULL, b int NOT NULL)",
+            "CREATE UNIQUE INDEX a_clustered ON unique_clustered (a)",
+            "CREATE UNIQUE INDEX z_clustered ON unique_clustered (b)",
+            "ALTER TABLE unique_clustered CLUSTER ON z_clustered",
+        ),
+        ("INSERT INTO unique_clustered VALUES (1, 2)",),
+    ),
+    Statements(
+        "unique_replicated",
+        (
+            "CREATE TABLE unique_replicated (a int NOT NULL, b int NOT NULL)",
+            "CREATE UNIQUE INDEX a_replicated ON unique_replicated (a)",
+            "CREATE UNIQUE INDEX z_replicated ON unique_replicated (b)",
+            "ALTER TABLE unique_replicated REPLICA IDENTITY USING INDEX a_replicated",
+        ),
+        ("INSERT INTO unique_replicated VALUES (1, 2)", "DELETE FROM unique_replicated"),
+    ),
+    Statements(
+        "unique_expression",
+        (
+            "CREATE TABLE unique_expression (a int NOT NULL, b int NOT NULL)",
+            "CREATE UNIQUE INDEX ON unique_expression ((a + 1))",
+        ),
+        ("INSERT INTO unique_expression VALUES (1, 2)",),
+    ),
+    Statements(
         "unique_key",
         ("CREATE TABLE unique_key (b int NOT NULL UNIQUE, x int)", "INSERT INTO unique_key VALUES (1, 1)"),
         ("INSERT INTO unique_key VALUES (2, 2)",),
@@ -202,7 +336,12 @@ SHAPES = (
     ),
     Statements(
         "origins",
-        ("CREATE TABLE origins (id int PRIMARY KEY)", "SELECT pg_replication_origin_create('far \"away\"')"),
+        (
+            "CREATE TABLE origins (id int PRIMARY KEY)",
+            # It is the whole server's: a run that failed has left it.
+            "SELECT pg_replication_origin_create(name) FROM (VALUES ('far \"away\"')) AS made (name)"
+            " WHERE NOT EXISTS (SELECT FROM pg_replication_origin WHERE roname = name)",
+        ),
         (
             "SELECT pg_replication_origin_session_setup('far \"away\"')",
             ("SELECT pg_replication_origin_xact_setup('0/AABBCC', '2024-01-01')", "INSERT INTO origins VALUES (1)"),

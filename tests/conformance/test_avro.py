@@ -21,7 +21,7 @@ from tests.conformance.cases import Case, Statements
 from tests.conformance.framed import Pair, by_table, read, said
 from tests.conformance.shapes import SHAPES
 from tests.conformance.values import VALUES
-from tests.conftest import _fresh
+from tests.conftest import fresh
 
 _ODD = '"We ird$.Näme"'
 """A table with column names that Avro does not allow."""
@@ -46,11 +46,8 @@ both = partial(binary.both, form="avro", mask=binary.avro)
 def compared(postgres18: postgres.Server, registry: servers_registry.Server, start_debezium: sides.Start) -> Both:
     """Both sides at their defaults, over all cases at once: one start of the engine is enough."""
     start = partial(start_debezium, forms=("avro",))
-    (found,) = (
-        both(*sides.watched(start, url, CASES, extended_headers_enabled="false"), avro(registry))
-        for url in _fresh(postgres18)
-    )
-    return found
+    with fresh(postgres18) as url:
+        return both(*sides.watched(start, url, CASES, extended_headers_enabled="false"), avro(registry))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.strip('"'))

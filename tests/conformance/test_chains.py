@@ -13,7 +13,7 @@ from servers import postgres
 from tests.conformance import chains, equal, sides
 from tests.conformance.chains import CHAINS, TOLD, Chain
 from tests.conformance.sides import Event
-from tests.conftest import _fresh
+from tests.conftest import fresh
 
 Told = Callable[[str, object], None]
 _TRANSACTIONS = {"provide_transaction_metadata": "true"}
@@ -37,7 +37,7 @@ def compared(
     """Both sides with all chains at once: one start of the engine is enough."""
     theirs = dict(request.param)
     theirs["converter_schemas_enable"] = theirs.pop("schemas_enable", "false")
-    for url in _fresh(postgres18):
+    with fresh(postgres18) as url:
         yield sides.run_imported(
             debezium_host,
             url,

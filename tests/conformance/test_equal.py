@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -12,7 +12,7 @@ from tests.conformance import equal, sides
 from tests.conformance.cases import Case
 from tests.conformance.shapes import SHAPES
 from tests.conformance.values import VALUES
-from tests.conftest import _fresh
+from tests.conftest import fresh
 
 Told = Callable[[str, object], None]
 CASES: list[Case] = [*VALUES, *SHAPES, *equal.CHANCE]
@@ -21,7 +21,7 @@ CASES: list[Case] = [*VALUES, *SHAPES, *equal.CHANCE]
 @pytest.fixture(scope="module")
 def compared(postgres18: postgres.Server, debezium_host: sides.Start) -> Iterator[sides.Run]:
     """Both sides at their defaults, over all cases at once: one start of the engine is enough."""
-    for url in _fresh(postgres18):
+    with fresh(postgres18) as url:
         yield sides.run(debezium_host, url, CASES, Format(), extended_headers_enabled="false")
 
 
@@ -33,3 +33,10 @@ def test_events_equal_debeziums(case: Case, compared: sides.Run, record_property
     record_property("records", len(run.debezium))
     assert run.debezium
     assert run.tailrace == run.debezium
+
+
+def test_events_are_in_debeziums_order_over_all_tables(compared: sides.Run) -> None:
+    def order(events: Sequence[sides.Event]) -> list[tuple[str, bytes | None, bool]]:
+        return [(event.topic, event.key, event.value is None) for event in events]
+
+    assert order(compared.tailrace) == order(compared.debezium)

@@ -21,7 +21,7 @@ from tests.conformance.chains import CHAINS, TOLD, Chain
 from tests.conformance.settings import SETTINGS
 from tests.conformance.test_chains import masked_headers
 from tests.conformance.test_protobuf import FAMILIES, whole
-from tests.conftest import _fresh
+from tests.conftest import fresh
 
 _TWICE = "shop.public.e05_a"
 """Debezium moves the source block that the two events of a changed key share twice (`test_chains`)."""
@@ -64,8 +64,8 @@ def chained(
     theirs = {"extended_headers_enabled": "false", **told, **chains.options(CHAINS)}
     cases = [whole(case) for chain in CHAINS for case in chain.cases()]
     start = partial(start_debezium, forms=tuple(_FORMS))
-    (found,) = (_all(sides.watched(start, url, cases, **theirs), registry, **ours) for url in _fresh(postgres18))
-    return found
+    with fresh(postgres18) as url:
+        return _all(sides.watched(start, url, cases, **theirs), registry, **ours)
 
 
 @forms
@@ -110,16 +110,9 @@ def flat(
 ) -> dict[str, Both]:
     """Both sides over all types and shapes, as flat rows."""
     start, theirs = partial(start_debezium, forms=tuple(_FORMS)), {"extended_headers_enabled": "false", **_FLAT}
-    (found,) = (
-        _all(
-            sides.watched(start, url, [*_ROWS, _LAST], **theirs),
-            registry,
-            profile="flat",
-            time_precision_mode="adaptive",
-        )
-        for url in _fresh(postgres18)
-    )
-    return found
+    with fresh(postgres18) as url:
+        found = sides.watched(start, url, [*_ROWS, _LAST], **theirs)
+        return _all(found, registry, profile="flat", time_precision_mode="adaptive")
 
 
 @forms

@@ -23,7 +23,7 @@ from tests.conformance.foreign import FOREIGN
 from tests.conformance.framed import Pair, by_table, read
 from tests.conformance.oracle import masked
 from tests.conformance.test_avro import CASES as OTHERS
-from tests.conftest import _fresh
+from tests.conftest import fresh
 
 CASES: list[Case] = [*OTHERS, *DEFAULTS, *FOREIGN]
 OPTIONS = {"hstore_handling_mode": "map", "time_precision_mode": "connect", "interval_handling_mode": "string"}
@@ -67,8 +67,8 @@ def framed(registry: servers_registry.Server, **options: str) -> Format:
 @pytest.fixture(scope="module")
 def both(postgres18: postgres.Server, registry: servers_registry.Server, start_debezium: sides.Start) -> Both:
     """Both sides at their defaults, over all cases at once: one start of the engine is enough."""
-    (found,) = (written(start_debezium, url, CASES, registry) for url in _fresh(postgres18))
-    return found
+    with fresh(postgres18) as url:
+        return written(start_debezium, url, CASES, registry)
 
 
 def written(

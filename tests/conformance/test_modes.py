@@ -10,7 +10,8 @@ from servers import postgres
 from tests.conformance import equal, sides
 from tests.conformance.cases import Case
 from tests.conformance.modes import MODES, Mode
-from tests.conftest import _fresh
+from tests.conformance.once import Once
+from tests.conftest import fresh
 
 Told = Callable[[str, object], None]
 Compare = Callable[[Mode], sides.Run]
@@ -20,15 +21,13 @@ _CASES = [(mode, case) for mode in MODES for case in mode.cases]
 @pytest.fixture(scope="module")
 def compared(postgres18: postgres.Server, debezium_host: sides.Start) -> Compare:
     """Both sides over all cases of a mode at once; each mode is run once."""
-    runs: dict[str, sides.Run] = {}
+    runs = Once[sides.Run]()
 
-    def compare(mode: Mode) -> sides.Run:
-        if mode.name not in runs:
-            for url in _fresh(postgres18):
-                runs[mode.name] = _run(debezium_host, url, mode)
-        return runs[mode.name]
+    def made(mode: Mode) -> sides.Run:
+        with fresh(postgres18) as url:
+            return _run(debezium_host, url, mode)
 
-    return compare
+    return lambda mode: runs.get(mode.name, lambda: made(mode))
 
 
 def _run(start: sides.Start, url: str, mode: Mode) -> sides.Run:

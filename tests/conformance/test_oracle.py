@@ -39,6 +39,6 @@ def test_masking_keeps_the_row_and_hides_only_times_and_places_of_a_reader() -> 
     value = b'{"before":null,"after":{"ts_ms":5},' + source + b',"op":"r",' + own_times
     assert oracle.masked(value) == (
         b'{"before":null,"after":{"ts_ms":5},"source":{"version":"3.6.3.Final","connector":"postgresql","name":"shop",'
-        b'"ts_ms":0,"snapshot":"first","db":"shop","sequence":"","ts_us":0,"ts_ns":0,"schema":"public",'
+        b'"ts_ms":0,"snapshot":"first","db":"shop","sequence":"[]","ts_us":0,"ts_ns":0,"schema":"public",'
         b'"table":"orders","txId":0,"lsn":0,"xmin":null},"op":"r","ts_ms":0,"ts_us":0,"ts_ns":0}'
     )

@@ -19,9 +19,10 @@ from tests.conformance.binary import Both
 from tests.conformance.cases import Case, Statements, Values
 from tests.conformance.foreign import FOREIGN, UNKNOWN
 from tests.conformance.modes import MODES
+from tests.conformance.once import Once
 from tests.conformance.shapes import SHAPES
 from tests.conformance.values import VALUES
-from tests.conftest import _fresh
+from tests.conftest import fresh
 
 _ODD = '"We ird$.Näme"'
 """A table with column names that Protobuf does not allow."""
@@ -66,11 +67,8 @@ both = partial(binary.both, form="protobuf", mask=oracle.mask)
 def compared(postgres18: postgres.Server, registry: servers_registry.Server, start_debezium: sides.Start) -> Both:
     """Both sides at their defaults, over all cases at once: one start of the engine is enough."""
     start = partial(start_debezium, forms=("protobuf",))
-    (found,) = (
-        both(*sides.watched(start, url, CASES, extended_headers_enabled="false"), protobuf(registry))
-        for url in _fresh(postgres18)
-    )
-    return found
+    with fresh(postgres18) as url:
+        return both(*sides.watched(start, url, CASES, extended_headers_enabled="false"), protobuf(registry))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.strip('"'))
@@ -124,21 +122,17 @@ Compare = Callable[[Mode], Both]
 @pytest.fixture(scope="module")
 def compare(postgres18: postgres.Server, registry: servers_registry.Server, start_debezium: sides.Start) -> Compare:
     """Both sides over all cases of a mode at once; each mode is run once."""
-    runs: dict[str, Both] = {}
+    runs = Once[Both]()
 
-    def compare(mode: Mode) -> Both:
-        if mode.name not in runs:
-            theirs = {f"protobuf.{name.replace('_', '.')}": text for name, text in mode.converter.items()}
-            start = partial(start_debezium, forms=("protobuf",))
-            format = protobuf(registry, **mode.converter, **mode.options)
-            for url in _fresh(postgres18):
-                found = sides.watched(
-                    start, url, mode.cases, extended_headers_enabled="false", **mode.options, **theirs
-                )
-                runs[mode.name] = both(*found, format)
-        return runs[mode.name]
+    def made(mode: Mode) -> Both:
+        theirs = {f"protobuf.{name.replace('_', '.')}": text for name, text in mode.converter.items()}
+        options = {"extended_headers_enabled": "false", **mode.options, **theirs}
+        start = partial(start_debezium, forms=("protobuf",))
+        format = protobuf(registry, **mode.converter, **mode.options)
+        with fresh(postgres18) as url:
+            return both(*sides.watched(start, url, mode.cases, **options), format)
 
-    return compare
+    return lambda mode: runs.get(mode.name, lambda: made(mode))
 
 
 _CASES = [(mode, case) for mode in _MODES for case in mode.cases if mode != _CONNECT or case.name not in _LOST]

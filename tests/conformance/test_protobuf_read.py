@@ -19,7 +19,7 @@ from tests.conformance.foreign import FOREIGN
 from tests.conformance.forgotten import Nulls, left
 from tests.conformance.framed import Pair, by_table, read, said
 from tests.conformance.test_avro import CASES as OTHERS
-from tests.conftest import _fresh
+from tests.conftest import fresh
 from tests.wanting import or_skip
 
 CASES: list[Case] = [*OTHERS, *DEFAULTS, *FOREIGN]
@@ -45,10 +45,8 @@ def written(request: pytest.FixtureRequest, postgres18: postgres.Server, start_d
     option = {f"protobuf.{nulls.value}": "true"} if nulls.value else {}
     start = partial(start_debezium, forms=("avro", "protobuf"))
     profile = Format(schemas_enable=True).profile("shop")
-    (found,) = (
-        sides.watched(start, url, CASES, extended_headers_enabled="false", **option) for url in _fresh(postgres18)
-    )
-    batches, records = found
+    with fresh(postgres18) as url:
+        batches, records = sides.watched(start, url, CASES, extended_headers_enabled="false", **option)
     return Written(nulls, by_table(part for batch in batches for part in batch.json(profile)), records, batches)
 
 

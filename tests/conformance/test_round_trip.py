@@ -11,24 +11,27 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import time
 from decimal import Decimal
 from typing import Any
 
-import psycopg
 import pytest
 
 from servers import debezium, postgres
 from tailrace._native import UNCHANGED, Batch, Change, Column, DebeziumJson, EventReader, Row, Table
-from tests.conformance import generated, oracle, sides
-from tests.conformance.cases import EXTENSIONS, TYPES, Case
+from tests.conformance import generated, sides
+from tests.conformance.cases import Case
 from tests.conformance.shapes import SHAPES
 from tests.conformance.values import VALUES
-from tests.conftest import _fresh
+from tests.conftest import fresh
 
-CASES: list[Case] = [*VALUES, *SHAPES, *generated.cases(seed=20261128), *generated.families(seed=20261128)]
+CASES: list[Case] = [
+    *VALUES,
+    *(case for case in SHAPES if case.name != "toast_lost"),  # of these Debezium says nothing: see `differences`
+    *generated.cases(seed=20261128),
+    *generated.families(seed=20261128),
+]
 # In these modes nothing is lost that Debezium has a mode to keep.
 _OPTIONS = {
     "converter_schemas_enable": "true",
@@ -49,23 +52,8 @@ class Read:
 
 @pytest.fixture(scope="module")
 def with_schemas(postgres18: postgres.Server, debezium_host: sides.Start) -> Iterator[Read]:
-    for url in _fresh(postgres18):
-        yield _run(debezium_host, url)
-
-
-def _run(start: sides.Start, url: str) -> Read:
-    with psycopg.connect(url, autocommit=True) as connection:
-        for statement in (*(f"CREATE EXTENSION {name}" for name in EXTENSIONS), *TYPES):
-            connection.execute(statement.encode())
-        for statement in (statement for case in CASES for statement in case.before()):
-            connection.execute(statement.encode())
-        with oracle.recording(start, url, **_OPTIONS) as recording, closing(sides._open(url, {})) as stream:
-            batches = list(sides._snapshot(stream))
-            for step in (step for case in CASES for step in case.after()):
-                sides._execute(connection, step)
-            streamed = recording.finish()
-            batches += sides._until_end(stream)
-    return Read(batches, [*recording.snapshot, *streamed])
+    with fresh(postgres18) as url:
+        yield Read(*sides.watched(debezium_host, url, CASES, **_OPTIONS))
 
 
 def read(topic: str, records: Sequence[Record]) -> list[Change]:

@@ -201,6 +201,40 @@ VALUES = (
     Values("isbns", "i isbn, e ean13", ("'978-0-393-04002-9', '9780393040029'",)),
     Values("domains", "p positive, m price, l label", ("5, 1.5, 'A@b.C'", "null, null, null")),
     Values(
+        "more_domains",
+        "d dearer, c code, f flags, i instant, s several, p couple, nn code NOT NULL, de dearer DEFAULT 2",
+        (
+            "1.5, 'abc', '101', '2024-02-29 12:34:56.123', '{1,2}', '(1,x)', 'x', 3",
+            "null, null, null, null, null, null, '', null",
+        ),
+    ),
+    Values(
+        "isns",
+        "i isbn13, s issn, s13 issn13, m ismn, m13 ismn13, u upc",
+        (
+            "'978-0-393-04002-9', '1436-4522', '9771436452008', '979-0-060-11561-5', '9790060115615', '220356483481'",
+            "null, null, null, null, null, null",
+        ),
+    ),
+    Values(
+        "long_ones",
+        "n numeric, t text, b bytea",
+        (
+            "1e-16383, '', ''",
+            "-9.9e131071, repeat('é', 500000), decode(repeat('ab', 1 << 20), 'hex')",
+            "(repeat('7', 2000) || '.' || repeat('3', 16383))::numeric, repeat(E'\\u2028\"', 9999), null",
+        ),
+    ),
+    Values(
+        "empty_ones",
+        "t text, v varchar, c char(1), b bytea, j json, jb jsonb, h hstore, l ltree, ct citext, ts tsvector,"
+        " r int4range, a int[], ta text[], ra int4range[], vb varbit, iv interval, n numeric",
+        (
+            "'', '', '', '', '\"\"', '{}', '', '', '', '', 'empty', '{}', '{\"\"}', '{empty}', '', '0', 0",
+            "'', '', ' ', '', '[]', '[]', '', '', '', '', 'empty', '{}', '{\"\"}', '{}', '', '0', 0.00",
+        ),
+    ),
+    Values(
         "left_out",
         "c pair, l line, s lseg, b box, p path, y polygon, k circle, m int4multirange, q tsquery, n pg_lsn, x xid,"
         " mo money[], na name[], iv interval[], vb varbit[], pa point[], la line[], jp jsonpath",
