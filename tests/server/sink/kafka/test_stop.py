@@ -28,7 +28,8 @@ LETTERS = [
     "dialect.kafka.make.names",
     "dead_letters.store.TopicStore._ends",
 ]
-LONG_S = 600.0
+LONG_S = 90.0
+"""Longer than the end of a pipeline is waited for."""
 
 
 def patiently(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +73,8 @@ def stop_at(broker: server.Broker, pipeline: Pipeline, monkeypatch: pytest.Monke
         patch.setattr(f"tailrace.{place}", hanging)
         thread = threading.Thread(target=pipeline.run)
         thread.start()
-        until(called.is_set, f"for {place} to be called")
+        # A broker that was away may have lost a question, which is asked again once that has been waited for.
+        until(called.is_set, f"for {place} to be called", timeout_s=2 * LONG_S)
         process = hang(broker)
         hung.set()
         pipeline.stop()
