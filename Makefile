@@ -1,4 +1,5 @@
-# Everything a clone needs: Python 3.11, cargo, a JDK and Maven (for Kafka and Debezium in tests) and make. No other step.
+# Everything a clone needs: Python 3.11, cargo, a JDK, Maven and a C++ compiler (for Kafka, Debezium and
+# libFuzzer in tests) and make. No other step.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # Tests wait for servers more than they compute, so one process more than there are cores.

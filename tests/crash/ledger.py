@@ -72,6 +72,9 @@ class Duck:
         assert len({position for _, _, position in logged}) == len(logged)
         order = [(writer, tx) for writer, tx, _ in logged]
         last = complete(entries, order)
+        written = [position for (position,) in self._rows("SELECT _position FROM public.log ORDER BY rowid")]
+        places = [position for position in written if position.split(".")[1] != "0"]
+        assert places == sorted(places), "transactions of two writers have changed places"
         for writer in last:
             # A snapshot reads a writer's rows as they lie in the table, which is not always as they were written.
             ours = [(tx, position.split(".")[1] == "0") for of, tx, position in logged if of == writer]

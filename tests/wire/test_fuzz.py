@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.wanting import lacking
 from tests.wire import capture
 
 ROOT = Path(__file__).parents[2]
@@ -36,6 +38,8 @@ SEEDS: Mapping[str, list[bytes]] = {
 @pytest.fixture(scope="module")
 def programs() -> Path:
     """The folder of the targets, built with what `.cargo/config.toml` beside them says."""
+    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        lacking("a C++ compiler, for libFuzzer")
     done = subprocess.run(
         ["cargo", "build", "--release", "--locked", "--message-format=json"],
         cwd=FUZZ,

@@ -11,6 +11,7 @@ import pytest
 from servers import pgbouncer, postgres
 from tailrace.model import Finding, Severity
 from tailrace.source import Postgres
+from tailrace.source.postgres import check
 from tests.server.postgres.reading import Make, Sql
 from tests.waiting import until
 
@@ -78,6 +79,11 @@ def test_a_slot_that_is_lost_is_found(sql: Sql, reading: Make, start_postgres: S
     it.first().close()
     source = Postgres(server.url, slot=f"tailrace_{it.name}")
 
+    message = "SELECT pg_logical_emit_message(false, 'x', 'x')"
+    sql(server.url, message, "SELECT pg_switch_wal()", message)  # its segment is kept until the next checkpoint only
+    finding = of(source.check(), f"slot {source.slot}")
+    assert finding.severity is Severity.WARNING and "about to be invalidated" in finding.message
+
     def lost() -> bool:
         sql(server.url, "SELECT pg_logical_emit_message(false, 'x', repeat('x', 1000000)) FROM generate_series(1, 20)")
         sql(server.url, "SELECT pg_switch_wal()", "CHECKPOINT")
@@ -91,6 +97,23 @@ def test_a_slot_that_is_lost_is_found(sql: Sql, reading: Make, start_postgres: S
     assert orphan.fix == finding.fix and "no pipeline can go on with it" in orphan.message
     sql(server.url, finding.fix)
     assert grave(source.check()) == []
+
+
+def test_an_encoding_that_says_nothing_of_its_texts_is_a_warning(shop: str) -> None:
+    name = f"{shop.rpartition('/')[2]}_ascii"
+    statement = f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"
+    with psycopg.connect(shop, autocommit=True) as admin:
+        admin.execute(statement.encode())
+        try:
+            finding = of(Postgres(f"{shop.rpartition('/')[0]}/{name}").check(), "encoding")
+        finally:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    assert finding.severity is Severity.WARNING and "SQL_ASCII" in finding.message
+
+
+def test_a_server_that_is_too_old_is_an_error(shop: str) -> None:
+    finding = check._version(Postgres(shop), 130022)
+    assert finding.severity is Severity.ERROR and "PostgreSQL 13 is too old: 14 is the oldest" in finding.message
 
 
 def test_what_a_role_lacks_is_mended_by_the_statements(shop: str, stranger: str, sql: Sql) -> None:

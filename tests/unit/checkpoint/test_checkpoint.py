@@ -1,5 +1,6 @@
 """What the files do when things go wrong: torn, corrupted, foreign, full, fenced."""
 
+import contextlib
 import json
 import signal
 import sqlite3
@@ -107,6 +108,11 @@ def test_a_database_that_is_none_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"not a database, certainly " * 100)
     with pytest.raises(Fatal, match=r"p\.db: file is not a database"):
         SQLite(path).open("p")
+
+
+def test_a_database_is_told_to_write_through(tmp_path: Path) -> None:
+    with contextlib.closing(SQLite(tmp_path / "p.db").open("p")) as positions:
+        assert positions._db.execute("pragma synchronous").fetchall() == [(2,)]  # full
 
 
 def test_a_locked_database_is_tried_again_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
