@@ -158,10 +158,12 @@ def test_a_table_that_is_renamed(make_pipe: MakePipe, database: str, execute: Ex
 ))  # fmt: skip
 def test_a_table_that_leaves_the_pattern(make_pipe: MakePipe, database: str, execute: Execute, kind: str) -> None:
     execute(database, SHOP, "CREATE SCHEMA away", "CREATE TABLE away.other (id int PRIMARY KEY)")
+    execute(database, "CREATE TABLE gone (id int PRIMARY KEY)")
     pipe = make_pipe(database, kind)
     pipe.start()
     pipe.catch_up()
     execute(database, TOUCH, "ALTER TABLE shop SET SCHEMA away", "UPDATE away.shop SET a = a + 1")
+    execute(database, "ALTER TABLE gone SET SCHEMA away", "INSERT INTO away.gone VALUES (1)")
     pipe.catch_up()
     pipe.stop()
     # What happened to it elsewhere came too, under its name there, and that was said.
@@ -171,8 +173,11 @@ def test_a_table_that_leaves_the_pattern(make_pipe: MakePipe, database: str, exe
     execute(database, "ALTER TABLE away.shop SET SCHEMA public", "ALTER TABLE away.other SET SCHEMA public", TOUCH)
     pipe.start()
     pipe.attached()
-    execute(database, "INSERT INTO other VALUES (1)")
+    execute(database, "INSERT INTO other VALUES (1)", "INSERT INTO away.gone VALUES (2)")
+    pipe.catch_up()
+    assert "away.gone is in publication" in pipe.said
     pipe.goes_on()
+    assert held(pipe, "SELECT id FROM away.gone") == [(1,)]
 
 
 @into("a table is taken out of the publication", "ALTER PUBLICATION … DROP TABLE between updates", warns(

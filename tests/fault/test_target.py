@@ -118,6 +118,26 @@ def test_a_connection_to_the_target_that_breaks(
         proxy.cut()
 
 
+@fault("the connection is slow", "target → postgres, streaming: 20 kB/s, then 50 ms of latency", goes_on())
+def test_a_slow_connection_to_the_target(
+    make_pipe: MakePipe, traffic: MakeTraffic, database: str, replica: str, postgres18: Server
+) -> None:
+    with Proxy("127.0.0.1", postgres18.port) as proxy:
+        pipe = make_pipe(database, "postgres", replica=replica, through=proxy.through(replica))
+        running = traffic(database, writers=(1,))
+        pipe.start()
+        pipe.catch_up()
+        for slow in (lambda: proxy.limit(20_000), lambda: proxy.delay(0.05)):
+            before = proxy.to_target_bytes
+            slow()
+            until(lambda before=before: proxy.to_target_bytes > before + 20_000, "for bytes")
+            running.passes(1)
+            proxy.resume()
+        accepted = proxy.accepted
+        pipe.goes_on(running)
+        assert proxy.accepted == accepted, "it was taken for one that is dead"
+
+
 @fault("connections are refused", "target → postgres, streaming", waits(
     "cannot connect to …: …Connection refused…"
 ))  # fmt: skip
