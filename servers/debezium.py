@@ -165,11 +165,7 @@ class Engine:
             return
         if self._process.stdin is not None and not self._process.stdin.closed:
             self._process.stdin.close()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        _await_end(self._process)
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -231,11 +227,7 @@ class Host:
         assert self._process.stdin is not None
         with suppress(OSError):  # it is dead
             self._process.stdin.close()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        _await_end(self._process)
 
     def _start(self) -> subprocess.Popen[bytes]:
         with (self._folder / "log").open("ab") as stderr:
@@ -447,3 +439,12 @@ def _halved(line: bytes) -> _Line:
 def _or_none(raw: msgspec.Raw) -> bytes | None:
     document = bytes(raw)
     return None if document == b"null" else document
+
+
+def _await_end(process: subprocess.Popen[bytes]) -> None:
+    """A JVM whose input has ended gets 20 s to end too."""
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from servers.debezium import Record, properties
+from tests.background import beside
 from tests.conformance.sides import Start
 from tests.conformance.test_takeover import TIMEOUT_S, run, stored, tailrace, taken_over
 from tests.waiting import until
@@ -140,13 +141,8 @@ def _copying(url: str) -> Iterator[None]:
                     copy.write("".join(f"{id}\n" for id in range(begin, begin + COPIED)))
                 begin += COPIED
 
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
+    with beside(write, stopped.set):
         yield
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def _count(url: str) -> int:

@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from servers import kafka as servers_kafka
 from servers.debezium import Record, properties
+from tests.background import beside
 from tests.conformance.test_takeover import TIMEOUT_S, StartDebezium, run, taken_over
 from tests.waiting import until
 
@@ -120,13 +121,8 @@ def _writing(url: str) -> Iterator[None]:
                     connection.execute(statement.format(turn).encode())
                 connection.commit()
 
-    thread = threading.Thread(target=write)
-    thread.start()
-    try:
+    with beside(write, stopped.set):
         yield
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def _records(kafka: servers_kafka.Broker, topic: str) -> bytes:

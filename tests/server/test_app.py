@@ -121,16 +121,22 @@ def test_an_app_of_messages_alone_says_that_it_needs_a_table(any_database: str) 
         app.pipeline()
 
 
-def test_an_app_that_is_dropped_leaves_nothing_and_begins_anew(
-    connection: psycopg.Connection, any_database: str, tmp_path: Path
-) -> None:
+def noting(url: str, name: str) -> tuple[tr.App, list[str]]:
+    """An App, and the list in which its handler notes the op of each change."""
     seen: list[str] = []
-    app = tr.App(any_database, name="leaving")
+    app = tr.App(url, name=name)
 
     @app.on("public.events")
     def note(change: tr.Change) -> None:
         seen.append(change.op)
 
+    return app, seen
+
+
+def test_an_app_that_is_dropped_leaves_nothing_and_begins_anew(
+    connection: psycopg.Connection, any_database: str, tmp_path: Path
+) -> None:
+    app, seen = noting(any_database, "leaving")
     connection.execute(INSERT.format(1).encode())
     app.pipeline(state_dir=tmp_path).run(until_current=True)
     assert app.drop(state_dir=tmp_path)
@@ -146,13 +152,7 @@ def test_the_way_out_of_a_lost_history_is_one_that_an_app_has(
     connection: psycopg.Connection, any_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    seen: list[str] = []
-    app = tr.App(any_database, name="losing")
-
-    @app.on("public.events")
-    def note(change: tr.Change) -> None:
-        seen.append(change.op)
-
+    app, seen = noting(any_database, "losing")
     connection.execute(INSERT.format(1).encode())
     app.run(until_current=True)
     connection.execute("SELECT pg_drop_replication_slot('tailrace_losing')")

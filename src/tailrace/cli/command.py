@@ -39,19 +39,20 @@ _RUN = RunOptions()
 _OPTIONS = TailOptions()
 _VERIFY = VerifyOptions()
 Json = Annotated[bool, Parameter(name="--json", negative="")]
-Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="")]
+Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="", help="Do not ask.")]
+Config = Annotated[Path, Parameter(help="The TOML file.")]
+Name = Annotated[str, Parameter(help="The pipeline.")]
+Letters = Annotated[Path, Parameter(help="The TOML file; or the file of dead letters itself, such as an App's.")]
 _LETTERS = "Usage: tailrace dead-letters {} [OPTIONS] CONFIG NAME [ID...] | FILE [ID...]"
 Flag = Annotated[bool, Parameter(negative="")]
 
 
 @app.command(usage="Usage: tailrace run [OPTIONS] CONFIG [NAME...]")
-def run(config: Path, /, *names: str, options: RunOptions = _RUN, logs: Logs = _USUAL) -> int:
+def run(config: Config, /, *names: str, options: RunOptions = _RUN, logs: Logs = _USUAL) -> int:
     """Run pipelines until they are stopped.
 
     Parameters
     ----------
-    config
-        The TOML file.
     names
         The pipelines to run; all of the file without them.
     """
@@ -111,13 +112,11 @@ def check(target: str, /, *names: str, json: Json = False, logs: Logs = _QUIET) 
 
 
 @app.command(usage="Usage: tailrace status [OPTIONS] CONFIG [NAME...]")
-def status(config: Path, /, *names: str, json: Json = False, watch: Flag = False, logs: Logs = _QUIET) -> int:
+def status(config: Config, /, *names: str, json: Json = False, watch: Flag = False, logs: Logs = _QUIET) -> int:
     """Show per pipeline: state, position, lag, retained log, dead letters.
 
     Parameters
     ----------
-    config
-        The TOML file.
     names
         The pipelines to show; all of the file without them.
     json
@@ -132,16 +131,8 @@ def status(config: Path, /, *names: str, json: Json = False, watch: Flag = False
 
 
 @app.command
-def verify(config: Path, name: str, /, *, options: VerifyOptions = _VERIFY, logs: Logs = _QUIET) -> int:
-    """Compare source and target while both are live; 3 when they differ. Runs the pipeline meanwhile, if nobody does.
-
-    Parameters
-    ----------
-    config
-        The TOML file.
-    name
-        The pipeline.
-    """
+def verify(config: Config, name: Name, /, *, options: VerifyOptions = _VERIFY, logs: Logs = _QUIET) -> int:
+    """Compare source and target while both are live; 3 when they differ. Runs the pipeline, if nobody does."""
     logs.start()
     from tailrace.cli.verify import verify
 
@@ -149,13 +140,11 @@ def verify(config: Path, name: str, /, *, options: VerifyOptions = _VERIFY, logs
 
 
 @letters.command(name="list", usage=_LETTERS.format("list"))
-def list_letters(target: Path, /, *names: str, json: Json = False, logs: Logs = _QUIET) -> int:
+def list_letters(target: Letters, /, *names: str, json: Json = False, logs: Logs = _QUIET) -> int:
     """List the parked changes, without their cells.
 
     Parameters
     ----------
-    target
-        The TOML file; or the file of dead letters itself, such as an App's.
     names
         After a TOML file the pipeline; then IDs of letters, all without them.
     json
@@ -168,13 +157,11 @@ def list_letters(target: Path, /, *names: str, json: Json = False, logs: Logs = 
 
 
 @letters.command(name="show", usage=_LETTERS.format("show"))
-def show_letters(target: Path, /, *names: str, logs: Logs = _QUIET) -> int:
+def show_letters(target: Letters, /, *names: str, logs: Logs = _QUIET) -> int:
     """Print parked changes whole, cells included, as JSON.
 
     Parameters
     ----------
-    target
-        The TOML file; or the file of dead letters itself, such as an App's.
     names
         After a TOML file the pipeline; then IDs of letters, all without them.
     """
@@ -185,7 +172,7 @@ def show_letters(target: Path, /, *names: str, logs: Logs = _QUIET) -> int:
 
 
 @letters.command(name="replay", usage=_LETTERS.format("replay"))
-def replay_letters(target: Path, /, *names: str, logs: Logs = _QUIET) -> int:
+def replay_letters(target: Letters, /, *names: str, logs: Logs = _QUIET) -> int:
     """Offer parked changes to the sink again, in the order of their keys; all of them without IDs.
 
     The running pipeline does it between two batches; when none runs, the sink is opened alone. An App does it at its
@@ -193,8 +180,6 @@ def replay_letters(target: Path, /, *names: str, logs: Logs = _QUIET) -> int:
 
     Parameters
     ----------
-    target
-        The TOML file; or the file of dead letters itself, such as an App's.
     names
         After a TOML file the pipeline; then IDs of letters, all without them.
     """
@@ -205,17 +190,13 @@ def replay_letters(target: Path, /, *names: str, logs: Logs = _QUIET) -> int:
 
 
 @letters.command(name="drop", usage=_LETTERS.format("drop"))
-def drop_letters(target: Path, /, *names: str, yes: Yes = False, logs: Logs = _QUIET) -> int:
+def drop_letters(target: Letters, /, *names: str, yes: Yes = False, logs: Logs = _QUIET) -> int:
     """Throw parked changes away, after a question; all of them without IDs.
 
     Parameters
     ----------
-    target
-        The TOML file; or the file of dead letters itself, such as an App's.
     names
         After a TOML file the pipeline; then IDs of letters, all without them.
-    yes
-        Do not ask.
     """
     logs.start()
     from tailrace.cli.letters import drop
@@ -224,17 +205,10 @@ def drop_letters(target: Path, /, *names: str, yes: Yes = False, logs: Logs = _Q
 
 
 @app.command
-def cutover(config: Path, name: str, /, *, options: CutoverOptions = _CUTOVER, logs: Logs = _QUIET) -> int:
+def cutover(config: Config, name: Name, /, *, options: CutoverOptions = _CUTOVER, logs: Logs = _QUIET) -> int:
     """Check that the target has all that the source has, then let its sequences go on where those of the source stand.
 
     Stop what writes to the source first. The pipeline may run; if it does not, it is run until it is current.
-
-    Parameters
-    ----------
-    config
-        The TOML file.
-    name
-        The pipeline.
     """
     logs.start()
     from tailrace.cli.cutover import cutover
@@ -244,8 +218,8 @@ def cutover(config: Path, name: str, /, *, options: CutoverOptions = _CUTOVER, l
 
 @app.command
 def reset(
-    config: Path,
-    name: str,
+    config: Config,
+    name: Name,
     /,
     *,
     dead_letters: Literal["keep", "drop"] = "keep",
@@ -256,14 +230,8 @@ def reset(
 
     Parameters
     ----------
-    config
-        The TOML file.
-    name
-        The pipeline.
     dead_letters
         Whether parked changes stay (later changes of their keys are parked behind them) or go with the position.
-    yes
-        Do not ask.
     """
     logs.start()
     from tailrace.cli.remove import reset
@@ -272,18 +240,8 @@ def reset(
 
 
 @app.command
-def drop(config: Path, name: str, /, *, yes: Yes = False, logs: Logs = _QUIET) -> int:
-    """Remove what a pipeline created on the source (slot, publication) and its position, after a question.
-
-    Parameters
-    ----------
-    config
-        The TOML file.
-    name
-        The pipeline.
-    yes
-        Do not ask.
-    """
+def drop(config: Config, name: Name, /, *, yes: Yes = False, logs: Logs = _QUIET) -> int:
+    """Remove what a pipeline created on the source (slot, publication) and its position, after a question."""
     logs.start()
     from tailrace.cli.remove import drop
 
@@ -291,18 +249,8 @@ def drop(config: Path, name: str, /, *, yes: Yes = False, logs: Logs = _QUIET) -
 
 
 @app.command
-def adopt(config: Path, name: str, /, *, yes: Yes = False, logs: Logs = _USUAL) -> int:
-    """Take a saved position over to a server that was upgraded with pg_upgrade, after a question.
-
-    Parameters
-    ----------
-    config
-        The TOML file.
-    name
-        The pipeline.
-    yes
-        Do not ask.
-    """
+def adopt(config: Config, name: Name, /, *, yes: Yes = False, logs: Logs = _USUAL) -> int:
+    """Take a saved position over to a server that was upgraded with pg_upgrade, after a question."""
     logs.start()
     from tailrace.cli.adopt import adopt
 

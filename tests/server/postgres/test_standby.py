@@ -16,6 +16,7 @@ from tailrace.model import Finding, Severity
 from tailrace.sink.postgres import Postgres as Sink
 from tailrace.source import Postgres
 from tailrace.source.postgres.place import Place
+from tests.background import beside
 from tests.server.postgres.reading import Make, Reading, Sql, eventually
 from tests.server.verify.stand import Stand, found, keys, only
 from tests.waiting import until
@@ -49,13 +50,8 @@ def logging_snapshots(primary: postgres.Server) -> Iterator[None]:
         while not done.wait(0.2):
             primary.execute("SELECT pg_log_standby_snapshot()")
 
-    logger = threading.Thread(target=log)
-    logger.start()
-    try:
+    with beside(log, done.set):
         yield
-    finally:
-        done.set()
-        logger.join()
 
 
 def opened(it: Reading, primary: postgres.Server, sql: Sql) -> Reading:

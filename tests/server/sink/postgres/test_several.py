@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,29 +17,9 @@ from tailrace.pipeline import Pipeline, forget
 from tailrace.sink.postgres import Existing
 from tailrace.sink.postgres import Postgres as Sink
 from tailrace.source import Postgres as Source
+from tests.background import running
 from tests.server.sink.postgres.road import Road
 from tests.waiting import until
-
-
-@contextmanager
-def running(pipeline: Pipeline) -> Iterator[None]:
-    """The pipeline in a thread of its own; whatever ends it early is raised at the end."""
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            pipeline.run()
-        except BaseException as error:  # noqa: BLE001 - raised below
-            failed.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        pipeline.stop()
-        thread.join()
-    assert not failed, failed
 
 
 def test_two_servers_that_both_write_replicate_to_one_another_without_a_loop(

@@ -43,45 +43,43 @@ def plain_role(url: str) -> Iterator[str]:
             admin.execute(f"DROP ROLE {name}".encode())
 
 
-def test_a_role_with_few_rights_applies_in_the_order_of_the_source(
-    make_road: Callable[..., Road], target_database: str, tmp_path: Path
-) -> None:
+@pytest.fixture
+def plain_road(make_road: Callable[..., Road], target_database: str, tmp_path: Path) -> Iterator[Road]:
+    """A road into tables of a role that may nothing else."""
     with plain_role(target_database) as url:
         with psycopg.connect(url) as owner:
             owner.execute(TABLES)
         road = Road(make_road().urls[0], url, tmp_path, existing=Existing.APPEND)
         road.source.execute(TABLES.encode())
-        road.run()  # a snapshot would bring children before their parents: `check` says so
-        road.at_source("INSERT INTO parent VALUES (1, 'a'), (2, 'b')", "INSERT INTO child VALUES (1, 1), (2, 2)")
-        road.run()
-        road.at_source(
-            "SET CONSTRAINTS ALL DEFERRED",
-            "INSERT INTO child SELECT i, 1000 + i FROM generate_series(10, 300) i",
-            "INSERT INTO parent SELECT 1000 + i, 'late' FROM generate_series(10, 300) i",
-            "UPDATE child SET parent = 1010 WHERE id = 2",
-            "DELETE FROM parent WHERE id = 2",
-        )
-        road.run()
-        road.same("parent", "child")
+        yield road
         road.close()
 
 
-def test_rows_that_are_yet_to_be_checked_do_not_keep_their_table_from_being_altered(
-    make_road: Callable[..., Road], target_database: str, tmp_path: Path
-) -> None:
-    with plain_role(target_database) as url:
-        with psycopg.connect(url) as owner:
-            owner.execute(TABLES)
-        road = Road(make_road().urls[0], url, tmp_path, existing=Existing.APPEND)
-        road.source.execute(TABLES.encode())
-        road.source.execute("ALTER TABLE child ADD weight real")
-        road.run()
-        road.at_source("INSERT INTO parent VALUES (1, 'a')", "INSERT INTO child VALUES (1, 1, 0.1)")
-        road.at_source("ALTER TABLE child ALTER weight TYPE float8")
-        road.at_source("INSERT INTO child VALUES (2, 1, 0.1)")
-        road.run()
-        road.same("parent", "child")
-        road.close()
+def test_a_role_with_few_rights_applies_in_the_order_of_the_source(plain_road: Road) -> None:
+    road = plain_road
+    road.run()  # a snapshot would bring children before their parents: `check` says so
+    road.at_source("INSERT INTO parent VALUES (1, 'a'), (2, 'b')", "INSERT INTO child VALUES (1, 1), (2, 2)")
+    road.run()
+    road.at_source(
+        "SET CONSTRAINTS ALL DEFERRED",
+        "INSERT INTO child SELECT i, 1000 + i FROM generate_series(10, 300) i",
+        "INSERT INTO parent SELECT 1000 + i, 'late' FROM generate_series(10, 300) i",
+        "UPDATE child SET parent = 1010 WHERE id = 2",
+        "DELETE FROM parent WHERE id = 2",
+    )
+    road.run()
+    road.same("parent", "child")
+
+
+def test_rows_that_are_yet_to_be_checked_do_not_keep_their_table_from_being_altered(plain_road: Road) -> None:
+    road = plain_road
+    road.source.execute("ALTER TABLE child ADD weight real")
+    road.run()
+    road.at_source("INSERT INTO parent VALUES (1, 'a')", "INSERT INTO child VALUES (1, 1, 0.1)")
+    road.at_source("ALTER TABLE child ALTER weight TYPE float8")
+    road.at_source("INSERT INTO child VALUES (2, 1, 0.1)")
+    road.run()
+    road.same("parent", "child")
 
 
 def test_a_deferred_constraint_blames_a_change_of_its_table(target_database: str) -> None:
