@@ -22,7 +22,7 @@ def main(url: str, path: str) -> None:
     @app.on("public.accounts")
     def note(change: tr.Change) -> None:
         row: Any = change.after
-        threading.Event().wait(0.01)
+        threading.Event().wait(0.002)
         os.write(notes, f"{row['id']} {row['version']}\n".encode())
 
     app.run()

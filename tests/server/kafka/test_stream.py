@@ -245,7 +245,7 @@ def test_one_refusal_of_one_broker_does_not_stop_the_source(kafka: Broker, topic
 def test_kafkas_own_topics_match_no_glob(kafka: Broker, topic: str, protocol: str) -> None:
     kafka.create_topic(topic)
     fill(kafka, topic, [1])
-    with stepping(Kafka(f"kafka://{kafka.address}", ["*"], group=topic, group_protocol=protocol)) as steps:
+    with stepping(Kafka(f"kafka://{kafka.address}", ["_[_]*", topic], group=topic, group_protocol=protocol)) as steps:
         steps.until_offered()
         steps.begin()
         until(lambda: steps.read() or 1 in steps.ids, "for the topic")

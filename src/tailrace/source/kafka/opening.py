@@ -50,12 +50,14 @@ def open_stream(
         out_of_range=source.out_of_range,
         until_current=until_current,
     )
+    stream: KafkaStream
     with contextlib.ExitStack() as opened:
         schemas = source.schemas()
         registry = None if schemas is None else schemas.open()
         if registry is not None:
             opened.callback(registry.close)
-        consumer = client.consumer(source.consuming(name), told)
+        noting = {"on_commit": lambda error, places: stream.note_commit(error, places)}
+        consumer = client.consumer({**source.consuming(name), **noting}, told)
         opened.callback(consumer.close)
         stream = KafkaStream(source, consumer, topics, place=place, told=told, registry=registry)
         stream.subscribe(subscription(source.topics), ids)

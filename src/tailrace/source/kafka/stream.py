@@ -330,12 +330,22 @@ class KafkaStream:
             self._commit_at = time.monotonic() + _COMMIT_S
             self._commit(list(self._parts.values()), wait=False)
 
+    def note_commit(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
+        """The client's callback for a commit: what the group did not take, as it does not while members come and go,
+        is committed again."""
+        for place in places:
+            part = self._parts.get((place.topic, place.partition))
+            if part is not None and error is None and place.error is None:
+                with self._lock:
+                    if self._confirmed.get(part.lineage) == place.offset:
+                        del self._confirmed[part.lineage]
+
     def _commit(self, parts: Sequence[Part], *, wait: bool) -> None:
         """Commit what was confirmed of `parts` that are read: advice (I2), so that a group that has moved on is no
         fault."""
         with self._lock:
             read = [part for part in parts if part.state is State.READING]
-            found = [(part, self._confirmed.pop(part.lineage, None)) for part in read]
+            found = [(part, self._confirmed.get(part.lineage)) for part in read]
         offsets = [TopicPartition(part.topic, part.partition, at) for part, at in found if at is not None]
         if not offsets:
             return
