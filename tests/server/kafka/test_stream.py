@@ -255,6 +255,25 @@ def test_kafkas_own_topics_match_no_glob(kafka: Broker, topic: str, protocol: st
         assert not [name for name, _ in steps.stream._parts if name.startswith("__")]
 
 
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_glob_that_nothing_matches_waits_for_topics(kafka: Broker, topic: str, protocol: str) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, [1])
+    globs = [topic, f"{topic}.later.*", f"{topic}.never.*"]
+    options = {"topic.metadata.refresh.interval.ms": "500"}
+    with stepping(
+        Kafka(f"kafka://{kafka.address}", globs, group=topic, group_protocol=protocol, options=options)
+    ) as steps:
+        steps.until_offered()
+        steps.begin()
+        steps.until_read(1)
+        fill(kafka, kafka.create_topic(f"{topic}.later.one"), [2])
+        steps.until_offered(2)
+        steps.begin()
+        steps.until_read(2)
+    assert steps.ids == [1, 2]
+
+
 def test_one_answer_alone_does_not_say_that_a_topic_is_gone(kafka: Broker, topic: str) -> None:
     topics = Topics(kafka.admin(), [topic])
     watch, asked, ask = Watch(topics), [], topics.ask

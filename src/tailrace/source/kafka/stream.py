@@ -306,8 +306,8 @@ class KafkaStream:
             if part is not None and part.state is State.READING and offset is not None:
                 part.reached(offset)
             return
-        if key[1] is None and key[0] in self._ids and error.code() in GONE:
-            return  # a broker that has just started does not know of all topics yet: `Watch` asks twice
+        if error.code() in GONE and self._may_come(*key):
+            return
         if part is not None and part.state is not State.READING:
             return  # not read yet: where it begins is asked when it is claimed
         if error.code() == KafkaError._MAX_POLL_EXCEEDED:
@@ -319,6 +319,11 @@ class KafkaStream:
         self._fault = self._fault or unread(
             error, "reading" if key[0] is None else f"topic {key[0]}, partition {key[1]}"
         )
+
+    def _may_come(self, topic: str | None, partition: int | None) -> bool:
+        """Whether that a broker does not know of it is no fault: nothing matches a glob yet (its regular expression
+        stands for a name), or the broker has just started and does not know of all topics (`Watch` asks twice)."""
+        return topic is not None and (topic.startswith("^") or (partition is None and topic in self._ids))
 
     def _look(self) -> None:
         """What has happened beside the records: refused logins, topics that were made anew, offsets to be committed."""
