@@ -272,6 +272,9 @@ class Retaining(Protocol):
     def retained_bytes(self, name: str) -> int | None:
         """Bytes of log that the server cannot forget because of pipeline `name`; None when it keeps none for it."""
 
+    def behind_bytes(self, name: str, saved: Mapping[str, Position | None]) -> int | None:
+        """Bytes of log that the server has beyond what pipeline `name` has `saved`; None when it has saved nothing."""
+
 
 @runtime_checkable
 class Starting(Protocol):

@@ -4,6 +4,7 @@ import json
 import signal
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.cli.conftest import Cli
@@ -49,6 +50,19 @@ def test_what_a_stopped_pipeline_did_a_second_is_nothing(cli: Cli, config: Path)
     assert cli.run("run", "t.toml", "--until-current").code == 0
     left = seen(cli)
     assert (left["state"], left["changes"], left["changes_per_s"], left["bytes_per_s"]) == ("stopped", 3, 0, 0)
+
+
+def test_the_log_goes_on_while_a_pipeline_is_stopped(cli: Cli, config: Path, shop: str) -> None:
+    assert seen(cli)["lag_bytes"] is None
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    before = seen(cli)
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("insert into orders select i, repeat('x', 1000) from generate_series(100, 1099) i")
+    after = seen(cli)
+    assert isinstance(before["lag_bytes"], int)
+    assert isinstance(after["lag_bytes"], int)
+    assert after["lag_bytes"] > before["lag_bytes"] + 1_000_000
+    assert after["lag_s"] is None
 
 
 def test_watch_looks_again_until_it_is_interrupted(cli: Cli, config: Path) -> None:

@@ -23,6 +23,7 @@ __all__ = ["status"]
 _PATIENCE_S = 3.0
 _WATCH_S = 2.0
 _AT_ONCE_MAX = 16
+_ENDED = {State.STOPPED, State.FAILED}
 _CLEAR = "\x1b[2J\x1b[H"
 
 
@@ -79,6 +80,9 @@ def _look(pipeline: Pipeline) -> _Seen:
     if isinstance(pipeline.source, Retaining):
         try:
             retained = pipeline.source.retained_bytes(pipeline.name)
+            if status.state in _ENDED:  # nobody reads, and the log goes on
+                behind = pipeline.source.behind_bytes(pipeline.name, saved(pipeline) or {})
+                status = replace(status, lag_bytes=behind)
         except TailraceError as error:
             source_error = str(error.args[0])
     known = {name: getattr(status, name) for name in _Seen.__struct_fields__ if hasattr(status, name)}
@@ -93,7 +97,7 @@ def _ask(pipeline: Pipeline) -> Status:
             if answer := ask(socket_path(pipeline.state_dir, pipeline.name), timeout_s=_PATIENCE_S):
                 return answer
             status = read_status(status_path(pipeline.state_dir, pipeline.name)) or status
-            status = replace(status, changes_per_s=0.0, bytes_per_s=0.0)
+            status = replace(status, changes_per_s=0.0, bytes_per_s=0.0, lag_bytes=None, lag_s=None)
         except Retryable as error:
             holder = _holder(lock_path(pipeline.state_dir, pipeline.name))
             reason = f"process {holder}: {error.args[0]}; {error.hint}"

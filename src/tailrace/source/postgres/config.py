@@ -178,6 +178,11 @@ class Postgres:
             found = slot.load(connection, Names.of(self, name).slot)
         return found.retained if found is not None else None
 
+    def behind_bytes(self, name: str, saved: Mapping[str, Position | None]) -> int | None:
+        """See `Retaining.behind_bytes`."""
+        with session.connect(self.login) as connection:
+            return rest.behind(connection, Names.of(self, name).slot, saved)
+
     def orphans(self, owners: Mapping[str, Source]) -> list[Finding]:
         """See `Orphaning.orphans`: slots, on all databases of the server, and publications."""
         ours = {name: source for name, source in owners.items() if isinstance(source, Postgres)}

@@ -1,4 +1,4 @@
-"""Says whether the source is at rest, and where its sequences stand. Changes nothing but the log, by a message."""
+"""Says whether the source is at rest, how far its log goes and its sequences stand. Changes nothing but the log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tailrace.model import Counter, Position, Rest
 from tailrace.source.postgres import describing, query
 from tailrace.source.postgres.place import Place, parse_lsn
 
-__all__ = ["passed", "rest"]
+__all__ = ["behind", "passed", "rest"]
 
 
 def rest(connection: Connection, publication: str, patterns: Sequence[str]) -> Rest:
@@ -31,8 +31,19 @@ def rest(connection: Connection, publication: str, patterns: Sequence[str]) -> R
 
 def passed(slot: str, saved: Mapping[str, Position | None], upto: str) -> bool:
     """Whether what is `saved` for the lineage of `slot` lies behind `upto`."""
+    return any(end >= parse_lsn(upto) for end in _ends(slot, saved))
+
+
+def behind(connection: Connection, slot: str, saved: Mapping[str, Position | None]) -> int | None:
+    """Bytes between what is `saved` for the lineage of `slot` and the end of the log; None when nothing is."""
+    ends = _ends(slot, saved)
+    [[log_end]] = fetch(connection, query.load("log_end"))
+    return max(0, parse_lsn(log_end) - max(ends)) if ends else None
+
+
+def _ends(slot: str, saved: Mapping[str, Position | None]) -> list[int]:
     found = [position for lineage, position in saved.items() if lineage.rsplit("/", 1)[-1] == slot]
-    return any(position is not None and Place.of(position).end >= parse_lsn(upto) for position in found)
+    return [Place.of(position).end for position in found if position is not None]
 
 
 def _counter(connection: Connection, *row: object) -> Counter:
