@@ -77,13 +77,13 @@ class Bench:
         finally:
             orders.drop_slot(load, slot)
 
-    def snapshot(self, side: str, **arguments: object) -> tuple[Run, dict[str, float]]:
+    def snapshot(self, side: str, load: Load | None = None, **arguments: object) -> tuple[Run, dict[str, float]]:
         """Our `side`, taking a snapshot of the load through a slot of its own."""
-        slot = self.slot()
+        load, slot = load or self.load, self.slot()
         try:
-            return self.run(side, url=self.load.url, slot=slot, snapshot=True, **arguments)
+            return self.run(side, url=load.url, slot=slot, snapshot=True, **arguments)
         finally:
-            orders.drop_slot(self.load, slot)
+            orders.drop_slot(load, slot)
 
     def run(self, side: str, **arguments: object) -> tuple[Run, dict[str, float]]:
         """Our `side` in a process of its own."""

@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal, cast
 
@@ -77,10 +77,10 @@ def _arrow() -> Callable[[Batch], int]:
     return encode
 
 
-def json_(*, url: str, slot: str, snapshot: bool = False) -> Numbers:
+def json_(*, url: str, slot: str, snapshot: bool = False, readers: int = 1) -> Numbers:
     """To Debezium JSON, thrown away."""
-    counter = Counter(_json())
-    numbers = _run(Discard(counter), url=url, slot=slot, snapshot=snapshot, events=lambda: counter.events)
+    counter, tell = Counter(_json()), lambda: counter.events
+    numbers = _run(Discard(counter), url=url, slot=slot, snapshot=snapshot, readers=readers, events=tell)
     numbers["extra"]["bytes_an_event"] = counter.nbytes / counter.events
     return numbers
 
@@ -202,9 +202,9 @@ def run_pipeline(sink: Sink, *, url: str, slot: str, events: Callable[[], int]) 
     return _run(sink, url=url, slot=slot, snapshot=False, events=events)
 
 
-def _run(sink: Sink, *, url: str, slot: str, snapshot: bool, events: Callable[[], int]) -> Numbers:
+def _run(sink: Sink, *, url: str, slot: str, snapshot: bool, events: Callable[[], int], readers: int = 1) -> Numbers:
     """Run a pipeline until what the source had at its start is written; `events` is asked afterwards."""
-    source = _source(url, slot, snapshot=snapshot, create=snapshot)
+    source = replace(_source(url, slot, snapshot=snapshot, create=snapshot), snapshot_readers=readers)
     checkpoint = Memory()
     if not snapshot:
         _pretend_to_own(slot, url, checkpoint)
@@ -216,7 +216,7 @@ def _run(sink: Sink, *, url: str, slot: str, snapshot: bool, events: Callable[[]
 
 def _source(url: str, slot: str, *, snapshot: bool, create: bool) -> Postgres:
     mode: Literal["only", "never"] = "only" if snapshot else "never"
-    return Postgres(url=url, tables=["public.orders"], slot=slot, publication=NAME, snapshot=mode, create=create)
+    return Postgres(url=url, tables=["public.orders*"], slot=slot, publication=NAME, snapshot=mode, create=create)
 
 
 def _pretend_to_own(slot: str, url: str, checkpoint: Memory) -> None:
