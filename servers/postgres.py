@@ -126,8 +126,9 @@ class Server:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("SELECT pg_promote(true, 60)")
 
-    def start(self) -> None:
-        """Start the server on its port and wait until it answers; `Unavailable` with its last words if it dies."""
+    def start(self, **environ: str) -> None:
+        """Start the server on its port, with `environ` besides, and wait until it answers; `Unavailable` with its last
+        words if it dies."""
         if self._process is not None:
             return
         with (self.data / "server.log").open("ab") as log:
@@ -136,7 +137,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self.environment(),
+                env={**self.environment(), **environ},
                 cwd="/",
                 start_new_session=True,  # a Ctrl-C at the terminal is for us, not for the server
             )

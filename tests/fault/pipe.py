@@ -157,8 +157,9 @@ class Pipe:
 
     def _confirmed(self) -> None:
         with psycopg.connect(self.direct, autocommit=True) as connection:
-            # A record of its own, so that the slot cannot stand there from the beginning.
-            end = connection.execute("SELECT pg_create_restore_point('caught up')::text").fetchone()
+            # A record of its own, so that the slot cannot stand there from the beginning; a commit brings it to disk.
+            mark = "SELECT pg_create_restore_point('caught up')::text, pg_current_xact_id()"
+            end = connection.execute(mark).fetchone()
         assert end is not None
         self._alive_until(lambda: self._slot(f"confirmed_flush_lsn >= '{end[0]}'"), f"for {end[0]} to be confirmed")
 

@@ -6,15 +6,18 @@ import struct
 import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 import pytest
 
+from servers.clock import Clock
 from servers.postgres import Server
 from tests.fault.conftest import MakePipe, MakeTraffic
 from tests.fault.row import fault, goes_on, stops, waits
 from tests.waiting import until
+from tests.wanting import or_skip
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 Start = Callable[..., Server]
@@ -58,6 +61,26 @@ def test_a_source_that_is_killed_during_the_snapshot(
     server.start()
     pipe.catch_up()
     pipe.goes_on(running)
+
+
+@pytest.mark.parametrize("jump_s", [-3 * 3600, 3650 * 86400])
+@fault("the clock jumps", "source, streaming: 3 hours back; 10 years ahead", goes_on())
+def test_a_clock_of_the_source_that_jumps(
+    make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start, execute: Execute, jump_s: int
+) -> None:
+    server = start_postgres()
+    clock = or_skip(lambda: Clock(server.data / "clock"))  # where the server's user may read it
+    server.stop()
+    server.start(**clock.environment)
+    pipe = make_pipe(server.url, "duckdb")
+    running = traffic(server.url)
+    pipe.start()
+    pipe.catch_up()
+    clock.jump(jump_s)
+    running.passes(6)
+    pipe.goes_on(running)
+    [[there]] = execute(server.url, "SELECT clock_timestamp()")
+    assert abs((there - datetime.now(UTC)).total_seconds() - jump_s) < 600, "the server did not see another time"
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
