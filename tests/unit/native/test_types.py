@@ -137,9 +137,9 @@ def test_the_server_has_these_types_and_prints_such_values(database: str) -> Non
         columns = ", ".join(f"c{number} {line.server}" for number, line in enumerate(LINES))
         connection.execute(f"CREATE TABLE every_type ({columns})")
         [[oid]] = connection.execute("SELECT 'every_type'::regclass::oid").fetchall()
-        known = catalog.attributes(connection, oid)
+        known = catalog.attributes(connection, [oid])[oid]
         sent = tuple((column.name, column.type_oid, column.typmod, False) for column in known)
-        table = catalog.table(connection, catalog.Described(oid, "public", "every_type", "d", sent))
+        [table] = catalog.tables(connection, [catalog.Described(oid, "public", "every_type", "d", sent)])
         assert [column.type for column in table.columns] == [line.portable for line in LINES]
         for line in LINES:
             if line.server != "xml":  # The server of the tests is built without it.

@@ -7,7 +7,7 @@ an array is made of) where it still speaks of the same column. Never changes any
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tailrace.dialect.postgres.session import Connection, fetch
@@ -64,23 +64,45 @@ class _Type:
     labels: tuple[str, ...]
 
 
-def attributes(connection: Connection, oid: int) -> list[Attribute]:
-    """The columns of a relation in order; empty when it is gone."""
-    return [Attribute(*row) for row in fetch(connection, query.load("attributes"), {"oid": oid})]
+def attributes(connection: Connection, oids: Sequence[int]) -> dict[int, list[Attribute]]:
+    """The columns of relations, in order; none of one that is gone."""
+    found: dict[int, list[Attribute]] = {oid: [] for oid in oids}
+    for oid, *row in fetch(connection, query.load("attributes"), {"oids": list(oids)}):
+        found[oid].append(Attribute(*row))
+    return found
 
 
-def keys(connection: Connection, oid: int) -> list[Key]:
-    """Indexes that identify a row of the relation, the primary key first."""
-    return [
-        Key(primary, identity, tuple(names))
-        for primary, identity, names in fetch(connection, query.load("keys"), {"oid": oid})
-    ]
+def keys(connection: Connection, oids: Sequence[int]) -> dict[int, list[Key]]:
+    """Indexes that identify a row of the relations, the primary key first."""
+    found: dict[int, list[Key]] = {oid: [] for oid in oids}
+    for oid, primary, identity, names in fetch(connection, query.load("keys"), {"oids": list(oids)}):
+        found[oid].append(Key(primary, identity, tuple(names)))
+    return found
 
 
-def table(connection: Connection, relation: Described) -> Table:
-    """The table version that rows of `relation` belong to."""
-    known = {a.name: a for a in attributes(connection, relation.oid)}
-    types = _types(connection, [(oid, typmod) for _, oid, typmod, _ in relation.columns])
+def tables(connection: Connection, relations: Sequence[Described]) -> list[Table]:
+    """The table versions that rows of `relations` belong to. Asked of all at once: the server may be far away."""
+    oids = [relation.oid for relation in relations]
+    known, indexes = attributes(connection, oids), keys(connection, oids)
+    described = "SELECT oid, obj_description(oid, 'pg_class') FROM unnest(%(oids)s::oid[]) AS asked (oid)"
+    comments: dict[int, str | None] = dict(fetch(connection, described, {"oids": oids}))
+    types = _types(connection, [(oid, typmod) for relation in relations for _, oid, typmod, _ in relation.columns])
+    found = []
+    for relation in relations:
+        columns = _columns(relation, known[relation.oid], types)
+        key = choose_key(relation, indexes[relation.oid], {c.name for c in columns if not c.nullable})
+        needs = definitions(connection, [oid for _, oid, _, _ in relation.columns])
+        comment = comments[relation.oid]
+        found.append(
+            Table(relation.schema, relation.name, columns, key=key, comment=comment, types=needs, oid=relation.oid)
+        )
+    return found
+
+
+def _columns(
+    relation: Described, attributes: Sequence[Attribute], types: Mapping[tuple[int, int], _Type]
+) -> list[Column]:
+    known = {a.name: a for a in attributes}
     columns = []
     for name, oid, typmod, _ in relation.columns:
         now = known.get(name)
@@ -99,10 +121,7 @@ def table(connection: Connection, relation: Described) -> Table:
             defaulted=now is not None and now.defaulted,
         )
         columns.append(column)
-    key = choose_key(relation, keys(connection, relation.oid), {c.name for c in columns if not c.nullable})
-    [[comment]] = fetch(connection, "SELECT obj_description(%(oid)s, 'pg_class')", {"oid": relation.oid})
-    needs = definitions(connection, [oid for _, oid, _, _ in relation.columns])
-    return Table(relation.schema, relation.name, columns, key=key, comment=comment, types=needs, oid=relation.oid)
+    return columns
 
 
 def choose_key(relation: Described, indexes: Sequence[Key], not_null: set[str]) -> tuple[str, ...]:

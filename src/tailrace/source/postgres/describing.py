@@ -14,7 +14,7 @@ __all__ = ["captured", "tables"]
 
 def tables(connection: Connection, name: str, patterns: Sequence[str]) -> list[Table]:
     """The tables of the publication `name` that match; those that it would be made of, while there is none."""
-    return [plan.described(connection, table) for table in captured(connection, name, patterns)]
+    return plan.described(connection, captured(connection, name, patterns))
 
 
 def captured(connection: Connection, name: str, patterns: Sequence[str]) -> list[Published]:

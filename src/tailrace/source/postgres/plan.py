@@ -52,7 +52,12 @@ def make(connection: Connection, tables: Sequence[Published]) -> list[TableCopy]
 
     `Moved` when columns were dropped or renamed since: the snapshot shows the catalog as it was, COPY goes by what is.
     """
-    return [_copy(connection, table) for table in tables]
+    sent = _sent(connection, tables)
+    versions = _described(connection, tables, sent)
+    for table, attributes in zip(tables, sent, strict=True):
+        _probe(connection, table, attributes)
+    copies = zip(versions, tables, sent, strict=True)
+    return [TableCopy(version, _statement(table, attributes)) for version, table, attributes in copies]
 
 
 def tables_of(connection: Connection, publication: str, globs: Sequence[str] | None) -> list[Published]:
@@ -60,31 +65,32 @@ def tables_of(connection: Connection, publication: str, globs: Sequence[str] | N
     return [t for t in published(connection, publication) if globs is None or pattern.matches(str(t), globs)]
 
 
-def described(connection: Connection, table: Published) -> Table:
-    """What the rows of `table` look like, as the catalog has it now."""
-    return _described(connection, table, _sent(connection, table))
+def described(connection: Connection, tables: Sequence[Published]) -> list[Table]:
+    """What the rows of `tables` look like, as the catalog has it now."""
+    return _described(connection, tables, _sent(connection, tables))
 
 
-def _sent(connection: Connection, table: Published) -> list[Attribute]:
+def _sent(connection: Connection, tables: Sequence[Published]) -> list[list[Attribute]]:
     version = connection.info.server_version
-    return [a for a in catalog.attributes(connection, table.oid) if _is_sent(a, table, version)]
+    known = catalog.attributes(connection, [table.oid for table in tables])
+    return [[a for a in known[table.oid] if _is_sent(a, table, version)] for table in tables]
 
 
-def _copy(connection: Connection, table: Published) -> TableCopy:
-    sent = _sent(connection, table)
-    copy = TableCopy(_described(connection, table, sent), _statement(table, sent))
+def _probe(connection: Connection, table: Published, sent: Sequence[Attribute]) -> None:
     columns_now = sql.SQL(", ").join(sql.Identifier(attribute.name) for attribute in sent)
     with _unmoved():
         probe = sql.SQL("SELECT {} FROM {} LIMIT 0").format(columns_now, sql.Identifier(table.schema, table.name))
         run(connection, probe, f"read the columns of {table}")
-    return copy
 
 
-def _described(connection: Connection, table: Published, sent: Sequence[Attribute]) -> Table:
-    indexes = catalog.keys(connection, table.oid)
-    identity = catalog.identity_columns(table.replica_identity, indexes, [attribute.name for attribute in sent])
-    columns = tuple((a.name, a.type_oid, a.typmod, a.name in identity) for a in sent)
-    return catalog.table(connection, Described(table.oid, table.schema, table.name, table.replica_identity, columns))
+def _described(connection: Connection, tables: Sequence[Published], sent: Sequence[Sequence[Attribute]]) -> list[Table]:
+    indexes = catalog.keys(connection, [table.oid for table in tables])
+    relations = []
+    for table, shown in zip(tables, sent, strict=True):
+        identity = catalog.identity_columns(table.replica_identity, indexes[table.oid], [a.name for a in shown])
+        columns = tuple((a.name, a.type_oid, a.typmod, a.name in identity) for a in shown)
+        relations.append(Described(table.oid, table.schema, table.name, table.replica_identity, columns))
+    return catalog.tables(connection, relations)
 
 
 @contextmanager

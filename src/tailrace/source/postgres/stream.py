@@ -54,7 +54,7 @@ class Describer:
             relation.columns,
             frozenset(relation.nullable),
         )
-        table = catalog.table(self._connection, described)
+        [table] = catalog.tables(self._connection, [described])
         captured = self._globs is None or pattern.matches(str(table), self._globs)
         if captured and str(table) not in self._expected:
             self._expected.add(str(table))

@@ -1,5 +1,5 @@
--- The columns of a table as the catalog has them now.
-SELECT a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated::text,
+-- The columns of tables as the catalog has them now.
+SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated::text,
        col_description(a.attrelid, a.attnum),
        a.attidentity <> '' OR EXISTS (
            SELECT FROM pg_depend AS d
@@ -13,5 +13,5 @@ SELECT a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated::text,
 FROM pg_attribute AS a
 JOIN pg_type AS t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum AND a.attgenerated = ''
-WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY a.attnum
+WHERE a.attrelid = ANY (%(oids)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attrelid, a.attnum
