@@ -106,7 +106,8 @@ class Targets:
         """Clear what an earlier attempt left (I15), also of tables that have left the publication since."""
         for other in self.filling:
             if other.attempt != record.attempt:
-                self._clear(other)
+                if other.shared or self._columns(other.schema, other.name):
+                    self._clear(other)
                 left = other.source_oid if other.shared else None  # else no row is
                 self.remember(replace(other, staged=False, filling=False, source_oid=left))
         self._clear(record)
@@ -115,10 +116,8 @@ class Targets:
 
     def _clear(self, record: Record) -> None:
         """The table if all of it is ours, else what waits beside others' rows."""
-        if record.shared:
-            self._connection.execute(f"DROP TABLE IF EXISTS {record.stage}")
-        elif self._columns(record.schema, record.name):
-            self._connection.execute(f"TRUNCATE {record.target}")
+        gone = f"DROP TABLE IF EXISTS {record.stage}" if record.shared else f"TRUNCATE {record.target}"
+        self._connection.execute(gone)
 
     def _own(
         self, table: Table, new: Record, record: Record | None, *, fresh: bool
@@ -152,16 +151,15 @@ class Targets:
             else:
                 self._connection.execute(f"DROP TABLE {new.target}")
                 columns = {}
-        if not columns:
-            self._create(table, new)
-            columns = self._columns(new.schema, new.name)
         self.remember(new)
-        return new, columns
+        return new, columns or self._create(table, new)
 
-    def _create(self, table: Table, record: Record) -> None:
+    def _create(self, table: Table, record: Record) -> dict[str, tuple[str, str]]:
         columns = [(column.name, column.duckdb) for column in table.columns]
+        columns = columns if record.key else [*columns, *sql.LOG]
         self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {sql.qualified(record.catalog, record.schema)}")
-        self._connection.execute(sql.create_table(record.target, columns if record.key else [*columns, *sql.LOG]))
+        self._connection.execute(sql.create_table(record.target, columns))
+        return {name.lower(): (name, self._canonical(type)) for name, type in columns}
 
     def _evolve(self, table: Table, record: Record, present: Mapping[str, tuple[str, str]]) -> Target:
         """Add and widen columns until the target holds every value of `table`."""
