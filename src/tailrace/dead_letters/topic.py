@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Kafka"]
 
-_OURS = frozenset(("acks", "bootstrap.servers", "enable.idempotence", "enable.partition.eof", "group.id"))
+_OURS = frozenset(
+    (
+        *("acks", "request.required.acks", "bootstrap.servers", "metadata.broker.list"),
+        *("enable.idempotence", "enable.partition.eof", "group.id"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)

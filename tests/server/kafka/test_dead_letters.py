@@ -430,6 +430,7 @@ def test_letters_beyond_the_limit_stop_the_pipeline(kafka: Broker, topic: str, t
         ("kafka://broker:9092/a", {"retry_topic": "a"}, "retry_topic is the topic of dead letters"),
         ("kafka://broker:9092/a", {"retry_delays_s": [-1]}, "a delay is below 0"),
         ("kafka://broker:9092/a?acks=1", {}, "the option 'acks' is Tailrace's own"),
+        ("kafka://broker:9092/a?request.required.acks=1", {}, "the option 'request.required.acks' is Tailrace's own"),
         ("kafka://me:secret@broker:9092/a", {}, "no mechanism is given"),
     ],
 )

@@ -258,6 +258,8 @@ def test_check_says_what_is_there(kafka: Broker, topic: str) -> None:
         ("kafka://b:9092/a", {"topics": ["b"]}, "topics stand in the URL and in topics"),
         ("kafka://b/a", {}, "names a broker without a port"),
         ("kafka://b:9092/a", {"options": {"auto.offset.reset": "latest"}}, "is Tailrace's own"),
+        ("kafka://b:9092/a?metadata.broker.list=c:9092", {}, "is Tailrace's own"),
+        ("kafka://b:9092/a", {"options": {"message.max.bytes": "10MB"}}, "'message.max.bytes' is no whole number"),
         ("kafka://u:secret@b:9092/a", {}, "no mechanism is given"),
         ("kafka://u:secret@b:9092/a?sasl.mechanism=PLAIN", {}, "no protocol is given"),
         ("kafka://u:secret@b:9092/a", {"options": {"sasl.mechanisms": "PLAIN"}}, "no protocol is given"),

@@ -24,8 +24,18 @@ if TYPE_CHECKING:
 __all__ = ["Kafka", "Security", "Topic"]
 
 tailrace_contract = 1
-_OURS = ("bootstrap.servers", "enable.idempotence", "acks", "transactional.id", "partitioner", "message.timeout.ms")
-"""Settings that promises hang on: their values are ours."""
+_OURS = (
+    "acks",
+    "bootstrap.servers",
+    "delivery.timeout.ms",
+    "enable.idempotence",
+    "message.timeout.ms",
+    "metadata.broker.list",
+    "partitioner",
+    "request.required.acks",
+    "transactional.id",
+)
+"""Settings that promises hang on, by all their names: their values are ours."""
 _QUEUE_KB = 16 << 10
 _MESSAGE_NBYTES = 1_000_000_000
 """The most that the client allows: each topic says what it takes, and what does not fit into the queue is refused."""

@@ -36,9 +36,12 @@ _OURS = (
     "group.id",
     "group.instance.id",
     "group.protocol",
+    "metadata.broker.list",
     "partition.assignment.strategy",
 )
-"""Settings that promises hang on: their values are ours."""
+"""Settings that promises hang on, by all their names: their values are ours."""
+_NUMBERS = {"max.poll.interval.ms": "300000", "message.max.bytes": "1000000"}
+"""Settings that we calculate with, and what they may look like."""
 _FIELDS = ("group", "schema_registry_url", "claim_check")
 """What the query of a URL may say beside librdkafka's settings."""
 _COMMON = (
@@ -115,9 +118,10 @@ class Kafka:
         for name in {**address.query, **self.options}:
             if name in _OURS:
                 raise ConfigError(f"the option {name!r} is Tailrace's own", hint="leave it out")
-        interval = str(self._given().get("max.poll.interval.ms", "1"))
-        if not interval.isdecimal() or not int(interval):
-            raise ConfigError("max.poll.interval.ms is no number of milliseconds", hint="for example 300000")
+        for name, example in _NUMBERS.items():
+            number = str(self._given().get(name, example))
+            if not number.isdecimal() or not int(number):
+                raise ConfigError(f"the option {name!r} is no whole number above 0", hint=f"for example {example}")
         try:
             EventReader("", topic="", unavailable_value_placeholder=self.unavailable_value_placeholder)
         except ValueError as error:
@@ -207,7 +211,7 @@ class Kafka:
         return {
             "queued.max.messages.kbytes": _QUEUE_KB,
             "fetch.message.max.bytes": _PARTITION_BYTES,
-            "fetch.max.bytes": max(_ANSWER_BYTES, int(self.options.get("message.max.bytes", 0))),
+            "fetch.max.bytes": max(_ANSWER_BYTES, int(self._given().get("message.max.bytes", 0))),
             "fetch.queue.backoff.ms": 10,
             "isolation.level": "read_committed",
             **ignored,

@@ -13,7 +13,7 @@ from tailrace.dialect.kafka.fault import error_of
 from tailrace.error import Fatal, HistoryLost, TailraceError
 from tailrace.source.kafka.part import HOLE
 
-__all__ = ["DROPPING", "GONE", "RANGE", "error_of", "explain", "explained", "unread"]
+__all__ = ["DROPPING", "GONE", "MOVING", "RANGE", "error_of", "explain", "explained", "unread"]
 
 _TOPIC = "create the topic, or leave it out of topics"
 _READING: Mapping[int, str] = MappingProxyType(
@@ -31,6 +31,17 @@ DROPPING: Mapping[int, str] = MappingProxyType(
 """For whoever deletes a group."""
 RANGE = frozenset((KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE))
 """What says that the records that come next are gone."""
+MOVING = frozenset(
+    (
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError._NO_OFFSET,
+        KafkaError._ASSIGNMENT_LOST,
+    )
+)
+"""What a group says while members come and go."""
 GONE = frozenset(
     (
         KafkaError.UNKNOWN_TOPIC_OR_PART,

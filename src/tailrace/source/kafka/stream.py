@@ -21,7 +21,7 @@ from tailrace.dialect.kafka.client import Told
 from tailrace.error import EndOfStream, Retryable, TailraceError
 from tailrace.model import Assigned, Batch, Position, Revoked, Unreadable
 from tailrace.registry import Client
-from tailrace.source.kafka.fault import GONE, RANGE, error_of, explain, explained, unread
+from tailrace.source.kafka.fault import GONE, MOVING, RANGE, error_of, explain, explained, unread
 from tailrace.source.kafka.header import headed
 from tailrace.source.kafka.part import Part, Place, Record, State, start
 from tailrace.source.kafka.reading import read_part
@@ -75,6 +75,8 @@ class KafkaStream:
         self._joined = self._paused = self._closing = False
         self._full_since: float | None = None
         self._commit_at = 0.0
+        self._refused = False
+        """It was told that the group does not take offsets."""
         self._lags: dict[Key, int] = {}
         self._lag_at = 0.0
         self._watch = Watch(topics)
@@ -336,14 +338,25 @@ class KafkaStream:
             self._commit(list(self._parts.values()), wait=False)
 
     def note_commit(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
-        """The client's callback for a commit: what the group did not take, as it does not while members come and go,
-        is committed again."""
+        """The client's callback for a commit: what the group did not take is committed again. While members come and
+        go that is as usual; anything else is told once, until the group takes offsets again."""
         for place in places:
             part = self._parts.get((place.topic, place.partition))
-            if part is not None and error is None and place.error is None:
-                with self._lock:
-                    if self._confirmed.get(part.lineage) == place.offset:
-                        del self._confirmed[part.lineage]
+            refused = error or place.error
+            if refused is None:
+                self._refused = False
+                if part is not None:
+                    with self._lock:
+                        if self._confirmed.get(part.lineage) == place.offset:
+                            del self._confirmed[part.lineage]
+            elif refused.code() not in MOVING and not self._refused:
+                self._refused = True
+                where = (
+                    f"topic {place.topic}, partition {place.partition}: the group did not take offset {place.offset}"
+                )
+                told = explain(refused, where)
+                again = "it is sent again; until it is taken, a restart reads the same records again"
+                log.warning("%s; %s%s", told.args[0], again, f"; {told.hint}" if told.hint else "")
 
     def _commit(self, parts: Sequence[Part], *, wait: bool) -> None:
         """Commit what was confirmed of `parts` that are read: advice (I2), so that a group that has moved on is no
@@ -356,11 +369,11 @@ class KafkaStream:
             return
         try:
             if wait:
-                self._consumer.commit(offsets=offsets, asynchronous=False)
+                self.note_commit(None, self._consumer.commit(offsets=offsets, asynchronous=False))
             else:
                 self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
-            log.info("the group's offsets were not committed: %s", error_of(error).str())
+            self.note_commit(error_of(error), offsets)
 
     def _committed(self, places: list[TopicPartition]) -> dict[Key, int]:
         if self._place.kept == "sink":
