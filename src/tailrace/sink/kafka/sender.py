@@ -83,9 +83,12 @@ class Sender:
         refused: dict[int, str] = {}
         for records in self._wire.encode(batch):
             messages = records.messages()
-            smallest = min((self._find(topic)[1] for topic in {message[0] for message in messages}), default=0)
+            topics = {message[0] for message in messages}
+            smallest = min((self._find(topic)[1] for topic in topics), default=0)
             self._fit(smallest)
             if records.largest + _OVERHEAD > smallest:
+                if self._claim_check is None:  # what is refused must not be what fits by now
+                    self._topics.ask_limits(topics)
                 messages = [
                     self._fitting(message, records.change(index), refused) for index, message in enumerate(messages)
                 ]

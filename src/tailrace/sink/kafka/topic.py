@@ -98,6 +98,12 @@ class Topics:
             self._asked |= self._ask([name])
         return found
 
+    def ask_limits(self, topics: Iterable[str]) -> None:
+        """Ask again how large a message each of these takes, by Debezium's names: `find` has asked once."""
+        for topic in topics:
+            name, _ = self.find(topic)
+            self._names[topic] = name, _limit(self._client, name, stopped=self._stopped)
+
     def watch(self) -> None:
         """Warn of a topic that was deleted and made anew since it was first written to: it takes records as if nothing
         had happened. Asks now and then, and never waits for the answer."""
