@@ -1,7 +1,9 @@
-"""A real Kafka broker (KRaft, one node) on free ports of 127.0.0.1. Never touches a system's own.
+"""A real Kafka broker (KRaft, one node or a cluster) on free ports of 127.0.0.1. Never touches a system's own.
 
     with kafka.start(settings={"message.max.bytes": "100000"}) as broker:
         Producer({"bootstrap.servers": broker.address})
+    with kafka.start_cluster(3) as cluster:
+        cluster.nodes[0].kill()
 
 The broker comes from Maven and needs a JDK 17. On its plain listener everyone is the superuser; `secure` adds listeners
 with TLS and SASL, and then only whom an ACL allows may do anything there.
@@ -23,6 +25,7 @@ from confluent_kafka.admin import (
     AdminClient,
     ConfigResource,
     NewTopic,
+    PartitionMetadata,
     ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
@@ -58,6 +61,8 @@ VERSION = next(
     if line.startswith("org.apache.kafka:kafka_")
 )
 """Of the broker."""
+_REPLICAS = tuple(f"{of}.replication.factor" for of in ("default", "offsets.topic", "transaction.state.log"))
+_IN_SYNC = ("min.insync.replicas", "transaction.state.log.min.isr")
 _ASK_S = 60.0
 _QUOTA = Path(__file__).parent / "java" / "KafkaQuota.java"
 
@@ -76,7 +81,10 @@ class Secure:
 class Broker:
     """One Kafka broker with its own data folder. Not safe for use by several threads."""
 
-    def __init__(self, root: Path, folder: Path, *, secure: Secure | None, java_options: tuple[str, ...]) -> None:
+    def __init__(
+        self, root: Path, folder: Path, *, secure: Secure | None = None, java_options: tuple[str, ...], node: int = 1
+    ) -> None:
+        self.node = node
         self.root = root
         self.folder = folder
         self.port, self._controller = free_port(), free_port()
@@ -100,7 +108,7 @@ class Broker:
     def create_topic(self, name: str, partitions: int = 1, **config: str) -> str:
         """Create topic `name`, options with underscores for dots; returns its name."""
         options = {key.replace("_", "."): value for key, value in config.items()}
-        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=options)
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=-1, config=options)
         admin = self.admin()  # futures die with their client
         admin.create_topics([topic])[name].result(_ASK_S)
         return name
@@ -141,6 +149,15 @@ class Broker:
         with maven.available():
             self._jvm.start()
 
+    def launch(self) -> None:
+        """Begin to start, as one node of several."""
+        self._jvm.launch()
+
+    def wait_ready(self) -> None:
+        """Until what was launched is ready; `Unavailable` with its last words if it dies."""
+        with maven.available():
+            self._jvm.wait_ready()
+
     def stop(self) -> None:
         """Shut down in an orderly way. Idempotent."""
         self._jvm.stop()
@@ -152,6 +169,39 @@ class Broker:
     def configure(self, settings: Mapping[str, str]) -> None:
         """Write settings, which win over those from before; a start reads them."""
         self._jvm.configure(settings)
+
+    @property
+    def voter(self) -> str:
+        """What `controller.quorum.voters` says of it."""
+        return f"{self.node}@127.0.0.1:{self._controller}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Brokers that are all controllers too; topics have a replica on each, and a write waits for two of them."""
+
+    nodes: list[Broker]
+
+    @property
+    def address(self) -> str:
+        """All of them, for `bootstrap.servers`."""
+        return ",".join(node.address for node in self.nodes)
+
+    def create_topic(self, name: str, partitions: int = 1) -> str:
+        """Create topic `name`; returns its name."""
+        return self.nodes[0].create_topic(name, partitions)
+
+    def leads(self, node: Broker, topic: str) -> list[int]:
+        """The partitions of `topic` that `node` leads, as a live node tells it."""
+        return [number for number, part in self._partitions(topic).items() if part.leader == node.node]
+
+    def is_whole(self, topic: str) -> bool:
+        """Whether each replica of each partition of `topic` is in sync."""
+        return all(len(part.isrs) == len(self.nodes) for part in self._partitions(topic).values())
+
+    def _partitions(self, topic: str) -> dict[int, PartitionMetadata]:
+        admin = AdminClient({"bootstrap.servers": self.address})
+        return dict(admin.list_topics(topic, timeout=_ASK_S).topics[topic].partitions)
 
 
 @contextmanager
@@ -179,6 +229,31 @@ def start(
         artifact.remove(folder)
 
 
+@contextmanager
+def start_cluster(nodes: int = 3) -> Iterator[Cluster]:
+    """So many running brokers, at least 3, of one cluster, small ones; see `start`."""
+    root = install()
+    folder = Path(tempfile.mkdtemp(prefix="tailrace-kafka-"))
+    brokers, cluster_id = list[Broker](), broker.new_id()
+    for number in range(1, nodes + 1):
+        (home := folder / str(number)).mkdir()
+        brokers.append(Broker(root, home, java_options=(*_FAST, "-Xmx256m"), node=number))
+    replicas = dict.fromkeys(_REPLICAS, str(nodes)) | dict.fromkeys(_IN_SYNC, "2")
+    own = {"controller.quorum.voters": ",".join(each.voter for each in brokers)}
+    try:
+        for each in brokers:
+            each.configure({**_SETTINGS, **_addresses(each), **replicas, **own})
+            _format(root, each.folder / "data", node=each.node, cluster_id=cluster_id)
+            each.launch()
+        for each in brokers:
+            each.wait_ready()
+        yield Cluster(brokers)
+    finally:
+        for each in brokers:
+            each.kill()
+        artifact.remove(folder)
+
+
 def install() -> Path:
     """The folder with the broker's JARs, and in `formatted` what `StorageTool` makes of an empty data folder."""
     root = maven.install("kafka")
@@ -199,10 +274,10 @@ def _format_once(root: Path) -> None:
         folder.rename(root / "formatted")
 
 
-def _format(root: Path, data: Path) -> None:
-    """A data folder of a new cluster: a copy, with ids of its own."""
+def _format(root: Path, data: Path, *, node: int = 1, cluster_id: str | None = None) -> None:
+    """A data folder of a cluster, a new one unless its id is given: a copy, with ids of its own."""
     shutil.copytree(root / "formatted", data)
-    own = {"cluster.id": broker.new_id(), "directory.id": broker.new_id()}
+    own = {"node.id": str(node), "cluster.id": cluster_id or broker.new_id(), "directory.id": broker.new_id()}
     path = data / "meta.properties"
     lines = [line.partition("=") for line in path.read_text().splitlines() if not line.startswith("#")]
     path.write_text("".join(f"{name}={own.get(name, value)}\n" for name, _, value in lines))
@@ -236,7 +311,8 @@ def _addresses(server: Broker) -> dict[str, str]:
         "listeners": f"{shown},CONTROLLER://127.0.0.1:{server._controller}",
         "advertised.listeners": shown,
         "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
-        "controller.quorum.voters": f"1@127.0.0.1:{server._controller}",
+        "node.id": str(server.node),
+        "controller.quorum.voters": server.voter,
         "log.dirs": str(server.folder / "data"),
     }
 

@@ -109,6 +109,13 @@ def start_kafka() -> Iterator[Callable[..., kafka.Broker]]:
 
 
 @pytest.fixture
+def kafka_cluster() -> Iterator[kafka.Cluster]:
+    """Three brokers of the test's own, to kill one after another."""
+    with ExitStack() as stack:
+        yield or_skip(lambda: stack.enter_context(kafka.start_cluster()))
+
+
+@pytest.fixture
 def seed() -> int:
     """What is random in a test follows from it; pytest shows it when the test fails."""
     chosen = int(os.environ.get("TAILRACE_SEED") or 1 + secrets.randbelow((1 << 31) - 1))

@@ -121,6 +121,8 @@ class Broker:
     java_options: Sequence[str] = ()
     wrap: Callable[[list[str]], list[str]] = field(default=lambda command: command)
     _process: subprocess.Popen[bytes] | None = None
+    _begin: int = 0
+    """Where the log of this life begins."""
 
     @property
     def properties(self) -> Path:
@@ -145,10 +147,14 @@ class Broker:
 
     def start(self) -> None:
         """Start the broker and wait until it is ready; `Fatal` with its last words when it dies. Idempotent."""
-        if self._process is not None:
-            return
+        if self._process is None:
+            self.launch()
+            self.wait_ready()
+
+    def launch(self) -> None:
+        """Begin to start: one of several nodes is ready only once others are there."""
         with self._log.open("ab") as log, held():
-            begin = log.tell()
+            self._begin = log.tell()
             command = [self.java, "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", *self.java_options]
             command += [*_classes(self.jars), "kafka.Kafka", str(self.properties)]
             self._process = subprocess.Popen(
@@ -159,9 +165,12 @@ class Broker:
                 cwd=self.folder,
                 start_new_session=True,  # a Ctrl-C at the terminal is for us, not for the broker
             )
+
+    def wait_ready(self) -> None:
+        """Until the broker that was launched is ready; `Fatal` with its last words when it dies."""
         deadline = time.monotonic() + _START_S
-        while "Kafka Server started" not in self._log.read_bytes()[begin:].decode(errors="replace"):
-            if self._process.poll() is not None or time.monotonic() > deadline:
+        while "Kafka Server started" not in self._log.read_bytes()[self._begin :].decode(errors="replace"):
+            if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 said = [line for line in self.log().splitlines() if "ERROR" in line] or self.log().splitlines()
                 raise Fatal(f"Kafka did not start: {' | '.join(said[-3:])[:1000]}", hint=f"read {self._log}")

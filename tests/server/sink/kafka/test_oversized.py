@@ -1,5 +1,5 @@
-"""A change above the broker's own limit, on the whole road from PostgreSQL: it is parked and its key behind it, all others
-go on, and a replay delivers once the broker takes more."""
+"""A change above the broker's own limit, on the whole road from PostgreSQL: it is parked and its key behind it, all
+others go on, and a replay delivers once the broker takes more."""
 
 from __future__ import annotations
 
