@@ -6,47 +6,53 @@ from __future__ import annotations
 import json
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from servers.kafka import Cluster
+from tailrace.format import Format
 from tailrace.model import Limits
+from tailrace.pipeline import Pipeline
+from tailrace.sink.kafka import Kafka
 from tailrace.source import Kafka as Group
+from tailrace.source import Postgres
 from tailrace.testing.fake import AtomicSink, Target
+from tests import background
 from tests.fault.row import fault, goes_on
 from tests.server.kafka.filling import Member, event, produce, running
 from tests.server.kafka.test_group import QUICK
+from tests.server.sink.kafka.test_fault import KEYS, LIMITS, Load, judge
+from tests.server.sink.kafka.topics import read
 from tests.waiting import until
 
-KEYS = 20
 TOPIC = "t.public.steps"
 SMALL = Limits(batch_bytes_max=8 << 10, shelf_bytes_max=32 << 10, backoff_s_max=0.5)
 
 
 class Steps:
-    """Writes updates of rows in turn, each a step further, until it is stopped; `rounds` were acknowledged then."""
+    """Writes updates of rows in turn, each a step further; `rounds` were acknowledged."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.rounds = 0
         self._cluster = cluster
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
 
-    def _work(self) -> None:
-        while not self._stopped.wait(0.02):
-            rows = ({"id": key, "step": self.rounds} for key in range(KEYS))
-            produce(
-                self._cluster, TOPIC, ((json.dumps({"id": row["id"]}).encode(), event("u", after=row)) for row in rows)
-            )
-            self.rounds += 1
+    @contextmanager
+    def flowing(self) -> Iterator[None]:
+        """In the background."""
+        stopped = threading.Event()
 
-    def __enter__(self) -> Steps:
-        self._thread.start()
-        return self
+        def work() -> None:
+            while not stopped.wait(0.02):
+                rows = ({"id": key, "step": self.rounds} for key in range(KEYS))
+                keyed = ((json.dumps({"id": row["id"]}).encode(), event("u", after=row)) for row in rows)
+                produce(self._cluster, TOPIC, keyed)
+                self.rounds += 1
 
-    def __exit__(self, *exc: object) -> None:
-        self._stopped.set()
-        self._thread.join(120)
+        with background.beside(work, stopped.set):
+            yield
 
 
 def kill_leaders(cluster: Cluster, flows: Callable[[], int]) -> None:
@@ -65,6 +71,29 @@ def kill_leaders(cluster: Cluster, flows: Callable[[], int]) -> None:
 
 @fault(
     "the leader of partitions is killed, each of three nodes in turn",
+    "sink",
+    goes_on("nothing lost, no event of a key overtaken; with transactions every change once"),
+)
+@pytest.mark.parametrize("transactions", [False, True])
+def test_leaders_that_are_killed_under_load_cost_the_sink_nothing(
+    kafka_cluster: Cluster, database: str, tmp_path: Path, transactions: bool
+) -> None:
+    load = Load(database)
+    kafka_cluster.create_topic(TOPIC, 3)
+    sink = Kafka(f"kafka://{kafka_cluster.address}", format=Format(topic_prefix="t"), transactions=transactions)
+    source = Postgres(database, ["public.steps"])
+    pipeline = Pipeline(source, sink, name="steps", state_dir=None if transactions else tmp_path, limits=LIMITS)
+    with background.running(pipeline):
+        until(lambda: pipeline.status().changes >= KEYS, "for the snapshot")
+        load.start()
+        kill_leaders(kafka_cluster, lambda: pipeline.status().changes)
+        load.stop()
+    pipeline.run(until_current=True)
+    judge(read(kafka_cluster, TOPIC), last=load.rounds, once=transactions)
+
+
+@fault(
+    "the leader of partitions is killed, each of three nodes in turn",
     "source",
     goes_on("every change once, those of a key in order"),
 )
@@ -75,8 +104,9 @@ def test_leaders_that_are_killed_while_they_are_read_cost_the_source_nothing(
     target = Target()
     source = Group(f"kafka://{kafka_cluster.address}/{TOPIC}?group=g", options=QUICK)
     member = Member(source, AtomicSink(target), "p", tmp_path, SMALL)
+    steps = Steps(kafka_cluster)
     with running(member):
-        with Steps(kafka_cluster) as steps:
+        with steps.flowing():
             kill_leaders(kafka_cluster, lambda: len(target.records))
         until(lambda: len(target.records) >= steps.rounds * KEYS, "for the rest", timeout_s=120)
         assert member.alive

@@ -83,12 +83,11 @@ class Sender:
         refused: dict[int, str] = {}
         for records in self._wire.encode(batch):
             messages = records.messages()
-            topics = {message[0] for message in messages}
-            smallest = min((self._find(topic)[1] for topic in topics), default=0)
+            smallest = min((self._find(topic)[1] for topic in {message[0] for message in messages}), default=0)
             self._fit(smallest)
             if records.largest + _OVERHEAD > smallest:
                 if self._claim_check is None:  # what is refused must not be what fits by now
-                    self._topics.ask_limits(topics)
+                    self._topics.ask_limits({m[0] for m in messages if _nbytes(m) > self._find(m[0])[1]})
                 messages = [
                     self._fitting(message, records.change(index), refused) for index, message in enumerate(messages)
                 ]
@@ -289,10 +288,10 @@ class Sender:
         """The record, or its claim check when it is too large for its topic; without one it is refused."""
         topic, value, key, headers = message
         name, limit = self._find(topic)
-        beside = len(key or b"") + sum(len(head) + len(cell) for head, cell in headers or ())
-        nbytes = beside + len(value or b"") + _OVERHEAD
+        nbytes = _nbytes(message)
         if nbytes <= limit:
             return message
+        beside = nbytes - len(value or b"") - _OVERHEAD
         if self._claim_check is not None and value is not None and beside < limit // 2:
             value, headers = self._claim_check.store(value, headers)
             return topic, value, key, headers
@@ -309,6 +308,12 @@ class Sender:
         """The client's callback for a record that failed."""
         if error is not None and error.code() not in _PURGED:
             self._failed.append((message.topic() or "?", error))
+
+
+def _nbytes(message: Record) -> int:
+    """What a topic must take for it."""
+    _, value, key, headers = message
+    return len(key or b"") + len(value or b"") + sum(len(head) + len(cell) for head, cell in headers or ()) + _OVERHEAD
 
 
 def _of_the_record(error: KafkaError) -> bool:

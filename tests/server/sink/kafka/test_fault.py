@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -22,7 +22,7 @@ from tailrace.sink.kafka import topic as topics
 from tailrace.sink.kafka.transaction import TransactionalWriter
 from tailrace.source import Postgres
 from tests.fault.row import fault, stops, waits, warns
-from tests.server.sink.kafka.topics import read
+from tests.server.sink.kafka.topics import Got, read
 from tests.unit.sink.feed import LINEAGE, Feed
 from tests.waiting import until
 
@@ -103,17 +103,22 @@ def test_a_broker_that_is_killed_and_restarted_under_load_costs_nothing(
     pipeline.stop()
     running.join(120)
     pipeline.run(until_current=True)
+    judge(read(broker, "t.public.steps"), last=load.rounds, once=transactions)
+
+
+def judge(records: Iterable[Got], *, last: int, once: bool) -> None:
+    """Each row's steps are all there up to the `last` that was committed, and none overtook another; with `once` none
+    came twice."""
     steps: dict[int, list[int]] = defaultdict(list)
-    for record in read(broker, "t.public.steps"):
+    for record in records:
         steps[record.row["id"]].append(record.row["step"])
-    last = load.rounds
     for seen in steps.values():
         furthest = -1
         for step in seen:
             assert step <= furthest + 1, f"{step} overtook what was between it and {furthest}"
             furthest = max(furthest, step)
         assert seen[-1] == furthest == last
-        assert not transactions or seen == list(range(last + 1))
+        assert not once or seen == list(range(last + 1))
     assert len(steps) == KEYS
 
 

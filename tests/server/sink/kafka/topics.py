@@ -33,7 +33,7 @@ class Got:
         return self.event["after"] or self.event["before"]  # type: ignore[no-any-return]
 
 
-def read(broker: kafka.Broker, *topics: str, isolation: str = "read_committed") -> list[Got]:
+def read(broker: kafka.Broker | kafka.Cluster, *topics: str, isolation: str = "read_committed") -> list[Got]:
     """Every record of `topics`, by topic and partition, in order; none of a topic that is not there."""
     consumer = Consumer(
         {
