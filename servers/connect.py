@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -126,9 +126,14 @@ def debezium(url: str, name: str, **options: str) -> dict[str, str]:
 
 @contextmanager
 def start(
-    bootstrap: str, *, settings: Mapping[str, str] | None = None, java_options: tuple[str, ...] = _FAST
+    bootstrap: str,
+    *,
+    settings: Mapping[str, str] | None = None,
+    java_options: tuple[str, ...] = _FAST,
+    jars: Sequence[Path] = (),
 ) -> Iterator[Worker]:
-    """A running worker beside the broker at `bootstrap`; `settings` override its own, by their full names.
+    """A running worker beside the broker at `bootstrap`; `settings` override its own, by their full names, and `jars`
+    hold converters that connectors may name.
 
     The default options make the JVM start fast; benchmarks pass none. `Unavailable` when this machine cannot run it.
     """
@@ -139,7 +144,7 @@ def start(
         known = _settings(bootstrap, port, folder, plugins=root / "archive") | dict(settings or {})
         properties.write_text("".join(f"{name}={value}\n" for name, value in known.items()))
         command = [maven.java(), "-Xms128m", "-Xmx1g", "-XX:+UseSerialGC", *java_options]
-        command += [f"-Dlog4j2.configurationFile={_LOG4J}", "-cp", f"{root}/*"]
+        command += [f"-Dlog4j2.configurationFile={_LOG4J}", "-cp", ":".join([f"{root}/*", *map(str, jars)])]
         command += ["org.apache.kafka.connect.cli.ConnectStandalone", str(properties)]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(

