@@ -13,7 +13,7 @@ import pytest
 
 from servers import postgres
 from servers import registry as servers_registry
-from tailrace.format import Format
+from tailrace.format import Format, Transform
 from tests.conformance import chains, sides, test_avro, test_protobuf
 from tests.conformance.binary import Both, Event
 from tests.conformance.cases import Case, Statements
@@ -39,7 +39,10 @@ _FLAT = {
     "predicates.told.pattern": r".*\.(oraclemarker|zz_last)",
     "decimal.handling.mode": "string",
 }
-"""The profile's transform; the oracle must see the envelopes of its marker and of the snapshot's last row."""
+"""The profile `flat`'s transform; the oracle must see the envelopes of its marker and of the snapshot's last row."""
+_UNWRAP = Transform(
+    "extract_new_record_state", delete_tombstone_handling_mode="rewrite", add_fields="op,lsn,source.ts_ms:ts_ms"
+)
 _LAST = Statements("zz_last", ("CREATE TABLE zz_last (id int PRIMARY KEY)", "INSERT INTO zz_last VALUES (1)"), ())
 _ROWS = [whole(case) for case in test_avro.CASES if case.name not in {"message", *FAMILIES}]
 _FORMS: Mapping[str, tuple[Callable[..., Both], Callable[..., Format]]] = {
@@ -112,7 +115,7 @@ def flat(
     start, theirs = partial(start_debezium, forms=tuple(_FORMS)), {"extended_headers_enabled": "false", **_FLAT}
     with fresh(postgres18) as url:
         found = sides.watched(start, url, [*_ROWS, _LAST], **theirs)
-        return _all(found, registry, profile="flat", time_precision_mode="adaptive")
+        return _all(found, registry, transform=[_UNWRAP], decimal_handling_mode="string")
 
 
 @forms

@@ -93,6 +93,35 @@ pub enum Type {
 const RANGES: [&str; 6] = ["int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange"];
 
 impl Type {
+    /// Whether the server may store a value apart from its row, as it has no fixed length (`pg_type.typlen`, TOAST): an
+    /// update that leaves it as it was does not bring it then.
+    #[must_use]
+    pub const fn may_be_stored_apart(&self) -> bool {
+        !matches!(
+            self,
+            Self::Bool
+                | Self::Int2
+                | Self::Int4
+                | Self::Int8
+                | Self::Oid
+                | Self::Float4
+                | Self::Float8
+                | Self::Money
+                | Self::Name
+                | Self::Date
+                | Self::Time(_)
+                | Self::TimeTz(_)
+                | Self::Timestamp(_)
+                | Self::TimestampTz(_)
+                | Self::Interval
+                | Self::Uuid
+                | Self::Macaddr
+                | Self::Macaddr8
+                | Self::Enum
+                | Self::Point
+        )
+    }
+
     /// Read a portable type's name; None for a name outside the closed set.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

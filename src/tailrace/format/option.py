@@ -142,9 +142,10 @@ OPTIONS: tuple[Option, ...] = (
         Choice(("debezium", "payload", "flat", "flink", "cloudevents", "cloudevents_binary")),
         "debezium",
         '`payload`: every key and value in `{"payload":…}`, as some readers want it, without a schema. `flat`: rows'
-        " instead of events, with `__op`, `__deleted`, `__lsn` and `__ts_ms`. `flink`: what Flink's `debezium-json`"
-        " reads, and no update or delete without its whole old row. `cloudevents`: values as CloudEvents 1.0 in the"
-        " structured form; `cloudevents_binary`: their attributes in headers, for Kafka only; `schemas_enable` gives"
+        " instead of events, with `__op`, `__deleted`, `__lsn` and `__ts_ms`; what the server did not send is null, and"
+        " `__unavailable` lists its columns. `flink`: what Flink's `debezium-json` reads, and no update or delete"
+        " without its whole old row. `cloudevents`: values as CloudEvents 1.0 in the structured form;"
+        " `cloudevents_binary`: their attributes in headers, for Kafka only; `schemas_enable` gives"
         " their data a schema. In these four decimals are text (`string`), and times ISO 8601 (`local`; in CloudEvents"
         " `isostring`, as RFC 3339 wants an offset), unless the options say otherwise",
     ),

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tailrace._native import Batch, Column, Encoded, Table
+from tailrace._native import UNCHANGED, Batch, Column, Encoded, Table
 from tailrace.config import load
 from tailrace.error import ConfigError, Fatal, Reject
 from tailrace.format import Format, Transform
@@ -23,6 +23,7 @@ ORDERS = Table(
     [Column("id", "int8", nullable=False), Column("note", "text"), Column("amount", "numeric(12,2)", nullable=False)],
     key=["id"],
 )
+UUID = "00000000-0000-0000-0000-000000000001"
 ROW = {"id": "1", "note": "secret", "amount": "1.10"}
 batch_of = partial(made, table=ORDERS, database="shop")
 
@@ -206,13 +207,60 @@ def test_the_profile_payload_wraps_keys_and_values() -> None:
 def test_the_profile_flat_is_rows_that_say_what_happened() -> None:
     part = encoded(batch_of(("c", None, ROW), ("d", ROW, None)), profile="flat")
     created, deleted = (json.loads(part.value(index) or b"") for index in range(len(part)))
-    assert list(created) == ["id", "note", "amount", "__deleted", "__op", "__lsn", "__ts_ms"]
+    assert list(created) == ["id", "note", "amount", "__deleted", "__op", "__lsn", "__ts_ms", "__unavailable"]
+    assert (created["__unavailable"], deleted["__unavailable"]) == (None, None)
     assert (created["amount"], created["__deleted"], deleted["__deleted"], deleted["__op"]) == (
         "1.10",
         "false",
         "true",
         "d",
     )
+
+
+def test_a_flat_row_has_null_for_what_was_not_sent_and_lists_it() -> None:
+    columns = [Column("id", "int8", nullable=False), Column("note", "text", nullable=False), Column("tags", "text[]")]
+    table = Table("public", "notes", columns, key=["id"])
+    sent, moved = {"id": "1", "note": "a", "tags": "{b}"}, {"id": "2", "note": UNCHANGED, "tags": UNCHANGED}
+    changes = (
+        ("u", None, {**sent, "note": UNCHANGED}),
+        ("u", None, sent),
+        ("u", None, {**sent, "tags": UNCHANGED}),
+        ("u", {"id": "1"}, moved),
+        ("u", sent, {**sent, "note": UNCHANGED}),
+    )
+    part = encoded(made(*changes, table=table, database="shop"), profile="flat")
+    rows = [json.loads(value) for index in range(len(part)) if (value := part.value(index))]
+    told = [(row["__op"], row["note"], row["tags"], row["__unavailable"]) for row in rows]
+    assert told == [
+        ("u", None, ["b"], ["note"]),
+        ("u", "a", ["b"], None),
+        ("u", "a", None, ["tags"]),
+        ("d", "", None, None),  # what a NOT NULL column has of which the old row shows nothing
+        ("c", None, None, ["note", "tags"]),
+        ("u", "a", ["b"], None),
+    ]
+
+
+def test_only_what_may_be_not_sent_may_be_null_in_the_schema_of_a_flat_row() -> None:
+    kinds = ("int8", "timestamptz", "uuid", "text", "bytea", "numeric(9,2)", "int4[]", "date")
+    columns = [Column(kind, kind, nullable=False) for kind in kinds]
+    table = Table("public", "kinds", columns, key=["int8"])
+    row = dict(
+        zip(kinds, ("1", "2026-01-01 00:00:00+00", UUID, "a", "\\x00", "1.10", "{1}", "2026-01-01"), strict=True)
+    )
+    part = encoded(made(("c", None, row), table=table), profile="flat", schemas_enable=True)
+    fields = json.loads(part.value(0) or b"")["schema"]["fields"]
+    assert {field["field"] for field in fields if field["optional"] and not field["field"].startswith("__")} == {
+        *("text", "bytea", "numeric(9,2)", "int4[]")
+    }
+
+
+def test_a_column_with_the_name_of_the_list_is_refused_in_a_flat_row() -> None:
+    columns = [Column("id", "int8", nullable=False), Column("__unavailable", "text")]
+    table = Table("public", "odd", columns, key=["id"])
+    with pytest.raises(Reject) as refused:
+        encoded(made(("c", None, {"id": "1", "__unavailable": "a"}), table=table), profile="flat")
+    assert "rename the column" in str(refused.value.reasons)
 
 
 def test_the_profile_cloudevents_is_an_envelope_in_another_form() -> None:

@@ -364,7 +364,7 @@ impl Reader {
             let name = self.name.clone();
             return self.change(record, fact, Row { name, images, key, form, partial: true, flat: false });
         };
-        let row = flat::row(value, at)?;
+        let row = parts.flat.row(value, at)?;
         let source = Source { lsn: parts.flat.lsn, ..Source::default() };
         let fact = fact(told, &source, parts.flat.ts_ms.unwrap_or(record.timestamp_ms));
         let image = Some(Place { bytes: &row, at: Some(0), key });

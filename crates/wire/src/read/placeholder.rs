@@ -10,6 +10,9 @@ pub(super) struct Placeholders {
     forms: Vec<Vec<u8>>,
 }
 
+/// What the reader itself puts in place of a value that a row lists as not sent: no writer spells underscores so.
+pub(super) const LISTED: &[u8] = br#""\u005f\u005funavailable""#;
+
 impl Placeholders {
     /// The forms of `unavailable.value.placeholder`, which need not be text.
     pub(super) fn new(bytes: &[u8]) -> Self {
@@ -43,6 +46,7 @@ impl Placeholders {
         forms.push(list(&numbers("")));
         forms.push(list(&numbers(".0")));
         forms.retain(|_| !placeholder.is_empty());
+        forms.push(LISTED.to_vec());
         Self { forms }
     }
 

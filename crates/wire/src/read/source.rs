@@ -83,7 +83,7 @@ impl Parts {
                 b"ts_ms" => parts.ts_ms = crate::value::number::integer(raw),
                 b"status" => parts.status = matches!(raw, b"\"BEGIN\"" | b"\"END\""),
                 b"id" | b"event_count" | b"data_collections" => parts.ends += 1,
-                name if name.starts_with(b"__") => parts.flat.see(name, raw),
+                name if name.starts_with(b"__") => parts.flat.see(name, raw, at),
                 _ => {}
             }
         }

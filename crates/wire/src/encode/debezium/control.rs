@@ -91,6 +91,10 @@ pub(super) struct Noted<'a> {
 }
 
 impl Cells for Noted<'_> {
+    fn is_unsent(&mut self, _: Slot) -> bool {
+        false
+    }
+
     fn cell<F: Format>(&mut self, slot: Slot, out: &mut F) -> Result<(), Fault> {
         match (self.note, slot) {
             (Note::End(end), KEY) => end.id(out),

@@ -170,7 +170,7 @@ impl Profile {
         if self.prefixes.iter().all(|list| !list.is_empty()) {
             return Err("message_prefix_include_list and message_prefix_exclude_list exclude each other".into());
         }
-        if self.value_form != Form::Json && self.wrapping != Wrapping::Plain {
+        if self.value_form != Form::Json && !matches!(self.wrapping, Wrapping::Plain | Wrapping::Flat) {
             return Err("value_converter: this profile is a way to write JSON, and of no other format: of Debezium's \
                  CloudEvents too those in Avro are not written; leave out the converter or the profile"
                 .into());
@@ -216,7 +216,7 @@ const FORM: &[(&str, Form)] = &[
 const PROFILE: &[(&str, Wrapping)] = &[
     ("debezium", Wrapping::Plain),
     ("payload", Wrapping::Payload),
-    ("flat", Wrapping::Plain),
+    ("flat", Wrapping::Flat),
     ("flink", Wrapping::Plain),
     ("cloudevents", Wrapping::CloudEvent { binary: false }),
     ("cloudevents_binary", Wrapping::CloudEvent { binary: true }),

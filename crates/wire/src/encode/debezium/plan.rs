@@ -21,6 +21,7 @@ struct Slot {
     null: Option<Value>,
     not_sent: Value,
     unavailable: Value,
+    may_be_unsent: bool,
 }
 
 /// A key column: its index, and its place in the key.
@@ -234,6 +235,11 @@ impl Plan {
         }
     }
 
+    /// Whether an update may leave a column out that it leaves as it was.
+    pub(super) fn may_be_unsent(&self, index: usize) -> bool {
+        matches!(self.slots.get(index), Some(Some(slot)) if slot.may_be_unsent)
+    }
+
     /// The columns that rows show, in order.
     pub(super) fn shown(&self) -> impl Iterator<Item = usize> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| slot.is_some().then_some(index))
@@ -272,7 +278,8 @@ impl Slot {
             None => codec.not_sent(),
         };
         let unavailable = codec.unavailable(&profile.unavailable);
-        let slot = Self { field: field(index, &member), codec, null, not_sent, unavailable };
+        let may_be_unsent = column.kind.may_be_stored_apart();
+        let slot = Self { field: field(index, &member), codec, null, not_sent, unavailable, may_be_unsent };
         Some((slot, profile.rules.described(table, column, member)))
     }
 

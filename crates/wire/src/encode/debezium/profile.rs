@@ -81,6 +81,8 @@ pub enum Wrapping {
     Plain,
     /// Every key, value and header in `{"payload":…}`, as with a schema but without one.
     Payload,
+    /// Rows that say what happened to them; what was not sent of them is null, and listed.
+    Flat,
     /// Values are CloudEvents: in the structured form, or their data alone, with the attributes in headers.
     CloudEvent {
         /// Whether it is the binary form.

@@ -90,8 +90,10 @@ struct Spec<'a> {
 
 impl Transformed {
     pub(super) fn new(mut steps: Vec<Guarded>, profile: &Profile) -> Self {
-        if let Wrapping::CloudEvent { binary } = profile.wrapping {
-            steps.push(Guarded { step: Step::CloudEvent { binary }, when: None });
+        match profile.wrapping {
+            Wrapping::CloudEvent { binary } => steps.push(Guarded { step: Step::CloudEvent { binary }, when: None }),
+            Wrapping::Flat => steps.push(Guarded { step: Step::Unsent, when: None }),
+            Wrapping::Plain | Wrapping::Payload => {}
         }
         let wrap = match (profile.schemas, profile.wrapping) {
             (true, _) => Wrap::Schema,
@@ -246,7 +248,10 @@ fn table_record(plan: &Plan, shape: Shape, row: &RowRef<'_>, profile: &Profile) 
 
 fn envelope(plan: &Plan, shape: Shape, row: &RowRef<'_>) -> Node {
     let image = |at: usize| {
-        let cell = |index| Content::slot(ROW[at] | index as Slot);
+        let cell = |index| {
+            let (slot, may_be_unsent) = (ROW[at] | index as Slot, plan.may_be_unsent(index));
+            Content::Slot(smt::Source { slot, zone: None, default: None, may_be_unsent })
+        };
         if shape.images[at] { Content::Struct(plan.shown().map(cell).collect()) } else { Content::Null }
     };
     let (schema_name, table) = row.table().map_or(("", ""), |table| (&table.schema, &table.name));
@@ -273,7 +278,8 @@ fn source(schema_name: &str, table: &str, connector: Option<&str>) -> Content {
         "connector" => connector.map_or(Content::slot(META | at as Slot), fixed),
         "xmin" => Content::Null,
         "snapshot" => {
-            Content::Slot(smt::Source { slot: META | at as Slot, zone: None, default: member.schema.default.clone() })
+            let (slot, default) = (META | at as Slot, member.schema.default.clone());
+            Content::Slot(smt::Source { slot, zone: None, default, may_be_unsent: false })
         }
         _ => Content::slot(META | at as Slot),
     };
@@ -461,6 +467,10 @@ impl smt::Cells for Filled<'_> {
         }
         let cells = (self.row_cell(0, (old & NUMBER) as usize), self.row_cell(1, (new & NUMBER) as usize));
         matches!(cells, (Some(Cell::Text(old)), Some(Cell::Text(new))) if old == new)
+    }
+
+    fn is_unsent(&mut self, slot: Slot) -> bool {
+        slot & !NUMBER == ROW[1] && self.row_cell(1, (slot & NUMBER) as usize) == Some(Cell::Unchanged)
     }
 
     fn now_ns(&self) -> i64 {

@@ -12,6 +12,7 @@ mod option;
 mod partition;
 mod record;
 mod route;
+mod unsent;
 mod unwrap;
 mod write;
 mod zone;
@@ -65,6 +66,8 @@ pub enum Step {
     Zone(ToZone),
     /// `Filter` and `ContentBasedRouter`: the answer says which.
     Script(Script),
+    /// What the profile `flat` makes of a row that `ExtractNewRecordState` left.
+    Unsent,
     /// What `CloudEventsConverter` makes of an envelope; or, if `binary`, the same with attributes as headers.
     CloudEvent {
         /// Whether it is the binary form.
@@ -99,6 +102,8 @@ pub enum Ask {
     Topic(Node),
     /// Which of these fields changed.
     Changed(Vec<Pair>),
+    /// Which of these columns were not sent.
+    Unsent(Vec<(String, Slot)>),
     /// What the language that is not ours says.
     Script,
 }
@@ -136,6 +141,7 @@ impl Guarded {
             Step::ToValue(to_value) => to_value.apply(record),
             Step::Partition(fields) => fields.apply(record),
             Step::Zone(zone) => zone.apply(record),
+            Step::Unsent => unsent::apply(record),
             Step::CloudEvent { binary } => cloud::apply(record, *binary),
             // A script judges changes; there is none.
             Step::Script(_) if record.part == Part::Control => Flow::Next(record),

@@ -18,6 +18,8 @@ pub struct Source {
     pub zone: Option<Arc<Zone>>,
     /// What stands for a null.
     pub default: Option<Value>,
+    /// Whether the server may leave it out of an update that leaves it as it was.
+    pub may_be_unsent: bool,
 }
 
 /// What stands at a place of a record.
@@ -50,7 +52,7 @@ impl Content {
     /// What the row has in `slot`, as it is.
     #[must_use]
     pub const fn slot(slot: Slot) -> Self {
-        Self::Slot(Source { slot, zone: None, default: None })
+        Self::Slot(Source { slot, zone: None, default: None, may_be_unsent: false })
     }
 }
 

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use rustc_hash::FxHashMap;
 
 use super::record::{Content, Node, Partition, Record, Slot, Source, Text};
-use super::{Ask, Flow, Guarded, Step, hash};
+use super::{Ask, Flow, Guarded, Step, hash, unsent};
 use crate::encode::connect::{Field, Format, Half, Json, Member, Recorder, Schema, Value, write_schema};
 use crate::encode::encoded::{Encoded, opening};
 use crate::value::time::civil_from_days;
@@ -48,6 +48,9 @@ pub trait Cells {
     /// Whether two slots are known to hold the same without converting them.
     fn same(&mut self, slots: [Slot; 2]) -> bool;
 
+    /// Whether the server has not sent a slot's value, as it was unchanged.
+    fn is_unsent(&mut self, slot: Slot) -> bool;
+
     /// The time of processing, nanoseconds since the Unix epoch.
     fn now_ns(&self) -> i64;
 }
@@ -83,7 +86,7 @@ pub enum Answer {
     Drop,
     /// It goes to this topic.
     Topic(String),
-    /// Which fields changed.
+    /// Which fields changed, or were not sent.
     Changed(Vec<bool>),
 }
 
@@ -255,6 +258,9 @@ impl Pending {
                 };
                 pairs.iter().map(differs).collect::<Result<_, _>>().map(Answer::Changed)
             }
+            Ask::Unsent(columns) => {
+                Ok(Answer::Changed(columns.iter().map(|(_, slot)| cells.is_unsent(*slot)).collect()))
+            }
             Ask::Script => {
                 let headers = self.record.headers.iter();
                 let headers = headers.map(|(name, node)| Ok((name.as_str(), recorded(&node.content, cells)?)));
@@ -272,13 +278,11 @@ impl Pending {
             Answer::Keep => {}
             Answer::Drop => return Plan::Drop,
             Answer::Topic(topic) => record.topic.clone_from(topic),
-            Answer::Changed(changed) => {
-                if let (Ask::Changed(pairs), Some(Step::Changed(step))) =
-                    (&self.ask, steps.get(self.step).map(|guarded| &guarded.step))
-                {
-                    record = step.answer(record, pairs, changed);
-                }
-            }
+            Answer::Changed(changed) => match (&self.ask, steps.get(self.step).map(|guarded| &guarded.step)) {
+                (Ask::Changed(pairs), Some(Step::Changed(step))) => record = step.answer(record, pairs, changed),
+                (Ask::Unsent(columns), _) => record = unsent::answer(record, columns, changed),
+                _ => {}
+            },
         }
         Plan::new(steps, self.step + 1, record, wrap)
     }
@@ -477,7 +481,7 @@ fn write_pieces<C: Cells, F: Format>(pieces: &[Piece], cells: &mut C, out: &mut 
         match piece {
             Piece::Members(members) => cells.members(members, out)?,
             Piece::Field(field) => out.field(field),
-            Piece::Slot(Source { slot, zone: None, default: None }) => cells.cell(*slot, out)?,
+            Piece::Slot(Source { slot, zone: None, default: None, .. }) => cells.cell(*slot, out)?,
             Piece::Slot(source) => recorded(&Content::Slot(source.clone()), cells)?.write(out),
             Piece::Fixed(value) => value.write(out),
             Piece::Text(text, parts) => made(*text, parts, cells)?.write(out),
@@ -500,10 +504,10 @@ fn compile(schema: &Schema, content: &Content, pieces: &mut Vec<Piece>) {
                 let field = Field::new(index as u16, name, schema.optional);
                 let field = if schema.default.is_some() { field.with_default() } else { field };
                 match (content, pieces.last_mut()) {
-                    (Content::Slot(Source { slot, zone: None, default: None }), Some(Piece::Members(members))) => {
+                    (Content::Slot(Source { slot, zone: None, default: None, .. }), Some(Piece::Members(members))) => {
                         members.push((field, *slot));
                     }
-                    (Content::Slot(Source { slot, zone: None, default: None }), _) => {
+                    (Content::Slot(Source { slot, zone: None, default: None, .. }), _) => {
                         pieces.push(Piece::Members(vec![(field, *slot)]));
                     }
                     _ => {
