@@ -29,8 +29,12 @@ _CHOSEN: Mapping[Value, Mapping[str, Value]] = {
 }
 """What a profile chooses where the user does not."""
 _FLAT = Transform(
-    "extract_new_record_state", delete_tombstone_handling_mode="rewrite", add_fields="op,lsn,source.ts_ms:ts_ms"
+    "extract_new_record_state",
+    delete_tombstone_handling_mode="rewrite",
+    add_fields="op,lsn,source.ts_ms:ts_ms",
+    replace_null_with_default=False,
 )
+"""Nulls stay nulls: Debezium's transform would put a column's default in their place."""
 
 
 _RENAMES, _ROUTES = "by_logical_table_router", "content_based_router"

@@ -241,6 +241,22 @@ def test_a_flat_row_has_null_for_what_was_not_sent_and_lists_it() -> None:
     ]
 
 
+def test_a_create_may_lack_what_an_update_of_its_key_left_as_it_was() -> None:
+    create = ("c", None, {**ROW, "note": UNCHANGED})  # as a topic has it of which the source is Kafka
+    row = json.loads(encoded(batch_of(create), profile="flat").value(0) or b"")
+    assert (row["note"], row["__unavailable"]) == (None, ["note"])
+
+
+def test_a_default_is_neither_written_for_a_null_nor_told_of_what_may_be_not_sent_in_a_flat_row() -> None:
+    columns = [Column("id", "int8", nullable=False), Column("note", "text", default="'abc'::text", defaulted=True)]
+    columns.append(Column("n", "int4", default="7", defaulted=True))
+    table = Table("public", "notes", columns, key=["id"])
+    batch = made(("c", None, {"id": "1", "note": None, "n": None}), table=table)
+    value = json.loads(encoded(batch, profile="flat", schemas_enable=True).value(0) or b"")
+    assert (value["payload"]["note"], value["payload"]["n"]) == (None, None)
+    assert {field["field"]: field["default"] for field in value["schema"]["fields"] if "default" in field} == {"n": 7}
+
+
 def test_only_what_may_be_not_sent_may_be_null_in_the_schema_of_a_flat_row() -> None:
     kinds = ("int8", "timestamptz", "uuid", "text", "bytea", "numeric(9,2)", "int4[]", "date")
     columns = [Column(kind, kind, nullable=False) for kind in kinds]

@@ -2,7 +2,7 @@
 //! a placeholder would be in each type needs no reader that knows it.
 
 use super::Flow;
-use super::record::{Content, Node, Part, Record, Slot};
+use super::record::{Content, Node, Record, Slot};
 use crate::encode::connect::{Kind, Schema, Value};
 
 /// The list.
@@ -13,9 +13,7 @@ const OP: &str = "__op";
 /// Add the list, and let what it may name be null.
 pub(super) fn apply(mut record: Record) -> Flow {
     let Some(row) = record.value.as_mut() else { return Flow::Next(record) };
-    let Some(Node { content: Content::Fixed(Value::String(op)), .. }) = row.member(OP) else {
-        return Flow::Next(record);
-    };
+    let Some(op) = row.member(OP) else { return Flow::Next(record) };
     if row.member(UNAVAILABLE).is_some() {
         return Flow::Refuse("the row has a column __unavailable, which the profile flat adds: rename the column");
     }
@@ -28,13 +26,14 @@ pub(super) fn apply(mut record: Record) -> Flow {
             && source.may_be_unsent
         {
             member.schema.optional = true;
+            member.schema.default = None; // Connect's readers take it for what is null
             columns.push((member.name.clone(), source.slot));
         }
     }
     row.put(UNAVAILABLE, listed(Content::Null));
-    // A new key comes as a create with the columns that the update left as they were.
-    let whole = op != "u" && record.part != Part::NewKey;
-    if whole || columns.is_empty() { Flow::Next(record) } else { Flow::Ask(super::Ask::Unsent(columns), record) }
+    // A create may lack columns too: of a key that changed, what the update left as it was.
+    let old = op.content == Content::Fixed(Value::String("d".into()));
+    if old || columns.is_empty() { Flow::Next(record) } else { Flow::Ask(super::Ask::Unsent(columns), record) }
 }
 
 /// The record, once it is known which columns were not sent.
