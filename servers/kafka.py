@@ -195,9 +195,11 @@ class Cluster:
         """The partitions of `topic` that `node` leads, as a live node tells it."""
         return [number for number, part in self._partitions(topic).items() if part.leader == node.node]
 
-    def is_whole(self, topic: str) -> bool:
-        """Whether each replica of each partition of `topic` is in sync."""
-        return all(len(part.isrs) == len(self.nodes) for part in self._partitions(topic).values())
+    def is_whole(self) -> bool:
+        """Whether each replica of each partition is in sync, those of groups and transactions too: a leader of one that
+        has no other in sync is followed by none."""
+        found = AdminClient({"bootstrap.servers": self.address}).list_topics(timeout=_ASK_S).topics.values()
+        return all(len(part.isrs) == len(self.nodes) for topic in found for part in topic.partitions.values())
 
     def _partitions(self, topic: str) -> dict[int, PartitionMetadata]:
         admin = AdminClient({"bootstrap.servers": self.address})
