@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Kafka"]
 
-_OURS = frozenset(
-    (
-        *("acks", "request.required.acks", "bootstrap.servers", "metadata.broker.list"),
-        *("enable.idempotence", "enable.partition.eof", "group.id"),
-    )
-)
+_OURS = frozenset(("acks", "bootstrap.servers", "enable.idempotence", "enable.partition.eof", "group.id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +56,7 @@ class Kafka:
             raise ConfigError("retry_topic is the topic of dead letters", hint="give it another name")
         if any(delay < 0 for delay in self.retry_delays_s):
             raise ConfigError("a delay is below 0", hint="retry_delays_s = [10, 60, 600]")
-        for name in {**address.query, **self.options}:
-            if name in _OURS:
-                raise ConfigError(f"the option {name!r} is Tailrace's own", hint="leave it out")
+        address.refuse_own(self.options, _OURS)
         address.require_mechanism(self.security, self.options)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,12 @@ __all__ = ["Address", "Mechanism", "Security", "parse"]
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 _EXAMPLE = "kafka://broker:9092,other:9092"
 _MECHANISMS = {"sasl.mechanism", "sasl.mechanisms"}
+_OTHER_NAMES = {
+    "delivery.timeout.ms": "message.timeout.ms",
+    "metadata.broker.list": "bootstrap.servers",
+    "request.required.acks": "acks",
+}
+"""By which librdkafka knows a setting too (CONFIGURATION.md, "Alias for")."""
 _HOW = (
     'say mechanism = "SCRAM-SHA-512" in security, or '
     "?security.protocol=SASL_SSL&sasl.mechanism=SCRAM-SHA-512 in the URL (SASL_PLAINTEXT where there is no TLS)"
@@ -60,6 +66,13 @@ class Address:
     query: Mapping[str, str] = field(default_factory=dict)
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+
+    def refuse_own(self, options: Mapping[str, str], own: Collection[str]) -> None:
+        """`ConfigError` when the query or `options` have one of the settings `own`, by any of its names: promises hang
+        on what Tailrace sets there."""
+        for name in {**self.query, **options}:
+            if _OTHER_NAMES.get(name, name) in own:
+                raise ConfigError(f"the option {name!r} is Tailrace's own", hint="leave it out")
 
     def require_mechanism(self, security: Security, options: Mapping[str, str]) -> None:
         """`ConfigError` when the user that the URL names would not be logged in, for want of a mechanism or protocol.

@@ -24,18 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Kafka", "Security", "Topic"]
 
 tailrace_contract = 1
-_OURS = (
-    "acks",
-    "bootstrap.servers",
-    "delivery.timeout.ms",
-    "enable.idempotence",
-    "message.timeout.ms",
-    "metadata.broker.list",
-    "partitioner",
-    "request.required.acks",
-    "transactional.id",
-)
-"""Settings that promises hang on, by all their names: their values are ours."""
+_OURS = ("bootstrap.servers", "enable.idempotence", "acks", "transactional.id", "partitioner", "message.timeout.ms")
+"""Settings that promises hang on: their values are ours."""
 _QUEUE_KB = 16 << 10
 _MESSAGE_NBYTES = 1_000_000_000
 """The most that the client allows: each topic says what it takes, and what does not fit into the queue is refused."""
@@ -88,9 +78,8 @@ class Kafka:
             raise ConfigError(
                 "the URL of a Kafka sink names no topic", hint="topics are named by topic_prefix and by sink.topics"
             )
+        address.refuse_own(self.options, _OURS)
         for name, text in {**address.query, **self.options}.items():
-            if name in _OURS:
-                raise ConfigError(f"the option {name!r} is Tailrace's own", hint="leave it out")
             if name in _SIZES and not text.isdecimal():
                 raise ConfigError(f"the option {name!r} is a whole number", hint=f'"{name}" = "1000000"')
         address.require_mechanism(self.security, self.options)

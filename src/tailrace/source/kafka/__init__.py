@@ -36,10 +36,9 @@ _OURS = (
     "group.id",
     "group.instance.id",
     "group.protocol",
-    "metadata.broker.list",
     "partition.assignment.strategy",
 )
-"""Settings that promises hang on, by all their names: their values are ours."""
+"""Settings that promises hang on: their values are ours."""
 _NUMBERS = {"max.poll.interval.ms": "300000", "message.max.bytes": "1000000"}
 """Settings that we calculate with, and what they may look like."""
 _FIELDS = ("group", "schema_registry_url", "claim_check")
@@ -115,9 +114,7 @@ class Kafka:
         if not self.topics or not all(self.topics):
             raise ConfigError("no topic is named", hint='for example topics = ["shop.public.*"]')
         refuse_broken(self.topics)
-        for name in {**address.query, **self.options}:
-            if name in _OURS:
-                raise ConfigError(f"the option {name!r} is Tailrace's own", hint="leave it out")
+        address.refuse_own(self.options, _OURS)
         for name, example in _NUMBERS.items():
             number = str(self._given().get(name, example))
             if not number.isdecimal() or not int(number):
