@@ -12,7 +12,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from servers.kafka import Broker
+from servers.kafka import Broker, Cluster
 from tailrace import Pipeline
 from tailrace.contract import Sink
 from tailrace.model import Limits
@@ -26,7 +26,9 @@ def event(op: str, *, before: Any = None, after: Any = None, table: str = "order
     return json.dumps({"before": before, "after": after, "source": source, "op": op}).encode()
 
 
-def produce(broker: Broker, topic: str, records: Iterable[tuple[bytes | None, bytes | None]], **to: int) -> None:
+def produce(
+    broker: Broker | Cluster, topic: str, records: Iterable[tuple[bytes | None, bytes | None]], **to: int
+) -> None:
     """Write records, all acknowledged, each once."""
     producer = Producer({"bootstrap.servers": broker.address, "enable.idempotence": True})
     for key, value in records:

@@ -1,25 +1,65 @@
 """A cluster whose nodes are killed one after another, each while it leads partitions: until another is elected they
-have no leader, and the load goes on. Nothing is lost, no change of a key overtaken, and exactly-once stays that."""
+have no leader, and the load goes on. Nothing is lost, no change of a key overtaken, and every one comes once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import os
+import signal
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from servers.kafka import Cluster
+from tailrace.error import Retryable
 from tailrace.format import Format
+from tailrace.model import Limits
 from tailrace.pipeline import Pipeline
 from tailrace.sink.kafka import Kafka
+from tailrace.source import Kafka as Group
 from tailrace.source import Postgres
+from tailrace.source.kafka.fault import error_of, explain
+from tailrace.source.kafka.topic import Topics
+from tailrace.testing.fake import AtomicSink, Target
 from tests import background
 from tests.fault.row import fault, goes_on
+from tests.server.kafka.filling import Member, event, produce, running
+from tests.server.kafka.test_group import QUICK
 from tests.server.sink.kafka.test_fault import KEYS, LIMITS, Load, judge
 from tests.server.sink.kafka.topics import read
 from tests.waiting import until
 
 TOPIC = "t.public.steps"
+SMALL = Limits(batch_bytes_max=8 << 10, shelf_bytes_max=32 << 10, backoff_s_max=0.5)
+
+
+class Steps:
+    """Writes updates of rows in turn, each a step further; `rounds` were acknowledged."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.rounds = 0
+        self._cluster = cluster
+
+    @contextmanager
+    def flowing(self) -> Iterator[None]:
+        """In the background."""
+        stopped = threading.Event()
+
+        def work() -> None:
+            while not stopped.wait(0.02):
+                rows = ({"id": key, "step": self.rounds} for key in range(KEYS))
+                keyed = ((json.dumps({"id": row["id"]}).encode(), event("u", after=row)) for row in rows)
+                produce(self._cluster, TOPIC, keyed)
+                self.rounds += 1
+
+        with background.beside(work, stopped.set):
+            yield
 
 
 def kill_leaders(cluster: Cluster, flows: Callable[[], int]) -> None:
@@ -57,3 +97,42 @@ def test_leaders_that_are_killed_under_load_cost_the_sink_nothing(
         load.stop()
     pipeline.run(until_current=True)
     judge(read(kafka_cluster, TOPIC), last=load.rounds, once=transactions)
+
+
+@fault(
+    "the leader of partitions is killed, each of three nodes in turn",
+    "source",
+    goes_on("every change once, those of a key in order"),
+)
+def test_leaders_that_are_killed_while_they_are_read_cost_the_source_nothing(
+    kafka_cluster: Cluster, tmp_path: Path
+) -> None:
+    kafka_cluster.create_topic(TOPIC, 3)
+    target = Target()
+    source = Group(f"kafka://{kafka_cluster.address}/{TOPIC}?group=g", options=QUICK)
+    member = Member(source, AtomicSink(target), "p", tmp_path, SMALL)
+    steps = Steps(kafka_cluster)
+    with running(member):
+        with steps.flowing():
+            kill_leaders(kafka_cluster, lambda: len(target.records) if member.alive else pytest.fail(str(member.error)))
+        until(lambda: len(target.records) >= steps.rounds * KEYS, "for the rest", timeout_s=120)
+        assert member.alive
+    seen: dict[int, list[int]] = defaultdict(list)
+    for record in target.records:
+        assert record.cells is not None
+        seen[int(record.cells["id"])].append(int(record.cells["step"]))
+    assert seen == {key: list(range(steps.rounds)) for key in range(KEYS)}
+
+
+def test_where_a_partition_without_a_leader_ends_is_an_error_and_no_number(kafka_cluster: Cluster) -> None:
+    kafka_cluster.create_topic(TOPIC, 3)
+    places = [TopicPartition(TOPIC, number) for number in range(3)]
+    topics = Topics(AdminClient({"bootstrap.servers": kafka_cluster.address}), [TOPIC])
+    assert set(topics.ends(places, isolation="read_committed").values()) == {(0, 0)}
+    for node in kafka_cluster.nodes:
+        os.kill(node.pid, signal.SIGSTOP)
+    with pytest.raises(KafkaException) as raised:
+        topics.ends(places, isolation="read_committed")
+    for node in kafka_cluster.nodes:
+        os.kill(node.pid, signal.SIGCONT)
+    assert isinstance(explain(error_of(raised.value), "beginning"), Retryable)

@@ -101,6 +101,11 @@ class Topics:
             for spec in specs
         ]
         low, high = ({(at.topic, at.partition): found.result().offset for at, found in each.items()} for each in asked)
+        for (topic, partition), offset in (*low.items(), *high.items()):
+            if offset < 0:  # librdkafka's answer for a partition whose leader did not give one, without an error
+                raise KafkaException(
+                    KafkaError(KafkaError.LEADER_NOT_AVAILABLE, f"no leader of {topic}/{partition} has told its end")
+                )
         return {place: (at, high[place]) for place, at in low.items()}
 
     def ask(self, names: Sequence[str]) -> dict[str, Future[TopicDescription]]:
