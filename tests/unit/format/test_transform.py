@@ -235,7 +235,7 @@ def test_a_flat_row_has_null_for_what_was_not_sent_and_lists_it() -> None:
         ("u", None, ["b"], ["note"]),
         ("u", "a", ["b"], None),
         ("u", "a", None, ["tags"]),
-        ("d", "", None, None),  # what a NOT NULL column has of which the old row shows nothing
+        ("d", None, None, ["note", "tags"]),  # the old row is its key only
         ("c", None, None, ["note", "tags"]),
         ("u", "a", ["b"], None),
     ]
@@ -247,27 +247,59 @@ def test_a_create_may_lack_what_an_update_of_its_key_left_as_it_was() -> None:
     assert (row["note"], row["__unavailable"]) == (None, ["note"])
 
 
+def test_a_deleted_flat_row_tells_what_was_not_sent_from_what_is_null_or_zero() -> None:
+    columns = [Column("id", "int8", nullable=False), Column("n", "int4", nullable=False), Column("note", "text")]
+    table = Table("public", "notes", columns, key=["id"])
+    zero = {"id": "1", "n": "0", "note": None}
+    part = encoded(made(("d", {"id": "1"}, None), ("d", zero, None), table=table), profile="flat")
+    rows = [json.loads(value) for index in range(len(part)) if (value := part.value(index))]
+    told = [(row["__op"], row["n"], row["note"], row["__unavailable"]) for row in rows]
+    assert told == [("d", None, None, ["n", "note"]), ("d", 0, None, None)]
+
+
+@pytest.mark.parametrize("fields", [{}, {"add_fields": "table"}], ids=["bare", "fields"])
+@pytest.mark.parametrize("mode", ["rewrite", "drop"])
+def test_a_transform_of_the_users_own_leaves_no_placeholder_in_a_flat_row(mode: str, fields: dict[str, str]) -> None:
+    step = Transform("extract_new_record_state", delete_tombstone_handling_mode=mode, **fields)
+    part = encoded(batch_of(("u", None, {**ROW, "note": UNCHANGED}), ("d", {"id": "1"}, None)), step, profile="flat")
+    rows = [json.loads(value) for index in range(len(part)) if (value := part.value(index))]
+    told = [(row["id"], row["note"], row["amount"], row["__unavailable"]) for row in rows]
+    deleted = [(1, None, None, ["note", "amount"])] if mode == "rewrite" else []
+    assert told == [(1, None, "1.10", ["note"]), *deleted]
+    assert all("__op" not in row for row in rows)
+
+
+def test_a_key_column_that_was_not_sent_is_refused_in_a_flat_row() -> None:
+    columns = [Column("id", "int8", nullable=False), Column("k", "text", nullable=False), Column("n", "int4")]
+    table = Table("public", "keyed", columns, key=["id", "k"])
+    batch = made(("u", None, {"id": "1", "k": UNCHANGED, "n": "1"}), table=table)
+    with pytest.raises(Reject) as refused:
+        encoded(batch, profile="flat", message_key_columns="public.keyed:id")
+    assert "a key column that was not sent" in str(refused.value.reasons)
+
+
 def test_a_default_is_neither_written_for_a_null_nor_told_of_what_may_be_not_sent_in_a_flat_row() -> None:
-    columns = [Column("id", "int8", nullable=False), Column("note", "text", default="'abc'::text", defaulted=True)]
+    columns = [Column("id", "int8", nullable=False, default="7", defaulted=True)]
+    columns.append(Column("note", "text", default="'abc'::text", defaulted=True))
     columns.append(Column("n", "int4", default="7", defaulted=True))
     table = Table("public", "notes", columns, key=["id"])
     batch = made(("c", None, {"id": "1", "note": None, "n": None}), table=table)
     value = json.loads(encoded(batch, profile="flat", schemas_enable=True).value(0) or b"")
     assert (value["payload"]["note"], value["payload"]["n"]) == (None, None)
-    assert {field["field"]: field["default"] for field in value["schema"]["fields"] if "default" in field} == {"n": 7}
+    assert {field["field"]: field["default"] for field in value["schema"]["fields"] if "default" in field} == {"id": 7}
 
 
-def test_only_what_may_be_not_sent_may_be_null_in_the_schema_of_a_flat_row() -> None:
+def test_all_but_the_key_may_be_null_in_the_schema_of_a_flat_row() -> None:
     kinds = ("int8", "timestamptz", "uuid", "text", "bytea", "numeric(9,2)", "int4[]", "date")
     columns = [Column(kind, kind, nullable=False) for kind in kinds]
-    table = Table("public", "kinds", columns, key=["int8"])
+    table = Table("public", "kinds", columns, key=["int8", "text"])
     row = dict(
         zip(kinds, ("1", "2026-01-01 00:00:00+00", UUID, "a", "\\x00", "1.10", "{1}", "2026-01-01"), strict=True)
     )
     part = encoded(made(("c", None, row), table=table), profile="flat", schemas_enable=True)
     fields = json.loads(part.value(0) or b"")["schema"]["fields"]
     assert {field["field"] for field in fields if field["optional"] and not field["field"].startswith("__")} == {
-        *("text", "bytea", "numeric(9,2)", "int4[]")
+        *("timestamptz", "uuid", "bytea", "numeric(9,2)", "int4[]", "date")
     }
 
 

@@ -8,6 +8,7 @@ use crate::batch::{Cell, Tuple};
 use crate::encode::connect::{Field, Format, Kind, Member, Schema, Value, write_schema};
 use crate::encode::encoded::opening;
 use crate::encode::json;
+use crate::encode::smt::Sent;
 use crate::table::{Column, Table};
 
 /// A cell that cannot be written: index of its column, and why.
@@ -21,7 +22,7 @@ struct Slot {
     null: Option<Value>,
     not_sent: Value,
     unavailable: Value,
-    may_be_unsent: bool,
+    sent: [Sent; 2],
 }
 
 /// A key column: its index, and its place in the key.
@@ -62,9 +63,9 @@ impl Plan {
         member(",\"schema\":", &table.schema, &mut source);
         member(",\"table\":", &table.name, &mut source);
         let (mut slots, mut members) = (Vec::with_capacity(table.columns.len()), Vec::new());
-        for column in &table.columns {
+        for (at, column) in table.columns.iter().enumerate() {
             let wanted = profile.rules.writes(table, column);
-            let slot = wanted.then(|| Slot::new(members.len(), table, column, profile)).flatten();
+            let slot = wanted.then(|| Slot::new(members.len(), table, (at, column), profile)).flatten();
             slots.push(slot.map(|(slot, member)| {
                 members.push(member);
                 slot
@@ -235,9 +236,9 @@ impl Plan {
         }
     }
 
-    /// Whether an update may leave a column out that it leaves as it was.
-    pub(super) fn may_be_unsent(&self, index: usize) -> bool {
-        matches!(self.slots.get(index), Some(Some(slot)) if slot.may_be_unsent)
+    /// Whether an old row and a new one have a column.
+    pub(super) fn sent(&self, index: usize) -> [Sent; 2] {
+        self.slots.get(index).and_then(Option::as_ref).map_or([Sent::Perhaps; 2], |slot| slot.sent)
     }
 
     /// The columns that rows show, in order.
@@ -263,7 +264,7 @@ impl Spell for KeyOf<'_> {
 }
 
 impl Slot {
-    fn new(index: usize, table: &Table, column: &Column, profile: &Profile) -> Option<(Self, Member)> {
+    fn new(index: usize, table: &Table, (at, column): (usize, &Column), profile: &Profile) -> Option<(Self, Member)> {
         let plain = Codec::of(column, profile)?;
         let member = described(column, &plain, profile);
         let default = default::of(column, &plain);
@@ -278,8 +279,14 @@ impl Slot {
             None => codec.not_sent(),
         };
         let unavailable = codec.unavailable(&profile.unavailable);
-        let may_be_unsent = column.kind.may_be_stored_apart();
-        let slot = Self { field: field(index, &member), codec, null, not_sent, unavailable, may_be_unsent };
+        let in_key = table.key.iter().any(|key| usize::from(*key) == at);
+        let sent = match (in_key, column.kind.may_be_stored_apart()) {
+            (true, true) => [Sent::Key; 2],
+            (true, false) => [Sent::Key, Sent::Always],
+            (false, true) => [Sent::Perhaps; 2],
+            (false, false) => [Sent::Perhaps, Sent::Here],
+        };
+        let slot = Self { field: field(index, &member), codec, null, not_sent, unavailable, sent };
         Some((slot, profile.rules.described(table, column, member)))
     }
 

@@ -249,8 +249,8 @@ fn table_record(plan: &Plan, shape: Shape, row: &RowRef<'_>, profile: &Profile) 
 fn envelope(plan: &Plan, shape: Shape, row: &RowRef<'_>) -> Node {
     let image = |at: usize| {
         let cell = |index| {
-            let (slot, may_be_unsent) = (ROW[at] | index as Slot, plan.may_be_unsent(index));
-            Content::Slot(smt::Source { slot, zone: None, default: None, may_be_unsent })
+            let (slot, sent) = (ROW[at] | index as Slot, Some(plan.sent(index)[at]));
+            Content::Slot(smt::Source { slot, zone: None, default: None, sent })
         };
         if shape.images[at] { Content::Struct(plan.shown().map(cell).collect()) } else { Content::Null }
     };
@@ -279,7 +279,7 @@ fn source(schema_name: &str, table: &str, connector: Option<&str>) -> Content {
         "xmin" => Content::Null,
         "snapshot" => {
             let (slot, default) = (META | at as Slot, member.schema.default.clone());
-            Content::Slot(smt::Source { slot, zone: None, default, may_be_unsent: false })
+            Content::Slot(smt::Source { slot, zone: None, default, sent: None })
         }
         _ => Content::slot(META | at as Slot),
     };
@@ -470,7 +470,12 @@ impl smt::Cells for Filled<'_> {
     }
 
     fn is_unsent(&mut self, slot: Slot) -> bool {
-        slot & !NUMBER == ROW[1] && self.row_cell(1, (slot & NUMBER) as usize) == Some(Cell::Unchanged)
+        let Some(image) = ROW.iter().position(|image| slot & !NUMBER == *image) else { return false };
+        match self.row_cell(image, (slot & NUMBER) as usize) {
+            Some(Cell::Unchanged) => true,
+            Some(Cell::Null) => image == 0 && self.row.entry().old_image == OldImage::Key,
+            _ => false,
+        }
     }
 
     fn now_ns(&self) -> i64 {

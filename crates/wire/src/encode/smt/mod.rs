@@ -20,7 +20,7 @@ mod zone;
 pub use hash::HashFunction;
 pub use header::{Changed, Pair, ToValue};
 pub use partition::ByFields;
-pub use record::{Content, Node, Part, Partition, Record, Slot, Source, Text};
+pub use record::{Content, Node, Part, Partition, Record, Sent, Slot, Source, Text};
 pub use route::{ByTable, Replace};
 pub use unwrap::{Added, Deletes, Unwrap};
 pub use write::{Answer, Cells, Fault, Judge, Plan, Question, Spell, Spelled, Wrap};
@@ -66,7 +66,7 @@ pub enum Step {
     Zone(ToZone),
     /// `Filter` and `ContentBasedRouter`: the answer says which.
     Script(Script),
-    /// What the profile `flat` makes of a row that `ExtractNewRecordState` left.
+    /// What the profile `flat` makes of a row that `ExtractNewRecordState` left, whoever asked for that.
     Unsent,
     /// What `CloudEventsConverter` makes of an envelope; or, if `binary`, the same with attributes as headers.
     CloudEvent {

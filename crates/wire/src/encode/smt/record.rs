@@ -9,6 +9,19 @@ use crate::encode::connect::{Kind, Member, Schema, Value};
 /// What an encoder fills from a row: it alone knows what the number means.
 pub type Slot = u32;
 
+/// Whether a row has the value of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// Always, by its type and place.
+    Always,
+    /// It must: rows are known by it.
+    Key,
+    /// Here it has, but others of the table may not.
+    Here,
+    /// Perhaps: the server leaves out what an update left as it was, and all but the key of an old row.
+    Perhaps,
+}
+
 /// Where a slot's value comes from, and what becomes of it on its way.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Source {
@@ -18,8 +31,8 @@ pub struct Source {
     pub zone: Option<Arc<Zone>>,
     /// What stands for a null.
     pub default: Option<Value>,
-    /// Whether the server may leave it out of an update that leaves it as it was.
-    pub may_be_unsent: bool,
+    /// Of a column of a row, whether the row has it; None for anything else.
+    pub sent: Option<Sent>,
 }
 
 /// What stands at a place of a record.
@@ -52,7 +65,7 @@ impl Content {
     /// What the row has in `slot`, as it is.
     #[must_use]
     pub const fn slot(slot: Slot) -> Self {
-        Self::Slot(Source { slot, zone: None, default: None, may_be_unsent: false })
+        Self::Slot(Source { slot, zone: None, default: None, sent: None })
     }
 }
 

@@ -48,7 +48,7 @@ pub trait Cells {
     /// Whether two slots are known to hold the same without converting them.
     fn same(&mut self, slots: [Slot; 2]) -> bool;
 
-    /// Whether the server has not sent a slot's value, as it was unchanged.
+    /// Whether the server has not sent a slot's value.
     fn is_unsent(&mut self, slot: Slot) -> bool;
 
     /// The time of processing, nanoseconds since the Unix epoch.
@@ -280,7 +280,10 @@ impl Pending {
             Answer::Topic(topic) => record.topic.clone_from(topic),
             Answer::Changed(changed) => match (&self.ask, steps.get(self.step).map(|guarded| &guarded.step)) {
                 (Ask::Changed(pairs), Some(Step::Changed(step))) => record = step.answer(record, pairs, changed),
-                (Ask::Unsent(columns), _) => record = unsent::answer(record, columns, changed),
+                (Ask::Unsent(columns), _) => match unsent::answer(record, columns, changed) {
+                    Ok(answered) => record = answered,
+                    Err(reason) => return Plan::Refuse(reason),
+                },
                 _ => {}
             },
         }
