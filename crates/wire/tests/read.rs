@@ -462,6 +462,49 @@ fn flat_rows_say_what_happened_to_them() {
 }
 
 #[test]
+fn a_column_of_the_name_of_the_list_is_no_list() {
+    let key = Some(r#"{"id":1}"#);
+    let columns = |value: &str| {
+        let batch = read(Plain::Append, &[(key, Some(value))]);
+        let names: Vec<_> = segment(&batch).tables()[0].columns.iter().map(|column| column.name.clone()).collect();
+        (names.join(","), told(&batch)[0].1.join(","))
+    };
+    let marked = |cell: &str, at_end: bool| {
+        let own = format!(r#","__unavailable":{cell}"#);
+        let (before, behind) = if at_end { ("", own.as_str()) } else { (own.as_str(), "") };
+        columns(&format!(r#"{{"id":1,"n":null{before},"__deleted":"false","__op":"u"{behind}}}"#))
+    };
+    let kept = |cell: &str| ("id,n,__unavailable".to_owned(), format!("1,null,{cell}"));
+    // Debezium's transform adds its fields behind the columns.
+    assert_eq!(marked("null", false), kept("null"));
+    assert_eq!(marked(r#"["n"]"#, false), kept(r#"["n"]"#));
+    assert_eq!(marked("7", false), kept("7"));
+    assert_eq!(marked("null", true), ("id,n".to_owned(), "1,null".into()));
+    assert_eq!(marked("[]", true), ("id,n".to_owned(), "1,null".into()));
+    assert_eq!(marked(r#"["n"]"#, true), ("id,n".to_owned(), "1,unchanged".into()));
+    // What no column is called is no list of them.
+    assert_eq!(marked(r#"["other"]"#, true), kept(r#"["other"]"#));
+    assert_eq!(marked("[1]", true), kept("[1]"));
+    assert_eq!(marked(r#""x""#, true), kept("x"));
+}
+
+#[test]
+fn a_row_that_does_not_say_what_happened_may_list_what_was_not_sent() {
+    let key = Some(r#"{"id":1}"#);
+    let cells = |value: &str| told(&read(Plain::Upsert, &[(key, Some(value))]))[0].1.join(" ");
+    assert_eq!(cells(r#"{"id":1,"n":null,"t":"","__unavailable":["n","t"]}"#), r#"1 unchanged unchanged ["n","t"]"#);
+    for own in [
+        r#"{"id":1,"n":2,"__unavailable":["n"]}"#,
+        r#"{"id":1,"n":null,"__unavailable":["m"]}"#,
+        r#"{"id":1,"__unavailable":["n"],"n":null}"#,
+        r#"{"id":1,"n":null,"__unavailable":[1]}"#,
+        r#"{"id":1,"n":null,"__unavailable":null}"#,
+    ] {
+        assert!(!cells(own).contains("unchanged"), "{own}");
+    }
+}
+
+#[test]
 fn data_of_a_cloud_event_are_read_with_its_headers() {
     let attributes = br#"{"specversion":"1.0","iodebeziumop":"u","iodebeziumconnector":"postgresql","iodebeziumschema":"sales","iodebeziumtable":"items","iodebeziumtxId":"5","iodebeziumtsus":"7"}"#;
     let row = r#"{"before":null,"after":{"id":1,"n":2}}"#;

@@ -339,7 +339,7 @@ impl Reader {
         if op == Op::Delete {
             self.deleted = Some(record.key.map(<[u8]>::to_vec));
         }
-        self.change(record, fact, Row { name, images, key, form, partial: false, flat: false })
+        self.change(record, fact, Row { name, images, key, form, ..Row::default() })
     }
 
     /// A value that is no change event.
@@ -360,20 +360,24 @@ impl Reader {
         let op = if self.settings.plain == Plain::Append { Op::Create } else { Op::Update };
         let Some(told) = parts.flat.op(op) else {
             let fact = fact(op, &Source::default(), record.timestamp_ms);
-            let images = [None, Some(Place { bytes: value, at: Some(at), key })];
+            let said = parts.flat.unmarked(value, at)?;
+            let (bytes, at) = said.as_ref().map_or((value, at), |said| (&said.row, 0));
+            let images = [None, Some(Place { bytes, at: Some(at), key })];
             let name = self.name.clone();
-            return self.change(record, fact, Row { name, images, key, form, partial: true, flat: false });
+            return self.change(record, fact, Row { name, images, key, form, partial: true, ..Row::default() });
         };
-        let row = parts.flat.row(value, at)?;
+        let said = parts.flat.told(value, at)?;
         let source = Source { lsn: parts.flat.lsn, ..Source::default() };
         let fact = fact(told, &source, parts.flat.ts_ms.unwrap_or(record.timestamp_ms));
-        let image = Some(Place { bytes: &row, at: Some(0), key });
+        let image = Some(Place { bytes: &said.row, at: Some(0), key });
         let mut images = [None, image];
         if told == Op::Delete {
             self.deleted = Some(record.key.map(<[u8]>::to_vec));
             images = [image, None];
         }
-        self.change(record, fact, Row { name: self.name.clone(), images, key, form, partial: true, flat: true })
+        let name = self.name.clone();
+        let (gone, whole) = (said.gone, said.whole);
+        self.change(record, fact, Row { name, images, key, form, partial: true, gone, whole })
     }
 
     /// A key without a value: its row is gone. Right behind the delete of the same key it says nothing new; without one
@@ -397,7 +401,7 @@ impl Reader {
         self.change(
             record,
             Fact { stream, ..fact },
-            Row { name, images, key: Some(key), form, partial: true, flat: false },
+            Row { name, images, key: Some(key), form, partial: true, ..Row::default() },
         )
     }
 
@@ -450,7 +454,8 @@ impl Reader {
             images.1 = assembler.offset(0)?;
             let old = shape.write(before, true, &mut tools, assembler.arena())?;
             // An update has its old row under replica identity full only, unless something was left out of the new one.
-            let key_only = old.key_only && row.key.is_some() && (op == Op::Delete || seen.unchanged);
+            let may_lack = row.key.is_some() && !row.whole && (op == Op::Delete || seen.unchanged);
+            let key_only = old.key_only && may_lack;
             images.0 = if key_only { OldImage::Key } else { OldImage::Full };
             if key_only && before.at.is_some() {
                 assembler.keep_key(images.1, &shape.table)?;
@@ -526,7 +531,7 @@ impl Reader {
                     (false, None, None) => return Err(scanner.fault("a change event whose schema has no rows")),
                     _ if schema.is_struct() => {
                         let mut columns = schema.columns();
-                        columns.retain(|(column, _)| !(row.flat && flat::MEMBERS.contains(&column.name.as_str())));
+                        columns.retain(|(column, _)| !row.gone.contains(&column.name.as_str()));
                         columns
                     }
                     _ => vec![schema.column(shape::VALUE)],
@@ -568,7 +573,7 @@ impl Reader {
 }
 
 /// A row of a record, before it is written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Row<'a> {
     /// Schema and table.
     name: (String, String),
@@ -579,8 +584,10 @@ struct Row<'a> {
     form: Option<usize>,
     /// Not an event: members may be missing.
     partial: bool,
-    /// It said what happened to it, in members that are no columns.
-    flat: bool,
+    /// Members of its schema that are no columns: they said what happened to it.
+    gone: &'static [&'static str],
+    /// It said that all of it was sent.
+    whole: bool,
 }
 
 impl Row<'_> {
