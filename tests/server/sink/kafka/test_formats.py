@@ -10,7 +10,6 @@ import pytest
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.json_format import MessageToDict
 
 from servers import kafka as server
@@ -23,7 +22,7 @@ from tailrace.model import Batch, Column, Limits, Table
 from tailrace.registry import Registry
 from tailrace.registry.framed import tell
 from tailrace.sink.kafka import Kafka, Topic
-from tests.conformance import protobuf
+from tests.server.google import message_of
 from tests.server.sink.kafka.topics import Got, read
 
 ORDERS = Table("public", "orders", [Column("id", "int8", nullable=False), Column("note", "text")], key=["id"])
@@ -114,9 +113,7 @@ def test_protobuf_is_read_by_googles_library_under_the_ids_of_the_registry(
     records, client = read(kafka, f"{topic}-renamed"), SchemaRegistryClient({"url": registry.url})
     latest = client.get_latest_version(f"{topic}-renamed-value")
     assert latest.schema.schema_type == "PROTOBUF"
-    made = message_factory.GetMessageClass(
-        _descriptor(latest.schema.schema_str or "").FindMessageTypeByName("Envelope")
-    )
+    made = message_of(latest.schema.schema_str or "", "Envelope")
     values = []
     for record in records:
         if record.value is not None:
@@ -129,29 +126,6 @@ def test_protobuf_is_read_by_googles_library_under_the_ids_of_the_registry(
     ]
     assert [record.value is None for record in records] == [False, False, False, True]
     assert_read(records, registry.url)
-
-
-def _descriptor(text: str) -> descriptor_pool.DescriptorPool:
-    """A schema that imports nothing, as Google's library has it, without its package."""
-    file = descriptor_pb2.FileDescriptorProto(name="made", syntax="proto3")
-    pending = [(file.message_type.add(), message) for message in protobuf.messages(text)]
-    while pending:
-        made, message = pending.pop()
-        made.name = message.name
-        for number, field in message.fields.items():
-            kind = "message" if field.kind in message.nested else field.kind
-            label = "LABEL_REPEATED" if field.repeated else "LABEL_OPTIONAL"
-            made.field.add(
-                name=field.name,
-                number=number,
-                label=descriptor_pb2.FieldDescriptorProto.Label.Value(label),
-                type=descriptor_pb2.FieldDescriptorProto.Type.Value(f"TYPE_{kind.upper()}"),
-                type_name=field.kind if kind == "message" else None,
-            )
-        pending += [(made.nested_type.add(), nested) for nested in message.nested.values()]
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return pool
 
 
 def test_nothing_is_written_while_the_registry_is_down(kafka: server.Broker, topic: str) -> None:
