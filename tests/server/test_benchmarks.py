@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import cases
-from servers import debezium, postgres
+from servers import debezium, kafka, postgres
 from tests.tidy import tree
 from tests.wanting import or_skip
 
@@ -29,9 +29,9 @@ KEYS = {"name", "value", "unit", "reference", "reference_value", "ratio"} | {
 SMALL = {"ROWS": "2000", "BIG_ROWS": "5000", "COMMITS": "500", "PAIRS": "1", "ONLY": "", "RIVALS": ""}
 
 
-def bench(output: Path, **asked: str) -> list[dict[str, Any]]:
-    """The rows that a run of `make bench` writes."""
-    done = subprocess.run(
+def run(output: Path, **asked: str) -> subprocess.CompletedProcess[str]:
+    """A run of `make bench` to its end."""
+    return subprocess.run(
         [sys.executable, "-m", "benchmarks"],
         cwd=tree.ROOT,
         env=os.environ | SMALL | asked | {"OUTPUT": str(output)},
@@ -39,6 +39,11 @@ def bench(output: Path, **asked: str) -> list[dict[str, Any]]:
         text=True,
         check=False,
     )
+
+
+def bench(output: Path, **asked: str) -> list[dict[str, Any]]:
+    """The rows that a run of `make bench` writes."""
+    done = run(output, **asked)
     assert done.returncode == 0, done.stderr
     rows: list[dict[str, Any]] = json.loads(output.read_text())
     assert [set(row) for row in rows] == [KEYS] * len(rows)
@@ -47,6 +52,7 @@ def bench(output: Path, **asked: str) -> list[dict[str, Any]]:
 
 
 def test_every_case_yields_its_rows(tmp_path: Path, postgres18: postgres.Server) -> None:
+    or_skip(kafka.install)
     names = {row["name"] for row in bench(tmp_path / "bench.json")}
     assert names == {name for case in cases() for name in case.NAMES}
     assert names >= NAMES
@@ -59,3 +65,18 @@ def test_only_what_is_asked_for_is_run_and_the_real_debezium_beside_it(
     rows = bench(tmp_path / "bench.json", ONLY="postgres_stream_json", RIVALS="1")
     assert [row["name"] for row in rows] == ["postgres_stream_json", "debezium_stream_json"]
     assert rows[1]["rss_mb"] > rows[0]["rss_mb"], "a JVM"
+
+
+def test_what_this_machine_cannot_run_is_told_and_the_rest_measured(
+    tmp_path: Path, postgres18: postgres.Server
+) -> None:
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for folder in filter(os.path.isdir, os.get_exec_path()):
+        for command in os.scandir(folder):
+            if command.name != "java" and not (commands / command.name).is_symlink():
+                (commands / command.name).symlink_to(command.path)
+    done = run(tmp_path / "bench.json", ONLY="kafka_sink,postgres_stream_arrow", PATH=str(commands))
+    assert done.returncode == 1
+    assert "not measured: this server needs a JDK" in done.stderr
+    assert [row["name"] for row in json.loads((tmp_path / "bench.json").read_text())] == ["postgres_stream_arrow"]
