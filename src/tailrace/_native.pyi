@@ -224,6 +224,9 @@ class Row(Mapping[str, Any]):
     def asdict(self) -> dict[str, Any]: ...
     def text(self, name: str) -> str | Unchanged | None:
         """The cell as the server sent it."""
+    def elements(self, name: str) -> list[Any] | str | Unchanged | None:
+        """The elements of an array as the server sent them, in lists that are nested as it is; the text of what is no
+        array."""
     def texts(self) -> dict[str, str | Unchanged | None]:
         """All cells as the server sent them: what `BatchBuilder` takes back."""
     @property

@@ -55,6 +55,24 @@ def test_json_holds_every_number_as_the_server_has_it(cli: Cli, shop: str) -> No
     assert '"f":null,"r":null,"j":null,"b":null,"n":null' in third
 
 
+def test_elements_of_json_arrays_stand_as_a_json_column_does(cli: Cli, shop: str) -> None:
+    big = '{"big": 12345678901234567890.123456789, "twice": 1,\n "twice": 2}'
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("create domain documents as json[]")
+        connection.execute("create table docs (id int primary key, j json[], b jsonb[], m json[], d documents)")
+        given = [[big, r'"a\\\"b"', "null", None, "0.10", '"NULL"', "{}"], ["0.10", None, '[1, {"x": 1.0}]']]
+        connection.execute("insert into docs values (1, %s::json[], %s::jsonb[], '{{1.0,2},{3,4}}', '{1.0}')", given)
+        connection.execute("insert into docs values (2, '{}', null, '[0:1]={1.0,2.0}', null)")
+    asked = ("tail", shop, "--table", "public.docs", "--snapshot", "--until-current", "--format", "json")
+    ended = cli.run(*asked)
+    assert ended.code == 0, ended.err
+    first, second = ended.out.splitlines()
+    one = big.replace("\n", " ")
+    assert f'"j":[{one},"a\\\\\\"b",null,null,0.10,"NULL",{{}}],"b":[0.10,null,[1, {{"x": 1.0}}]]' in first
+    assert '"m":[[1.0,2],[3,4]],"d":[1.0]' in first
+    assert '"j":[],"b":null,"m":[1.0,2.0],"d":null' in second
+
+
 def test_what_a_terminal_would_obey_is_escaped_in_names_too(cli: Cli, shop: str) -> None:
     with psycopg.connect(shop, autocommit=True) as connection:
         connection.execute('create table "t\x1b[2J" ("i\td" int primary key, "c\x1b[31mX\ny" text, "é" int)')

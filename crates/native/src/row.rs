@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple, PyType};
 use tailrace_wire::batch::{Cell, OldImage, Segment, Tuple};
+use tailrace_wire::table::Type;
 
 use crate::table::Table;
 use crate::value::{raw, value};
@@ -155,6 +156,14 @@ impl Row {
     fn text<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
         match self.find(name) {
             Some((_, cell)) => raw(py, cell),
+            None => Err(PyKeyError::new_err(name.to_owned())),
+        }
+    }
+
+    /// A cell, of an array its elements, as the server sent them.
+    fn elements<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        match self.find(name) {
+            Some((_, cell)) => value(py, cell, &Type::Array(Box::new(Type::Text))),
             None => Err(PyKeyError::new_err(name.to_owned())),
         }
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,9 @@ from tailrace.model import UNCHANGED, Change, Row, Table
 
 __all__ = ["Pretty", "as_json"]
 
+_JSON: dict[str, Callable[[Row, str], object]] = {
+    "json": Row.text, "jsonb": Row.text, "json[]": Row.elements, "jsonb[]": Row.elements
+}  # fmt: skip
 _SIGNS = {"c": ("+", "32"), "u": ("~", "33"), "d": ("-", "31"), "r": ("=", "36"), "t": ("x", "35"), "m": ("m", "34")}
 
 
@@ -44,14 +47,18 @@ def _cells(row: Row | None, table: Table | None) -> dict[str, object] | None:
     if row is None or table is None:
         return None
     cells = {name: _exact(value) for name, value in row.items() if value is not UNCHANGED}
-    for name in _json_columns(table):
-        if name in cells and isinstance(text := row.text(name), str):
-            cells[name] = _as_it_came(text)
+    for name, read in _json_columns(table):
+        if name in cells:
+            cells[name] = _as_it_came(read(row, name))
     return cells
 
 
-def _as_it_came(text: str) -> object:
+def _as_it_came(text: object) -> object:
     """The JSON of a cell, numbers and doubled names too; only line breaks between its tokens must not end our line."""
+    if isinstance(text, list):
+        return [_as_it_came(item) for item in text]
+    if not isinstance(text, str):
+        return text
     try:
         return msgspec.json.decode(text.replace("\n", " ").replace("\r", " "), type=msgspec.Raw)
     except msgspec.DecodeError:  # a topic can hold what is none
@@ -59,8 +66,9 @@ def _as_it_came(text: str) -> object:
 
 
 @lru_cache(64)
-def _json_columns(table: Table) -> tuple[str, ...]:
-    return tuple(column.name for column in table.columns if column.type in {"json", "jsonb"})
+def _json_columns(table: Table) -> tuple[tuple[str, Callable[[Row, str], object]], ...]:
+    """Columns that hold json, each with what reads its text."""
+    return tuple((column.name, _JSON[column.type]) for column in table.columns if column.type in _JSON)
 
 
 def _exact(value: object) -> object:

@@ -64,6 +64,23 @@ def test_a_cell_becomes_the_proper_python_value(kind: str, text: str | None, exp
     assert got == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r'{0.10,NULL,"NULL","a\"b"}', ["0.10", None, "NULL", 'a"b']),
+        ("[0:1][1:1]={{1},{2}}", [["1"], ["2"]]),
+        ("no array", "no array"),
+        (None, None),
+    ],
+)
+def test_elements_of_an_array_are_there_as_the_server_sent_them(text: str | None, expected: Any) -> None:
+    table = Table("public", "t", [Column("v", "jsonb[]")])
+    row = batch_of(("c", None, {"v": text}), table=table)[0].after
+    assert row.elements("v") == expected
+    with pytest.raises(KeyError, match="other"):
+        row.elements("other")
+
+
 def test_a_row_is_a_mapping_of_what_the_server_sent() -> None:
     batch = batch_of(
         ("u", {"id": "1"}, {"id": "2", "status": UNCHANGED, "amount": "1.50"}),
