@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import duckdb
 import psycopg
 import pytest
 
@@ -149,8 +150,36 @@ def test_check_names_columns_that_duckdb_takes_for_others(cli: Cli, config: Path
     config.write_text(config.read_text().replace("file:out.jsonl", "duckdb:out.duckdb").replace("public.orders", "*.*"))
     ended = cli.run("check", "t.toml", "orders")
     assert ended.code == 3, ended.out
-    assert "DuckDB takes the column _op of public.orders for a column that Tailrace adds: it ignores case" in ended.out
-    assert "DuckDB takes the column A of public.twice for another column: it ignores case" in ended.out
+    assert "the column _op of public.orders has the name of Tailrace's own column _op in DuckDB" in ended.out
+    assert "DuckDB takes the column A of public.twice for its column a: it ignores case" in ended.out
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_check_and_run_say_the_same_of_a_column_that_has_the_name_of_one_of_ours(
+    cli: Cli, config: Path, shop: str, keyed: bool
+) -> None:
+    execute(shop, "ALTER TABLE orders ADD _op text DEFAULT 'theirs'")
+    if not keyed:
+        execute(shop, "ALTER TABLE orders DROP CONSTRAINT orders_pkey", "ALTER TABLE orders REPLICA IDENTITY FULL")
+    config.write_text(config.read_text().replace("file:out.jsonl", "duckdb:out.duckdb"))
+    told = "the column _op of public.orders has the name of Tailrace's own column _op in DuckDB"
+    names = '{"public.orders._op" = "…"}'
+    hint = (
+        f'give it another name with a transform: kind = "rename", names = {names}; or leave it out: kind = "select",'
+        ' exclude_columns = ["public.orders._op"]'
+    )
+    checked = cli.run("check", "t.toml", "orders", "--json")
+    [finding] = [each for part in json.loads(checked.out) for each in part["findings"] if each["severity"] == "error"]
+    assert (checked.code, finding["message"], finding["fix"]) == (3, told, hint)
+    ended = cli.run("run", "t.toml", "--until-current")
+    last = json.loads(ended.err.splitlines()[-1])
+    assert (ended.code, last["error"], last["hint"]) == (3, told, hint), ended.err
+    mended = f'\n[[pipeline.orders.transform]]\nkind = "rename"\nnames = {names.replace("…", "op")}\n'
+    config.write_text(config.read_text() + mended)
+    assert cli.run("check", "t.toml", "orders").code == 0
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    with duckdb.connect(str(cli.folder / "out.duckdb")) as target:
+        assert target.execute("SELECT op, count(*) FROM public.orders GROUP BY op").fetchall() == [("theirs", 3)]
 
 
 @pytest.fixture

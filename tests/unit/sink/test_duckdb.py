@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import duckdb
 import pytest
 
 from tailrace.comparison import Field, Shape
-from tailrace.error import ConfigError, Fatal, Fenced, Reject, Retryable
+from tailrace.error import CheckFailed, ConfigError, Fatal, Fenced, Reject, Retryable
 from tailrace.model import UNCHANGED, Batch, Column, Limits, Table
 from tailrace.sink import DuckDB
 from tailrace.sink.duckdb.connection import explained
@@ -122,11 +123,31 @@ def test_names_of_every_kind_are_quoted(shop: Shop) -> None:
     assert shop.sql('FROM "a ""b"""."select; drop"') == [(1, "x")]
 
 
-@pytest.mark.parametrize("name", ["NOTE", "_op"])
-def test_columns_that_duckdb_would_confuse_are_refused(shop: Shop, name: str) -> None:
-    table = Table("public", "t", [Column("id", "int4"), Column("note", "text"), Column(name, "text")], key=["id"])
-    with pytest.raises(Fatal, match=f"takes the column {name} of public.t for"):
+@pytest.mark.parametrize("key", [["id"], []], ids=["rows", "log"])
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("NOTE", "DuckDB takes the column NOTE of public.t for its column note: it ignores case"),
+        ("_op", "the column _op of public.t has the name of Tailrace's own column _op in DuckDB"),
+        ("_position", "the column _position of public.t has the name of Tailrace's own column _position in DuckDB"),
+        ("_Committed_at", "Tailrace's own column _committed_at in DuckDB, since DuckDB ignores case"),
+        ("_index", "the column _index of public.t has the name of Tailrace's own column _index in DuckDB"),
+        ("_unchanged", "the column _unchanged of public.t has the name of Tailrace's own column _unchanged in DuckDB"),
+    ],
+)
+def test_columns_that_duckdb_would_confuse_are_refused(shop: Shop, name: str, told: str, key: list[str]) -> None:
+    table = Table("public", "t", [Column("id", "int4"), Column("note", "text"), Column(name, "text")], key=key)
+    with pytest.raises(CheckFailed, match=re.escape(told)):
         shop.write(shop.feed.commit(("c", {"id": "1"}), table=table))
+
+
+def test_a_key_column_that_duckdb_would_confuse_cannot_be_left_out(shop: Shop) -> None:
+    table = Table("public", "t", [Column("_op", "int4")], key=["_op"])
+    with pytest.raises(CheckFailed) as refused:
+        shop.write(shop.feed.commit(("c", {"_op": "1"}), table=table))
+    assert refused.value.hint == (
+        'give it another name with a transform: kind = "rename", names = {"public.t._op" = "…"}'
+    )
 
 
 def _foreign(shop: Shop) -> None:

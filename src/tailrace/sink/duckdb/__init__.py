@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from tailrace.durable import obstacles
-from tailrace.error import ConfigError, Fatal
+from tailrace.error import CheckFailed, ConfigError
 from tailrace.model import Existing, Finding, Limits, Position, Severity, Table
 from tailrace.sink.duckdb.ledger import saved
 from tailrace.sink.duckdb.target import check_names
@@ -68,7 +68,7 @@ class DuckDB:
         for table in tables:
             try:
                 check_names(table)
-            except Fatal as error:
+            except CheckFailed as error:
                 findings.append(Finding(Severity.ERROR, f"table {table}", str(error.args[0]), error.hint))
         return findings or [Finding(Severity.OK, str(self.path), f"can hold {len(tables)} table(s)")]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tailrace import identity
-from tailrace.error import Fatal
+from tailrace.error import CheckFailed, Fatal
 from tailrace.model import Table
 from tailrace.sink.duckdb import sql
 from tailrace.sink.duckdb.ledger import Ledger, Record
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Target", "Targets", "check_names"]
 
 _RESERVED = {"_op", "_position", "_committed_at", "_index", "_unchanged"}
+"""What `Batch.arrow` sends beside the columns of a table, the log's columns among it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,14 +217,19 @@ def _fold(schema: str, name: str) -> tuple[str, str]:
 
 
 def check_names(table: Table) -> None:
-    """Refuse (`Fatal`) columns that DuckDB, which ignores case, would take for one another or for ours."""
-    seen: set[str] = set()
-    for column in table.columns:
-        folded = column.name.lower()
-        if folded in seen or folded in _RESERVED:
-            other = "a column that Tailrace adds" if folded in _RESERVED else "another column"
-            raise Fatal(
-                f"DuckDB takes the column {column.name} of {table} for {other}: it ignores case",
-                hint="give it another name with a rename transform, or leave it out with select",
-            )
-        seen.add(folded)
+    """Refuse (`CheckFailed`) columns that DuckDB, which ignores case, would take for one another or for ours."""
+    seen: dict[str, str] = {}
+    for name in (column.name for column in table.columns):
+        folded = name.lower()
+        if folded in _RESERVED:
+            why = "" if name == folded else ", since DuckDB ignores case"
+            wrong = f"the column {name} of {table} has the name of Tailrace's own column {folded} in DuckDB{why}"
+        elif folded in seen:
+            wrong = f"DuckDB takes the column {name} of {table} for its column {seen[folded]}: it ignores case"
+        else:
+            seen[folded] = name
+            continue
+        hint = f'give it another name with a transform: kind = "rename", names = {{"{table}.{name}" = "…"}}'
+        if name not in table.key:
+            hint += f'; or leave it out: kind = "select", exclude_columns = ["{table}.{name}"]'
+        raise CheckFailed(wrong, hint=hint)
