@@ -46,6 +46,26 @@ def test_the_position_of_a_pipeline_that_was_killed_is_shown_and_gone_after_a_re
     assert seen(cli)["positions"] == {}
 
 
+def test_a_run_that_had_no_place_for_its_state_is_told_of(cli: Cli, config: Path) -> None:
+    place = cli.folder / "place"
+    config.write_text(f'state_dir = "place/state"\n{config.read_text()}')
+    assert seen(cli)["reason"] == ""
+    place.write_text("a file where a folder should be")
+    ended = cli.run("run", "t.toml")
+    assert ended.code == 1 and "cannot create the folder place/state: Not a directory" in ended.err
+    told = f"a run cannot begin: {place}: it is not a folder"
+    assert (seen(cli)["state"], seen(cli)["reason"]) == ("stopped", told)
+    assert f"orders: {told}" in cli.run("status", "t.toml").out.splitlines()
+    place.unlink()
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    assert told not in cli.run("status", "t.toml").out
+    lock = place / "state" / "orders.lock"
+    lock.unlink()
+    lock.mkdir()
+    assert cli.run("run", "t.toml").code == 1
+    assert seen(cli)["reason"] == f"a run cannot begin: {Path('place/state/orders.lock')}: it is not a regular file"
+
+
 def test_what_a_stopped_pipeline_did_a_second_is_nothing(cli: Cli, config: Path) -> None:
     assert cli.run("run", "t.toml", "--until-current").code == 0
     left = seen(cli)

@@ -16,7 +16,19 @@ from tailrace.cli.report import columns
 from tailrace.config import load
 from tailrace.contract import Retaining
 from tailrace.error import Retryable, TailraceError
-from tailrace.pipeline import Pipeline, State, Status, ask, lock_path, read_status, saved, socket_path, status_path
+from tailrace.model import Severity
+from tailrace.pipeline import (
+    Pipeline,
+    State,
+    Status,
+    ask,
+    check_state,
+    lock_path,
+    read_status,
+    saved,
+    socket_path,
+    status_path,
+)
 
 __all__ = ["status"]
 
@@ -97,6 +109,7 @@ def _ask(pipeline: Pipeline) -> Status:
             if answer := ask(socket_path(pipeline.state_dir, pipeline.name), timeout_s=_PATIENCE_S):
                 return answer
             status = read_status(status_path(pipeline.state_dir, pipeline.name)) or status
+            status = replace(status, reason=_obstacles(pipeline) or status.reason)
             status = replace(status, changes_per_s=0.0, bytes_per_s=0.0, lag_bytes=None, lag_s=None)
         except Retryable as error:
             holder = _holder(lock_path(pipeline.state_dir, pipeline.name))
@@ -106,6 +119,12 @@ def _ask(pipeline: Pipeline) -> Status:
         return replace(status, positions=_positions(pipeline), dead_letters=parked(pipeline))
     except TailraceError as error:
         return replace(status, error=str(error.args[0]), error_at=None)
+
+
+def _obstacles(pipeline: Pipeline) -> str:
+    """Why no run can begin here: one that tried could not leave a status that tells."""
+    wrong = [finding for finding in check_state(pipeline) if finding.severity is Severity.ERROR]
+    return "; ".join(f"a run cannot begin: {finding.subject}: {finding.message}" for finding in wrong)
 
 
 def _holder(lock: Path) -> int:
