@@ -1,5 +1,6 @@
 """PostgreSQL to DuckDB on real servers: snapshot, stream, DDL, types and keys, compared as the server has them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import psycopg
 import pytest
 
 from tailrace.error import Fatal
-from tailrace.pipeline import Pipeline
+from tailrace.pipeline import Pipeline, remove
 from tailrace.sink import DuckDB
 from tailrace.source import Postgres
 
@@ -135,6 +136,49 @@ def test_a_type_that_cannot_be_followed_stops_before_its_rows(road: Road) -> Non
     with pytest.raises(Fatal, match=r"the column v of public\.t is DATE now, but VARCHAR"):
         road.run()
     assert road.rows("FROM public.t") == [(1, "2024-01-01")]
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_a_column_that_cannot_be_followed_is_set_aside_or_copied_anew(road: Road, older: bool) -> None:
+    road.source.execute("CREATE TABLE t (id int PRIMARY KEY, v text)")
+    road.source.execute("INSERT INTO t VALUES (1, '2024-01-01')")
+    road.run()
+    if older:
+        road.source.execute("INSERT INTO t VALUES (2, '2024-01-02')")
+    road.source.execute("ALTER TABLE t ALTER v TYPE date USING v::date")
+    road.source.execute("INSERT INTO t VALUES (3, '2024-01-03')")
+    told = 'the column v of public.t is DATE now, but VARCHAR in "shop"."public"."t", which cannot hold its values'
+    with pytest.raises(Fatal, match=re.escape(told)) as stopped:
+        road.run()
+    assert stopped.value.hint is not None
+    assert stopped.value.hint.endswith("only a new snapshot is left: tailrace reset")
+    road.rows(stopped.value.hint.partition(";")[0])
+    if older:
+        with pytest.raises(Fatal, match=re.escape(told)):
+            road.run()
+        assert road.rows("FROM public.t") == [(1, "2024-01-01")]
+        remove(road.pipeline)
+    road.run()
+    rows = [(1, None, "2024-01-01"), (3, "2024-01-03", None)]
+    copied = [(n, f"2024-01-0{n}", None) for n in (1, 2, 3)]
+    assert road.rows("SELECT id, v::text, v_before FROM public.t ORDER BY id") == (copied if older else rows)
+
+
+def test_a_key_that_cannot_be_followed_is_copied_anew(road: Road) -> None:
+    road.source.execute('CREATE TABLE t ("Id" text PRIMARY KEY)')
+    road.source.execute("INSERT INTO t VALUES ('2024-01-01')")
+    road.run()
+    road.source.execute('ALTER TABLE t ALTER "Id" TYPE date USING "Id"::date')
+    road.source.execute("INSERT INTO t VALUES ('2024-01-03')")
+    with pytest.raises(Fatal, match=r"the column Id of public\.t is DATE now, but VARCHAR in") as stopped:
+        road.run()
+    statement, then = (stopped.value.hint or "").split("; ")
+    assert then == "then, as the column is of the key, start with a new snapshot: tailrace reset"
+    road.rows(statement)
+    remove(road.pipeline)
+    road.run()
+    assert len(road.same("t")) == 2
+    assert road.rows("FROM public.t_before") == [("2024-01-01",)]
 
 
 def test_a_table_without_a_key_is_a_log(road: Road) -> None:

@@ -19,6 +19,8 @@ __all__ = [
     "literal",
     "qualified",
     "quote",
+    "rename_column",
+    "rename_table",
     "select_into",
     "stage",
     "widen_column",
@@ -60,6 +62,16 @@ def add_column(target: str, name: str, type: str) -> str:
 def widen_column(target: str, name: str, type: str) -> str:
     """Give a column of `target` a type that holds all its values."""
     return f"ALTER TABLE {target} ALTER COLUMN {quote(name)} TYPE {type}"
+
+
+def rename_column(target: str, name: str, to: str) -> str:
+    """Give a column of `target` another name."""
+    return f"ALTER TABLE {target} RENAME COLUMN {quote(name)} TO {quote(to)}"
+
+
+def rename_table(target: str, to: str) -> str:
+    """Give `target` another name."""
+    return f"ALTER TABLE {target} RENAME TO {quote(to)}"
 
 
 def insert(target: str, columns: Typed, source: str, *, where: str = "") -> str:

@@ -177,8 +177,9 @@ class Targets:
                 self._connection.execute(sql.widen_column(record.target, name, type))
             else:
                 raise Fatal(
-                    f"the column {name} of {table} is {type} now, but {held[1]} in {record.target}",
-                    hint=f"rename or drop the column in {record.target}; then Tailrace adds it with its new type",
+                    f"the column {name} of {table} is {type} now, but {held[1]} in {record.target}, which cannot hold"
+                    " its values",
+                    hint=_set_aside(table, record, held[0]),
                 )
             columns.append((name, type))
         ours = {name.lower() for name, _ in columns}
@@ -214,6 +215,18 @@ class Targets:
 
 def _fold(schema: str, name: str) -> tuple[str, str]:
     return schema.lower(), name.lower()
+
+
+def _set_aside(table: Table, record: Record, column: str) -> str:
+    """What to do with a column that cannot follow."""
+    if column.lower() in {name.lower() for name in table.key}:
+        rename = sql.rename_table(record.target, f"{record.name}_before")
+        return f"{rename}; then, as the column is of the key, start with a new snapshot: tailrace reset"
+    return (
+        f"{sql.rename_column(record.target, column, f'{column}_before')}; then the column is added with its new type."
+        " If the same is said again, rows from before the change still wait in the log, and only a new snapshot is"
+        " left: tailrace reset"
+    )
 
 
 def check_names(table: Table) -> None:

@@ -118,7 +118,7 @@ class Columns:
         """Make room for what the source's column may hold now."""
         held = present.columns[column.name]
         if not fits(held.base, spelled.base(column.native)):
-            raise Fatal(message(table, present, column, spelled=spelled), hint=set_aside(present, column.name))
+            raise Fatal(message(table, present, column, spelled=spelled), hint=set_aside(table, present, column.name))
         type = self._definitions.read(spelled.of(column.native))
         doing = f"widen the column {column.name} of {present}"
         run(self._connection, ddl.widen_column(present.name, column.name, type), doing)

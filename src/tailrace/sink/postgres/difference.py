@@ -66,14 +66,22 @@ def message(table: Table, present: Present, column: Column, *, spelled: Spelled)
     return f"the column {column.name} of {table} is {ours} now, but {theirs} in {present}, which cannot hold its values"
 
 
-def set_aside(present: Present, column: str) -> str:
+def set_aside(table: Table, present: Present, column: str) -> str:
     """What to do with a column that cannot follow."""
-    aside = sql.Identifier(f"{column[:_NAME_CHARACTERS]}_before")
-    statement = sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(present.name, sql.Identifier(column), aside)
+    if column in {*table.key, *present.primary_key}:
+        rename = sql.SQL("ALTER TABLE {} RENAME TO {}").format(present.name, _aside(present.table))
+        return f"{statement_text(rename)}; then, as the column is of the key, start with a new snapshot: tailrace reset"
+    rename = sql.SQL("ALTER TABLE {} RENAME COLUMN {} TO {}").format(
+        present.name, sql.Identifier(column), _aside(column)
+    )
     return (
-        f"{statement_text(statement)}; then the column is added with its new type. If the same is said again, rows from"
+        f"{statement_text(rename)}; then the column is added with its new type. If the same is said again, rows from"
         " before the change still wait in the log, and only a new snapshot is left: tailrace reset"
     )
+
+
+def _aside(name: str) -> sql.Identifier:
+    return sql.Identifier(f"{name[:_NAME_CHARACTERS]}_before")
 
 
 def other_key(present: Present, key: Sequence[str]) -> str:

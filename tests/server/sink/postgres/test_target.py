@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +10,7 @@ import psycopg
 import pytest
 
 from tailrace.error import Fatal
-from tailrace.pipeline import Pipeline, forget
+from tailrace.pipeline import Pipeline, forget, remove
 from tailrace.sink.postgres import Postgres as Sink
 from tailrace.source import Postgres as Source
 from tests.server.sink.postgres.conftest import MakeRoad
@@ -229,6 +230,46 @@ def test_a_type_that_cannot_be_followed_stops_before_its_rows(road: Road) -> Non
         (1, None, "2024-01-01"),
         (2, "2024-01-02", None),
     ]
+
+
+def test_rows_from_before_such_a_change_leave_only_a_new_snapshot(road: Road) -> None:
+    road.at_source("CREATE TABLE t (id int PRIMARY KEY, v text)", "INSERT INTO t VALUES (1, '2024-01-01')")
+    road.run()
+    road.at_source("INSERT INTO t VALUES (2, '2024-01-02')")
+    road.at_source("ALTER TABLE t ALTER v TYPE date USING v::date", "INSERT INTO t VALUES (3, '2024-01-03')")
+    told = "the column v of public.t is date now, but text in public.t, which cannot hold its values"
+    for attempt in ("as it stands", "set aside"):
+        with pytest.raises(Fatal, match=re.escape(told)) as stopped:
+            road.run()
+        assert road.rows("SELECT * FROM t") == [(1, "2024-01-01")], attempt
+        assert stopped.value.hint is not None
+        assert stopped.value.hint.endswith("only a new snapshot is left: tailrace reset")
+        if attempt == "as it stands":
+            road.target.execute(stopped.value.hint.partition(";")[0].encode())
+    remove(road.make())
+    road.run()
+    assert road.rows("SELECT id, v::text FROM t ORDER BY 1") == [(n, f"2024-01-0{n}") for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_a_key_that_cannot_be_followed_leaves_only_a_new_snapshot(road: Road, older: bool) -> None:
+    road.at_source("CREATE TABLE t (id text PRIMARY KEY, n int)", "INSERT INTO t VALUES ('2024-01-01', 1)")
+    road.run()
+    if older:
+        road.at_source("UPDATE t SET n = 2")
+    road.at_source("ALTER TABLE t ALTER id TYPE date USING id::date", "INSERT INTO t VALUES ('2024-01-03', 3)")
+    with pytest.raises(Fatal, match=r"column id of public\.t is date now, but text in public\.t") as stopped:
+        road.run()
+    assert road.rows("SELECT * FROM t") == [("2024-01-01", 1)]
+    statement, then = (stopped.value.hint or "").split("; ")
+    assert then == "then, as the column is of the key, start with a new snapshot: tailrace reset"
+    road.target.execute(statement.encode())
+    remove(road.make())
+    road.run()
+    road.at_source("UPDATE t SET n = 4 WHERE n = 3")
+    road.run()
+    road.same("t")
+    assert road.rows("SELECT * FROM t_before") == [("2024-01-01", 1)]
 
 
 def test_a_key_that_the_source_gave_up_stops_until_the_target_gives_it_up_too(road: Road) -> None:
