@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -9,13 +10,26 @@ import sys
 from pathlib import Path
 
 from tests.fault import page
-from tests.fault.row import declared
+from tests.fault.row import MODULES, declared
 from tests.tidy import tree
 
 
 def test_the_page_has_the_rows_of_the_tests() -> None:
-    listed = [tuple(line[:3]) for line in page.listed(page.PAGE.read_text())]
+    text = page.PAGE.read_text()
+    listed = [tuple(line[:3]) for line in page.listed(text)]
     assert listed == [row.cells for row in declared()], "run tests/fault, then python -m tests.fault.page"
+    assert page.page({}, text) == text, "words around the rows were changed: python -m tests.fault.page"
+
+
+def test_every_module_that_declares_rows_is_on_the_page() -> None:
+    declaring = {
+        ".".join(path.relative_to(tree.ROOT).with_suffix("").parts)
+        for path, module in tree.python("tests")
+        for node in ast.walk(module)
+        if path.name.startswith("test_") and isinstance(node, ast.ImportFrom) and node.module == "tests.fault.row"
+        if any(alias.name == "fault" for alias in node.names)
+    }
+    assert declaring == MODULES.keys(), "MODULES in tests/fault/row.py is where the page looks for rows"
 
 
 def test_every_row_was_shown_or_says_why_not() -> None:
