@@ -41,6 +41,8 @@ _OUTDATED = frozenset(("42804", "42883", "0A000"))
 it, and "cached plan must not change result type"."""
 ROWS_MAX = 100
 """Changes that go as statements; more go as sets. docs/design/0010 has the measurements."""
+WIDE_NBYTES = 4096
+"""Bytes of a change from which, on average, more go as statements too: a set writes each value twice."""
 _CHUNK = 100
 """Changes behind one savepoint, while those are looked for that are refused."""
 _NOBODY, _POSITION = -1, -2
@@ -299,7 +301,7 @@ class Applier:
         if not ops.strip("cr"):
             self._finish()
             self._bulk.insert(part)
-        elif len(part) <= max(ROWS_MAX, 1) or not all(self._stageable(table) for table in part.tables):
+        elif len(part) <= max(ROWS_MAX, 1) or _wide(part) or not all(self._stageable(table) for table in part.tables):
             self._by_rows(part)  # one may move its key
         else:
             self._finish()
@@ -383,6 +385,10 @@ def around_truncates(batch: Batch) -> Iterator[Batch]:
             else:
                 run.append(part)
     yield from Batch.merge(run)
+
+
+def _wide(part: Batch) -> bool:
+    return part.nbytes >= len(part) * WIDE_NBYTES
 
 
 def _last_of(batch: Batch, sent: Sequence[int], error: psycopg.Error) -> int:

@@ -38,4 +38,5 @@ def road(make_road: MakeRoad) -> Road:
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Runs a test once with every change as a statement, and once with every batch in bulk."""
     monkeypatch.setattr(apply, "ROWS_MAX", 1 << 30 if request.param == "rows" else 0)
+    monkeypatch.setattr(apply, "WIDE_NBYTES", 1 << 40)
     return str(request.param)

@@ -94,6 +94,7 @@ def formats(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         return stage(self, binary=binary)
 
     monkeypatch.setattr(apply, "ROWS_MAX", 0)
+    monkeypatch.setattr(apply, "WIDE_NBYTES", 1 << 40)
     monkeypatch.setattr(bulk, "copy_into", copy_into)
     monkeypatch.setattr(Stage, "copy", copy)
     return seen

@@ -24,6 +24,7 @@ EXACT = 16777216  # the text of this float4 is exact
 def in_bulk(monkeypatch: pytest.MonkeyPatch) -> None:
     """No change goes as a statement."""
     monkeypatch.setattr(apply, "ROWS_MAX", 0)
+    monkeypatch.setattr(apply, "WIDE_NBYTES", 1 << 40)
 
 
 @pytest.mark.parametrize(
