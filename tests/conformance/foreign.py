@@ -103,5 +103,8 @@ UNKNOWN = (
             "'{}', null, null, null, '{1,2}', null",
         ),
     ),
+    Values(
+        "unknown_cursors", "r refcursor, ra refcursor[]", ("'c', '{c}'", "'', null", "null, '{}'"), phases=("stream",)
+    ),
     Values("unknown_isbns", "i isbn, e ean13", ("'978-0-393-04002-9', '9780393040029'",)),
 )

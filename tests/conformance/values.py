@@ -244,6 +244,8 @@ VALUES = (
             " '{\"{1,2,3}\"}', '$.a'",
         ),
     ),
+    # A row of the snapshot stops Debezium: see `test_stops`.
+    Values("cursors", "r refcursor, ra refcursor[]", ("'c', '{c}'", "null, null"), phases=("stream",)),
     Values(
         "array_numbers",
         "i2 int2[], i4 int4[], i8 int8[], o oid[], f4 float4[], f8 float8[], b bool[], n numeric[],"
@@ -273,6 +275,8 @@ VALUES = (
             " '{\"2024-01-01 00:00:00.12+02\"}', '{12:34:56+02}'",
         ),
     ),
+    # By itself such a time stops Debezium, or is lost: see `differences` and `test_stops`.
+    Values("array_offsets", "tz timetz[]", ("'{12:00:00+01:02:03,00:00:01-00:00:01}'",)),
     Values("array_bytes", "b bytea[]", (r"""'{"\\x01ff","\\x",NULL}'""", "'{}'")),
     Values("array_enums", "e mood[]", ("'{sad,ok}'", "'{}'", "null")),
     Values(

@@ -138,6 +138,7 @@ impl Codec {
         match kind {
             Type::Money | Type::Name | Type::Interval | Type::Varbit(_) | Type::Point | Type::Xml => None,
             Type::Array(_) => None,
+            Type::Other if native == "refcursor" => None,
             Type::Date => Some(Self::Date { in_array: true, text: Unit::of_date(profile.time) }),
             Type::Other => Self::foreign(Foreign::of(native), profile),
             kind => Self::scalar(kind, true, profile),
@@ -378,17 +379,15 @@ mod tests {
     use super::*;
     use crate::encode::connect::Json;
 
+    fn column(kind: Type, native: &str) -> Column {
+        let note = crate::table::Note::default();
+        Column { name: "c".into(), native: native.into(), kind, nullable: true, labels: vec![], note }
+    }
+
     fn codec(kind: &str) -> Option<Codec> {
         let kind = Type::parse(kind).unwrap();
-        let column = Column {
-            name: "c".into(),
-            native: kind.to_string(),
-            kind,
-            nullable: true,
-            labels: vec![],
-            note: crate::table::Note::default(),
-        };
-        Codec::of(&column, &Profile::new("shop"))
+        let native = kind.to_string();
+        Codec::of(&column(kind, &native), &Profile::new("shop"))
     }
 
     #[test]
@@ -417,6 +416,14 @@ mod tests {
         for kind in ["other", "multirange", "money[]", "name[]", "interval[]", "varbit[]", "point[]", "xml[]"] {
             assert_eq!(codec(kind), None, "{kind}");
         }
+    }
+
+    #[test]
+    fn arrays_of_refcursor_are_left_out_among_unknown_types_too() {
+        let profile = Profile::parse([("topic_prefix", "shop"), ("include_unknown_datatypes", "true")]).unwrap();
+        let array = |native| Codec::of(&column(Type::Array(Box::new(Type::Other)), native), &profile);
+        assert_eq!(array("refcursor[]"), None);
+        assert_ne!(array("jsonpath[]"), None);
     }
 
     #[test]
