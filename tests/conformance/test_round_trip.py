@@ -1,8 +1,8 @@
 """What Tailrace and the real Debezium write is read back: the same operations on the same cells as the server sent.
 
-With schemas the types come back too, so that cells are compared as text. Not everything survives an event: `SAME` lists
-each type of which Debezium keeps less than the server has, and what is left of it. Without schemas a cell is what JSON
-shows, so that the images are compared with the JSON itself.
+With schemas the types come back too, so that cells are compared as text. Not everything survives an event: `kept` says
+of each type and mode what is left of it. Without schemas a cell is what JSON shows, so that the images are compared
+with the JSON itself, and the types with those of JSON.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import time
-from decimal import Decimal
+from datetime import datetime, time
 from typing import Any
 
 import pytest
 
 from servers import debezium, postgres
-from tailrace._native import UNCHANGED, Batch, Change, Column, DebeziumJson, EventReader, Row, Table
+from tailrace._native import UNCHANGED, Batch, Change, Column, EventReader, Row, Table
+from tailrace.format import Format
 from tests.conformance import generated, sides
 from tests.conformance.cases import Case
+from tests.conformance.kept import is_lost, kept
 from tests.conformance.shapes import SHAPES
 from tests.conformance.values import VALUES
 from tests.conftest import fresh
@@ -39,6 +40,32 @@ _OPTIONS = {
     "hstore_handling_mode": "map",
     "skipped_operations": "none",
 }
+_MODES: Sequence[Mapping[str, str]] = (
+    {},
+    {
+        "time_precision_mode": "isostring",
+        "decimal_handling_mode": "string",
+        "binary_handling_mode": "hex",
+        "interval_handling_mode": "string",
+        "hstore_handling_mode": "map",
+        "include_unknown_datatypes": "true",
+    },
+    {
+        "time_precision_mode": "local",
+        "decimal_handling_mode": "double",
+        "binary_handling_mode": "base64",
+        "include_unknown_datatypes": "true",
+    },
+    {
+        "time_precision_mode": "connect",
+        "interval_handling_mode": "string",
+        "include_unknown_datatypes": "true",
+    },
+    {"time_precision_mode": "nanoseconds", "binary_handling_mode": "base64-url-safe", "hstore_handling_mode": "map"},
+    {"time_precision_mode": "microseconds", "decimal_handling_mode": "string"},
+    {"time_precision_mode": "adaptive_time_microseconds", "decimal_handling_mode": "double"},
+)
+"""Every value of every option that says how types are written, at least once."""
 Record = tuple[bytes | None, bytes | None]
 
 
@@ -71,100 +98,92 @@ def by_table(batches: Sequence[Batch]) -> dict[str, list[Change]]:
     return found
 
 
-def expected(change: Change) -> list[tuple[str, Row | None, Row | None]]:
+def expected(change: Change, options: Mapping[str, str]) -> list[tuple[str, Row | None, Row | None]]:
     """Operation and images as events have them."""
     before, after = change.before, change.after
     if change.op == "u" and before is not None and after is not None and change.key is not None:
         columns = [
             column for column in change.table.columns if column.name in change.table.key and column.name in before
         ]
-        if any(_kept(column, before.text(column.name)) != _kept(column, after.text(column.name)) for column in columns):
+        if any(_ours(column, before, options) != _ours(column, after, options) for column in columns):
             return [("d", before, None), ("c", None, after)]
     return [(change.op, before, after)]
 
 
-def _numbers(text: str) -> Any:
-    return Decimal(text) if text not in {"NaN", "Infinity", "-Infinity"} else None
+def _ours(column: Column, row: Row, options: Mapping[str, str]) -> Any:
+    """What is left of a cell that the server sent."""
+    return _reduced(row, column.name, kept(column.type, column.native, options).ours)
 
 
-def _money(text: str) -> Decimal:
-    return Decimal(text.replace("$", "").replace(",", ""))
-
-
-def _in_utc(text: str) -> int:
-    """Microseconds of the day in UTC."""
-    clock, sign, zone = text.partition("+") if "+" in text else text.partition("-")
-    hours, minutes, seconds = clock.split(":")
-    micros = (int(hours) * 60 + int(minutes)) * 60_000_000 + round(Decimal(seconds) * 1_000_000)
-    parts = [int(part) for part in zone.split(":")] + [0]
-    offset = (parts[0] * 60 + parts[1]) * 60_000_000 * (-1 if sign == "-" else 1)
-    return (micros - offset) % 86_400_000_000
-
-
-def _bits(text: str) -> int:
-    return int({"t": "1", "f": "0"}.get(text, text) or "0", 2)
-
-
-SAME: dict[str, Callable[[str], Any]] = {
-    "numeric": _numbers,  # zeros at the end of one without a scale are cut off; no NaN, no infinity
-    "money": _money,  # a plain decimal
-    "timetz": _in_utc,  # moved to UTC
-    "bit": _bits,  # one bit is a boolean
-    "varbit": _bits,  # zeros in front are lost
-}
-_FAR = {"294276-12-31 00:00:00", "294247-01-10 04:00:55"}
-"""Beyond 64 bits of microseconds: Debezium holds them there."""
-
-
-def _kept(column: Column, text: Any) -> Any:
-    """What an event keeps of a cell."""
-    convert = SAME.get(column.type.partition("(")[0])
-    return text if convert is None or not isinstance(text, str) else convert(text)
-
-
-def assert_same(column: Column, ours: Any, theirs: Any) -> None:
-    """The cell of a column, as the server sent it and as it was read back."""
-    if column.type.endswith("[]"):
-        return  # compared by their values
-    if ours not in _FAR:
-        kept = _kept(column, ours)
-        assert kept == _kept(column, theirs) or (ours == "" and theirs is None), column
-
-
-def _listed(value: Any) -> Any:
-    """An array's elements without what an event does not keep."""
+def _reduced(row: Row, name: str, reduce: Callable[[str], Any]) -> Any:
+    """A cell, or each element of its array, by `reduce`."""
+    text, value = row.text(name), row[name]
     if isinstance(value, list):
-        return [_listed(item) for item in value]
-    if isinstance(value, float) and math.isnan(value):
-        return "nan"
-    if isinstance(value, time) and value.tzinfo is not None:
-        return _in_utc(value.isoformat())
-    return value
+        return _each(_texts(value), reduce)
+    return reduce(text) if isinstance(text, str) else text
 
 
-def assert_rows(change: Change, ours: Row | None, theirs: Row | None, table: Table) -> None:
+def _each(texts: Any, reduce: Callable[[str], Any]) -> Any:
+    if isinstance(texts, list):
+        return [_each(text, reduce) for text in texts]
+    return None if texts is None else reduce(texts)
+
+
+def _texts(value: Any) -> Any:
+    """An array's elements as texts of the server."""
+    match value:
+        case list():
+            return [_texts(item) for item in value]
+        case None:
+            return None
+        case bool():
+            return "t" if value else "f"
+        case bytes():
+            return f"\\x{value.hex()}"
+        case float() if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        case float() if math.isnan(value):
+            return "NaN"
+        case dict():
+            return json.dumps(value)
+        case time() if value.tzinfo is None:
+            return _short(value.isoformat())
+        case datetime() if value.tzinfo is None:
+            return _short(value.isoformat(" "))
+    return str(value)
+
+
+def _short(text: str) -> str:
+    """A time as the server prints it: no zeros behind its fraction."""
+    return text.rstrip("0") if "." in text else text
+
+
+def assert_rows(change: Change, rows: tuple[Row | None, Row | None], table: Table, options: Mapping[str, str]) -> None:
+    """An image as the server sent it, and as it was read back."""
+    ours, theirs = rows
     assert (ours is None) == (theirs is None), change
     if ours is None or theirs is None:
         return
-    known = {column.name for column in table.columns}
+    known = {column.name: column for column in table.columns}
     for column in change.table.columns:
         if column.name not in ours or column.name not in known:
             continue
+        left = kept(column.type, column.native, options)
+        assert known[column.name].type == left.type, column
         if column.name not in theirs:
             assert column.name not in change.table.key, column
             continue
-        assert_same(column, ours.text(column.name), theirs.text(column.name))
-        if column.type.endswith("[]") and column.type != "hstore[]":  # Debezium has JSON in place of an hstore there
-            assert _listed(theirs[column.name]) == _listed(ours[column.name]), column
+        found, wanted = _reduced(theirs, column.name, left.theirs), _ours(column, ours, options)
+        gone = wanted is UNCHANGED and is_lost(column.type, options)
+        assert found == (None if gone or (column.type == "varbit(1)" and not ours.text(column.name)) else wanted), (
+            column
+        )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.strip('"'))
-def test_debeziums_events_with_schemas_are_the_servers_cells(case: Case, with_schemas: Read) -> None:
-    name = case.name.strip('"')
-    ours = [(change, *parts) for change in by_table(with_schemas.batches)[name] for parts in expected(change)]
-    topic = f"shop.public.{name}" if name.isascii() else "shop.public.We_ird_.N_me"
-    topic = "shop.message" if name == "message" else topic
-    theirs = read(topic, [(record.key, record.value) for record in with_schemas.records if record.topic == topic])
+def assert_back(changes: Sequence[Change], records: Sequence[Record], topic: str, options: Mapping[str, str]) -> None:
+    """The records of a topic are read back as the changes that they were made of."""
+    ours = [(change, *parts) for change in changes for parts in expected(change, options)]
+    theirs = read(topic, records)
     assert [op for _, op, _, _ in ours] == [change.op for change in theirs]
     for (change, _, before, after), back in zip(ours, theirs, strict=True):
         if change.op == "m":
@@ -176,17 +195,53 @@ def test_debeziums_events_with_schemas_are_the_servers_cells(case: Case, with_sc
         assert back.table.name == change.table.name
         assert back.table.schema == change.table.schema
         assert back.table.key == change.table.key or change.op == "t"
-        assert_rows(change, before, back.before, back.table)
-        assert_rows(change, after, back.after, back.table)
+        assert_rows(change, (before, back.before), back.table, options)
+        assert_rows(change, (after, back.after), back.table, options)
         if change.op != "r":
             assert (back.committed_at, back.transaction) == (change.committed_at, change.transaction)
 
 
-def assert_shown(row: Row | None, shown: dict[str, Any] | None) -> None:
-    """An image has the values that JSON shows."""
+def topic_of(name: str) -> str:
+    """Where the changes of a table are, "message" those of messages."""
+    if name == "message":
+        return "shop.message"
+    return f"shop.public.{name}" if name.isascii() else "shop.public.We_ird_.N_me"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.strip('"'))
+def test_debeziums_events_with_schemas_are_the_servers_cells(case: Case, with_schemas: Read) -> None:
+    name = case.name.strip('"')
+    topic = topic_of(name)
+    records = [(record.key, record.value) for record in with_schemas.records if record.topic == topic]
+    assert_back(by_table(with_schemas.batches)[name], records, topic, _OPTIONS)
+
+
+def written(batches: Sequence[Batch], format: Format) -> dict[str, list[Record]]:
+    """What is written of each topic."""
+    profile, records = format.profile("shop"), defaultdict[str, list[Record]](list)
+    for batch in batches:
+        for event in sides.encoded(batch, profile):
+            records[event.topic].append((event.key, event.value))
+    return records
+
+
+@pytest.mark.parametrize("options", _MODES, ids=lambda options: options.get("time_precision_mode", "defaults"))
+def test_tailraces_events_with_schemas_are_the_servers_cells(options: Mapping[str, str], with_schemas: Read) -> None:
+    records = written(with_schemas.batches, Format(schemas_enable=True, skipped_operations="none", **options))
+    for name, changes in by_table(with_schemas.batches).items():
+        assert_back(changes, records[topic_of(name)], topic_of(name), options)
+
+
+_SHOWN = {bool: "bool", int: "int8", float: "float8", str: "text", list: "json", dict: "json"}
+
+
+def assert_shown(row: Row | None, shown: dict[str, Any] | None, types: Mapping[str, str]) -> None:
+    """An image has the values that JSON shows, and no other types."""
     assert (row is None) == (shown is None)
     for name, value in (row or {}).items():
         assert shown is not None
+        if shown[name] is not None and shown[name] not in ("NaN", "Infinity", "-Infinity"):
+            assert types[name] in (_SHOWN[type(shown[name])], "json"), name
         if value is UNCHANGED:
             assert "unavailable" in json.dumps(shown[name]) or shown[name]
         elif isinstance(value, float) and not math.isfinite(value):
@@ -195,12 +250,9 @@ def assert_shown(row: Row | None, shown: dict[str, Any] | None) -> None:
             assert value == shown[name], name
 
 
-def test_tailraces_events_without_schemas_show_the_same_values(with_schemas: Read) -> None:
-    profile = DebeziumJson({"topic_prefix": "shop", "skipped_operations": "none"})
-    records: dict[str, list[Record]] = defaultdict(list)
-    for batch in with_schemas.batches:
-        for event in sides.encoded(batch, profile):
-            records[event.topic].append((event.key, event.value))
+@pytest.mark.parametrize("options", _MODES, ids=lambda options: options.get("time_precision_mode", "defaults"))
+def test_tailraces_events_without_schemas_show_the_same_values(options: Mapping[str, str], with_schemas: Read) -> None:
+    records = written(with_schemas.batches, Format(skipped_operations="none", **options))
     count = 0
     for topic, events in records.items():
         changes = iter(read(topic, events))
@@ -217,8 +269,9 @@ def test_tailraces_events_without_schemas_show_the_same_values(with_schemas: Rea
             source = payload["source"]
             assert (change.table.schema, change.table.name) == (source["schema"], source["table"])
             assert change.transaction == (source["txId"] or None)
-            assert_shown(change.before, payload["before"])
-            assert_shown(change.after, payload["after"])
+            types = {column.name: column.type for column in change.table.columns}
+            assert_shown(change.before, payload["before"], types)
+            assert_shown(change.after, payload["after"], types)
             if key is not None:
                 assert change.key is not None
                 assert dict(change.key) == json.loads(key)

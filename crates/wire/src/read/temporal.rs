@@ -3,10 +3,15 @@
 use crate::value::time::{write_date, write_time, write_timestamp};
 
 const DAY_US: i64 = 86_400_000_000;
+const INFINITE: [&[u8]; 2] = [b"infinity", b"-infinity"];
 /// What Debezium writes for infinite timestamps: the constants of PostgreSQL's JDBC driver, in microseconds.
 const INFINITE_US: [i64; 2] = [9_223_372_036_825_200_000, -9_223_372_036_832_400_000];
 /// The same for dates, by themselves and in an array.
 const INFINITE_DAYS: [[i64; 2]; 2] = [[-2_147_472_692, -2_147_472_691], [-622_191_234, -625_821_272]];
+/// The same as ISO 8601 has them without their zone, infinite ones first.
+const INFINITE_ISO_DATES: [[&[u8]; 2]; 2] =
+    [[b"-5877611-06-21", b"+292278994-08-16"], [b"-5877611-06-22", b"+292269055-12-02"]];
+const INFINITE_ISO_TIMESTAMPS: [&[u8]; 2] = [b"+294247-01-10T04:00:25.2", b"-290308-12-21T19:59:27.6"];
 
 /// Unit of an integer time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +89,13 @@ pub(super) fn iso_timestamp(text: &[u8], zone: &[u8], out: &mut Vec<u8>) -> Opti
         out.extend_from_slice(text);
         return Some(());
     }
+    if zone.is_empty()
+        && matches!(text, [b'+' | b'-', ..])
+        && let Some(at) = INFINITE_ISO_TIMESTAMPS.iter().position(|held| is_held(text, held))
+    {
+        out.extend_from_slice(INFINITE[at]);
+        return Some(());
+    }
     let at = memchr::memchr(b'T', text)?;
     let era = iso_day(&text[..at], out)?;
     out.push(b' ');
@@ -99,9 +111,21 @@ pub(super) fn iso_date(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
         out.extend_from_slice(text);
         return Some(());
     }
-    let era = iso_day(text.strip_suffix(b"Z").unwrap_or(text), out)?;
+    let text = text.strip_suffix(b"Z").unwrap_or(text);
+    if matches!(text, [b'+' | b'-', ..])
+        && let Some(at) = INFINITE_ISO_DATES.iter().position(|held| held.contains(&text))
+    {
+        out.extend_from_slice(INFINITE[at]);
+        return Some(());
+    }
+    let era = iso_day(text, out)?;
     out.extend_from_slice(era);
     Some(())
+}
+
+/// Whether it is this timestamp, with or without zeros behind it.
+fn is_held(text: &[u8], held: &[u8]) -> bool {
+    text.strip_prefix(held).is_some_and(|rest| rest.iter().all(|digit| *digit == b'0'))
 }
 
 /// Append `10:34:56.120Z` as a time, with `zone` behind it where the type has one.
@@ -290,6 +314,29 @@ mod tests {
         assert_eq!(of(|out| iso_date(b"2017-09-15Z", out)), "2017-09-15");
         assert_eq!(of(|out| iso_date(b"-4712-11-24Z", out)), "4713-11-24 BC");
         assert_eq!(of(|out| iso_time(b"04:05:11.789Z", b"", out)), "04:05:11.789");
+    }
+
+    #[test]
+    fn what_stands_for_infinity_is_infinite() {
+        for (iso, server) in [
+            ("-5877611-06-21Z", "infinity"),
+            ("+292278994-08-16Z", "infinity"),
+            ("-5877611-06-22Z", "-infinity"),
+            ("+292269055-12-02Z", "-infinity"),
+            ("+99999-12-31Z", "99999-12-31"),
+        ] {
+            assert_eq!(of(|out| iso_date(iso.as_bytes(), out)), server, "{iso}");
+        }
+        for (iso, server) in [
+            ("+294247-01-10T04:00:25.2", "infinity"),
+            ("+294247-01-10T04:00:25.200000", "infinity"),
+            ("-290308-12-21T19:59:27.6", "-infinity"),
+            ("+294247-01-10T04:00:25.21", "294247-01-10 04:00:25.21"),
+        ] {
+            assert_eq!(of(|out| iso_timestamp(iso.as_bytes(), b"", out)), server, "{iso}");
+        }
+        let zoned = of(|out| iso_timestamp(b"+294247-01-10T04:00:25.2Z", b"+00", out));
+        assert_eq!(zoned, "294247-01-10 04:00:25.2+00");
     }
 
     #[test]
