@@ -7,6 +7,7 @@ with the JSON itself, and the types with those of JSON.
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections import defaultdict
@@ -189,8 +190,11 @@ def assert_back(changes: Sequence[Change], records: Sequence[Record], topic: str
         if change.op == "m":
             assert back.message is not None
             assert change.message is not None
-            assert (back.message.prefix, back.message.content) == (change.message.prefix, change.message.content)
-            assert back.message.transactional == change.message.transactional
+            assert (back.message.prefix, back.message.transactional) == (
+                change.message.prefix,
+                change.message.transactional,
+            )
+            assert_content(change.message.content, back.message.content, options)
             continue
         assert back.table.name == change.table.name
         assert back.table.schema == change.table.schema
@@ -199,6 +203,14 @@ def assert_back(changes: Sequence[Change], records: Sequence[Record], topic: str
         assert_rows(change, (after, back.after), back.table, options)
         if change.op != "r":
             assert (back.committed_at, back.transaction) == (change.committed_at, change.transaction)
+
+
+def assert_content(ours: bytes, theirs: bytes, options: Mapping[str, str]) -> None:
+    """A message's content is read as base64; no event says that it is hex, so that its digits are taken for that too."""
+    if options.get("binary_handling_mode") == "hex":
+        assert ours.hex() in (base64.b64encode(theirs).decode().rstrip("="), theirs.decode("latin-1"))
+    else:
+        assert ours == theirs
 
 
 def topic_of(name: str) -> str:
@@ -265,6 +277,9 @@ def test_tailraces_events_without_schemas_show_the_same_values(options: Mapping[
             if change.op == "m":
                 assert change.message is not None
                 assert change.message.prefix == payload["message"]["prefix"]
+                if options.get("binary_handling_mode") != "hex":
+                    content = payload["message"]["content"].replace("-", "+").replace("_", "/")
+                    assert change.message.content == base64.b64decode(content)
                 continue
             source = payload["source"]
             assert (change.table.schema, change.table.name) == (source["schema"], source["table"])

@@ -14,8 +14,9 @@ Each is an entry of `[[pipeline.<name>.format.transform]]` with a `kind`, applie
 that writes events; in Python `tailrace.format.Transform(kind, **options)`. Names are Debezium's with underscores for
 dots, values and defaults are Debezium's. How to use them is in [transforms](../howto/transforms.md).
 
-They do, byte for byte, what Debezium 3.6's do (`tests/conformance/test_chains.py`, with schemas and without, with the
-block `transaction` and without), to the records at the ends of transactions and to heartbeats too, but:
+All but `filter` and `content_based_router`, which are [not compared](debezium.md#what-is-not-compared), do, byte for
+byte, what Debezium 3.6's do (`tests/conformance/test_chains.py`, with schemas and without, with the block `transaction`
+and without), to the records at the ends of transactions and to heartbeats too, but:
 
 - a delete becomes a real tombstone in the modes `tombstone` and `delete-to-tombstone`; in mode `tombstone` Debezium
   with a JSON converter writes the text `null`, or a schema and a null, which Kafka's compaction keeps;
