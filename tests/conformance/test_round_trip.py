@@ -206,7 +206,7 @@ def assert_back(changes: Sequence[Change], records: Sequence[Record], topic: str
 
 
 def assert_content(ours: bytes, theirs: bytes, options: Mapping[str, str]) -> None:
-    """A message's content is read as base64; no event says that it is hex, so that its digits are taken for that too."""
+    """A content is read as base64; no event says that it is hex, so that its digits are taken for that too."""
     if options.get("binary_handling_mode") == "hex":
         assert ours.hex() in (base64.b64encode(theirs).decode().rstrip("="), theirs.decode("latin-1"))
     else:
