@@ -19,6 +19,7 @@ _OTHER_NAMES = {
     "delivery.timeout.ms": "message.timeout.ms",
     "metadata.broker.list": "bootstrap.servers",
     "request.required.acks": "acks",
+    "retries": "message.send.max.retries",
 }
 """By which librdkafka knows a setting too (CONFIGURATION.md, "Alias for")."""
 _HOW = (

@@ -24,8 +24,20 @@ if TYPE_CHECKING:
 __all__ = ["Kafka", "Security", "Topic"]
 
 tailrace_contract = 1
-_OURS = ("bootstrap.servers", "enable.idempotence", "acks", "transactional.id", "partitioner", "message.timeout.ms")
-"""Settings that promises hang on: their values are ours."""
+_OURS = (
+    "bootstrap.servers",
+    "enable.idempotence",
+    "acks",
+    "transactional.id",
+    "transaction.timeout.ms",
+    "partitioner",
+    # A record that is given up alone is overtaken by later ones of its key.
+    "message.timeout.ms",
+    "message.send.max.retries",
+    "queuing.strategy",
+    "default.topic.config",
+)
+"""Settings that promises hang on: their values are ours. The last one could hold others of them."""
 _QUEUE_KB = 16 << 10
 _MESSAGE_NBYTES = 1_000_000_000
 """The most that the client allows: each topic says what it takes, and what does not fit into the queue is refused."""
@@ -192,7 +204,6 @@ _PRODUCER_ONLY = (
     "batch.",
     "compression.",
     "message.",
-    "retries",
     "request.",
     "delivery.",
     "sticky.",
