@@ -157,15 +157,24 @@ class TransactionalWriter:
         self._replayed.update(written)
 
     def _commit_parts(self, batch: Batch) -> None:
-        """Segment by segment, and the position with the last: a crash in between makes the first ones come again."""
-        segments, begun = list(batch.segments()), 0
-        for segment in segments:
-            last = segment is segments[-1]
+        """Part by part, and the position with the last: a crash in between makes the first ones come again."""
+        parts = [part for segment in batch.segments() for part in self._cut(segment)]
+        begun = 0
+        for part in parts:
             try:
-                self._commit(segment, batch.positions if last else ())
+                self._commit(part, batch.positions if part is parts[-1] else ())
             except Reject as reject:
                 raise Reject({begun + index: reason for index, reason in reject.reasons.items()}) from None
-            begun += len(segment)
+            begun += len(part)
+
+    def _cut(self, part: Batch) -> Iterator[Batch]:
+        """Within the limit each, but for a single change that is above it."""
+        if part.nbytes <= self._plan.nbytes_max or len(part) < 2:
+            yield part
+            return
+        middle = len(part) // 2
+        yield from self._cut(part.only(range(middle)))
+        yield from self._cut(part.only(range(middle, len(part))))
 
     def _commit(self, batch: Batch, positions: Sequence[Position], *, replayed: Sequence[Position] = ()) -> None:
         new = {at.lineage: Held(self._epoch(at.lineage), at.text) for at in positions}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from servers import kafka as server
 from tailrace.config import load
@@ -49,6 +49,14 @@ def opened(sink: Kafka, *, claim: bool = True, limits: Limits | None = None) -> 
 
 def keys(broker: server.Broker, topic: str, isolation: str = "read_committed") -> list[int]:
     return [record.row["id"] for record in read(broker, f"{topic}.public.orders", isolation=isolation)]
+
+
+def end(broker: server.Broker, topic: str) -> int:
+    """The offset behind the last record or mark of its first partition."""
+    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "ends"})
+    _, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=30)
+    consumer.close()
+    return int(high)
 
 
 def test_the_position_is_committed_with_the_rows_and_found_again(
@@ -217,8 +225,9 @@ def test_a_refused_change_leaves_nothing_of_its_batch(
 def test_a_transaction_above_the_limit_is_an_error_unless_it_may_be_split(
     kafka: server.Broker, topic: str, transactional: Callable[..., Kafka]
 ) -> None:
-    feed, small = Feed(), Limits(batch_bytes_max=5000)
-    (large,) = Batch.merge([feed.insert(key, note="x" * 1000) for key in range(10)])
+    small = Limits(batch_bytes_max=5000)
+    large = Feed().insert(*range(10), note="x" * 1000)
+    assert len(list(large.segments())) == 1
     writer = opened(transactional(transaction_bytes_max=5000), limits=small)
     with pytest.raises(Fatal, match="split_transactions") as refused:
         writer.write(large)
@@ -230,6 +239,19 @@ def test_a_transaction_above_the_limit_is_an_error_unless_it_may_be_split(
     assert split.known() == {LINEAGE: large.positions[0]}
     split.close()
     assert keys(kafka, topic) == list(range(10))
+    # A commit leaves a mark in the log, which takes an offset.
+    assert end(kafka, f"{topic}.public.orders") - 10 >= 3
+
+
+def test_a_change_above_the_limit_is_a_part_by_itself(
+    kafka: server.Broker, topic: str, transactional: Callable[..., Kafka]
+) -> None:
+    small, options = Limits(batch_bytes_max=500), {"transaction_bytes_max": 500, "split_transactions": True}
+    writer = opened(transactional(**options), limits=small)
+    writer.write(Feed().insert(1, 2, 3, note="x" * 1000))
+    writer.close()
+    assert keys(kafka, topic) == [1, 2, 3]
+    assert end(kafka, f"{topic}.public.orders") == 3 + 3
 
 
 def test_a_topic_that_forgets_positions_is_refused_and_check_says_so(

@@ -1,0 +1,80 @@
+"""A transaction of PostgreSQL above the sink's limit, on the whole road: an error, or split and killed on the way."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import psycopg
+
+from servers import kafka as server
+from tests.cli.conftest import Cli
+from tests.server.sink.kafka.topics import read
+from tests.waiting import until
+
+ROWS = range(1000, 9000)
+LIMIT = 64 << 10
+
+
+def test_a_split_transaction_that_is_killed_between_its_parts_is_whole_in_the_end_and_all_others_come_once(
+    kafka: server.Broker, topic: str, database: str, tmp_path: Path
+) -> None:
+    cli, config, name = Cli(tmp_path, os.environ), tmp_path / "shop.toml", f"{topic}.public.orders"
+    config.write_text(_config(database, kafka, topic, split=False))
+    with psycopg.connect(database, autocommit=True) as shop:
+        shop.execute("CREATE TABLE orders (id int PRIMARY KEY, note text)")
+        shop.execute("INSERT INTO orders VALUES (1, 'one')")
+        first = cli.run("run", "shop.toml", "--until-current")
+        assert first.code == 0, first.err
+        shop.execute("INSERT INTO orders VALUES (2, 'before')")
+        shop.execute(
+            "INSERT INTO orders SELECT n, repeat('x', 200) FROM generate_series(%s::int, %s) n", [ROWS[0], ROWS[-1]]
+        )
+        shop.execute("INSERT INTO orders VALUES (3, 'behind')")
+    refused = cli.run("run", "shop.toml", "--until-current")
+    assert refused.code == 1, refused.err
+    assert f"one of Kafka's may hold {LIMIT}" in refused.err and "split_transactions = true" in refused.err
+    assert _keys(kafka, name) == [1, 2]
+    config.write_text(_config(database, kafka, topic, split=True))
+    process = cli.start("run", "shop.toml")
+    until(lambda: len(_keys(kafka, name)) > 2, "for the first part")
+    process.kill()
+    process.communicate(timeout=60)
+    parts = _keys(kafka, name)[2:]
+    assert 0 < len(parts) < len(ROWS)
+    assert parts == list(ROWS[: len(parts)])
+    finished = cli.run("run", "shop.toml", "--until-current")
+    assert finished.code == 0, finished.err
+    came = _keys(kafka, name)
+    assert came == [1, 2, *parts, *ROWS, 3]  # the whole comes again, in its order, and nothing else does
+    assert {key for key, count in Counter(came).items() if count > 1} == set(parts)
+
+
+def _keys(broker: server.Broker, name: str) -> list[int]:
+    return [record.row["id"] for record in read(broker, name)]
+
+
+def _config(database: str, broker: server.Broker, topic: str, *, split: bool) -> str:
+    slot = "split_" + database.rpartition("/")[2]
+    return f"""
+[pipeline.shop.source]
+kind = "postgres"
+url = "{database}"
+tables = ["public.orders"]
+slot = "{slot}"
+publication = "{slot}"
+[pipeline.shop.limits]
+segment_bytes = 16384
+batch_bytes_max = 32768
+[pipeline.shop.sink]
+kind = "kafka"
+url = "kafka://{broker.address}"
+create_topics = true
+transactions = true
+positions_topic = "{topic}.positions"
+transactional_id = "{topic}"
+transaction_bytes_max = {LIMIT}
+split_transactions = {str(split).lower()}
+format.topic_prefix = "{topic}"
+"""
