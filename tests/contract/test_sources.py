@@ -1,23 +1,80 @@
-"""Every source keeps the source's contract."""
+"""Every source keeps the source's contract, and the suite finds out those that do not."""
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import count
 
 import psycopg
 import pytest
 
 from tailrace import testing
+from tailrace.contract import Positions, Source, Stream
+from tailrace.error import EndOfStream, Fatal
+from tailrace.model import Batch, Limits, Position
 from tailrace.source.postgres import Postgres
 from tailrace.testing.fake import Log, LogSource
+from tailrace.testing.sources import KeptPositions
+
+Break = Callable[[Stream], None]
+
+
+@dataclass(frozen=True)
+class Broken(LogSource):
+    """A good source whose streams are broken on purpose."""
+
+    harm: Break = lambda stream: None
+
+    def open(
+        self,
+        name: str,
+        positions: Positions,
+        limits: Limits,
+        *,
+        until_current: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Stream:
+        stream = super().open(name, positions, limits, until_current=until_current, stop=stop)
+        self.harm(stream)
+        return stream
+
+
+@dataclass(frozen=True)
+class Careless(LogSource):
+    """Starts over, without a word, where it cannot make sense of what is saved."""
+
+    keeps_lineage: bool = False
+
+    def open(
+        self,
+        name: str,
+        positions: Positions,
+        limits: Limits,
+        *,
+        until_current: bool = False,
+        stop: threading.Event | None = None,
+    ) -> Stream:
+        foreign = self.log.lineage not in positions.known()
+        try:
+            return super().open(name, positions, limits, until_current=until_current, stop=stop)
+        except Fatal:
+            if self.keeps_lineage and foreign:
+                raise
+            return super().open(name, KeptPositions(), limits, until_current=until_current, stop=stop)
+
+
+def _check(make: Callable[[Log], Source]) -> list[str]:
+    log, keys = Log(), count()
+    return testing.check_source(
+        lambda: make(log), lambda rows: log.commit(*(("c", {"id": str(next(keys))}) for _ in range(rows)))
+    )
 
 
 def test_the_fake_source_keeps_the_contract() -> None:
-    log, keys = Log(), count()
-    shown = testing.check_source(
-        lambda: LogSource(log), lambda rows: log.commit(*(("c", {"id": str(next(keys))}) for _ in range(rows)))
-    )
-    assert any("I6" in line for line in shown)
+    assert any("I6" in line for line in _check(LogSource))
 
 
 @pytest.mark.parametrize("server", ["database", "database15"])
@@ -34,11 +91,69 @@ def test_postgres_keeps_the_contract(server: str, request: pytest.FixtureRequest
     assert any("I6" in line for line in shown)
 
 
-def test_a_source_that_skips_is_found_out() -> None:
-    log, keys = Log(), count()
+def _confirms_with_a_fault(stream: Stream) -> None:
+    def confirm(positions: Sequence[Position]) -> None:
+        raise RuntimeError("the connection is busy")
 
-    def commit(rows: int) -> None:
-        log.commit(*(("c", {"id": str(next(keys))}) for _ in range(max(1, rows - 1))))
+    stream.confirm = confirm  # type: ignore[method-assign]
 
-    with pytest.raises(AssertionError):
-        testing.check_source(lambda: LogSource(log), commit)
+
+def _confirms_and_waits_for_an_answer(stream: Stream) -> None:
+    never = threading.Event()
+    stream.confirm = lambda positions: never.wait()  # type: ignore[method-assign,assignment,return-value]
+
+
+def _drops_what_waits(stream: Stream) -> None:
+    def tend() -> None:
+        with contextlib.suppress(EndOfStream):
+            stream.read(0.0)
+
+    stream.tend = tend  # type: ignore[method-assign]
+
+
+def _skips_the_second_transaction(stream: Stream) -> None:
+    if stream._bound is None:  # type: ignore[attr-defined] # one that never ends would be waited for in vain
+        return
+    read, batches = stream.read, count()
+
+    def skip(timeout_s: float) -> object:
+        item = read(timeout_s)
+        return read(timeout_s) if isinstance(item, Batch) and next(batches) == 1 else item
+
+    stream.read = skip  # type: ignore[method-assign,assignment]
+
+
+def _repeats_every_transaction(stream: Stream) -> None:
+    read: Callable[[float], object] = stream.read
+    held: list[object] = []
+
+    def repeat(timeout_s: float) -> object:
+        if held:
+            return held.pop()
+        item = read(timeout_s)
+        if isinstance(item, Batch):
+            held.append(item)
+        return item
+
+    stream.read = repeat  # type: ignore[method-assign,assignment]
+
+
+@pytest.mark.parametrize(
+    ("harm", "promise"),
+    [
+        (_confirms_with_a_fault, "I2 .*raises nothing"),
+        (_confirms_and_waits_for_an_answer, "I2 .*cheap"),
+        (_drops_what_waits, "I11 tend"),
+        (_skips_the_second_transaction, "nothing is left out"),
+        (_repeats_every_transaction, "I7"),
+    ],
+)
+def test_a_source_that_breaks_a_promise_is_found_out(harm: Break, promise: str) -> None:
+    with pytest.raises(AssertionError, match=promise):
+        _check(lambda log: Broken(log, harm))
+
+
+@pytest.mark.parametrize(("keeps_lineage", "promise"), [(False, "I6 .*another server's"), (True, "I6 .*did not write")])
+def test_i6_a_source_that_starts_over_from_a_foreign_position_is_found_out(keeps_lineage: bool, promise: str) -> None:
+    with pytest.raises(AssertionError, match=promise):
+        _check(lambda log: Careless(log, keeps_lineage=keeps_lineage))

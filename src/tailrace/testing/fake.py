@@ -135,6 +135,9 @@ class LogSource:
         stop: threading.Event | None = None,
     ) -> _LogStream:
         """See `Source.open`."""
+        known = positions.known()
+        if known and self.log.lineage not in known:
+            raise HistoryLost(f"the saved position is of {', '.join(known)}, but this is {self.log.lineage}")
         saved = positions.claim(self.log.lineage)
         self.log.note("open")
         return _LogStream(self.log, self.log.after(saved), len(self.log) if until_current else None)

@@ -11,12 +11,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from tailrace.contract import Source, Stream
-from tailrace.error import EndOfStream
+from tailrace.error import EndOfStream, Fatal
 from tailrace.model import Batch, Change, Limits, Position, Severity
 from tailrace.testing.expect import expect
 
 _NAME = "check_source"
 _TIMEOUT_S = 30.0
+_ADVICE_S = 2.0
+"""A confirmation notes something and returns; that much a loaded machine may make of it."""
+_TENDS = 20
+_TEND_PAUSE_S = 0.05
 
 
 def check_source(make_source: Callable[[], Source], commit: Callable[[int], object]) -> list[str]:
@@ -33,8 +37,10 @@ def check_source(make_source: Callable[[], Source], commit: Callable[[int], obje
             trial.reads_what_is_there(),
             trial.streams_in_order(),
             trial.repeats_the_same(),
-            trial.waits_and_tends(),
+            trial.waits_and_is_advised(),
+            trial.tends(),
             trial.resumes_behind_what_is_saved(),
+            trial.refuses_what_is_foreign(),
         ]
     finally:
         removed = make_source().drop(_NAME)
@@ -117,17 +123,14 @@ class _Trial:
         expect(sum(map(len, first)) == 8, "right after the saved position: nothing is left out, nothing comes twice")
         return "I6 I7 what is read again has the same positions"
 
-    def waits_and_tends(self) -> str:
+    def waits_and_is_advised(self) -> str:
         stream = self._open()
         try:
             batches = _take(stream, 8)
             ends = batches[-1].positions
             self._save(batches)
-            stream.tend()
             for _ in range(2):
-                confirming = threading.Thread(target=stream.confirm, args=(ends,))
-                confirming.start()
-                confirming.join(_TIMEOUT_S)
+                _confirm_aside(stream, ends)
             started = time.monotonic()
             idle = stream.read(0.2)
             took_s = time.monotonic() - started
@@ -135,39 +138,85 @@ class _Trial:
             expect(quiet, "an idle source has nothing to read, or progress")
             expect(took_s < 5.0, "read() returns soon after its timeout")
             self._commit(1)
-            expect(sum(map(len, _take(stream, 1))) == 1, "it goes on after tend() and confirm()")
+            expect(sum(map(len, _take(stream, 1))) == 1, "it goes on after confirm()")
         finally:
             stream.close()
         return "I2 confirm is cheap advice from any thread; read keeps its timeout"
 
+    def tends(self) -> str:
+        self._commit(2)
+        self._commit(3)
+        stream = self._open(until_current=True)
+        try:
+            batches = _take(stream, 1)
+            # Nothing tells when the rest has come as far as the source: it has this long to come and be dropped.
+            for _ in range(_TENDS):
+                stream.tend()
+                time.sleep(_TEND_PAUSE_S)
+        except BaseException:
+            stream.close()
+            raise
+        batches += _drain(stream)
+        _check_order(batches)
+        expect(_identities(batches) == _identities(self._until_end()), "I11 tend() takes nothing of what waits")
+        return "I11 tend takes nothing of what waits"
+
     def resumes_behind_what_is_saved(self) -> str:
         rest = self._until_end()
-        expect(sum(map(len, rest)) == 1, "the next open starts right after the saved position")
+        expect(sum(map(len, rest)) == 6, "the next open starts right after the saved position")
         return "I6 it resumes right behind what is saved"
+
+    def refuses_what_is_foreign(self) -> str:
+        """Twice: another server's position, and a text under the own lineage that the source did not write."""
+        lineages = list(self._positions.known())
+        elsewhere = [
+            Position(f"{lineage}_elsewhere", at.text)
+            for lineage, at in self._positions.known().items()
+            if at is not None
+        ]
+        unknown = [Position(lineage, "check_source wrote this") for lineage in lineages]
+        self._refuses(elsewhere, "another server's position")
+        self._refuses(unknown, "a position that it did not write")
+        return "I6 it refuses to start over from a position that is not its own"
+
+    def _refuses(self, saved: Sequence[Position], what: str) -> None:
+        foreign = KeptPositions()
+        foreign.save(saved)
+        try:
+            stream = self._make().open(_NAME, foreign, Limits())
+        except Fatal:
+            return
+        stream.close()
+        expect(False, f"I6 open() raises Fatal (HistoryLost where a new snapshot is needed) over {what}")
 
     def _open(self, *, until_current: bool = False) -> Stream:
         return self._make().open(_NAME, self._positions, Limits(), until_current=until_current)
 
     def _until_end(self) -> list[Batch]:
         """All batches up to now, by a bounded stream."""
-        stream = self._open(until_current=True)
-        batches: list[Batch] = []
-        deadline = time.monotonic() + _TIMEOUT_S
-        try:
-            while True:
-                expect(time.monotonic() < deadline, "a bounded stream ends")
-                taken = stream.read(0.5)
-                if isinstance(taken, Batch):
-                    batches.append(taken)
-        except EndOfStream:
-            _check_order(batches)
-            return batches
-        finally:
-            stream.close()
+        batches = _drain(self._open(until_current=True))
+        _check_order(batches)
+        return batches
 
     def _save(self, batches: Sequence[Batch]) -> None:
         for batch in batches:
             self._positions.save(batch.positions)
+
+
+def _drain(stream: Stream) -> list[Batch]:
+    """Read a bounded stream to its end, and close it."""
+    batches: list[Batch] = []
+    deadline = time.monotonic() + _TIMEOUT_S
+    try:
+        while True:
+            expect(time.monotonic() < deadline, "a bounded stream ends")
+            taken = stream.read(0.5)
+            if isinstance(taken, Batch):
+                batches.append(taken)
+    except EndOfStream:
+        return batches
+    finally:
+        stream.close()
 
 
 def _take(stream: Stream, rows: int) -> list[Batch]:
@@ -180,6 +229,23 @@ def _take(stream: Stream, rows: int) -> list[Batch]:
         if isinstance(taken, Batch):
             batches.append(taken)
     return batches
+
+
+def _confirm_aside(stream: Stream, ends: Sequence[Position]) -> None:
+    """Confirm from a thread of its own, and look at how that ended."""
+    faults: list[BaseException] = []
+
+    def confirm() -> None:
+        try:
+            stream.confirm(ends)
+        except BaseException as error:  # noqa: BLE001 - told below, whatever it is
+            faults.append(error)
+
+    confirming = threading.Thread(target=confirm, daemon=True)
+    confirming.start()
+    confirming.join(_ADVICE_S)
+    expect(not confirming.is_alive(), f"I2 confirm() is cheap: it returns within {_ADVICE_S:.0f} s")
+    expect(not faults, f"I2 confirm() is advice, it raises nothing; it raised {faults}")
 
 
 def _check_order(batches: Sequence[Batch]) -> None:
