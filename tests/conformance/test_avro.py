@@ -18,6 +18,7 @@ from tailrace.registry import Registry
 from tests.conformance import binary, generated, sides
 from tests.conformance.binary import Both
 from tests.conformance.cases import Case, Statements
+from tests.conformance.foreign import FOREIGN
 from tests.conformance.framed import Pair, by_table, read, said
 from tests.conformance.shapes import SHAPES
 from tests.conformance.values import VALUES
@@ -31,6 +32,7 @@ CASES: list[Case] = [
     *(case for case in (*VALUES, *SHAPES) if case.name not in (_ODD, _SERIALS)),
     *generated.cases(seed=20261128),
     *generated.families(seed=20261128),
+    *FOREIGN,
 ]
 
 
