@@ -25,7 +25,7 @@ from tailrace.contract import Remembering
 from tailrace.error import ConfigError, Retryable
 from tailrace.pipeline import Pipeline, ask, desk_path, socket_path
 from tailrace.supervisor import Supervisor
-from tailrace.verify import Options, Pipes, Remote, Report, TableReport
+from tailrace.verify import Clock, Options, Pipes, Remote, Report, TableReport
 from tailrace.verify import verify as compare
 
 __all__ = ["verify"]
@@ -75,7 +75,11 @@ def _compared(
             stack.callback(image.close)
         repair = stack.enter_context(contextlib.closing(Remote(desk))).repair if options.repair else None
         asked = Options(
-            tables=options.table or (), rate=options.rate, repair=repair, parked=_parked(pipeline), stop=stop
+            tables=options.table or (),
+            rate=options.rate,
+            repair=repair,
+            parked=_parked(pipeline),
+            clock=Clock(stop),
         )
         with _Bar() as bar:
             return compare(name, Pipes(view, target, image, pipeline.transforms), asked, told=bar.show)

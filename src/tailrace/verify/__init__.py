@@ -3,8 +3,9 @@
 Never writes to either end itself. `docs/design/0011-verify.md` argues why no difference is reported that is none.
 """
 
+from tailrace.verify.pace import Clock
 from tailrace.verify.remote import Remote
 from tailrace.verify.report import Report, TableReport
 from tailrace.verify.session import Options, Pipes, Progress, verify
 
-__all__ = ["Options", "Pipes", "Progress", "Remote", "Report", "TableReport", "verify"]
+__all__ = ["Clock", "Options", "Pipes", "Progress", "Remote", "Report", "TableReport", "verify"]

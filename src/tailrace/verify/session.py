@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -11,11 +10,12 @@ from tailrace.comparison import Compared, Image, Key, Shape, SourceView, TargetV
 from tailrace.contract import Transform
 from tailrace.error import ConfigError, Fatal, TailraceError
 from tailrace.model import Table
+from tailrace.verify.pace import Clock, Pace
 from tailrace.verify.remote import PipelineGone
 from tailrace.verify.report import Report, TableReport, Verdict
 from tailrace.verify.shape import shape
-from tailrace.verify.side import Direct, Written
-from tailrace.verify.table import Ends, Pace, Settings, TableComparison
+from tailrace.verify.side import Direct, Held, Written
+from tailrace.verify.table import Ends, Settings, TableComparison
 
 __all__ = ["Options", "Pipes", "Progress", "verify"]
 
@@ -24,7 +24,9 @@ Repair = Callable[[str, Sequence[Key]], int]
 
 _TOGETHER = 1000
 _UNLIKE = "the two servers do not digest rows alike, as they do with one server_encoding and one order of bytes"
-_CHUNK_ROWS, _CHUNK_ROWS_MIN, _CHUNK_ROWS_BINARY = 65536, 1000, 1 << 20
+_CHUNK_ROWS, _CHUNK_ROWS_BINARY = 65536, 1 << 20
+_SCAN_S = 60.0
+"""How far apart scans of a whole table are, at a rate at which ranges of the usual size would come sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Options:
     """What to compare and how: `tables` are globs of the source's names, `rate` is rows a second at either end.
 
     `repair` writes keys of a table again, through the pipeline; `parked` are the keys that wait in the dead letters, by
-    the name of the table as it is written. `stop` ends the comparison with `Retryable`.
+    the name of the table as it is written. `clock` is what the comparison waits by.
     """
 
     tables: Sequence[str] = ()
@@ -41,7 +43,15 @@ class Options:
     parked: Mapping[str, Collection[Key]] = field(default_factory=dict)
     settle_s: float = 60.0
     stall_s: float = 60.0
-    stop: threading.Event = field(default_factory=threading.Event)
+    clock: Clock = field(default_factory=Clock)
+
+
+@dataclass(frozen=True, slots=True)
+class _Paces:
+    """What either end is read at, over all tables."""
+
+    source: Pace
+    target: Pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +66,17 @@ class Pipes:
 
 def verify(pipeline: str, pipes: Pipes, options: Options, *, told: Progress) -> Report:
     """Compare the captured tables that `options` means (`ConfigError` without any); `told` hears of each chunk."""
-    pace = Pace(options.rate, options.stop)
+    paces = _Paces(Pace(options.rate, options.clock), Pace(options.rate, options.clock))
     captured = pipes.source.tables()
     meant = [t for t in captured if not options.tables or any(fnmatchcase(str(t), g) for g in options.tables)]
     if not meant:
         known = ", ".join(str(table) for table in captured[:10])
         raise ConfigError(f"no captured table matches {', '.join(options.tables)}", hint=f"captured are {known}")
-    found = [_table(table, pipes, options, pace=pace, told=told) for table in meant]
+    found = [_table(table, pipes, options, paces=paces, told=told) for table in meant]
     return Report(pipeline, tuple(report for report in found if report is not None))
 
 
-def _table(table: Table, pipes: Pipes, options: Options, *, pace: Pace, told: Progress) -> TableReport | None:
+def _table(table: Table, pipes: Pipes, options: Options, *, paces: _Paces, told: Progress) -> TableReport | None:
     """The report of one table; None when nothing of it is written."""
     shaped = shape(table, pipes.transforms, masked=pipes.image is not None)
     if shaped.shape is None:
@@ -76,19 +86,22 @@ def _table(table: Table, pipes: Pipes, options: Options, *, pace: Pace, told: Pr
         return TableReport(str(table), key=shaped.shape.key, obstacle=mirror)
     if pipes.image is None and not pipes.source.agrees(mirror):
         return TableReport(str(table), key=shaped.shape.key, obstacle=_UNLIKE)
-    side = Direct(pipes.source) if pipes.image is None else Written(pipes.source, pipes.image, pipes.transforms)
-    chunk = _CHUNK_ROWS if options.rate is None else max(_CHUNK_ROWS_MIN, min(_CHUNK_ROWS, int(options.rate)))
+    side = (
+        Direct(pipes.source, paces.source)
+        if pipes.image is None
+        else Written(pipes.source, paces.source, image=pipes.image, transforms=pipes.transforms)
+    )
     comparison = TableComparison(
-        Ends(pipes.source, side, pipes.target),
+        Ends(pipes.source, side, Held(pipes.target, paces.target)),
         Compared(table, mirror),
         settings=Settings(
-            # Each range of a key without an index in the target's order is a scan of the whole table.
-            chunk_rows=_CHUNK_ROWS_BINARY if mirror.binary else chunk,
+            chunk_rows=_chunk_rows(options.rate, scans=bool(mirror.binary)),
+            together=_at_once(options.rate, _TOGETHER),
             settle_s=options.settle_s,
             stall_s=options.stall_s,
             keep=options.repair is not None,
         ),
-        pace=pace,
+        clock=options.clock,
         parked=_parked(options, table, shaped.shape),
         told=told,
     )
@@ -99,9 +112,20 @@ def _table(table: Table, pipes: Pipes, options: Options, *, pace: Pace, told: Pr
         report.obstacle = str(error.args[0])
     report.left_out = shaped.masked
     if options.repair is not None and report.differing:
-        _repair(comparison, options.repair)
+        _repair(comparison, options.repair, paces, together=_at_once(options.rate, _TOGETHER))
     told(report)
     return report
+
+
+def _at_once(rate: float | None, most: int, seconds: float = 1.0) -> int:
+    """How many rows to read with one statement: what `seconds` allow."""
+    return most if rate is None else max(1, min(most, int(rate * seconds)))
+
+
+def _chunk_rows(rate: float | None, *, scans: bool) -> int:
+    """How many rows a range has. Where the key has no index in the target's order, each is a scan of the whole table:
+    at a low rate, ranges of a second would have the source do nothing else."""
+    return _at_once(rate, _CHUNK_ROWS_BINARY, _SCAN_S) if scans else _at_once(rate, _CHUNK_ROWS)
 
 
 def _parked(options: Options, table: Table, shape: Shape) -> set[Key]:
@@ -110,12 +134,16 @@ def _parked(options: Options, table: Table, shape: Shape) -> set[Key]:
     return {key for name in names for key in options.parked.get(name, ())}
 
 
-def _repair(comparison: TableComparison, repair: Repair) -> None:
+def _repair(comparison: TableComparison, repair: Repair, paces: _Paces, *, together: int) -> None:
     """Have what differs written again, then look whether it agrees now."""
     report = comparison.report
     keys = sorted(report.differing)
-    for first in range(0, len(keys), _TOGETHER):
-        part = keys[first : first + _TOGETHER]
+    for first in range(0, len(keys), together):
+        part = keys[first : first + together]
+        paces.source.wait()
+        paces.target.wait()
+        paces.source.spend(2 * len(part))  # found by key, and read
+        paces.target.spend(len(part))
         try:
             repair(report.table, part)
         except PipelineGone as gone:  # nobody is left to repair the others, nor to bring the target on

@@ -6,25 +6,22 @@ at again, in turn at either end, until each is equal or proven different (`suspe
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tailrace.comparison import Checksum, Compared, Key, SourceView, Span, TargetView
-from tailrace.error import Retryable
+from tailrace.comparison import Checksum, Compared, Key, SourceView, Span
+from tailrace.verify.pace import Clock
 from tailrace.verify.report import Kind, TableReport, Verdict
-from tailrace.verify.side import Side
+from tailrace.verify.side import Held, Side
 from tailrace.verify.suspect import Suspect
 
-__all__ = ["Ends", "Pace", "Settings", "TableComparison"]
+__all__ = ["Ends", "Settings", "TableComparison"]
 
 _LISTED_ROWS = 4096
 """A range of at most so many rows is compared key by key."""
 _SPLIT = 16
-_TOGETHER = 1000
-"""Keys that are looked at in one statement."""
 _PAUSE_S, _PAUSE_S_MAX = 0.005, 0.25
 _NUDGE_S = 0.1
 _STUCK_S = 0.5
@@ -38,10 +35,14 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a comparison is made. A key that is neither equal nor proven after `settle_s` is unsettled; so is one when
-    the target does not come as far as the source for `stall_s`."""
+    """How a comparison is made: in ranges of `chunk_rows` rows, and looks at `together` keys.
+
+    A key that is neither equal nor proven after `settle_s` is unsettled; so is one when the target does not come as far
+    as the source for `stall_s`.
+    """
 
     chunk_rows: int = 65536
+    together: int = 1000
     settle_s: float = 60.0
     stall_s: float = 60.0
     keep: bool = False
@@ -49,35 +50,11 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Both ends, open. `side` digests what `source` reads."""
+    """Both ends, open. `source` tells where ranges end and how far the log is; its rows are read by `side`."""
 
     source: SourceView
     side: Side
-    target: TargetView
-
-
-class Pace:
-    """Spreads reads so that no more than `rate` rows a second are read at either end; None is no limit.
-
-    Every wait of a comparison is one of these, and ends at a `stop`.
-    """
-
-    def __init__(self, rate: float | None, stop: threading.Event) -> None:
-        self._rate = rate
-        self._stop = stop
-        self._free_at = time.monotonic()
-
-    def spend(self, rows: int) -> None:
-        """Wait until `rows` rows more may be read."""
-        now = time.monotonic()
-        if self._rate is not None:
-            self._free_at = max(self._free_at, now) + rows / self._rate
-        self.wait(self._free_at - now)
-
-    def wait(self, seconds: float) -> None:
-        """Wait so long; `Retryable` once stopped."""
-        if self._stop.wait(max(0.0, seconds)):
-            raise Retryable("the comparison was stopped", hint="start it again: it begins anew")
+    target: Held
 
 
 class TableComparison:
@@ -89,14 +66,14 @@ class TableComparison:
         what: Compared,
         *,
         settings: Settings,
-        pace: Pace,
+        clock: Clock,
         parked: Collection[Key],
         told: Callable[[TableReport], None],
     ) -> None:
         self._ends = ends
         self._what = what
         self._settings = settings
-        self._pace = pace
+        self._clock = clock
         self._parked = parked
         self._told = told
         self._stuck: Mapping[str, str] | None = None
@@ -119,9 +96,8 @@ class TableComparison:
     def settle(self, keys: Sequence[Key]) -> dict[Key, Verdict]:
         """Look at these keys until each is equal or proven to differ; those that are missing have not settled."""
         verdicts: dict[Key, Verdict] = {}
-        for first in range(0, len(keys), _TOGETHER):
-            part = keys[first : first + _TOGETHER]
-            self._pace.spend(len(part))
+        for first in range(0, len(keys), self._settings.together):
+            part = keys[first : first + self._settings.together]
             self._settle({key: Suspect() for key in part}, verdicts)
         return verdicts
 
@@ -132,11 +108,10 @@ class TableComparison:
             upto = self._ends.source.boundary(self._what, Span(after), self._settings.chunk_rows)
             span = Span(after, upto)
             ours, theirs = self._checksums(span)
-            self._pace.spend(max(ours.rows, theirs.rows))
             self.report.rows += ours.rows
             if ours != theirs:
                 suspects.extend(self._listed(span, max(ours.rows, theirs.rows)))
-            if len(suspects) >= _TOGETHER or upto is None:
+            if len(suspects) >= self._settings.together or upto is None:
                 self._judge(suspects)
                 suspects = []
             self._told(self.report)
@@ -207,7 +182,7 @@ class TableComparison:
                 _decide(key, open[key].read_source(seen, source.pending), open=open, verdicts=verdicts)
             if time.monotonic() - began > self._settings.settle_s or not (open and self._follows(source.upto)):
                 return
-            self._pace.wait(pause_s)
+            self._clock.wait(pause_s)
             pause_s = min(_PAUSE_S_MAX, max(_PAUSE_S, pause_s * 1.5))
 
     def _follows(self, upto: str) -> bool:
@@ -224,7 +199,7 @@ class TableComparison:
             if waited_s > _NUDGE_S and not nudged:
                 self._ends.source.nudge()
                 nudged = True
-            self._pace.wait(pause_s)
+            self._clock.wait(pause_s)
             pause_s = min(_PAUSE_S_MAX, pause_s * 1.5)
 
     def _as_a_whole(self) -> None:
@@ -249,7 +224,6 @@ class TableComparison:
             before = ours, theirs
             theirs = self._ends.target.checksum(self._what.mirror, whole)
             ours = self._ends.side.checksum(self._what, whole)
-            self._pace.spend(max(ours.rows, theirs.rows))
         report.rows = ours.rows
 
 

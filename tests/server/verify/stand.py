@@ -44,7 +44,14 @@ class Stand:
         """What is saved is no place within a snapshot (phase 0)."""
         return any(text.split(".")[1] != "0" for text in self.pipeline.status().positions.values())
 
-    def verify(self, *tables: str, repair: bool = False, remote: bool = False, **options: Any) -> Report:
+    def verify(
+        self,
+        *tables: str,
+        repair: bool = False,
+        remote: bool = False,
+        watch: Callable[[Pipes], Pipes] = lambda pipes: pipes,
+        **options: Any,
+    ) -> Report:
         """Compare while the pipeline runs; `remote` reads the target through the pipeline's desk."""
         sink, source = self.pipeline.sink, self.pipeline.source
         assert isinstance(sink, ComparableSink)
@@ -60,7 +67,8 @@ class Stand:
             if not remote:
                 stack.callback(target.close)
             asked = Options(tables=tables, repair=desk.repair if repair else None, **options)
-            return verify(NAME, Pipes(view, target, image, self.pipeline.transforms), asked, told=lambda report: None)
+            pipes = watch(Pipes(view, target, image, self.pipeline.transforms))
+            return verify(NAME, pipes, asked, told=lambda report: None)
 
     def close(self) -> None:
         """Stop the pipeline; raises what ended it, if something did."""
