@@ -56,6 +56,20 @@ def test_a_pipeline_that_nobody_runs_is_run_while_it_is_verified(cli: Cli, repli
     assert cli.run("verify", replica.name, "orders").code == 0
 
 
+def test_the_first_ten_keys_of_a_kind_are_shown_and_the_others_counted(cli: Cli, replica: Path) -> None:
+    plant(cli, "delete from public.orders", "insert into public.orders select i, 'x' from range(100, 112) t(i)")
+    first = range(100, 110)
+    [_, _, *notes] = cli.run("verify", replica.name, "orders").out.splitlines()
+    extra = "; ".join(f"id={number}" for number in first)
+    assert set(notes) == {
+        "public.orders: missing: id=1; id=2; id=3",
+        f"public.orders: extra: {extra}; and 2 more",
+    }
+    found = table(cli.run("verify", replica.name, "orders", "--json"))
+    assert (found["extra"], found["missing"]) == (12, 3)
+    assert found["keys"] == {"missing": [["1"], ["2"], ["3"]], "extra": [[str(number)] for number in first]}
+
+
 def test_a_target_that_a_running_pipeline_has_for_itself_is_read_through_it(cli: Cli, replica: Path) -> None:
     plant(cli, "insert into public.orders values (9, 'nobody''s')")
     running = cli.start("run", replica.name)

@@ -197,4 +197,5 @@ def _notes(table: TableReport) -> Iterator[str]:
         shown = "; ".join(
             ", ".join(f"{name}={part}" for name, part in zip(table.key, key, strict=True)) for key in keys
         )
-        yield f"{table.table}: {kind}: {shown}"
+        more = f"; and {table.more(kind)} more" if table.more(kind) else ""
+        yield f"{table.table}: {kind}: {shown}{more}"

@@ -10,6 +10,7 @@ from tailrace.comparison import Key
 __all__ = ["KEYS_SHOWN", "Kind", "Report", "TableReport", "Verdict"]
 
 KEYS_SHOWN = 10
+UNSETTLED = "unsettled"
 
 
 class Kind(StrEnum):
@@ -67,12 +68,23 @@ class TableReport:
 
     def add(self, kind: Kind, key: Key, *, keep: bool) -> None:
         """Count one difference; its key is kept if it is among the first, or all of them with `keep`."""
-        setattr(self, kind.value, getattr(self, kind.value) + 1)
-        shown = self.keys.setdefault(kind.value, [])
-        if len(shown) < KEYS_SHOWN:
-            shown.append(key)
+        self._count(kind.value, key)
         if keep:
             self.differing.append(key)
+
+    def add_unsettled(self, key: Key) -> None:
+        """Count one row of which nothing could be said; its key is kept if it is among the first."""
+        self._count(UNSETTLED, key)
+
+    def more(self, kind: str) -> int:
+        """Rows of a kind of `keys` whose keys were not kept."""
+        return int(getattr(self, kind)) - len(self.keys[kind])
+
+    def _count(self, kind: str, key: Key) -> None:
+        setattr(self, kind, getattr(self, kind) + 1)
+        shown = self.keys.setdefault(kind, [])
+        if len(shown) < KEYS_SHOWN:
+            shown.append(key)
 
 
 @dataclass(frozen=True, slots=True)

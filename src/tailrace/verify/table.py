@@ -162,8 +162,7 @@ class TableComparison:
         for key in asked:
             verdict = verdicts.get(key)
             if verdict is None:
-                report.unsettled += 1
-                report.keys.setdefault("unsettled", []).append(key)
+                report.add_unsettled(key)
             elif verdict in _KINDS:
                 report.add(_KINDS[verdict], key, keep=self._settings.keep)
 
