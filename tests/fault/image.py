@@ -3,36 +3,113 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 import psycopg
 from psycopg import sql
 
 Rows = list[tuple[str | None, ...]]
-TABLES = """SELECT c.oid::regclass::text, n.nspname, c.relname, array_agg(a.attname ORDER BY a.attnum)
+Image = Mapping[str, tuple[Sequence[str], Rows]]
+"""Of each table its columns and what it holds."""
+TABLES = """SELECT c.relname, array_agg(a.attname ORDER BY a.attnum)
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
     WHERE c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND n.nspname = 'public'
-    GROUP BY c.oid, n.nspname, c.relname ORDER BY c.relname"""
+    GROUP BY c.oid, c.relname ORDER BY c.relname"""
+
+
+def image(url: str, only: Sequence[str] | None = None) -> Image:
+    """What the tables of a source hold (those of `only`): of each, its columns and its rows."""
+    with psycopg.connect(url) as source:
+        tables = source.execute(TABLES.encode()).fetchall()
+        return {
+            table: (columns, _of_postgres(source, table, columns))
+            for table, columns in tables
+            if only is None or table in only
+        }
 
 
 def same(url: str, target: Path | str, *, only: Sequence[str] | None = None) -> None:
     """Fails unless each table of the source (those of `only`) holds the same rows in a file, or in a PostgreSQL one."""
-    events = _events(target) if isinstance(target, Path) and target.suffix != ".duckdb" else {}
-    with psycopg.connect(url) as source:
-        for shown, _, table, columns in source.execute(TABLES.encode()).fetchall():
-            if only is None or table in only:
-                expected = _of_postgres(source, table, columns)
-                if isinstance(target, str):
-                    with psycopg.connect(target) as replica:
-                        held = _of_postgres(replica, table, columns)
-                elif target.suffix == ".duckdb":
-                    held = _of_duckdb(target, table, columns)
-                else:
-                    held = _of_events(events.get(table, ()), columns)
-                assert held == expected, f"{shown} differs: {len(held)} rows, expected {len(expected)}"
+    with closing(_open(target)) as held:
+        for table, (columns, expected) in image(url, only).items():
+            rows = held.rows(table, columns)
+            assert rows == expected, f"{table} differs: {len(rows)} rows, expected {len(expected)}"
+
+
+def holds(target: Path | str, state: Image) -> bool:
+    """Whether the target has these rows in these tables; no row at all, if there are no tables."""
+    if not state and isinstance(target, Path) and not target.exists():
+        return True
+    with closing(_open(target)) as held:
+        if not state:
+            return not any(held.rows(table, []) for table in held.tables())
+        try:
+            return all(held.rows(table, columns) == rows for table, (columns, rows) in state.items())
+        except (duckdb.CatalogException, duckdb.BinderException, psycopg.errors.SyntaxErrorOrAccessRuleViolation):
+            return False  # a table or a column is not there
+
+
+class _Target(Protocol):
+    def tables(self) -> Iterable[str]: ...
+    def rows(self, table: str, columns: Sequence[str]) -> Rows: ...
+    def close(self) -> None: ...
+
+
+def _open(target: Path | str) -> _Target:
+    if isinstance(target, str):
+        return _Postgres(target)
+    return _Duckdb(target) if target.suffix == ".duckdb" else _File(target)
+
+
+class _Postgres:
+    def __init__(self, url: str) -> None:
+        self._connection = psycopg.connect(url)
+        self.close = self._connection.close
+
+    def tables(self) -> list[str]:
+        return [table for table, _ in self._connection.execute(TABLES.encode())]
+
+    def rows(self, table: str, columns: Sequence[str]) -> Rows:
+        return _of_postgres(self._connection, table, columns)
+
+
+class _Duckdb:
+    def __init__(self, path: Path) -> None:
+        self._connection = duckdb.connect(str(path), read_only=True)
+        self.close = self._connection.close
+
+    def tables(self) -> list[str]:
+        query = "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'public'"
+        return [table for (table,) in self._connection.execute(query).fetchall()]
+
+    def rows(self, table: str, columns: Sequence[str]) -> Rows:
+        names = ", ".join(_quoted(column) for column in columns) or "NULL"
+        return _sorted(self._connection.execute(f"SELECT {names} FROM public.{_quoted(table)}").fetchall())
+
+
+class _File:
+    """What the file sink has made final."""
+
+    def __init__(self, path: Path) -> None:
+        self._records: dict[str, list[dict[str, Any]]] = {}
+        final = json.loads(path.with_name(path.name + ".position").read_bytes())["final"]
+        for line in path.read_bytes()[:final].splitlines():
+            record = json.loads(line)
+            if record["value"] is not None:
+                self._records.setdefault(record["value"]["source"]["table"], []).append(record)
+
+    def tables(self) -> Iterable[str]:
+        return self._records
+
+    def rows(self, table: str, columns: Sequence[str]) -> Rows:
+        return _of_events(self._records.get(table, ()), columns)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def _of_postgres(connection: psycopg.Connection[Any], table: str, columns: Sequence[str]) -> Rows:
@@ -40,23 +117,6 @@ def _of_postgres(connection: psycopg.Connection[Any], table: str, columns: Seque
         sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(table)
     )
     return _sorted(connection.execute(query).fetchall())
-
-
-def _of_duckdb(path: Path, table: str, columns: Sequence[str]) -> Rows:
-    names = ", ".join(_quoted(column) for column in columns)
-    with duckdb.connect(str(path), read_only=True) as connection:
-        return _sorted(connection.execute(f"SELECT {names} FROM public.{_quoted(table)}").fetchall())
-
-
-def _events(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """The records of each table, up to what the file sink has made final."""
-    records: dict[str, list[dict[str, Any]]] = {}
-    final = json.loads(path.with_name(path.name + ".position").read_bytes())["final"]
-    for line in path.read_bytes()[:final].splitlines():
-        record = json.loads(line)
-        if record["value"] is not None:
-            records.setdefault(record["value"]["source"]["table"], []).append(record)
-    return records
 
 
 def _of_events(records: Iterable[dict[str, Any]], columns: Sequence[str]) -> Rows:

@@ -17,7 +17,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.crash.ledger import Duck, Held, Lines, Repeated, Replica, settle
-from tests.fault.image import same
+from tests.fault.image import Image, holds, image, same
 from tests.fault.row import End
 from tests.fault.traffic import Traffic
 from tests.waiting import until
@@ -27,6 +27,7 @@ CANARY = "canary-7341"
 """Stands in rows of the tests: no message may hold it (I9)."""
 _PATIENCE_S = 100.0
 _SLOT_MADE = "created replication slot"
+_RESTARTS = "; trying again in "
 LIMITS = {
     "segment_bytes": 64 << 10, "batch_bytes_max": 1 << 20, "shelf_bytes_max": 2 << 20,
     "transaction_bytes_max": 1 << 20, "progress_interval_s": 0.2, "save_interval_s": 0.2, "backoff_s_max": 0.5,
@@ -61,6 +62,8 @@ class Pipe:
     """The tables of schema public that are compared; all, if None."""
     judged: bool = False
     """The end that was declared has been seen."""
+    states: list[Image] = field(default_factory=list)
+    """What the source held before and after each of the transactions that `commits` made."""
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -69,6 +72,10 @@ class Pipe:
         self.slot = "fault_" + str(conninfo_to_dict(self.direct)["dbname"])
         self.target = Path(self.sink.get("path", self.folder / _FILES.get(self.kind, "")))
         self.held = self._held()
+        self.configure()
+
+    def configure(self) -> None:
+        """Write the TOML of what its fields say now."""
         to = {"url": self.through or self.replica} if self.replica else {"path": str(self.target)}
         tables = {
             "source": {
@@ -89,6 +96,11 @@ class Pipe:
     def shown_with(self) -> str:
         """The products of this pipeline and their versions, for the page."""
         return shown_with(self.direct, self.kind, self.replica)
+
+    @property
+    def at(self) -> Path | str:
+        """Where its target is."""
+        return self.replica or self.target
 
     @property
     def said(self) -> str:
@@ -171,6 +183,7 @@ class Pipe:
         self.catch_up()
         if self.end.message:
             assert self.waited, f"it did not say {self.end.message!r}: {self.words}"
+        assert (_RESTARTS in self.said) == self.end.retries, f"it {self.end}, but said: {self.words}"
         self.stop()
         self.settle(traffic)
 
@@ -179,16 +192,14 @@ class Pipe:
         if traffic is not None:
             traffic.stop()
             settle(self.held, self.direct, traffic.committed)
-        if self.replica:  # columns that came and went too
-            same(self.direct, self.replica, only=self.only)
-        elif traffic is None and self.kind != "stdout":  # a traffic's ledger knows of repeats, other tables do not
-            same(self.direct, self.target, only=self.only)
+        if self.replica or (traffic is None and self.kind != "stdout"):  # columns that came and went too
+            same(self.direct, self.at, only=self.only)  # other tables do not know of repeats, as the ledger does
         self.judged = True
 
     @property
     def waited(self) -> bool:
         """It has said the declared message and tried again."""
-        told = (line.removeprefix(f"{NAME}: ").partition("; trying again in ")[0] for line in self.warnings)
+        told = (line.removeprefix(f"{NAME}: ").partition(_RESTARTS)[0] for line in self.warnings)
         return any(self.end.said_in(line) for line in told)
 
     def attached(self) -> None:
@@ -203,13 +214,40 @@ class Pipe:
         """Wait until a line of its log has this in it."""
         self._alive_until(lambda: text in self.said, f"for {text!r}")
 
-    def stops(self) -> None:
-        """The end that was declared: this code, this message."""
+    def commits(self, *statements: str) -> None:
+        """Commit each at the source; `stops` finds the target as the source was between any two of them."""
+        self.states = self.states or [image(self.direct, self.only)]
+        for statement in statements:
+            with psycopg.connect(self.direct, autocommit=True) as connection:
+                connection.execute(statement.encode())
+            self.states.append(image(self.direct, self.only))
+
+    def stops(self, traffic: Traffic | None = None) -> None:
+        """The end that was declared: this code, this message, and a target that holds a prefix of what was committed.
+
+        Of the traffic, whole transactions and each once; else of what `commits` made; nothing at all without either.
+        """
         code = self.wait()
         assert code == self.end.code, f"exit code {code}: {self.words}"
         told = (line.removeprefix(f"{NAME}: ") for line in self.warnings)
         assert any(self.end.said_in(line) for line in told), self.words
+        if traffic is not None:
+            reached = self.held.prefix()
+            until(lambda: traffic.has(reached), f"for the ledger to have what the target holds: {reached}")
+        else:
+            assert any(holds(self.at, state) for state in self.states or [{}]), "the target is at none of its states"
         self.judged = True
+
+    def resets(self, traffic: Traffic | None = None) -> None:
+        """`tailrace reset`, and the next run begins as a first one: with a snapshot, behind which nothing is lost."""
+        if self.kind == "file":
+            self.held = Appended(self.target)
+        command = [sys.executable, "-m", "tailrace", "reset", str(self.folder / "t.toml"), NAME, "--yes"]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=_PATIENCE_S)
+        assert done.returncode == 0, done.stderr
+        made = self.said.count(_SLOT_MADE)
+        self.resumes(traffic)
+        assert self.said.count(_SLOT_MADE) > made, "it went on where it had been"
 
     def resumes(self, traffic: Traffic | None = None) -> None:
         """After the cause was mended, a new life catches up and nothing is lost."""
@@ -244,6 +282,19 @@ class Pipe:
             until(met, what, timeout_s=_PATIENCE_S)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.words}") from None
+
+
+class Appended(Lines):
+    """What a file sink writes from now on, behind what was there, which `tailrace reset` keeps."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._before = super()._content()
+
+    def _content(self) -> bytes:
+        content = super()._content()
+        assert content.startswith(self._before), "what was there is gone"
+        return content[len(self._before) :]
 
 
 def shown_with(source: str, kind: str, replica: str = "") -> str:

@@ -37,7 +37,7 @@ def test_no_space_to_spill(
         " FROM generate_series(1, 60000) n",
     )
     running.adds(2, 1)
-    pipe.stops()
+    pipe.stops(running)
     subprocess.run(["mount", "-o", "remount,size=64m", disk.path], check=True)
     pipe.resumes(running)
 

@@ -7,25 +7,28 @@ import subprocess
 from collections.abc import Callable
 from typing import Any
 
-import psycopg
 import pytest
 
 from servers.postgres import Server
 from tests.fault.conftest import MakePipe, MakeTraffic
 from tests.fault.pipe import Pipe
 from tests.fault.row import fault, stops
+from tests.fault.traffic import Traffic
 from tests.waiting import until
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 Start = Callable[..., Server]
 RESET = "`tailrace reset` starts again"
 GONE = stops(4, "replication slot '…' does not exist any more: the log after … is gone", RESET)
+LARGE = """WITH of AS (INSERT INTO log VALUES (3, 1))
+    INSERT INTO entries SELECT 3, 1, n, 100000 FROM generate_series(1, 100000) n"""
+"""A transaction of writer 3."""
 AHEAD = stops(
     4, "replication slot '…' was confirmed up to …, beyond the saved …: the server would skip what lies between", RESET
 )
 
 
-def paused(pipe: Pipe, traffic: MakeTraffic, url: str) -> None:
+def paused(pipe: Pipe, traffic: MakeTraffic, url: str) -> Traffic:
     """A pipeline that has streamed and was stopped, with transactions committed since."""
     running = traffic(url)
     pipe.start()
@@ -33,6 +36,7 @@ def paused(pipe: Pipe, traffic: MakeTraffic, url: str) -> None:
     pipe.stop()
     running.passes(1)
     running.stop()
+    return running
 
 
 def lose_wal(execute: Execute, url: str) -> None:
@@ -44,10 +48,11 @@ def lose_wal(execute: Execute, url: str) -> None:
 @fault("the slot is dropped", "source, while the pipeline is stopped", GONE)
 def test_i6_a_slot_that_was_dropped(make_pipe: MakePipe, traffic: MakeTraffic, database: str, execute: Execute) -> None:
     pipe = make_pipe(database, "duckdb")
-    paused(pipe, traffic, database)
+    running = paused(pipe, traffic, database)
     execute(database, f"SELECT pg_drop_replication_slot('{pipe.slot}')")
     pipe.start()
-    pipe.stops()
+    pipe.stops(running)
+    pipe.resets(running)
 
 
 @fault("the slot is dropped under the stream", "source: the walsender is ended first", GONE)
@@ -55,7 +60,7 @@ def test_i6_a_slot_that_is_dropped_under_the_stream(
     make_pipe: MakePipe, traffic: MakeTraffic, database: str, execute: Execute
 ) -> None:
     pipe = make_pipe(database)
-    traffic(database)
+    running = traffic(database)
     pipe.start()
     pipe.catch_up()
     execute(
@@ -65,7 +70,8 @@ def test_i6_a_slot_that_is_dropped_under_the_stream(
             PERFORM pg_drop_replication_slot('{pipe.slot}');
         END $$""",
     )
-    pipe.stops()
+    pipe.stops(running)
+    pipe.resets(running)
 
 
 @pytest.mark.parametrize("version", [18, 14])
@@ -79,10 +85,11 @@ def test_i6_a_slot_that_lost_its_log(
 ) -> None:
     server = start_postgres(version, settings={"max_slot_wal_keep_size": "1MB", "wal_keep_size": "0"})
     pipe = make_pipe(server.url)
-    paused(pipe, traffic, server.url)
+    running = paused(pipe, traffic, server.url)
     lose_wal(execute, server.url)
     pipe.start()
-    pipe.stops()
+    pipe.stops(running)
+    pipe.resets(running)
 
 
 @fault(
@@ -95,11 +102,12 @@ def test_i6_a_slot_that_was_idle_for_too_long(
 ) -> None:
     server = start_postgres(18, settings={"idle_replication_slot_timeout": "1s"})
     pipe = make_pipe(server.url)
-    paused(pipe, traffic, server.url)
+    running = paused(pipe, traffic, server.url)
     idle = f"SELECT invalidation_reason = 'idle_timeout' FROM pg_replication_slots WHERE slot_name = '{pipe.slot}'"
     until(lambda: execute(server.url, "CHECKPOINT", idle) == [(True,)], "for the slot to be invalidated")
     pipe.start()
-    pipe.stops()
+    pipe.stops(running)
+    pipe.resets(running)
 
 
 @fault("another reader takes the slot and moves it", "source: `pg_recvlogical` while the pipeline is stopped", AHEAD)
@@ -107,7 +115,7 @@ def test_i6_a_slot_that_another_reader_moved(
     make_pipe: MakePipe, traffic: MakeTraffic, database: str, execute: Execute, postgres18: Server
 ) -> None:
     pipe = make_pipe(database, "duckdb")
-    paused(pipe, traffic, database)
+    running = paused(pipe, traffic, database)
     end = execute(database, "SELECT pg_current_wal_lsn()::text")[0][0]
     command = [
         str(postgres18.bin("pg_recvlogical")), "-d", database, "-S", pipe.slot, "--start", "-f", "/dev/null", "-E", end,
@@ -115,7 +123,8 @@ def test_i6_a_slot_that_another_reader_moved(
     ]  # fmt: skip
     subprocess.run(command, env=postgres18.environment(), check=True, capture_output=True, timeout=60)
     pipe.start()
-    pipe.stops()
+    pipe.stops(running)
+    pipe.resets(running)
 
 
 @fault("the publication is dropped", "source, while the pipeline is stopped", stops(
@@ -125,10 +134,11 @@ def test_i6_a_publication_that_was_dropped(
     make_pipe: MakePipe, traffic: MakeTraffic, database: str, execute: Execute
 ) -> None:
     pipe = make_pipe(database)
-    paused(pipe, traffic, database)
+    running = paused(pipe, traffic, database)
     execute(database, f"DROP PUBLICATION {pipe.slot}")
     pipe.start()
-    pipe.stops()
+    pipe.stops(running)
+    pipe.resets(running)
 
 
 @pytest.mark.parametrize("version", [
@@ -147,7 +157,8 @@ def test_i6_a_publication_that_is_dropped_under_the_stream(
     pipe.catch_up()
     execute(server.url, f"DROP PUBLICATION {pipe.slot}")
     running.passes(2)
-    pipe.stops()
+    pipe.stops(running)
+    pipe.resets(running)
 
 
 @fault("a backup is restored under a live pipeline", "source: the data folder of before, same slot", stops(
@@ -158,20 +169,23 @@ def test_i6_a_backup_that_is_restored_under_a_live_pipeline(
 ) -> None:
     server = start_postgres()
     pipe = make_pipe(server.url, "duckdb")
-    paused(pipe, traffic, server.url)
+    running = paused(pipe, traffic, server.url)
     server.stop()
     backup = server.data.with_name(server.data.name + "-backup")
     subprocess.run(["cp", "-a", server.data, backup], check=True)
     server.start()
     pipe.start()
     pipe.catch_up()
-    execute(server.url, "INSERT INTO log SELECT 3, n FROM generate_series(1, 100000) n")
+    execute(server.url, LARGE)
+    running.adds(3, 1)
     pipe.catch_up()
     server.kill()
     shutil.rmtree(server.data)
     backup.rename(server.data)
     server.start()
-    pipe.stops()
+    pipe.stops(running)
+    running.forgets(3)
+    pipe.resets(running)
 
 
 @fault("a backup is restored and has gone on beyond our position", "source: recovered to a new timeline", stops(
@@ -182,7 +196,7 @@ def test_i6_a_backup_that_went_on_along_another_timeline(
 ) -> None:
     server = start_postgres()
     pipe = make_pipe(server.url, "duckdb")
-    paused(pipe, traffic, server.url)
+    running = paused(pipe, traffic, server.url)
     server.stop()
     backup = server.data.with_name(server.data.name + "-backup")
     subprocess.run(["cp", "-a", server.data, backup], check=True)
@@ -198,22 +212,25 @@ def test_i6_a_backup_that_went_on_along_another_timeline(
         settings.write("restore_command = 'false'\n")
     server.start()
     until(lambda: execute(server.url, "SELECT NOT pg_is_in_recovery()") == [(True,)], "for the end of the recovery")
-    execute(server.url, "INSERT INTO log SELECT 3, n FROM generate_series(1, 100000) n")
+    execute(server.url, LARGE)
+    running.adds(3, 1)
     pipe.start()
-    pipe.stops()
+    pipe.stops(running)
+    pipe.resets(running)
 
 
 @fault("an old checkpoint is restored", "Tailrace: the DuckDB file of before the last changes", AHEAD)
 def test_i6_a_target_that_was_restored_from_a_backup(make_pipe: MakePipe, traffic: MakeTraffic, database: str) -> None:
     pipe = make_pipe(database, "duckdb")
-    paused(pipe, traffic, database)
+    running = paused(pipe, traffic, database)
     old = pipe.target.read_bytes()
     pipe.start()
     pipe.catch_up()
     pipe.stop()
     pipe.target.write_bytes(old)
     pipe.start()
-    pipe.stops()
+    pipe.stops(running)
+    pipe.resets(running)
 
 
 @fault("the url leads to another server", "source: a new one at the same address", stops(
@@ -224,13 +241,13 @@ def test_i6_another_server_at_the_same_address(
 ) -> None:
     first, second = start_postgres(), start_postgres()
     pipe = make_pipe(first.url)
-    paused(pipe, traffic, first.url)
+    running = paused(pipe, traffic, first.url)
     port = first.port
     first.kill()
     second.stop()
     second.port = port
     second.start()
-    with psycopg.connect(second.url, autocommit=True) as connection:
-        connection.execute("CREATE TABLE entries (id int PRIMARY KEY)")
+    other = traffic(second.url, rows=100)
     pipe.start()
-    pipe.stops()
+    pipe.stops(running)
+    pipe.resets(other)

@@ -15,7 +15,7 @@ from servers.postgres import Server
 from servers.proxy import Proxy, Way
 from tests.fault.conftest import MakePipe, MakeTraffic
 from tests.fault.pipe import Pipe
-from tests.fault.row import fault, goes_on
+from tests.fault.row import fault, waits
 from tests.fault.traffic import Traffic
 
 Execute = Callable[..., list[tuple[Any, ...]]]
@@ -120,7 +120,7 @@ class Chaos:
     "25 faults at random, from a seed",
     "kill -9 and SIGSTOP of Tailrace; connections cut and stalled; source and target restarted and killed; the target's"
     " tables locked; columns added and dropped, also within a transaction; all under random transactions",
-    goes_on(),
+    waits(""),
 )
 def test_faults_at_random(
     make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Callable[..., Server], execute: Execute, seed: int,

@@ -84,7 +84,8 @@ def test_a_role_that_may_not_replicate_any_more(pipe: Pipe, execute: Execute) ->
     pipe.start()
     pipe.catch_up()
     pipe.stop()
-    execute(pipe.direct, "ALTER ROLE cdc NOREPLICATION", "UPDATE shop SET a = a + 1")
+    execute(pipe.direct, "ALTER ROLE cdc NOREPLICATION")
+    pipe.commits("UPDATE shop SET a = a + 1")
     pipe.start()
     pipe.stops()
     execute(pipe.direct, "ALTER ROLE cdc REPLICATION")
@@ -98,14 +99,13 @@ def test_a_role_that_may_not_replicate_any_more(pipe: Pipe, execute: Execute) ->
 def test_a_password_that_is_changed(pipe: Pipe, execute: Execute) -> None:
     pipe.start()
     pipe.catch_up()
-    execute(
-        pipe.direct,
-        "ALTER ROLE cdc PASSWORD 'second'",
-        "UPDATE shop SET a = a + 1",
-        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'cdc'",
-    )
+    execute(pipe.direct, "ALTER ROLE cdc PASSWORD 'second'")
+    pipe.commits("UPDATE shop SET a = a + 1")
+    execute(pipe.direct, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'cdc'")
     pipe.stops()
     assert "first" not in pipe.said
-    assert conninfo_to_dict(pipe.url)["password"] == "first"
-    execute(pipe.direct, "ALTER ROLE cdc PASSWORD 'first'")
+    pipe.url = pipe.url.replace(":first@", ":second@")
+    pipe.configure()
     pipe.resumes()
+    assert conninfo_to_dict(pipe.url)["password"] == "second"
+    assert "second" not in pipe.said

@@ -88,7 +88,7 @@ def test_a_table_of_1600_columns(make_pipe: MakePipe, database: str, execute: Ex
     pipe.goes_on()
 
 
-@pytest.mark.parametrize("kind", ["file", "duckdb"])
+@pytest.mark.parametrize("kind", ["file", "duckdb", "postgres"])
 @fault("names with quotes, dots, newlines, unicode, upper case, SQL, 63 bytes", "source: tables, columns", goes_on())
 def test_hostile_names(make_pipe: MakePipe, database: str, execute: Execute, kind: str) -> None:
     quoted = ['"' + name.replace('"', '""') + '"' for name in HOSTILE]

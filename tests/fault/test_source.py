@@ -176,7 +176,7 @@ def test_a_slot_that_another_reader_holds(
 
 
 @pytest.mark.parametrize("version", [18, 14])
-@fault("a transaction is prepared and committed later", "source: PREPARE TRANSACTION, a restart between", goes_on())
+@fault("a transaction is prepared and committed later", "source: PREPARE TRANSACTION, a restart between", waits(BROKE))
 def test_prepared_transactions(make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start, version: int) -> None:
     server = start_postgres(version)
     running = traffic(server.url, writers=(1,))

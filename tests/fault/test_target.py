@@ -292,8 +292,7 @@ def test_a_constraint_of_the_target(make_pipe: MakePipe, database: str, replica:
     pipe.start()
     pipe.catch_up()
     execute(replica, "ALTER TABLE shop ADD CONSTRAINT few CHECK (a < 1000)")
-    execute(
-        database,
+    pipe.commits(
         f"INSERT INTO shop VALUES (1001, 1, 'x'), (1002, 5000, '{CANARY}')",
         "UPDATE shop SET a = 0 WHERE id < 9",
     )
@@ -314,8 +313,7 @@ def test_a_unique_index_of_a_duckdb_target(make_pipe: MakePipe, database: str, e
     pipe.stop()
     with duckdb.connect(str(pipe.target)) as target:
         target.execute("CREATE UNIQUE INDEX few ON public.shop (a)")
-    execute(
-        database,
+    pipe.commits(
         "UPDATE shop SET a = 2000 WHERE id = 9",
         f"INSERT INTO shop VALUES (1001, 1001, 'x'), (1002, 1, '{CANARY}'), (1003, 1003, 'y')",
     )
@@ -330,12 +328,13 @@ def test_a_unique_index_of_a_duckdb_target(make_pipe: MakePipe, database: str, e
     1, 'cannot write to …: relation "public.shop" does not exist (SQLSTATE 42P01)'
 ))  # fmt: skip
 def test_a_table_of_the_target_that_is_gone(make_pipe: MakePipe, database: str, replica: str, execute: Execute) -> None:
-    execute(database, SHOP)
-    pipe = make_pipe(database, "postgres")
+    execute(database, SHOP, "CREATE TABLE other (id int PRIMARY KEY)")
+    pipe = make_pipe(database, "postgres", only=["other"])
     pipe.start()
     pipe.catch_up()
     execute(replica, "DROP TABLE shop")
-    execute(database, "UPDATE shop SET a = 0")
+    pipe.commits("UPDATE shop SET a = 0")
+    execute(database, "INSERT INTO other VALUES (1)")
     pipe.stops()
 
 
@@ -362,7 +361,7 @@ def test_i16_a_process_that_wakes_up_is_fenced(
     other.attached()
     sleeper.signal(signal.SIGCONT)
     running.passes(3)
-    sleeper.stops()
+    sleeper.stops(running)
     sleeper.start()  # as systemd does: it must not fence the other off in its turn
     sleeper.says("still active for PID")
     running.stop()

@@ -11,7 +11,7 @@ import pytest
 from servers.postgres import VERSIONS, Server
 from servers.proxy import Proxy
 from tests.fault.conftest import MakePipe, MakeTraffic
-from tests.fault.row import fault, goes_on, stops
+from tests.fault.row import fault, stops, waits
 from tests.waiting import until
 
 Execute = Callable[..., list[tuple[Any, ...]]]
@@ -23,7 +23,7 @@ older = pytest.mark.parametrize("version", VERSIONS[:-1])
 @fault(
     "one after another: kill -9, a prepared transaction, a column added, a table taken out, cuts, a column dropped",
     "source and target in one server of 14, 15, 16, 17 → postgres, streaming",
-    goes_on(),
+    waits(""),
 )
 def test_faults_on_older_servers(
     make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start, execute: Execute, version: int
@@ -67,7 +67,7 @@ def test_i6_a_slot_that_is_dropped_on_older_servers(
 ) -> None:
     server = start_postgres(version)
     pipe = make_pipe(server.url)
-    traffic(server.url, writers=(1,))
+    running = traffic(server.url, writers=(1,))
     pipe.start()
     pipe.catch_up()
     execute(
@@ -77,14 +77,15 @@ def test_i6_a_slot_that_is_dropped_on_older_servers(
             PERFORM pg_drop_replication_slot('{pipe.slot}');
         END $$""",
     )
-    pipe.stops()
+    pipe.stops(running)
+    pipe.resets(running)
 
 
 @older
 @fault(
     "kill -9 of the server between the blocks of a transaction that it streams, then of Tailrace",
     "source (14, 15, 16, 17: protocols 2, 3, 4), `logical_decoding_work_mem` at 64 kB, a subtransaction rolled back",
-    goes_on(),
+    waits("the connection of slot '…' broke: …"),
 )
 def test_a_streamed_transaction_that_is_cut_on_older_servers(
     make_pipe: MakePipe, start_postgres: Start, execute: Execute, version: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.crash.load import Load, fill
@@ -42,6 +42,15 @@ class Traffic:
     def adds(self, writer: int, committed: int) -> None:
         """Count what the test has committed by itself."""
         self._done.append(Done(writer, committed))
+
+    def forgets(self, writer: int) -> None:
+        """The server has lost what the test had committed by itself, as one does that is restored from a backup."""
+        self._done = [done for done in self._done if done.writer != writer]
+
+    def has(self, reached: Mapping[int, int]) -> bool:
+        """Whether each transaction up to these, of each writer, was committed and acknowledged."""
+        last = {0: 0} | {each.writer: each.committed for each in (*self._loads, *self._done)}
+        return all(writer in last and tx <= last[writer] for writer, tx in reached.items())
 
     def stop(self) -> None:
         """No more transactions; harmless again."""
