@@ -19,7 +19,7 @@ from tests.crash.load import PAUSE_S, Load, fill, shrink
 from tests.crash.topics import Topics
 from tests.crash.victim import Victim
 from tests.fault.pipe import shown_with
-from tests.fault.row import fault, goes_on
+from tests.fault.row import End, fault, goes_on
 
 ROOMS = [
     "read:3", "decode:2", "shelf:5", "transform:3", "write.before:1", "write.before:7", "write.after:1",
@@ -34,6 +34,9 @@ LOGS = (*REPEATING, "kafka-transactions")
 """What an interrupted snapshot has written stays in them."""
 KAFKA = ("kafka", "kafka-transactions")
 ONCE = goes_on("every change once, whole transactions in order")
+ONCE_BUT_SNAPSHOT = goes_on(
+    "every change once, whole transactions in order; the rows of a snapshot that was interrupted come again"
+)
 AGAIN = goes_on("nothing lost; up to a second of changes comes again")
 FILES = {
     "file": "shop.jsonl",
@@ -93,14 +96,12 @@ class Scene:
         settle(self.held, self.url, self.loads)
 
 
-def kinds(what: str, where: str, *names: str) -> pytest.MarkDecorator:
-    """One parameter, and one row, for each kind of sink."""
+def kinds(what: str, where: str, *names: str, logged: End = ONCE) -> pytest.MarkDecorator:
+    """One parameter, and one row, for each kind of sink; `logged` is how it ends for Kafka with transactions."""
+    ends = dict.fromkeys(REPEATING, AGAIN) | {"kafka-transactions": logged}
     return pytest.mark.parametrize(
         "kind",
-        [
-            pytest.param(name, marks=fault(what, f"{where} → {name}", AGAIN if name in REPEATING else ONCE))
-            for name in names
-        ],
+        [pytest.param(name, marks=fault(what, f"{where} → {name}", ends.get(name, ONCE))) for name in names],
     )
 
 
@@ -148,6 +149,7 @@ def scene(
     "stdout",
     "app",
     *KAFKA,
+    logged=ONCE_BUT_SNAPSHOT,
 )
 def test_i4_i15_kills_during_the_snapshot_leave_one_attempt_and_no_ghost(
     scene: Callable[[str], Scene], kind: str

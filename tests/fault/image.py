@@ -96,7 +96,8 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self._records: dict[str, list[dict[str, Any]]] = {}
-        final = json.loads(path.with_name(path.name + ".position").read_bytes())["final"]
+        sidecar = path.with_name(path.name + ".position")
+        final = json.loads(sidecar.read_bytes())["final"] if sidecar.exists() else 0
         for line in path.read_bytes()[:final].splitlines():
             record = json.loads(line)
             if record["value"] is not None:

@@ -14,10 +14,12 @@ PAGE = FAULTS.parents[1] / "docs" / "reference" / "faults.md"
 _HEAD = """\
 # Faults
 
-What happens when something breaks. Each row is a test that makes the fault on real servers while transactions are
-committed, and then compares the target with the source and with the ledger of what was acknowledged: every row, once,
-whole transactions in order. A pipeline that stops prints the message, no traceback and no value of a row; `…` stands
-for what differs. “Waits” means that it tries again with growing pauses until the fault has passed.
+What happens when something breaks. Each row is a test that makes the fault on real servers. Where a pipeline goes on,
+the test compares the target with the source, or with the ledger of what was acknowledged: every row, once, whole
+transactions in order; the rows of Kafka compare what they say. A pipeline that stops prints the message, no traceback
+and no value of a row, and its target holds a prefix of what was committed: nothing twice, nothing beyond; `…` stands
+for what differs. “Goes on” means without a restart, “waits” that it tries again with growing pauses until the fault
+has passed.
 
 Tailrace itself was killed by kill -9 {kills} times for the rows of `tests/crash/test_kills.py`, judged by the same
 ledger; each counts its own.

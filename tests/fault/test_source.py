@@ -63,8 +63,10 @@ def test_a_source_that_is_killed_during_the_snapshot(
     pipe.goes_on(running)
 
 
-@pytest.mark.parametrize("jump_s", [-3 * 3600, 3650 * 86400])
-@fault("the clock jumps", "source, streaming: 3 hours back; 10 years ahead", goes_on())
+@pytest.mark.parametrize("jump_s", [
+    pytest.param(-3 * 3600, marks=fault("the clock jumps", "source, streaming: 3 hours back", goes_on())),
+    pytest.param(3650 * 86400, marks=fault("the clock jumps", "source, streaming: 10 years ahead", waits(BROKE))),
+])  # fmt: skip
 def test_a_clock_of_the_source_that_jumps(
     make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start, execute: Execute, jump_s: int
 ) -> None:
