@@ -78,7 +78,8 @@ def test_row_level_security_under_the_stream(pipe: Pipe, execute: Execute) -> No
 
 
 @fault("the role loses REPLICATION", "source, while the pipeline is stopped", stops(
-    3, "cannot connect to …: permission denied to start WAL sender", "goes on after ALTER ROLE … REPLICATION, nothing lost"
+    3, "cannot connect to …: permission denied to start WAL sender",
+    "goes on after ALTER ROLE … REPLICATION, nothing lost",
 ))  # fmt: skip
 def test_a_role_that_may_not_replicate_any_more(pipe: Pipe, execute: Execute) -> None:
     pipe.start()
