@@ -58,6 +58,27 @@ def test_a_topic_fills_a_table_and_goes_on_where_it_ended(kafka: Broker, topic: 
     assert status.changes == 3
 
 
+def test_plain_json_as_upsert_is_what_its_keys_hold_and_a_tombstone_takes_away(
+    kafka: Broker, topic: str, tmp_path: Path
+) -> None:
+    kafka.create_topic(topic, 2)
+    names = [json.dumps({"id": at}).encode() for at in range(4)]
+
+    def written(*values: tuple[int, int | None]) -> list[tuple[int, int]]:
+        """The table after these values of keys."""
+        produce(
+            kafka, topic, ((names[at], n if n is None else json.dumps({"id": at, "n": n}).encode()) for at, n in values)
+        )
+        made = Pipeline(source(kafka, topic, plain="upsert"), DuckDB(file), name="p", state_dir=tmp_path)
+        made.run(until_current=True, retry=False)
+        with duckdb.connect(str(file), read_only=True) as connection:
+            return connection.execute(f'SELECT id, n FROM public."{topic}" ORDER BY id').fetchall()
+
+    file = tmp_path / "shop.duckdb"
+    assert written((0, 1), (1, 1), (2, 1), (0, 2), (1, None)) == [(0, 2), (2, 1)]
+    assert written((0, 3), (1, 4), (2, None), (3, None)) == [(0, 3), (1, 4)]
+
+
 def test_the_groups_offsets_say_where_to_go_on(kafka: Broker, topic: str, tmp_path: Path) -> None:
     kafka.create_topic(topic, 2)
     fill(kafka, topic, range(10))
