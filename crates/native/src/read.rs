@@ -34,7 +34,8 @@ impl EventReader {
     #[new]
     #[pyo3(signature = (
         lineage, *, topic, partition=0, plain="append",
-        unavailable_value_placeholder="__debezium_unavailable_value", segment_bytes=1 << 20
+        unavailable_value_placeholder="__debezium_unavailable_value", binary_handling_mode="bytes",
+        segment_bytes=1 << 20
     ))]
     fn new(
         lineage: String,
@@ -42,6 +43,7 @@ impl EventReader {
         partition: i32,
         plain: &str,
         unavailable_value_placeholder: &str,
+        binary_handling_mode: &str,
         segment_bytes: usize,
     ) -> PyResult<Self> {
         let plain = match plain {
@@ -50,7 +52,12 @@ impl EventReader {
             _ => return Err(PyValueError::new_err("plain is append or upsert")),
         };
         let unavailable = unavailable(unavailable_value_placeholder).map_err(PyValueError::new_err)?;
-        let reader = Reader::new(Settings { lineage, topic, partition, plain, unavailable, segment_bytes });
+        let hex = match binary_handling_mode {
+            "bytes" | "base64" | "base64-url-safe" => false,
+            "hex" => true,
+            _ => return Err(PyValueError::new_err("binary_handling_mode is bytes, base64, base64-url-safe or hex")),
+        };
+        let reader = Reader::new(Settings { lineage, topic, partition, plain, unavailable, hex, segment_bytes });
         Ok(Self { reader })
     }
 

@@ -90,6 +90,7 @@ fn reader() -> Reader {
         partition: 0,
         plain: Plain::Append,
         unavailable: "__debezium_unavailable_value".into(),
+        hex: false,
         segment_bytes: 1 << 20,
     })
 }

@@ -13,6 +13,7 @@ fn reader(plain: Plain) -> Reader {
         partition: 0,
         plain,
         unavailable: "__debezium_unavailable_value".into(),
+        hex: false,
         segment_bytes: 4096,
     })
 }
@@ -424,6 +425,7 @@ fn what_may_be_the_end_of_a_transaction_or_a_delete_is_refused() {
         partition: 0,
         plain: Plain::Append,
         unavailable: "u".into(),
+        hex: false,
         segment_bytes: 4096,
     };
     let (key, row) = (Some(r#"{"id":"5:9"}"#), r#"{"id":"5:9"}"#);

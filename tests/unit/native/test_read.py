@@ -76,3 +76,21 @@ def test_wrapped_events_are_unwrapped() -> None:
     for value in ({"payload": payload}, {"schema": None, "payload": payload}, cloud):
         [change] = read((b'{"payload":{"id":1}}', json.dumps(value).encode()))
         assert (change.op, change.transaction, dict(change.after or {})) == ("c", 755, {"id": 1})
+
+
+def test_the_content_of_a_message_is_taken_for_hex_only_where_whoever_writes_has_that_mode() -> None:
+    def message(content: str) -> bytes:
+        body = json.loads(event("m")) | {"message": {"prefix": "audit", "content": content}}
+        return json.dumps(body).encode()
+
+    [change] = read((None, message("00ff")), binary_handling_mode="hex")
+    assert change.message is not None
+    assert change.message.content == b"\x00\xff"
+    [change] = read((None, message("AP8=")))
+    assert change.message is not None
+    assert change.message.content == b"\x00\xff"
+    for broken in ("00f", "zz"):
+        with pytest.raises(ValueError, match=r"offset 17.*not hex, as binary_handling_mode says"):
+            read((None, message(broken)), binary_handling_mode="hex")
+    with pytest.raises(ValueError, match="binary_handling_mode is bytes, base64"):
+        EventReader("", topic="a", binary_handling_mode="octal")  # type: ignore[arg-type]

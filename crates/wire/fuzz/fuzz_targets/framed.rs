@@ -20,6 +20,7 @@ fuzz_target!(|data: &[u8]| {
         partition: 0,
         plain: Plain::Upsert,
         unavailable: "u".into(),
+        hex: false,
         segment_bytes: 256,
     });
     let kind = [SchemaKind::Avro, SchemaKind::Json, SchemaKind::Protobuf][usize::from(kind % 3)];

@@ -15,6 +15,7 @@ fuzz_target!(|data: &[u8]| {
         partition: 0,
         plain: Plain::Upsert,
         unavailable: "u".into(),
+        hex: false,
         segment_bytes: 256,
     });
     let lines: Vec<&[u8]> = data.split(|byte| *byte == b'\n').collect();

@@ -45,6 +45,7 @@ use self::source::{Parts, Source, said};
 use crate::batch::{ABSENT, Batch, Cell, FLAG_TRANSACTIONAL, OldImage, Op, SnapshotFlag, Txn};
 use crate::error::{Error, Result};
 use crate::position::Phase;
+use crate::value::bytea::pairs;
 
 /// Table versions and schemas that are kept of one partition.
 const SHAPES_MAX: usize = 1024;
@@ -84,6 +85,8 @@ pub struct Settings {
     pub plain: Plain,
     /// `unavailable.value.placeholder` of whoever writes, as bytes.
     pub unavailable: Vec<u8>,
+    /// `binary.handling.mode` of whoever writes is hex, for the contents of messages: nothing in an event tells.
+    pub hex: bool,
     /// Size at which a segment is closed.
     pub segment_bytes: usize,
 }
@@ -560,7 +563,12 @@ impl Reader {
             return Err(scanner.fault("a message without prefix or content"));
         };
         let mut bytes = Vec::new();
-        if base64::decode(content.as_bytes(), &mut bytes).is_none() {
+        if self.settings.hex {
+            let digits = content.as_bytes();
+            if digits.len() % 2 > 0 || pairs(digits, &mut bytes).is_none() {
+                return Err(scanner.fault("a message whose content is not hex, as binary_handling_mode says"));
+            }
+        } else if base64::decode(content.as_bytes(), &mut bytes).is_none() {
             bytes = content.into_bytes();
         }
         let stream = (fact.stream.0.as_str(), fact.stream.1.as_str());

@@ -82,8 +82,9 @@ class Kafka:
     `claim_check`, which the query may name too, is the folder in which the Kafka sink has stored values that were too
     large for their topics; no other file is read, and a record that stands for such a value is refused without it.
 
-    `unavailable_value_placeholder` is that of whoever writes: a text, or bytes in hex behind `hex:`. `options`, and the
-    query of the URL, are librdkafka's own settings, by their names.
+    `unavailable_value_placeholder` is that of whoever writes: a text, or bytes in hex behind `hex:`. So is
+    `binary_handling_mode`: no event says that the content of its message is hex. `options`, and the query of the URL,
+    are librdkafka's own settings, by their names.
     """
 
     kind: ClassVar[str] = "kafka"
@@ -98,6 +99,7 @@ class Kafka:
     out_of_range: Literal["stop", "earliest", "latest"] = "stop"
     plain: Literal["append", "upsert"] = "append"
     unavailable_value_placeholder: str = "__debezium_unavailable_value"
+    binary_handling_mode: Literal["bytes", "base64", "base64-url-safe", "hex"] = "bytes"
     claim_check: Path | None = None
     registry: SchemaRegistry | None = None
     security: Security = field(default_factory=Security)

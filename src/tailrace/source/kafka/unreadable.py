@@ -60,6 +60,7 @@ def reader(source: Kafka, lineage: str, *, topic: str, partition: int) -> EventR
         partition=partition,
         plain=source.plain,
         unavailable_value_placeholder=source.unavailable_value_placeholder,
+        binary_handling_mode=source.binary_handling_mode,
     )
 
 
