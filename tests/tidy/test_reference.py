@@ -13,7 +13,7 @@ from tailrace.model import Limits
 from tailrace.sink.kafka import Security, Topic
 from tailrace.source.kafka import SchemaRegistry
 from tailrace.source.postgres.takeover import Takeover
-from tests.tidy import debezium_page, format_page, measured_page, transforms_page, tree
+from tests.tidy import debezium_page, format_page, measured_page, scaling_page, transforms_page, tree
 
 REFERENCE = (tree.ROOT / "docs" / "reference" / "configuration.md").read_text()
 NAMED = set(re.findall(r"`([a-z_]+)`", REFERENCE))
@@ -52,3 +52,8 @@ def test_what_readme_says_was_measured_is_what_the_record_has() -> None:
     doubled = {name: {**row, "value": 2 * row["value"]} for name, row in rows.items()}
     changed = set(measured_page.written(readme, doubled).splitlines()) ^ set(readme.splitlines())
     assert len(changed) == 2 * (len(measured_page.RATES) + len(measured_page.LAGS) + 1), "each number is in README"
+
+
+def test_what_the_calculation_of_scale_begins_with_is_what_the_record_has() -> None:
+    page, rows = scaling_page.PAGE.read_text(), measured_page.record()
+    assert scaling_page.written(page, rows) == page, "run python -m tests.tidy.scaling_page"
