@@ -1,4 +1,4 @@
-"""A member of a group whose functions note what they were given: `python -m tests.crash.handling URL FILE`.
+"""A member of a group whose functions note what they were given: `python -m tests.crash.handling URL FILE PROTOCOL`.
 
 All members write to one file, a line at once, so that its order is that of their calls. A call takes its time: what is
 read waits to be handled, and is lost if it was told to the group too early.
@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Any
+from typing import Any, Literal
 
 import tailrace as tr
 
 
-def main(url: str, path: str) -> None:
+def main(url: str, path: str, protocol: Literal["classic", "consumer"]) -> None:
     """Run until SIGTERM."""
     notes = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    app = tr.App(url, name="shop", limits=tr.Limits(batch_bytes_max=1 << 16, shelf_bytes_max=1 << 16))
+    source = tr.source.Kafka(url, group_protocol=protocol)
+    app = tr.App(source, name="shop", limits=tr.Limits(batch_bytes_max=1 << 16, shelf_bytes_max=1 << 16))
 
     @app.on("public.accounts")
     def note(change: tr.Change) -> None:
@@ -29,4 +30,4 @@ def main(url: str, path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:])  # type: ignore[arg-type]

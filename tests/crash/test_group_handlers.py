@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from servers.kafka import Broker
@@ -73,8 +74,9 @@ class Load:
 class Shop:
     """Processes of one group, and what their functions noted."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, protocol: str = "classic") -> None:
         self._url = url
+        self._protocol = protocol
         self._folder = folder
         self._started = 0
         self.alive: list[subprocess.Popen[bytes]] = []
@@ -89,7 +91,7 @@ class Shop:
         """One more process, which has begun."""
         self._started += 1
         (folder := self._folder / str(self._started)).mkdir()
-        command = [sys.executable, "-m", "tests.crash.handling", self._url, str(self._folder / "notes")]
+        command = [sys.executable, "-m", "tests.crash.handling", self._url, str(self._folder / "notes"), self._protocol]
         with (folder / "stderr").open("wb") as errors:
             environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
             self.alive.append(subprocess.Popen(command, stderr=errors, cwd=folder, env=environment))
@@ -116,6 +118,12 @@ class Shop:
         assert all(process.poll() is None for process in self.alive), self.said()
 
 
+def address(broker: Broker, topic: str, protocol: str) -> str:
+    """Of the topic and its group, whose members are given up soon."""
+    options = OPTIONS[protocol].replace('"', "").replace(" = ", "=").replace(", ", "&")
+    return f"kafka://{broker.address}/{topic}?group={topic}&{options}".rstrip("&")
+
+
 def all_told(broker: Broker, topic: str) -> bool:
     """The group's offsets stand at the ends of the topic."""
     places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
@@ -127,8 +135,7 @@ def all_told(broker: Broker, topic: str) -> bool:
 def test_handlers_of_members_lose_nothing_and_keep_the_order_of_keys(broker: Broker, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     topic = broker.create_topic("handlers", PARTITIONS)
-    options = OPTIONS["classic"].replace('"', "").replace(" = ", "=").replace(", ", "&")
-    shop = Shop(f"kafka://{broker.address}/{topic}?group={topic}&{options}", tmp_path)
+    shop = Shop(address(broker, topic, "classic"), tmp_path)
     load = Load(broker.address, topic)
     acts = ["kill", "leave", "kill", "leave", "kill", "leave"]
     chance.shuffle(acts)
@@ -165,3 +172,41 @@ def test_handlers_of_members_lose_nothing_and_keep_the_order_of_keys(broker: Bro
             seen[key].append(version)
     assert {key: list(range(1, version + 1)) for key, version in enumerate(load.versions)} == seen
     assert sorted(shop.notes()[done:]) == sorted(enumerate(load.versions))
+
+
+@pytest.mark.parametrize("protocol", OPTIONS)
+def test_handlers_of_members_that_join_and_leave_under_load_are_called_once_in_order(
+    broker: Broker, tmp_path: Path, protocol: str, seed: int
+) -> None:
+    chance = random.Random(seed)
+    topic = broker.create_topic(f"moving_{protocol}", PARTITIONS)
+    shop = Shop(address(broker, topic, protocol), tmp_path, protocol)
+    load = Load(broker.address, topic)
+    left = ["join"] * 5 + ["leave"] * 5
+    chance.shuffle(left)
+    try:
+        for at in range(6_000):  # so that each partition has work in flight whenever it moves
+            load.change(at % KEYS)
+        with load.flowing(chance):
+            for _ in range(2):
+                shop.join()
+            until(lambda: len(shop.notes()) > 100, "for changes to flow")
+            while left:
+                alive = len(shop.alive)
+                left.remove(act := next(act for act in left if (alive < 4 if act == "join" else alive > 1)))
+                before = len(shop.notes())
+                if act == "join":
+                    shop.join()
+                else:
+                    shop.leave(chance.choice(shop.alive))
+                until(lambda before=before: len(shop.notes()) > before + 200, f"for more after {act}")  # type: ignore[misc]
+        shop.wait_all(load)
+        for process in list(shop.alive):
+            shop.leave(process)
+    finally:
+        for process in list(shop.alive):
+            shop.kill(process)
+    seen: dict[int, list[int]] = defaultdict(list)
+    for key, version in shop.notes():
+        seen[key].append(version)
+    assert {key: list(range(1, version + 1)) for key, version in enumerate(load.versions)} == seen

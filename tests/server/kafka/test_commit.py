@@ -46,13 +46,13 @@ def test_offsets_that_the_group_refused_are_told_once_and_committed_when_it_take
         steps.until_offered()
         steps.begin()
         steps.until_read(5)
-        refusals, note = [], steps.stream.note_commit
+        refusals, note = [], steps.stream.offsets.note
 
         def noting(*said: object) -> None:
             refusals.append(said)
             note(*said)  # type: ignore[arg-type]
 
-        steps.stream.note_commit = noting  # type: ignore[method-assign]
+        steps.stream.offsets.note = noting  # type: ignore[method-assign]
         take(broker, 1)
         steps.stream.confirm(steps.positions)
         until(lambda: steps.read() or len(refusals) >= 3, "for three refusals")

@@ -56,7 +56,7 @@ def open_stream(
         registry = None if schemas is None else schemas.open()
         if registry is not None:
             opened.callback(registry.close)
-        noting = {"on_commit": lambda error, places: stream.note_commit(error, places)}
+        noting = {"on_commit": lambda error, places: stream.offsets.note(error, places)}
         consumer = client.consumer({**source.consuming(name), **noting}, told)
         opened.callback(consumer.close)
         stream = KafkaStream(source, consumer, topics, place=place, told=told, registry=registry)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +20,9 @@ from tailrace.dialect.kafka.client import Told
 from tailrace.error import EndOfStream, Retryable, TailraceError
 from tailrace.model import Assigned, Batch, Position, Revoked, Unreadable
 from tailrace.registry import Client
-from tailrace.source.kafka.fault import GONE, MOVING, RANGE, error_of, explain, explained, unread
+from tailrace.source.kafka.fault import GONE, RANGE, error_of, explain, explained, unread
 from tailrace.source.kafka.header import headed
+from tailrace.source.kafka.offsets import Offsets
 from tailrace.source.kafka.part import Part, Place, Record, State, start
 from tailrace.source.kafka.reading import read_part
 from tailrace.source.kafka.topic import Topics, lineage
@@ -61,6 +61,8 @@ class KafkaStream:
         self._registry = registry
         self._ids: dict[str, str] = {}
         self._parts: dict[Key, Part] = {}
+        self.offsets = Offsets(consumer, self._parts)
+        """What the group knows of how far we are."""
         self._ready: deque[Assigned | Revoked] = deque()
         self._offered: Counter[str] = Counter()
         """How often each lineage was offered and not claimed since."""
@@ -70,13 +72,9 @@ class KafkaStream:
         """What came while the shelf was full."""
         self._fault: BaseException | None = None
         self._settle: Callable[[Revoked, float], bool] | None = None
-        self._confirmed: dict[str, int] = {}
-        self._lock = threading.Lock()
         self._joined = self._paused = self._closing = False
         self._full_since: float | None = None
         self._commit_at = 0.0
-        self._refused = False
-        """It was told that the group does not take offsets."""
         self._lags: dict[Key, int] = {}
         self._lag_at = 0.0
         self._watch = Watch(topics)
@@ -107,7 +105,8 @@ class KafkaStream:
             return
         places = [TopicPartition(part.topic, part.partition) for part in parts]
         try:
-            committed, ends = self._committed(places), self._topics.ends(places, isolation=self._isolation)
+            committed = {} if self._place.kept == "sink" else self.offsets.committed(places)
+            ends = self._topics.ends(places, isolation=self._isolation)
             for part in parts:
                 low, high = ends[part.topic, part.partition]
                 saved, known = claimed[part.lineage], committed.get((part.topic, part.partition))
@@ -119,8 +118,7 @@ class KafkaStream:
             raise explain(error_of(error), f"beginning to read {parts[0].topic}") from error
         for part in parts:
             part.state = State.SEEKING
-            with self._lock:  # of an earlier time that it was ours: others may have gone on from there since
-                self._confirmed.pop(part.lineage, None)
+            self.offsets.forget(part)  # of an earlier time that it was ours: others may have gone on from there since
         self._seek()
 
     def read(self, timeout_s: float) -> Batch | Assigned | Revoked | Unreadable | None:
@@ -166,8 +164,7 @@ class KafkaStream:
 
     def confirm(self, positions: Sequence[Position]) -> None:
         """See `Stream.confirm`: the group's offsets follow, within a second and before partitions are let go."""
-        with self._lock:
-            self._confirmed.update((position.lineage, int(position.text) + 1) for position in positions)
+        self.offsets.confirm(positions)
 
     def release(self, lineages: Sequence[str]) -> None:
         """See `Stream.release`; `attach` has its answer already."""
@@ -192,7 +189,7 @@ class KafkaStream:
         if self._closing:
             return
         self._closing = True
-        self._commit(list(self._parts.values()), wait=True)
+        self.offsets.commit_last(lambda: self._poll(_COMING_S))
         if self._registry is not None:
             self._registry.close()
         try:
@@ -335,54 +332,7 @@ class KafkaStream:
         self._seek()
         if time.monotonic() >= self._commit_at:
             self._commit_at = time.monotonic() + _COMMIT_S
-            self._commit(list(self._parts.values()), wait=False)
-
-    def note_commit(self, error: KafkaError | None, places: list[TopicPartition]) -> None:
-        """The client's callback for a commit: what the group did not take is committed again. While members come and
-        go that is as usual; anything else is told once, until the group takes offsets again."""
-        for place in places:
-            part = self._parts.get((place.topic, place.partition))
-            refused = error or place.error
-            if refused is None:
-                self._refused = False
-                if part is not None:
-                    with self._lock:
-                        if self._confirmed.get(part.lineage) == place.offset:
-                            del self._confirmed[part.lineage]
-            elif refused.code() not in MOVING and not self._refused:
-                self._refused = True
-                where = (
-                    f"topic {place.topic}, partition {place.partition}: the group did not take offset {place.offset}"
-                )
-                told = explain(refused, where)
-                again = "it is sent again; until it is taken, a restart reads the same records again"
-                log.warning("%s; %s%s", told.args[0], again, f"; {told.hint}" if told.hint else "")
-
-    def _commit(self, parts: Sequence[Part], *, wait: bool) -> None:
-        """Commit what was confirmed of `parts` that are read: advice (I2), so that a group that has moved on is no
-        fault."""
-        with self._lock:
-            read = [part for part in parts if part.state is State.READING]
-            found = [(part, self._confirmed.get(part.lineage)) for part in read]
-        offsets = [TopicPartition(part.topic, part.partition, at) for part, at in found if at is not None]
-        if not offsets:
-            return
-        try:
-            if wait:
-                self.note_commit(None, self._consumer.commit(offsets=offsets, asynchronous=False))
-            else:
-                self._consumer.commit(offsets=offsets, asynchronous=True)
-        except KafkaException as error:
-            self.note_commit(error_of(error), offsets)
-
-    def _committed(self, places: list[TopicPartition]) -> dict[Key, int]:
-        if self._place.kept == "sink":
-            return {}
-        found = self._consumer.committed(places, timeout=_ASK_S)
-        for place in found:
-            if place.error is not None:  # not to be taken for a partition that was never read
-                raise explain(place.error, f"the offset of topic {place.topic}, partition {place.partition}")
-        return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+            self.offsets.commit(list(self._parts.values()), wait=False)
 
     def _reading(self, message: Message) -> bool:
         part = self._parts.get((message.topic(), message.partition()))  # type: ignore[arg-type]
@@ -455,7 +405,7 @@ class KafkaStream:
             lineages = tuple(part.lineage for part in parts)
             if not self._settle(Revoked(lineages), self._settle_s):
                 log.warning("not finished with %d partition(s) in %g s: giving them up", len(parts), self._settle_s)
-        self._commit(parts, wait=True)
+        self.offsets.commit(parts, wait=True)
         self._let_go(consumer, partitions)
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -483,8 +433,7 @@ class KafkaStream:
             if part is not None:
                 kept = (item for item in self._out if _lineage_of(item) != part.lineage)
                 self._out = deque(kept)
-                with self._lock:
-                    self._confirmed.pop(part.lineage, None)
+                self.offsets.forget(part)
         consumer.incremental_unassign(partitions)
 
 
