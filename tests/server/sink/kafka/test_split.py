@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
+from confluent_kafka import Consumer, TopicPartition
 
 from servers import kafka as server
 from tests.cli.conftest import Cli
 from tests.server.sink.kafka.topics import read
 from tests.waiting import until
 
-ROWS = range(1000, 9000)
+ROWS = range(1000, 41000)
 LIMIT = 64 << 10
 
 
@@ -37,9 +39,16 @@ def test_a_split_transaction_that_is_killed_between_its_parts_is_whole_in_the_en
     assert f"one of Kafka's may hold {LIMIT}" in refused.err and "split_transactions = true" in refused.err
     assert _keys(kafka, name) == [1, 2]
     config.write_text(_config(database, kafka, topic, split=True))
-    process = cli.start("run", "shop.toml")
-    until(lambda: len(_keys(kafka, name)) > 2, "for the first part")
-    process.kill()
+    with closing(Consumer({"bootstrap.servers": kafka.address, "group.id": topic})) as measure:
+        place = TopicPartition(name, 0)
+
+        def end() -> int:
+            return int(measure.get_watermark_offsets(place, timeout=30)[1])
+
+        before = end()
+        process = cli.start("run", "shop.toml")
+        until(lambda: end() > before + 1_000, "for some of its parts")  # a part has some 110 rows
+        process.kill()
     process.communicate(timeout=60)
     parts = _keys(kafka, name)[2:]
     assert 0 < len(parts) < len(ROWS)
