@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 import psycopg
 import pytest
@@ -28,16 +29,8 @@ class Broken(LogSource):
 
     harm: Break = lambda stream: None
 
-    def open(
-        self,
-        name: str,
-        positions: Positions,
-        limits: Limits,
-        *,
-        until_current: bool = False,
-        stop: threading.Event | None = None,
-    ) -> Stream:
-        stream = super().open(name, positions, limits, until_current=until_current, stop=stop)
+    def open(self, name: str, positions: Positions, limits: Limits, **how: Any) -> Stream:
+        stream = super().open(name, positions, limits, **how)
         self.harm(stream)
         return stream
 
@@ -48,22 +41,14 @@ class Careless(LogSource):
 
     keeps_lineage: bool = False
 
-    def open(
-        self,
-        name: str,
-        positions: Positions,
-        limits: Limits,
-        *,
-        until_current: bool = False,
-        stop: threading.Event | None = None,
-    ) -> Stream:
+    def open(self, name: str, positions: Positions, limits: Limits, **how: Any) -> Stream:
         foreign = self.log.lineage not in positions.known()
         try:
-            return super().open(name, positions, limits, until_current=until_current, stop=stop)
+            return super().open(name, positions, limits, **how)
         except Fatal:
             if self.keeps_lineage and foreign:
                 raise
-            return super().open(name, KeptPositions(), limits, until_current=until_current, stop=stop)
+            return super().open(name, KeptPositions(), limits, **how)
 
 
 def _check(make: Callable[[Log], Source]) -> list[str]:

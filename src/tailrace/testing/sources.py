@@ -20,7 +20,7 @@ _TIMEOUT_S = 30.0
 _ADVICE_S = 2.0
 """A confirmation notes something and returns; that much a loaded machine may make of it."""
 _TENDS = 20
-_TEND_PAUSE_S = 0.05
+"""How often the suite tends between two reads, while what was committed waits or is on its way."""
 
 
 def check_source(make_source: Callable[[], Source], commit: Callable[[int], object]) -> list[str]:
@@ -146,17 +146,7 @@ class _Trial:
     def tends(self) -> str:
         self._commit(2)
         self._commit(3)
-        stream = self._open(until_current=True)
-        try:
-            batches = _take(stream, 1)
-            # Nothing tells when the rest has come as far as the source: it has this long to come and be dropped.
-            for _ in range(_TENDS):
-                stream.tend()
-                time.sleep(_TEND_PAUSE_S)
-        except BaseException:
-            stream.close()
-            raise
-        batches += _drain(stream)
+        batches = _drain(self._open(until_current=True), tends=_TENDS)
         _check_order(batches)
         expect(_identities(batches) == _identities(self._until_end()), "I11 tend() takes nothing of what waits")
         return "I11 tend takes nothing of what waits"
@@ -203,13 +193,15 @@ class _Trial:
             self._positions.save(batch.positions)
 
 
-def _drain(stream: Stream) -> list[Batch]:
-    """Read a bounded stream to its end, and close it."""
+def _drain(stream: Stream, *, tends: int = 0) -> list[Batch]:
+    """Read a bounded stream to its end, tending so often before each read, and close it."""
     batches: list[Batch] = []
     deadline = time.monotonic() + _TIMEOUT_S
     try:
         while True:
             expect(time.monotonic() < deadline, "a bounded stream ends")
+            for _ in range(tends):
+                stream.tend()
             taken = stream.read(0.5)
             if isinstance(taken, Batch):
                 batches.append(taken)
