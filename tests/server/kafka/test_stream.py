@@ -321,6 +321,28 @@ def test_i3_a_claim_of_an_earlier_time_does_not_begin_a_partition(kafka: Broker,
         assert steps.ids == [8, 9]
 
 
+def test_i1_a_partition_that_goes_while_the_shelf_is_full_is_read_when_it_comes_back(kafka: Broker, topic: str) -> None:
+    kafka.create_topic(topic, 2)
+    for at in range(2):
+        produce(kafka, topic, [(None, event("c", after={"id": at}))], partition=at)
+    with stepping(source(kafka, topic)) as steps:
+        stream = steps.stream
+        steps.until_offered(2)
+        steps.begin()
+        steps.until_read(2)
+        tend(steps, 1)  # paused: what comes is not fetched
+        place = TopicPartition(topic, 0)
+        position = next(position for position in steps.positions if position.lineage.endswith("/0"))
+        stream._on_lost(stream._consumer, [place])
+        stream._on_assign(stream._consumer, [place])
+        for at in range(2):
+            produce(kafka, topic, [(None, event("c", after={"id": 2 + at}))], partition=at)
+        until(lambda: steps.read() or len(steps.offered) == 3, "for the partition again")
+        stream.begin({position.lineage: position})
+        steps.until_read(4)
+        assert sorted(steps.ids) == [0, 1, 2, 3]
+
+
 def test_one_answer_of_a_broker_without_the_topic_does_not_end_the_reading(kafka: Broker, topic: str) -> None:
     kafka.create_topic(topic)
     fill(kafka, topic, [1])

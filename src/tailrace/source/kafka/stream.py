@@ -128,7 +128,7 @@ class KafkaStream:
         self._look()
         if self._paused:
             with explained("resuming"):
-                self._consumer.resume(self._places(State.READING))
+                self._consumer.resume(self._places(*State))
             self._paused = False
         self._full_since = None
         if self._ready:  # lineages have no order with one another, and those that come must not wait for a backlog
@@ -428,6 +428,8 @@ class KafkaStream:
         return [part for part in parts if part.state is not State.NEW]
 
     def _let_go(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if self._paused:  # librdkafka remembers that while they are others', and would fetch nothing if they came back
+            consumer.resume(partitions)
         for place in partitions:
             part = self._parts.pop((place.topic, place.partition), None)
             if part is not None:
