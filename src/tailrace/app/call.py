@@ -103,13 +103,18 @@ class Caller:
         return self._pools[handler]
 
     def interrupt(self) -> None:
-        """End every pause now: handlers that wait for a next try raise `Stopped`, and so do coroutines that still run
-        after `stop_timeout_s`. Called from any thread."""
+        """End every pause now: handlers that wait for a next try raise `Stopped`. After `stop_timeout_s` so do
+        coroutines that still run, and no other call begins. Called from any thread."""
         with self._changed:
             if not self._stopping:
                 self._stop_at = time.monotonic() + self._stop_timeout_s
             self._stopping = True
             self._changed.notify_all()
+
+    @property
+    def overdue(self) -> bool:
+        """A stop was asked for, and the time for it is over."""
+        return self._stopping and time.monotonic() > self._stop_at
 
     def close(self) -> None:
         """Stop the loop and the threads; closing twice is harmless (I12)."""
@@ -121,7 +126,7 @@ class Caller:
     def run(self, handler: Handler, work: Coroutine[Any, Any, None]) -> None:
         """Run coroutines of `handler` to the end; `Stopped` when they were cancelled, the time for a stop over."""
         try:
-            self.loop.run(work, overdue=lambda: time.monotonic() > self._stop_at)
+            self.loop.run(work, overdue=lambda: self.overdue)
         except CancelledError:
             if not self._stopping:
                 raise
@@ -129,6 +134,8 @@ class Caller:
 
     def call(self, handler: Handler, argument: object) -> Exception | None:
         """Call until it succeeds (None) or gives up (the last error); raises `Fatal`, `Retryable`, `Stopped`."""
+        if self.overdue:
+            raise Stopped(handler)
         try:
             _call(handler, argument)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything

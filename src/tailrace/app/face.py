@@ -167,8 +167,9 @@ class App:
     def run(self, *, until_current: bool = False) -> None:
         """Run until SIGINT or SIGTERM (a second one aborts), or until what the source had at the start is done.
 
-        Returns None after either. A coroutine is cancelled `limits.stop_timeout_s` after the signal, and its change not
-        done; for a handler that blocks it waits, and a warning says so.
+        Returns None after either. `limits.stop_timeout_s` after the signal no call begins any more, and a coroutine is
+        cancelled: their changes come again at the next start. For a handler that blocks it waits, and a warning says
+        so.
         """
         pipeline = self.pipeline()
         names = ", ".join(handler.name for handler in self._handlers)

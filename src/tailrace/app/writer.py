@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 
 from tailrace.app import lane
-from tailrace.app.call import Caller, reasons_of
+from tailrace.app.call import Caller, Stopped, reasons_of
 from tailrace.app.done import Done
 from tailrace.app.handler import Handler
 from tailrace.app.lane import Gathered, Item, Key, Parked, keys_of
@@ -39,6 +39,7 @@ class AppWriter:
         self._parked = Parked()
         self._from = self._next = 0
         self._turn: Handler | None = None
+        self._interrupted = False
 
     def write(self, batch: Batch) -> None:
         """Return when every handler has succeeded with every change; `Reject` what failed for good."""
@@ -69,8 +70,10 @@ class AppWriter:
         self._done.settle(batch.positions)
 
     def interrupt(self) -> None:
-        """The pipeline is asked to stop: do not wait for next tries. Called from any thread."""
+        """The pipeline is asked to stop: do not wait for next tries, and begin no call when the time for a stop is
+        over. Called from any thread."""
         self._caller.interrupt()
+        self._interrupted = True
 
     def close(self) -> None:
         """End the private loop and threads; closing twice is harmless (I12)."""
@@ -97,6 +100,9 @@ class AppWriter:
                     if careful:
                         self._carefully(route, index, change)
                         continue
+                    if self._interrupted and self._caller.overdue:
+                        self._turn = route.handler
+                        raise Stopped(route.handler)
                     seen = change
                     try:
                         if route.convert is not None:

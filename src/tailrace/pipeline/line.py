@@ -41,7 +41,7 @@ from tailrace.pipeline.shaping import UNREADABLE, Step, named, replayed, shaped,
 from tailrace.pipeline.shelf import End, Shelf
 from tailrace.pipeline.spans import spans
 from tailrace.pipeline.status import State
-from tailrace.pipeline.stopping import Stopping
+from tailrace.pipeline.stopping import LATE, Stopping
 
 __all__ = ["Line", "Plan", "replay"]
 
@@ -264,10 +264,7 @@ class Line:
         if not reader.opened:
             return True  # nothing was read, and a server that does not answer must not hold us
         if self._stopping.overdue:
-            log.warning(
-                "%s: not finished %g s after the stop; what was not written comes again at the next start",
-                self._plan.name, self._plan.limits.stop_timeout_s,
-            )  # fmt: skip
+            log.warning(LATE, self._plan.name, self._plan.limits.stop_timeout_s)
             return True
         return False
 

@@ -21,7 +21,7 @@ from tailrace.pipeline.gauge import CURRENT, Gauge, Look
 from tailrace.pipeline.line import Line, Plan
 from tailrace.pipeline.repair import Repairs
 from tailrace.pipeline.status import State, Status, StatusServer, write_status
-from tailrace.pipeline.stopping import Stopping
+from tailrace.pipeline.stopping import LATE, Stopping
 
 __all__ = ["Pipeline", "desk_path", "lock_path", "position_path", "socket_path", "status_path"]
 
@@ -251,6 +251,8 @@ class Pipeline:
 
     def _pause(self, error: Retryable, backoff: _Backoff) -> None:
         if self._stopping:
+            if self._stopping.overdue:
+                log.warning(LATE, self.name, self.limits.stop_timeout_s)
             return
         pause_s = backoff.next_s()
         self._gauge.error = str(error.args[0])

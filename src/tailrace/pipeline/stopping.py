@@ -6,7 +6,10 @@ import math
 import threading
 import time
 
-__all__ = ["Stopping"]
+__all__ = ["LATE", "Stopping"]
+
+LATE = "%s: not finished %g s after the stop; what was not written comes again at the next start"
+"""What is logged of a pipeline's name and of the time that a stop may take."""
 
 _NAP_S = 0.5
 """Longest uninterrupted wait, for the sake of signal handlers: see `shelf.py`."""

@@ -41,6 +41,7 @@ class Steps:
     offered: list[str] = field(default_factory=list)
     positions: list[Position] = field(default_factory=list)
     ids: list[int] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
     ended: bool = False
 
     def read(self) -> None:
@@ -54,6 +55,7 @@ class Steps:
             self.offered += item.lineages
         elif isinstance(item, Batch):
             self.positions += item.positions
+            self.sizes.append(len(item))
             self.ids += [change.after["id"] for change in item if change.after is not None]
 
     def until_offered(self, count: int = 1) -> None:
@@ -70,10 +72,10 @@ class Steps:
 
 
 @contextmanager
-def stepping(source: Kafka, *, until_current: bool = False) -> Iterator[Steps]:
+def stepping(source: Kafka, *, until_current: bool = False, limits: Limits | None = None) -> Iterator[Steps]:
     """An open stream of `source`, closed at the end."""
     nothing: Positions = Nothing()
-    stream = source.open("p", nothing, Limits(), until_current=until_current)
+    stream = source.open("p", nothing, limits or Limits(), until_current=until_current)
     stream.attach(lambda revoked, timeout_s: True)
     try:
         yield Steps(stream)

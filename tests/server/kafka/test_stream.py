@@ -22,7 +22,7 @@ from confluent_kafka.admin import (
 
 from servers.kafka import PASSWORD, Broker
 from tailrace.error import Fatal, Retryable, TailraceError
-from tailrace.model import Position
+from tailrace.model import Limits, Position
 from tailrace.source.kafka import Kafka, Security
 from tailrace.source.kafka.topic import Topics
 from tailrace.source.kafka.watch import Watch
@@ -302,6 +302,18 @@ def test_a_partition_that_comes_does_not_wait_for_the_backlog_of_others(kafka: B
         steps.read()
         assert len(steps.offered) == 2
         assert len(steps.ids) < 20_000
+
+
+def test_i8_a_batch_is_no_larger_than_the_limits_say(kafka: Broker, topic: str) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(3_000))
+    limits = Limits(batch_bytes_max=20_000)
+    with stepping(source(kafka, topic), limits=limits) as steps:
+        steps.until_offered()
+        steps.begin()
+        steps.until_read(3_000)
+        assert steps.ids == list(range(3_000))
+        assert max(steps.sizes) <= 20_000 / len(event("c", after={"id": 0, "n": 0})) + 1
 
 
 def test_i3_a_claim_of_an_earlier_time_does_not_begin_a_partition(kafka: Broker, topic: str) -> None:

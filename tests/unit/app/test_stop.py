@@ -16,6 +16,7 @@ import pytest
 
 import tailrace as tr
 from tailrace.testing.fake import Log, LogSource
+from tests.waiting import until
 
 STUCK = """
 import threading
@@ -36,14 +37,14 @@ app.run()
 
 
 @contextmanager
-def _stopping(app: tr.App, called: threading.Event, folder: Path) -> Iterator[None]:
+def _stopping(app: tr.App, called: threading.Event, folder: Path) -> Iterator[tr.Pipeline]:
     """Run the App until a handler was called, then ask it to stop; it must have stopped at the end of the block."""
     pipeline = app.pipeline(state_dir=folder)
     runner = threading.Thread(target=pipeline.run, daemon=True)
     runner.start()
     assert called.wait(30)
     pipeline.stop()
-    yield
+    yield pipeline
     runner.join(30)
     assert not runner.is_alive()
 
@@ -83,6 +84,35 @@ def test_a_coroutine_that_ends_in_time_is_done(tmp_path: Path) -> None:
         stopped.set()
     assert ends == ["done"]
     assert log.confirmed
+
+
+@pytest.mark.parametrize("retries", [0, 1], ids=["at once", "after a failure"])
+@pytest.mark.parametrize("options", [{}, {"concurrency": 2}])
+def test_no_call_begins_when_the_time_for_a_stop_is_over(
+    options: dict[str, Any], retries: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A batch may hold more than a slow handler does in hours."""
+    log, called, over, calls = Log(), threading.Event(), threading.Event(), []
+    app = tr.App(LogSource(log), name="slow", limits=tr.Limits(stop_timeout_s=0.1))
+
+    @app.on("public.orders", **options, retries=retries)
+    def work(change: object) -> None:
+        if retries and not calls:
+            calls.append("failed")
+            raise ValueError
+        called.set()
+        assert over.wait(30)
+        calls.append("done")
+
+    for at in range(1_000):
+        log.insert(at)
+    with _stopping(app, called, tmp_path) as pipeline:
+        until(lambda: pipeline._stopping.overdue, "for the end of the time for a stop")
+        over.set()
+    assert 1 <= calls.count("done") <= 4
+    late = "slow: not finished 0.1 s after the stop; what was not written comes again at the next start"
+    assert late in [record.getMessage() for record in caplog.records]
+    assert not log.confirmed
 
 
 def test_ctrl_c_on_a_stuck_handler_names_it_and_a_second_one_ends_it(tmp_path: Path) -> None:

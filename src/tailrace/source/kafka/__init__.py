@@ -156,7 +156,7 @@ class Kafka:
         _require_client()
         from tailrace.source.kafka.opening import open_stream
 
-        return open_stream(self, name, positions, until_current=until_current, stop=stop)
+        return open_stream(self, name, positions, limits=limits, until_current=until_current, stop=stop)
 
     def read_again(self, batch: Batch) -> Batch:
         """Read records that were not understood once more, schemas that the registry knows by now included; see

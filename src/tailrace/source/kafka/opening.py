@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 from tailrace.contract import Positions
 from tailrace.dialect.kafka import client
 from tailrace.error import HistoryLost, Retryable
-from tailrace.model import Position
+from tailrace.model import Limits, Position
 from tailrace.source.kafka.fault import DROPPING, error_of, explain
 from tailrace.source.kafka.part import Place
 from tailrace.source.kafka.pattern import is_glob, subscription
@@ -32,6 +32,7 @@ def open_stream(
     name: str,
     positions: Positions,
     *,
+    limits: Limits,
     until_current: bool,
     stop: threading.Event | None = None,
 ) -> KafkaStream:
@@ -59,7 +60,15 @@ def open_stream(
         noting = {"on_commit": lambda error, places: stream.offsets.note(error, places)}
         consumer = client.consumer({**source.consuming(name), **noting}, told)
         opened.callback(consumer.close)
-        stream = KafkaStream(source, consumer, topics, place=place, told=told, registry=registry)
+        stream = KafkaStream(
+            source,
+            consumer,
+            topics,
+            place=place,
+            told=told,
+            registry=registry,
+            nbytes_max=limits.batch_bytes_max,
+        )
         stream.subscribe(subscription(source.topics), ids)
         opened.pop_all()  # the stream closes them
     return stream

@@ -40,7 +40,6 @@ _COMMIT_S = 1.0
 _PAUSE_S = 0.5
 _LAG_S = 0.25
 _COMING_S = 0.02
-_CLAIMED_BYTES = 16 << 20
 _SOON = frozenset((KafkaError._STATE, KafkaError._PREV_IN_PROGRESS))
 Key = tuple[str, int]
 
@@ -51,9 +50,19 @@ class KafkaStream:
     """A member of a consumer group. A `Stream`, `Shared`, `Measured` and `Partitioned`."""
 
     def __init__(
-        self, source: Kafka, consumer: Consumer, topics: Topics, *, place: Place, told: Told, registry: Client | None
+        self,
+        source: Kafka,
+        consumer: Consumer,
+        topics: Topics,
+        *,
+        place: Place,
+        told: Told,
+        registry: Client | None,
+        nbytes_max: int,
     ) -> None:
         self._source = source
+        self._nbytes_max = nbytes_max
+        """Of values that are decoded together, and one value more."""
         self._consumer = consumer
         self._topics = topics
         self._place = place
@@ -69,7 +78,7 @@ class KafkaStream:
         self._out: deque[Batch | Unreadable] = deque()
         """What was read and not returned yet, each of one partition."""
         self._held: list[Message] = []
-        """What came while the shelf was full."""
+        """What came while the shelf was full, or was too much for one batch."""
         self._fault: BaseException | None = None
         self._settle: Callable[[Revoked, float], bool] | None = None
         self._joined = self._paused = self._closing = False
@@ -265,7 +274,7 @@ class KafkaStream:
     def _decoded(self, messages: list[Message]) -> Batch | Unreadable | None:
         """What the records of our partitions say; others are read by whoever owns their partition now."""
         runs: dict[Key, list[Record]] = {}
-        claims, claimed = self._source.claims(), 0
+        claims, nbytes = self._source.claims(), 0
         for index, message in enumerate(messages):
             key = message.topic(), message.partition()
             if (error := message.error()) is not None:
@@ -279,11 +288,11 @@ class KafkaStream:
             value, found = message.value(), headed(message, claims)
             if found is not None:
                 part.headed[message.offset()] = found  # type: ignore[index]
-                claimed += len(found.value or b"") - len(value or b"")
                 value = found.value
             record = message.key(), value, message.timestamp()[1], message.offset()
             runs.setdefault(key, []).append(record)  # type: ignore[arg-type]
-            if claimed >= _CLAIMED_BYTES:  # what is fetched from elsewhere is bounded too
+            nbytes += len(value or b"")
+            if nbytes >= self._nbytes_max:  # a slow sink is asked to stop, or to let go of a partition, between batches
                 self._held = [*messages[index + 1 :], *self._held]
                 break
         clean: list[Batch] = []
