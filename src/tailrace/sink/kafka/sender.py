@@ -76,23 +76,16 @@ class Sender:
         self.producer = client.producer(self._settings, told)
 
     def send(self, batch: Batch, *, told: Callable[[int], Failed] | None = None) -> None:
-        """Hand every record of `batch` over; `Reject` for what is too large, once the rest is settled.
+        """Hand every record of `batch` over; `Reject` for what is too large or has no form, once the rest is settled.
 
         `told` makes a callback for the failure of each change, by its index: that is exact, and slow.
         """
         refused: dict[int, str] = {}
-        for records in self._wire.encode(batch):
-            messages = records.messages()
-            smallest = min((self._find(topic)[1] for topic in {message[0] for message in messages}), default=0)
-            self._fit(smallest)
-            if records.largest + _OVERHEAD > smallest:
-                if self._claim_check is None:  # what is refused must not be what fits by now
-                    self._topics.ask_limits({m[0] for m in messages if _nbytes(m) > self._find(m[0])[1]})
-                messages = [
-                    self._fitting(message, records.change(index), refused) for index, message in enumerate(messages)
-                ]
-            if not refused:
-                self._hand_over(messages, records, batch=batch, told=told)
+        try:
+            for records in self._wire.encode(batch):
+                self._send_part(records, refused, batch=batch, told=told)
+        except Reject as unencodable:  # of a later segment: those before it are on their way
+            refused.update(unencodable.reasons)
         if refused:
             self._drain()
             self._failed.clear()  # all of it comes again
@@ -218,6 +211,22 @@ class Sender:
                 self.check_patience(moved_at)
         except KafkaException as error:
             raise self.fault("sending", error_of(error)) from None
+
+    def _send_part(
+        self, records: Records, refused: dict[int, str], *, batch: Batch, told: Callable[[int], Failed] | None
+    ) -> None:
+        """Hand one segment over, unless something of the batch was refused; what is too large is added to `refused`."""
+        messages = records.messages()
+        smallest = min((self._find(topic)[1] for topic in {message[0] for message in messages}), default=0)
+        self._fit(smallest)
+        if records.largest + _OVERHEAD > smallest:
+            if self._claim_check is None:  # what is refused must not be what fits by now
+                self._topics.ask_limits({m[0] for m in messages if _nbytes(m) > self._find(m[0])[1]})
+            messages = [
+                self._fitting(message, records.change(index), refused) for index, message in enumerate(messages)
+            ]
+        if not refused:
+            self._hand_over(messages, records, batch=batch, told=told)
 
     def _hand_over(
         self, messages: Any, records: Records, *, batch: Batch, told: Callable[[int], Failed] | None
