@@ -6,13 +6,7 @@ index: dict[int, str] = {}  # stands for OpenSearch
 app = tr.App("kafka://localhost:9092/shop.public.orders?group=search", name="search")
 
 
-@app.on("public.orders", op="cr")
-def add(change: tr.Change) -> None:
-    index[change.key["id"]] = change.after["status"]
-    print("indexed", change.key["id"], flush=True)
-
-
-@app.on("public.orders", op="u")
+@app.on("public.orders", op="cru")
 def update(change: tr.Change) -> None:
     index[change.key["id"]] = change.after["status"]
 

@@ -18,14 +18,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from servers.kafka import Broker
-from tests.server.kafka.filling import event, produce
 from tests.tidy import tree
 
 URL = "postgresql://localhost/shop"
 """What documents and examples call their database: it stands for the test's own."""
-TOPIC = "kafka://localhost:9092/shop.public.orders?group=search"
-"""What examples call a topic with the changes of its orders."""
 SHOP = """
 CREATE TABLE customers (id bigint PRIMARY KEY, name text NOT NULL);
 CREATE TABLE orders (
@@ -41,7 +37,11 @@ TIMEOUT_S, GRACE_S = 60.0, 3.0
 _BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s#]+)[^)]*\)")
 DOCUMENTS = [path for path in tree.files(".md") if "tests" not in path.parts]
-EXAMPLES = [path for path in tree.files(".py") if path.parent == tree.ROOT / "examples"]
+EXAMPLES = [
+    path
+    for path in tree.files(".py")
+    if path.parent == tree.ROOT / "examples" and path.stem != "kafka_consumer"  # tests/server/kafka/test_example.py
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,9 @@ def test_links_lead_to_files_that_exist(document: Path) -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=tree.shown)
-def test_every_example_runs_against_a_real_server(
-    example: Path, database: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    text = example.read_text()
-    if TOPIC in text:
-        text = text.replace(TOPIC, _fill(request.getfixturevalue("kafka"), request.getfixturevalue("topic")))
+def test_every_example_runs_against_a_real_server(example: Path, database: str, tmp_path: Path) -> None:
     _prepare(database)
-    _run([sys.executable, "-c", text.replace(URL, database)], database, tmp_path)
+    _run([sys.executable, "-c", example.read_text().replace(URL, database)], database, tmp_path)
 
 
 @pytest.mark.parametrize("document", [path for path in DOCUMENTS if _BLOCK.search(path.read_text())], ids=tree.shown)
@@ -89,16 +84,6 @@ def test_programs_and_commands_of_documents_run(document: Path, database: str, t
                     _run([str(Path(sys.executable).parent / command[0]), *command[1:]], database, tmp_path)
                     if target:
                         (tmp_path / target.strip()).write_bytes((tmp_path / "stdout").read_bytes())
-
-
-def _fill(broker: Broker, topic: str) -> str:
-    """A topic with an order that is made, changed and deleted, and one that stays; returns its URL."""
-    row = {"id": 1, "status": "new"}
-    changes = [event("u", before=row, after={**row, "status": "paid"}), event("d", before=row), None]
-    broker.create_topic(topic)
-    produce(broker, topic, [(b'{"id": 1}', value) for value in (event("c", after=row), *changes)])
-    produce(broker, topic, [(b'{"id": 2}', event("c", after={**row, "id": 2}))])
-    return f"kafka://{broker.address}/{topic}?group={topic}"
 
 
 def _prepare(database: str) -> None:
