@@ -55,7 +55,8 @@ class Kafka:
     to the dead letters, or into the folder `claim_check`, and the message says where.
 
     With `transactions`, readers with `isolation.level=read_committed` see each change once: the position is committed
-    with the records, in `positions_topic` (default `tailrace.<pipeline>.positions`, compacted, of this pipeline alone).
+    with the records, in `positions_topic` (default `tailrace.<pipeline>.positions`, compacted, of this pipeline alone,
+    with `replication` replicas when it is made).
     A source's transaction above `transaction_bytes_max`, counted in bytes of its cells as the source sent them, is an
     error, or is split, and at-least-once, with `split_transactions`: one of Kafka's for each of its segments, or for
     each part of one that is above the limit too; a single change is never cut. `limits.batch_bytes_max`, to which

@@ -54,7 +54,7 @@ def open_writer(
         if not sink.transactions:
             patience.opened()
             return KafkaWriter(sender, stop_timeout_s=limits.stop_timeout_s)
-        rule = Topic("*", partitions=1, cleanup_policy="compact", config=_SMALL)
+        rule = Topic("*", partitions=1, replication=sink.replication, cleanup_policy="compact", config=_SMALL)
         make(admin, sink.positions(name), rule, stopped=patience.over)
         if (finding := forgetting(admin, sink.positions(name), stopped=patience.over)) is not None:
             raise CheckFailed(f"{finding.subject}: {finding.message}", hint=finding.fix)

@@ -78,6 +78,33 @@ def test_topics_are_named_and_made_as_they_are_configured(kafka: server.Broker, 
     assert (options["cleanup.policy"], options["retention.ms"]) == ("compact", "99")
 
 
+def test_topics_have_as_many_replicas_as_are_asked_for(kafka_cluster: server.Cluster) -> None:
+    """And not as many as the brokers would give them, which are three here; that of positions too."""
+    sink = Kafka(
+        f"kafka://{kafka_cluster.address}",
+        format=Format(topic_prefix="t"),
+        create_topics=True,
+        topics=[Topic("*.orders", partitions=4, replication=3, cleanup_policy="compact,delete")],
+        partitions=2,
+        replication=2,
+        cleanup_policy="delete",
+        transactions=True,
+    )
+    write(sink, batch(("1", "a")))
+    write(sink, batch(("1", "a"), table=LOG))
+    found = kafka_cluster.nodes[0].admin().list_topics(timeout=30).topics
+    made = {
+        name: ([len(part.replicas) for part in found[name].partitions.values()], config["cleanup.policy"])
+        for name in ("t.public.orders", "t.public.log", "tailrace.p.positions")
+        if (config := kafka_cluster.nodes[0].topic_config(name))
+    }
+    assert made == {
+        "t.public.orders": ([3, 3, 3, 3], "compact,delete"),
+        "t.public.log": ([2, 2], "delete"),
+        "tailrace.p.positions": ([2], "compact"),
+    }
+
+
 def test_a_delete_is_followed_by_a_tombstone(kafka: server.Broker, topic: str) -> None:
     write(kafka_sink(kafka, topic), batch(("1", "a"), ("1", "")))
     created, deleted, tombstone = read(kafka, f"{topic}.public.orders")
