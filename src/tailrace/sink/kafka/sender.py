@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -118,6 +118,8 @@ class Sender:
             self.fenced = True
         if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and (gone := self._topics.gone()):
             doing = f"topic {', '.join(gone)}"  # the end of a transaction names none
+        if error.code() == KafkaError._DESTROY and (gone := self._topics.gone()):
+            return _gone(gone)
         return explain(error, doing)
 
     def settle(self) -> bool:
@@ -161,8 +163,10 @@ class Sender:
         return Reject(refused)
 
     def check_patience(self, moved_at: float) -> None:
-        """Drop what is left and raise `Retryable` when nothing has moved for too long, or a stop is overdue."""
+        """Drop what is left and raise `Retryable` when nothing has moved for too long, or a stop is overdue; `Fatal`
+        when a topic is gone, which the client waits for without end in a transaction."""
         now = time.monotonic()
+        self._topics.watch()
         if self.patience.over():
             self._silent = True
             self.drop()
@@ -171,7 +175,7 @@ class Sender:
             fault = self._told.fault(f"Kafka has acknowledged nothing for {self.patience.silence_s:g} s")
             self._silent = True
             self.drop()
-            raise fault
+            raise _gone(self._topics.lost) if self._topics.lost else fault
 
     def drop(self) -> None:
         """Forget what is not acknowledged, together: what a broker has got of it is the beginning of each partition."""
@@ -323,6 +327,15 @@ def _nbytes(message: Record) -> int:
     """What a topic must take for it."""
     _, value, key, headers = message
     return len(key or b"") + len(value or b"") + sum(len(head) + len(cell) for head, cell in headers or ()) + _OVERHEAD
+
+
+def _gone(topics: Iterable[str]) -> Fatal:
+    """What stands behind a silence, or behind records that the client has dropped with their partition."""
+    return Fatal(
+        f"topic {', '.join(sorted(topics))}: the brokers do not know it any more",
+        hint="the next start makes it as configured (create_topics = true) and goes on behind what was acknowledged;"
+        " `tailrace reset` fills it with a new snapshot",
+    )
 
 
 def _of_the_record(error: KafkaError) -> bool:

@@ -80,6 +80,8 @@ class Topics:
         self._create = create
         self._names: dict[str, tuple[str, int]] = {}
         self._ids: dict[str, str] = {}
+        self.lost: set[str] = set()
+        """The names in the cluster of those that the brokers did not know when `watch` asked last."""
         self._asked: dict[str, Future[TopicDescription]] = {}
         self._ask_at = 0.0
 
@@ -124,12 +126,17 @@ class Topics:
         return asked
 
     def _hear(self, name: str, answer: Future[TopicDescription]) -> None:
-        from confluent_kafka import KafkaException
+        from confluent_kafka import KafkaError, KafkaException
 
+        from tailrace.dialect.kafka.fault import error_of
+
+        self.lost.discard(name)
         try:
             now = str(answer.result().topic_id)
         except KafkaException as error:  # it is gone, or the brokers are: writing to it tells
-            _log.debug("the id of %s is not known: %s", name, error.args[0].str())
+            _log.debug("the id of %s is not known: %s", name, error_of(error).str())
+            if error_of(error).code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                self.lost.add(name)
             return
         if self._ids.setdefault(name, now) != now:
             self._ids[name] = now
