@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tailrace.dialect.kafka.address import Address, Security, parse
+from tailrace.dialect.kafka.address import PRODUCING, Address, Security, parse
 from tailrace.error import ConfigError
 from tailrace.model import Limits
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Kafka"]
 
-_OURS = frozenset(("acks", "bootstrap.servers", "enable.idempotence", "enable.partition.eof", "group.id"))
+_OURS = PRODUCING | {"enable.auto.commit", "enable.partition.eof", "group.id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Kafka:
     replicas (default: the broker's). What is parked is held in memory too: at most `bytes_max` bytes, or the
     `dead_letters_bytes_max` of the limits if that is less; beyond, the pipeline stops.
 
-    `options`, and the query of the URL, are librdkafka's own settings, by their names.
+    `options`, and the query of the URL, are librdkafka's own settings, by their names; those that durability and order
+    hang on are refused.
     """
 
     kind: ClassVar[str] = "kafka"

@@ -431,6 +431,10 @@ def test_letters_beyond_the_limit_stop_the_pipeline(kafka: Broker, topic: str, t
         ("kafka://broker:9092/a", {"retry_delays_s": [-1]}, "a delay is below 0"),
         ("kafka://broker:9092/a?acks=1", {}, "the option 'acks' is Tailrace's own"),
         ("kafka://broker:9092/a?request.required.acks=1", {}, "the option 'request.required.acks' is Tailrace's own"),
+        ("kafka://broker:9092/a?retries=1", {}, "the option 'retries' is Tailrace's own"),
+        ("kafka://broker:9092/a", {"options": {"delivery.timeout.ms": "1"}}, "'delivery.timeout.ms' is Tailrace's own"),
+        ("kafka://broker:9092/a", {"options": {"transactional.id": "t"}}, "'transactional.id' is Tailrace's own"),
+        ("kafka://broker:9092/a", {"options": {"enable.auto.commit": "1"}}, "'enable.auto.commit' is Tailrace's own"),
         ("kafka://me:secret@broker:9092/a", {}, "no mechanism is given"),
     ],
 )

@@ -10,9 +10,25 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tailrace.error import ConfigError
 
-__all__ = ["Address", "Mechanism", "Security", "parse"]
+__all__ = ["PRODUCING", "Address", "Mechanism", "Security", "parse"]
 
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
+PRODUCING = frozenset(
+    {
+        "bootstrap.servers",
+        "enable.idempotence",
+        "acks",
+        "transactional.id",
+        "transaction.timeout.ms",
+        "partitioner",
+        # A record that is given up alone is overtaken by later ones of its key.
+        "message.timeout.ms",
+        "message.send.max.retries",
+        "queuing.strategy",
+        "default.topic.config",
+    }
+)
+"""Settings of a producer that promises hang on: their values are ours. The last one could hold others of them."""
 _EXAMPLE = "kafka://broker:9092,other:9092"
 _MECHANISMS = {"sasl.mechanism", "sasl.mechanisms"}
 _OTHER_NAMES = {

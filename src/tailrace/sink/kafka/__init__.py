@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tailrace.dialect.kafka.address import Address, Security, parse
+from tailrace.dialect.kafka.address import PRODUCING, Address, Security, parse
 from tailrace.error import ConfigError
 from tailrace.format import Format
 from tailrace.model import Finding, Limits, Position, Table
@@ -24,20 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Kafka", "Security", "Topic"]
 
 tailrace_contract = 1
-_OURS = (
-    "bootstrap.servers",
-    "enable.idempotence",
-    "acks",
-    "transactional.id",
-    "transaction.timeout.ms",
-    "partitioner",
-    # A record that is given up alone is overtaken by later ones of its key.
-    "message.timeout.ms",
-    "message.send.max.retries",
-    "queuing.strategy",
-    "default.topic.config",
-)
-"""Settings that promises hang on: their values are ours. The last one could hold others of them."""
 _QUEUE_KB = 16 << 10
 _MESSAGE_NBYTES = 1_000_000_000
 """The most that the client allows: each topic says what it takes, and what does not fit into the queue is refused."""
@@ -93,7 +79,7 @@ class Kafka:
             raise ConfigError(
                 "the URL of a Kafka sink names no topic", hint="topics are named by topic_prefix and by sink.topics"
             )
-        address.refuse_own(self.options, _OURS)
+        address.refuse_own(self.options, PRODUCING)
         for name, text in {**address.query, **self.options}.items():
             if name in _SIZES and not text.isdecimal():
                 raise ConfigError(f"the option {name!r} is a whole number", hint=f'"{name}" = "1000000"')
