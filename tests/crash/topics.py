@@ -35,16 +35,23 @@ class Topics:
             assert sorted(again.parts) == source.execute(TALLY.format("public.").encode()).fetchall()
 
     def _read(self) -> tuple[Again, dict[tuple[str, Any], int]]:
+        """What a consumer has, and how often each change came, or row of an attempt at the snapshot.
+
+        One that was killed is followed by another, of a later point of the log, with all rows again, as Debezium's; who
+        sees each change once can leave out those before the last, and then has no row that vanished between them.
+        """
         again, counted = Again(), defaultdict[tuple[str, Any], int](int)
-        for record in topics.read(self._broker, *(f"{self._prefix}.public.{table}" for table in TABLES)):
-            if record.value is None:
-                continue
-            event, table = record.event, record.topic.rpartition(".")[2]
-            again.take(table, event)
-            # A snapshot that was killed is read again under the same keys, as Debezium does; changes are not.
-            if event["op"] != "r" and table in {"entries", "log"}:
-                counted[table, tuple(event["after"].values())] += 1
-            elif event["op"] == "u" and table == "accounts":
-                row = event["after"]
+        records = topics.read(self._broker, *(f"{self._prefix}.public.{table}" for table in TABLES))
+        events = [(each.topic.rpartition(".")[2], each.event) for each in records if each.value is not None]
+        last = max((event["source"]["lsn"] for _, event in events if event["op"] == "r"), default=0)
+        for table, event in events:
+            op, attempt, row = event["op"], event["source"]["lsn"], event["after"]
+            if op != "r" or attempt == last or not self._once:
+                again.take(table, event)
+            if op == "r":
+                counted[table, (attempt, *row.values())] += 1
+            elif table in {"entries", "log"}:
+                counted[table, tuple(row.values())] += 1
+            elif op == "u" and table == "accounts":
                 counted[table, (row["writer"], row["tx"], row["id"], row["version"])] += 1
         return again, counted
