@@ -97,7 +97,7 @@ def _convert(value: object, hint: object, site: Site) -> object:
             if isinstance(value, dict):
                 return build(choice, value, site)
     if isinstance(value, str):
-        if Path in choices:
+        if Path in choices and not (str in choices and "://" in value):  # of a bucket
             return site.folder / value
         if str in choices:
             return str(value)

@@ -9,6 +9,8 @@ import re
 import stat
 from pathlib import Path
 
+from tailrace.dialect.kafka.objects import Objects
+
 __all__ = ["HEADER", "fetch", "look", "said"]
 
 HEADER = "tailrace.claim_check"
@@ -25,14 +27,20 @@ def said(uri: str, *, nbytes: int, digest: str) -> bytes:
     return json.dumps(check, separators=(",", ":")).encode()
 
 
-def fetch(check: bytes | None, folder: Path) -> bytes:
-    """The value that `check` stands for, out of `folder`; `ValueError` in words when it cannot be had, or is another.
+def fetch(check: bytes | None, place: Path | Objects) -> bytes:
+    """The value that `check` stands for, out of `place`; `ValueError` in words when it cannot be had, or is another.
 
-    The file is the one that is named as the sha256, which is how the sink stores it. Where the message says that it
-    lies is not looked at: a message must not have any other file read.
+    The file or object is the one that is named as the sha256, which is how the sink stores it. Where the message says
+    that it lies is not looked at: a message must not have any other file read.
     """
     nbytes, digest = _told(check)
-    path = folder / digest
+    value = place.get(digest, nbytes) if isinstance(place, Objects) else _read(place / digest, nbytes)
+    if hashlib.sha256(value).hexdigest() != digest:
+        raise ValueError(f"its value in {place}/{digest} is not what was stored there: its sha256 is another")
+    return value
+
+
+def _read(path: Path, nbytes: int) -> bytes:
     try:
         with open(path, "rb", opener=lambda name, _: os.open(name, _OPEN)) as file:
             found = os.fstat(file.fileno())
@@ -40,12 +48,9 @@ def fetch(check: bytes | None, folder: Path) -> bytes:
                 raise ValueError(f"{path} is no file")
             if found.st_size != nbytes:  # before all of it is in memory
                 raise ValueError(f"its value in {path} has {found.st_size} bytes, and had {nbytes} when it was stored")
-            value = file.read(nbytes)
+            return file.read(nbytes)
     except OSError as error:
         raise ValueError(f"its value in {path} cannot be read: {error.strerror}") from None
-    if hashlib.sha256(value).hexdigest() != digest:
-        raise ValueError(f"its value in {path} is not what was stored there: its sha256 is another")
-    return value
 
 
 def look(folder: Path) -> str | None:

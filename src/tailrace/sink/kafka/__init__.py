@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tailrace.dialect.kafka.address import PRODUCING, Address, Security, parse
+from tailrace.dialect.kafka.objects import refuse_wrong
 from tailrace.error import ConfigError
 from tailrace.format import Format
 from tailrace.model import Finding, Limits, Position, Table
@@ -38,7 +39,7 @@ class Kafka:
     called and how they are made when `create_topics` is set; `partitions`, `replication` and `cleanup_policy` are for
     those that it does not name. `timestamp="commit"` stamps records with the source's commit time, as slowly as it
     takes, instead of the time of sending, which is Debezium's way. A message that is larger than its topic takes goes
-    to the dead letters, or into the folder `claim_check`, and the message says where.
+    to the dead letters, or into `claim_check`, a folder or `s3://bucket/prefix`, and the message says where.
 
     With `transactions`, readers with `isolation.level=read_committed` see each change once: the position is committed
     with the records, in `positions_topic` (default `tailrace.<pipeline>.positions`, compacted, of this pipeline alone,
@@ -62,7 +63,7 @@ class Kafka:
     cleanup_policy: Literal["delete", "compact", "compact,delete"] | None = None
     compression: Literal["lz4", "zstd", "snappy", "gzip", "none"] = "lz4"
     timestamp: Literal["send", "commit"] = "send"
-    claim_check: Path | None = None
+    claim_check: Path | str | None = None
     transactions: bool = False
     transactional_id: str | None = None
     positions_topic: str | None = None
@@ -80,6 +81,7 @@ class Kafka:
                 "the URL of a Kafka sink names no topic", hint="topics are named by topic_prefix and by sink.topics"
             )
         address.refuse_own(self.options, PRODUCING)
+        refuse_wrong(self.claim_check)
         for name, text in {**address.query, **self.options}.items():
             if name in _SIZES and not text.isdecimal():
                 raise ConfigError(f"the option {name!r} is a whole number", hint=f'"{name}" = "1000000"')

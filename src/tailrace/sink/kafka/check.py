@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tailrace.dialect.kafka.objects import Objects, place_of
 from tailrace.durable import obstacles
 from tailrace.error import TailraceError
 from tailrace.model import Finding, Severity, Table
@@ -116,11 +117,21 @@ def _check_cluster(sink: Kafka) -> list[Finding]:
         findings.append(
             Finding(Severity.ERROR, "replication", f"{wanted} replicas are wanted, and there are {brokers} broker(s)")
         )
-    if sink.claim_check is not None:
-        subject, wrong = f"claim_check {sink.claim_check}", obstacles(Path(sink.claim_check) / "value")
-        findings += [Finding(each.severity, subject, f"{each.subject}: {each.message}", each.fix) for each in wrong]
-        findings += [] if wrong else [Finding(Severity.OK, subject, "it can be written")]
-    return findings
+    return [*findings, *_check_claims(place_of(sink.claim_check))]
+
+
+def _check_claims(place: Path | Objects | None) -> list[Finding]:
+    subject = f"claim_check {place}"
+    if isinstance(place, Objects):
+        refused = place.look()
+        return [Finding(Severity.ERROR if refused else Severity.OK, subject, refused or "the bucket is there")]
+    if place is None:
+        return []
+    wrong = [
+        Finding(each.severity, subject, f"{each.subject}: {each.message}", each.fix)
+        for each in obstacles(place / "value")
+    ]
+    return wrong or [Finding(Severity.OK, subject, "it can be written")]
 
 
 def _check_topic(sink: Kafka, client: AdminClient, topic: str) -> list[Finding]:

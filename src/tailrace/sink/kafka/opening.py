@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tailrace.dialect.kafka import client
 from tailrace.dialect.kafka.client import Told
+from tailrace.dialect.kafka.objects import place_of
 from tailrace.error import CheckFailed, ConfigError
 from tailrace.model import Limits
 from tailrace.sink.kafka.check import forgetting
@@ -45,7 +45,7 @@ def open_writer(
         told,
         wire=sink.format.encoder(name, called=lambda topic: topics.rule(topic).called(topic)),
         topics=topics,
-        claim_check=None if sink.claim_check is None else ClaimCheck(Path(sink.claim_check)),
+        claim_check=None if (place := place_of(sink.claim_check)) is None else ClaimCheck(place),
         timestamps=sink.timestamp == "commit",
         patience=patience,
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from tailrace._native import EventReader
 from tailrace.contract import Positions
 from tailrace.dialect.kafka.address import Address, Security, parse
+from tailrace.dialect.kafka.objects import Objects, place_of, refuse_wrong
 from tailrace.error import ConfigError
 from tailrace.model import Batch, Finding, Limits
 from tailrace.registry import Registry
@@ -79,8 +80,9 @@ class Kafka:
     `auto_offset_reset` is for partitions that were never read; of what was read and is no longer there `out_of_range`
     decides: `stop`, or go on at the `earliest` or `latest` record that is.
 
-    `claim_check`, which the query may name too, is the folder in which the Kafka sink has stored values that were too
-    large for their topics; no other file is read, and a record that stands for such a value is refused without it.
+    `claim_check`, which the query may name too, is the folder, or `s3://bucket/prefix`, in which the Kafka sink has
+    stored values that were too large for their topics; no other file is read, and a record that stands for such a
+    value is refused without it.
 
     `unavailable_value_placeholder` is that of whoever writes: a text, or bytes in hex behind `hex:`. So is
     `binary_handling_mode`: no event says that the content of its message is hex. `options`, and the query of the URL,
@@ -100,7 +102,7 @@ class Kafka:
     plain: Literal["append", "upsert"] = "append"
     unavailable_value_placeholder: str = "__debezium_unavailable_value"
     binary_handling_mode: Literal["bytes", "base64", "base64-url-safe", "hex"] = "bytes"
-    claim_check: Path | None = None
+    claim_check: Path | str | None = None
     registry: SchemaRegistry | None = None
     security: Security = field(default_factory=Security)
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -129,6 +131,7 @@ class Kafka:
             raise ConfigError("claim_check stands in the URL and beside it", hint="leave one of the two out")
         if self.registry is not None and "schema_registry_url" in address.query:
             raise ConfigError("a schema registry stands in the URL and in registry", hint="leave one of the two out")
+        refuse_wrong(self._claim_check())
         address.require_mechanism(self.security, self.options)
 
     @property
@@ -183,10 +186,9 @@ class Kafka:
         named = self.registry if url is None else SchemaRegistry(url)
         return None if named is None else named.settings()
 
-    def claims(self) -> Path | None:
-        """The folder of values that are too large for their topics; None when none was named."""
-        folder = self.claim_check or self.address.query.get("claim_check")
-        return None if folder is None else Path(folder)
+    def claims(self) -> Path | Objects | None:
+        """Where the values are that are too large for their topics; None when no place was named."""
+        return place_of(self._claim_check())
 
     def settings(self) -> dict[str, Any]:
         """librdkafka's settings of every client of this source."""
@@ -226,6 +228,9 @@ class Kafka:
             **classic,
             **static,
         }
+
+    def _claim_check(self) -> Path | str | None:
+        return self.claim_check or self.address.query.get("claim_check")
 
     def _given(self) -> dict[str, str]:
         query = {name: value for name, value in self.address.query.items() if name not in _FIELDS}

@@ -10,6 +10,7 @@ from confluent_kafka.admin import AclOperation, AdminClient
 
 from tailrace.dialect.kafka import claim, client
 from tailrace.dialect.kafka.fault import error_of
+from tailrace.dialect.kafka.objects import Objects
 from tailrace.error import TailraceError
 from tailrace.model import Finding, Severity
 from tailrace.source.kafka.topic import Topics
@@ -43,7 +44,7 @@ def check(source: Kafka) -> list[Finding]:
 def _beside(source: Kafka, admin: AdminClient) -> Iterator[Finding]:
     yield from _group(source, admin)
     if (folder := source.claims()) is not None:
-        wrong = claim.look(folder)
+        wrong = folder.look() if isinstance(folder, Objects) else claim.look(folder)
         yield Finding(Severity.ERROR if wrong else Severity.OK, f"claim_check {folder}", wrong or "it can be read")
 
 

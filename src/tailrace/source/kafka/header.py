@@ -10,13 +10,14 @@ from pathlib import Path
 from confluent_kafka import Message
 
 from tailrace.dialect.kafka import claim
+from tailrace.dialect.kafka.objects import Objects
 
 __all__ = ["Headed", "headed", "read"]
 
 _CLOUD = "ce_"
 _OP = "ce_iodebeziumop"
 """Without it data are what they are without headers: plain, or an event."""
-_CONFIGURE = "name the folder that the sink stores such values in: claim_check of the source"
+_CONFIGURE = "name where the sink stores such values: claim_check of the source"
 _RESTORE = "bring the file back into that folder, and start again"
 
 
@@ -40,14 +41,16 @@ class Headed:
         return json.dumps({name.removeprefix(_CLOUD): text for name, text in cloud.items()}).encode()
 
 
-def headed(message: Message, claims: Path | None) -> Headed | None:
+def headed(message: Message, claims: Path | Objects | None) -> Headed | None:
     """What the headers of `message` say of its value; None when they say nothing, as most do. `claims` is the folder
     of values that are stored elsewhere."""
     headers = message.headers()
     return read(list(dict(headers).items()), message.value(), claims) if headers else None
 
 
-def read(headers: Sequence[tuple[str, bytes | str | None]], raw: bytes | None, claims: Path | None) -> Headed | None:
+def read(
+    headers: Sequence[tuple[str, bytes | str | None]], raw: bytes | None, claims: Path | Objects | None
+) -> Headed | None:
     """As `headed`, of headers and a value that were kept."""
     told = {name: _text(text) for name, text in headers if name == claim.HEADER or name.startswith(_CLOUD)}
     if claim.HEADER not in told and _OP not in told:
