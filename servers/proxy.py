@@ -102,6 +102,7 @@ class Proxy:
         self._slice_bytes = _CHUNK
         self._cut_after: int | None = None
         self._replaced: tuple[bytes, bytes] | None = None
+        self._stall_at: tuple[bytes, Way] | None = None
         self._changed = asyncio.Event()
         self._connecting: set[asyncio.Future[_End]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy {self.port}", daemon=True)
@@ -142,6 +143,16 @@ class Proxy:
     def stall(self, way: Way = Way.BOTH) -> None:
         """Forward nothing that way, not even an end; keep all connections open. What is sent piles up at its sender."""
         self._call(lambda: self._set(_stalled=way))
+
+    def stall_at(self, text: bytes, way: Way) -> None:
+        """`stall` that way, once, when a client sends `text`: with `Way.TO_TARGET` the target does not get it, with
+        `Way.TO_CLIENT` it does, and its answer does not pass."""
+        self._call(lambda: self._set(_stall_at=(text, way)))
+
+    @property
+    def stalled(self) -> bool:
+        """Something does not pass, by `stall` or since what `stall_at` waits for came."""
+        return bool(self._stalled)
 
     def blackhole(self) -> None:
         """Take what both ends send and drop it, as if the other host had vanished: neither end ever hears of it.
@@ -216,7 +227,7 @@ class Proxy:
 
     async def _resume(self) -> None:
         self._set(_stalled=Way(0), _swallowing=False, _rate=None, _delay_s=0.0, _slice_bytes=_CHUNK, _cut_after=None)
-        self._replaced = None
+        self._replaced = self._stall_at = None
         if self._server is None:
             await self._listen()
 
@@ -295,6 +306,8 @@ class Proxy:
                 if link.swallows:
                     return await self._silence(link)
                 raise
+            if way is Way.TO_TARGET and self._stall_at is not None and self._stall_at[0] in data:
+                self._stalled, self._stall_at = self._stall_at[1], None
             await self._hold(link, way)
             if link.swallows:
                 if not data:

@@ -62,6 +62,28 @@ def test_a_cut_resets_both_ends_and_serves_the_next(line: Line) -> None:
     assert passes(*line.connect())
 
 
+@pytest.mark.parametrize("way", [Way.TO_TARGET, Way.TO_CLIENT])
+def test_a_line_stalls_at_a_text_before_it_or_behind_it(line: Line, way: Way) -> None:
+    client, target = line.connect()
+    line.proxy.stall_at(b"stop", way)
+    client.sendall(b"go")
+    assert (target.recv(2), line.proxy.stalled) == (b"go", False)
+    client.sendall(b"now stop here")
+    waiting.until(lambda: line.proxy.stalled)
+    silent = target if way is Way.TO_TARGET else client
+    if way is Way.TO_CLIENT:
+        assert target.recv(20) == b"now stop here"
+        target.sendall(b"answer")
+    silent.settimeout(SHORT_S)
+    with pytest.raises(TimeoutError):
+        silent.recv(20)
+    line.proxy.resume()
+    silent.settimeout(waiting.TIMEOUT_S)
+    assert silent.recv(20) == (b"now stop here" if way is Way.TO_TARGET else b"answer")
+    client.sendall(b"stop")
+    assert target.recv(20) == b"stop", "once"
+
+
 def test_a_stalled_connection_goes_on_where_it_stood(line: Line) -> None:
     client, target = line.connect()
     line.proxy.stall()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -19,7 +21,9 @@ from tailrace.model import Batch, Finding, Limits
 from tailrace.pipeline import Pipeline
 from tailrace.source import Postgres
 from tests import waiting
+from tests.fault.disk import Disk, mountable
 from tests.server.postgres.reading import Make, Reading, Sql
+from tests.wanting import or_skip
 
 Start = Callable[..., postgres.Server]
 MIB = 1 << 20
@@ -114,6 +118,48 @@ def test_drop_records_the_gap_and_every_start_says_what_is_missing(
     for _ in range(2):
         with pytest.raises(HistoryLost, match=missing):
             it.restart()
+
+
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    """A small file system of its own."""
+    or_skip(mountable)
+    with tempfile.TemporaryDirectory(prefix="tailrace-disk-") as folder, closing(Disk(Path(folder), "64k")) as made:
+        yield made
+
+
+def test_a_gap_that_cannot_be_recorded_whole_keeps_the_slot(database: str, sql: Sql, reading: Make, disk: Disk) -> None:
+    sql(database, "CREATE TABLE orders (id int PRIMARY KEY, note text)", "CREATE TABLE noise (x text)")
+    gaps = disk.path / "gaps"
+    other = json.dumps({"lineage": "another", "confirmed": "0/1", "wal_end": "0/2", "retained_bytes": 2,
+                        "retained_bytes_max": 1, "dropped_at": "then"})  # fmt: skip
+    before = f"{other}{' ' * (4000 - len(other))}\n"  # 95 bytes more and the disk is full: a part of a record
+    gaps.write_text(before)
+    options = {"retained_bytes_max": 4 * MIB, "at_retained_max": "drop", "tables": ["public.orders"], "gaps": gaps}
+    it = settled(reading(database, **options))
+    disk.fill()
+    sql(database, "INSERT INTO orders VALUES (1, 'one')")
+    pile_up(database, sql)
+    error = tends_until_it_breaks(it)
+    assert type(error) is Retryable and f"cannot write {gaps}: No space left on device" in str(error)
+    assert gaps.read_text() == before
+    assert (f"tailrace_{it.name}", False) in sql(database, SLOT)
+    it.restart().count(1)
+
+
+def test_a_record_whose_end_was_lost_in_a_crash_is_none_and_the_next_one_is_whole(
+    database: str, sql: Sql, reading: Make, tmp_path: Path
+) -> None:
+    sql(database, "CREATE TABLE orders (id int PRIMARY KEY, note text)", "CREATE TABLE noise (x text)")
+    gaps = tmp_path / "gaps"
+    gaps.write_text('{"lineage": "post')
+    options = {"retained_bytes_max": 4 * MIB, "at_retained_max": "drop", "tables": ["public.orders"], "gaps": gaps}
+    it = settled(reading(database, **options))
+    pile_up(database, sql)
+    assert isinstance(tends_until_it_breaks(it), HistoryLost)
+    [gap] = [json.loads(line) for line in gaps.read_text().splitlines()]
+    with pytest.raises(HistoryLost, match=f"{gap['wal_end']}, and since, is missing"):
+        it.restart()
 
 
 def test_drop_with_when_needed_begins_anew(shop: str, sql: Sql, reading: Make, tmp_path: Path) -> None:

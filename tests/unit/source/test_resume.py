@@ -10,7 +10,7 @@ from tailrace.error import ConfigError, Fatal, HistoryLost, Retryable
 from tailrace.model import Position
 from tailrace.source.postgres.gap import Gap
 from tailrace.source.postgres.place import PROGRESS, ROW, SNAPSHOT, Lineage, Place
-from tailrace.source.postgres.resume import Road, Situation, decide
+from tailrace.source.postgres.resume import Road, Situation, averted, decide
 from tailrace.source.postgres.slot import Slot
 
 HERE = Lineage("7711100563474511191", "shop", "tailrace_orders")
@@ -149,3 +149,6 @@ def test_a_slot_that_was_dropped_at_its_limit_is_told_from_one_that_went_otherwi
     with pytest.raises(HistoryLost, match=missing.format("0/1000")):
         decide(situation(None, slot=None, gap=gap, mode="never"))
     assert decide(situation(at(0x2000), gap=gap)).road is Road.STREAM
+    for saved, still in ((at(0x2000), gap), (at(0x4000), None)):
+        there = situation(saved, gap=gap)
+        assert averted(there, decide(there)) == still

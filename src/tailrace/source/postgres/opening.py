@@ -110,9 +110,17 @@ class Opening:
         identity = walsender.identify()
         lineage = Lineage(identity.system, identity.database, self._names.slot)
         scene = _Scene(side, walsender, lineage, identity.timeline, here)
-        decision = resume.decide(self._situation(scene, positions))
+        situation = self._situation(scene, positions)
+        decision = resume.decide(situation)
         self._claim(scene, positions, decision)
         self._source.begun.add(self._pipeline)
+        if averted := resume.averted(situation, decision):
+            _log.warning(
+                "replication slot %s is there: it was not dropped at %s, as %s records, and nothing is missing",
+                self._names.slot,
+                averted.dropped_at,
+                self._source.gaps,
+            )
         return self._go(scene, decision, until_current)
 
     def _situation(self, scene: _Scene, positions: Positions) -> Situation:

@@ -88,6 +88,14 @@ def decide(situation: Situation) -> Decision:
         return Decision(Road.SNAPSHOT, lost=str(error.args[0]))
 
 
+def averted(situation: Situation, decision: Decision) -> Gap | None:
+    """The record of a gap that did not come about: its process ended before it had dropped the slot, which goes on."""
+    gap, place = situation.gap, decision.place
+    if gap is None or place is None or situation.slot is None or decision.road is not Road.STREAM:
+        return None
+    return gap if place.end <= parse_lsn(gap.wal_end) else None
+
+
 def check_slot(slot: Slot | None, database: str) -> None:
     """`ConfigError` for a slot of another kind, plugin or database under our name."""
     if slot is None:
