@@ -1,12 +1,17 @@
 """`status` of pipelines that no process runs: what is saved and parked is read where it lies, and stays as it is."""
 
 import json
+import re
 import signal
+import time
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
+import tailrace.cli.status as status_command
+from tailrace.pipeline import Pipeline
 from tests.cli.conftest import Cli
 from tests.waiting import until
 
@@ -102,3 +107,97 @@ def test_watch_looks_again_until_it_is_interrupted(cli: Cli, config: Path) -> No
         running.kill()
     assert watching.wait(30) == 130
     assert watching.communicate()[1] == ""
+
+
+def cells(table: str) -> dict[str, dict[str, str]]:
+    """The cells of each pipeline's row, by the column that they stand under."""
+    head, *rows = (re.split(r" {2,}", line) for line in table.splitlines() if "  " in line)
+    return {row[0]: dict(zip(head, row, strict=True)) for row in rows}
+
+
+def wanted(seen: dict[str, Any]) -> dict[str, str]:
+    """What the cells of a pipeline have to say, by what its JSON says; but for the time in its state."""
+    return {
+        "PIPELINE": seen["name"],
+        "STATE": seen["state"],
+        "CHANGES": str(seen["changes"]),
+        "ROWS/S": f"{seen['changes_per_s']:.0f}",
+        "KB/S": f"{seen['bytes_per_s'] / 1000:.0f}",
+        "LAG S": "-" if seen["lag_s"] is None else f"{seen['lag_s']:.1f}",
+        "LAG B": "-" if seen["lag_bytes"] is None else str(seen["lag_bytes"]),
+        "RETAINED B": "-" if seen["retained_bytes"] is None else str(seen["retained_bytes"]),
+        "DEAD": str(seen["dead_letters"]),
+        "RESTARTS": str(seen["restarts"]),
+        "POSITION": ", ".join(seen["positions"].values()) or "-",
+    }
+
+
+def test_each_cell_of_the_table_says_what_the_json_of_the_same_moment_says(
+    cli: Cli, shop: str, target_database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = shop.rsplit("/", 1)[1]
+    sinks = {"busy": target_database, "failing": "postgresql://127.0.0.1:1/nobody", "idle": "file:idle.jsonl"}
+    (cli.folder / "t.toml").write_text("".join(
+        f'[pipeline.{which}]\nsink = "{sink}"\ndead_letters = "file:{which}.dead"\n[pipeline.{which}.source]\n'
+        f'kind = "postgres"\nurl = "{shop}"\ntables = ["public.orders"]\nslot = "{which}_{name}"\n'
+        f'publication = "{which}_{name}"\n' for which, sink in sinks.items()
+    ))  # fmt: skip
+    monkeypatch.chdir(cli.folder)
+    assert cli.run("run", "t.toml", "busy", "idle", "--until-current").code == 0
+    fill = "insert into orders select i, repeat('x', 1000) from generate_series(%s::int, %s::int) i"
+    with psycopg.connect(shop, autocommit=True) as source, psycopg.connect(target_database, autocommit=True) as target:
+        target.execute("alter table orders add check (note <> 'bad')")
+        source.execute("insert into orders values (4, 'bad')")
+        process = cli.start("run", "t.toml", "busy", "failing")
+        try:
+            until(lambda: target.execute("select 1 from orders where id = 3").fetchone(), "for the stream")
+            source.execute(fill, [1000, 1499])
+            until(lambda: target.execute("select 1 from orders where id = 1499").fetchone(), "for what is applied")
+            with target.transaction():
+                target.execute("lock table orders in exclusive mode")
+                source.execute(fill, [2000, 2299])
+                moment: dict[str, Any] = {}
+                until(lambda: telling(moment, monkeypatch, capsys), "for a moment that tells every cell from others")
+        finally:
+            process.kill()
+            process.communicate()
+    stood = re.compile(r"(\d+) (s|min)")
+    for seen in moment["json"]:
+        row = cells(moment["table"])[seen["name"]]
+        match = stood.fullmatch(row.pop("FOR"))
+        assert match is not None and match[2] == "s"
+        assert abs(time.time() - seen["since"] - int(match[1])) < 30
+        assert row == wanted(seen)
+        lines = [line.removeprefix(f"{seen['name']}: ") for line in moment["table"].splitlines()]
+        assert not seen["reason"] or seen["reason"] in lines
+        assert seen["error"] is None or any(line.endswith(seen["error"]) for line in lines)
+    states = {seen["name"]: seen["state"] for seen in moment["json"]}
+    assert states == {"busy": "streaming", "failing": "retrying", "idle": "stopped"}
+
+
+def telling(moment: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> bool:
+    """Look once, print that as JSON and as the table; whether no two cells of a row could change places unseen."""
+    looked: dict[str, Any] = {}
+    look = status_command._look
+
+    def once(pipeline: Pipeline) -> Any:
+        if pipeline.name not in looked:
+            looked[pipeline.name] = look(pipeline)
+        return looked[pipeline.name]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(status_command, "_look", once)
+        for form in (True, False):
+            assert status_command.status(Path("t.toml"), (), as_json=form, watch=False) == 0
+            moment["json" if form else "table"] = capsys.readouterr().out
+    moment["json"] = json.loads(moment["json"])
+    busy, failing, idle = (wanted(seen) for seen in moment["json"])
+    numbers = ("CHANGES", "ROWS/S", "KB/S", "LAG S", "LAG B", "RETAINED B", "DEAD")
+    return (
+        len({busy[column] for column in numbers}) == len(numbers)
+        and "-" not in busy.values()
+        and all(float(busy[column]) > 0 for column in numbers)
+        and failing["STATE"] == "retrying"
+        and int(failing["RESTARTS"]) > 0
+        and idle["LAG B"] not in ("-", "0", idle["RETAINED B"])
+    )
