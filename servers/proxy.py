@@ -91,6 +91,9 @@ class Proxy:
         """How much was forwarded from the target to clients, over all connections."""
         self.to_target_bytes = 0
         """How much was forwarded from clients to the target, over all connections."""
+        self.turns = 0
+        """How often something went to the target behind something that had come from it: the round trips of a client."""
+        self._last = Way.TO_CLIENT
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -327,8 +330,10 @@ class Proxy:
         return None
 
     async def _forward(self, data: bytes, sink: _End, way: Way) -> None:
+        turned, self._last = way is not self._last, way
         if way is Way.TO_TARGET:
             self.to_target_bytes += len(data)
+            self.turns += turned
         else:
             if self._replaced is not None:
                 data = data.replace(*self._replaced)
