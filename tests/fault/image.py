@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,12 +33,45 @@ def image(url: str, only: Sequence[str] | None = None) -> Image:
         }
 
 
-def same(url: str, target: Path | str, *, only: Sequence[str] | None = None) -> None:
-    """Fails unless each table of the source (those of `only`) holds the same rows in a file, or in a PostgreSQL one."""
+def same(url: str, target: Path | str, *, only: Sequence[str] | None = None, lacks: bool = False) -> None:
+    """Fails unless each table of the source (those of `only`) holds the same rows in a file, or in a PostgreSQL one.
+
+    The target `lacks` what a column that was added holds in rows of before, until they change: it may have null there.
+    """
     with closing(_open(target)) as held:
         for table, (columns, expected) in image(url, only).items():
             rows = held.rows(table, columns)
-            assert rows == expected, f"{table} differs: {len(rows)} rows, expected {len(expected)}"
+            if lacks:
+                rows, expected = _filled(rows, expected, missing(url, table, columns))
+            wrong = [(found, row) for found, row in zip(rows, expected, strict=False) if found != row]
+            assert rows == expected, f"{table} differs: {len(rows)} rows, expected {len(expected)}; {wrong[:3]}"
+
+
+def missing(url: str, table: str, columns: Sequence[str]) -> list[str | None]:
+    """What each column holds in rows that were there before it was added, as the server has it for them."""
+    with psycopg.connect(url) as source:
+        query = """SELECT attname, format('SELECT %%L::%%s', (attmissingval::text::text[])[1],
+            format_type(atttypid, atttypmod)) FROM pg_attribute WHERE attrelid = %s::regclass AND atthasmissing"""
+        found = source.execute(query, [f"public.{table}"]).fetchall()
+        cells = {column: source.execute(value.encode()).fetchone() for column, value in found}
+    return [None if (cell := cells.get(column)) is None else _text(cell[0]) for column in columns]
+
+
+def _filled(rows: Rows, expected: Rows, before: Sequence[str | None]) -> tuple[Rows, Rows]:
+    """Both in the order of the cells that no column was added for; a null that stands for what was before is filled."""
+
+    def plain(row: Sequence[str | None]) -> str:
+        return repr([cell for cell, value in zip(row, before, strict=True) if value is None])
+
+    rows, expected = sorted(rows, key=plain), sorted(expected, key=plain)
+    filled = [
+        tuple(
+            value if cell is None and wanted == value else cell
+            for cell, wanted, value in zip(row, wish, before, strict=True)
+        )
+        for row, wish in zip(rows, expected, strict=False)
+    ]
+    return filled + rows[len(filled) :], expected
 
 
 def holds(target: Path | str, state: Image) -> bool:
@@ -87,8 +121,12 @@ class _Duckdb:
         return [table for (table,) in self._connection.execute(query).fetchall()]
 
     def rows(self, table: str, columns: Sequence[str]) -> Rows:
-        names = ", ".join(_quoted(column) for column in columns) or "NULL"
-        return _sorted(self._connection.execute(f"SELECT {names} FROM public.{_quoted(table)}").fetchall())
+        described = self._connection.execute(f"DESCRIBE public.{_quoted(table)}").fetchall()
+        # As instants without a zone, which Python reads without a library of zones.
+        instants = {name for name, type_, *_ in described if type_ == "TIMESTAMP WITH TIME ZONE"}
+        cells = (f"timezone('UTC', {_quoted(c)})" if c in instants else _quoted(c) for c in columns)
+        query = f"SELECT {', '.join(cells) or 'NULL'} FROM public.{_quoted(table)}"
+        return _sorted(self._connection.execute(query).fetchall())
 
 
 class _File:
@@ -138,7 +176,14 @@ def _of_events(records: Iterable[dict[str, Any]], columns: Sequence[str]) -> Row
 
 
 def _sorted(rows: Iterable[Sequence[Any]]) -> Rows:
-    return sorted((tuple(None if cell is None else str(cell) for cell in row) for row in rows), key=repr)
+    return sorted((tuple(None if cell is None else _text(cell) for cell in row) for row in rows), key=repr)
+
+
+def _text(cell: Any) -> str:
+    """As every product's driver has it."""
+    if isinstance(cell, datetime) and cell.tzinfo is not None:
+        cell = cell.astimezone(UTC).replace(tzinfo=None)
+    return json.dumps(cell) if isinstance(cell, dict) else str(cell)
 
 
 def _quoted(name: str) -> str:

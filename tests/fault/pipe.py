@@ -192,8 +192,9 @@ class Pipe:
         if traffic is not None:
             traffic.stop()
             settle(self.held, self.direct, traffic.committed)
-        if self.replica or (traffic is None and self.kind != "stdout"):  # columns that came and went too
-            same(self.direct, self.at, only=self.only)  # other tables do not know of repeats, as the ledger does
+        if self.kind in ("postgres", "duckdb") or (traffic is None and self.kind == "file"):
+            lacks = self.kind == "duckdb" and traffic is not None
+            same(self.direct, self.at, only=self.only, lacks=lacks)  # columns that came and went too
         self.judged = True
 
     @property

@@ -20,6 +20,20 @@ from tests.fault.traffic import Traffic
 
 Execute = Callable[..., list[tuple[Any, ...]]]
 FAULTS = 25
+ADDED = {
+    "int": "{0}",
+    "bigint": "{0} * 10000000000",
+    "text": "'text {0}'",
+    "numeric(12,2)": "{0} / 7.0",
+    "double precision": "{0} / 8.0",
+    "boolean": "{0} % 2 = 0",
+    "date": "date '2026-01-01' + {0}",
+    "timestamptz": "timestamptz '2026-01-01 00:00:00+00' + {0} * interval '1 second'",
+    "uuid": "'00000000-0000-0000-0000-{0:012}'",
+    "jsonb": "'{{\"n\": {0}}}'",
+    "int[]": "array[{0}, null]",
+}
+"""Types of added columns, and what each row gets in the one of a number."""
 
 
 class Chaos:
@@ -36,15 +50,15 @@ class Chaos:
         self._proxies = proxies
         self._execute = execute
         self._added = 0
-        self._columns: list[tuple[str, str]] = []
+        self._columns: list[tuple[str, str, str]] = []
 
     def strike(self) -> int:
         """Make a fault; returns how many transactions of each writer should pass before the next."""
         kinds = [
             self._kill, self._pause, self._cut, self._cut_within, self._stall, self._restart, self._add, self._drop,
-            self._alter_within,
+            self._alter_within, self._write,
         ]  # fmt: skip
-        weights = [3, 2, 2, 2, 2, 2, 2, 2, 2]
+        weights = [3, 2, 2, 2, 2, 2, 3, 2, 2, 2]
         if self._pipe.replica:
             kinds.append(self._lock)
             weights.append(2)
@@ -90,13 +104,24 @@ class Chaos:
 
     def _add(self) -> None:
         self._added += 1
-        self._columns.append((self._table(), f"extra_{self._added}"))
-        table, column = self._columns[-1]
-        self._execute(self._source.url, f"ALTER TABLE {table} ADD COLUMN {column} int DEFAULT {self._added}")
+        table, column, of = self._table(), f"extra_{self._added}", self._random.choice(list(ADDED))
+        self._columns.append((table, column, of))
+        default = ADDED[of].format(self._added)
+        self._execute(self._source.url, f"ALTER TABLE {table} ADD COLUMN {column} {of} DEFAULT {default}")
+        self._write()  # or nothing may tell its cells from the default
+
+    def _write(self) -> None:
+        """Other values, or none, in a column that was added: in some rows, old and new."""
+        if columns := [column for column in self._columns if column[0] != "log"]:  # which has no key to update by
+            table, column, of = self._random.choice(columns)
+            self._added += 1
+            value = self._random.choice((ADDED[of].format(self._added), "NULL"))
+            key = "id" if table == "accounts" else "tx"
+            self._execute(self._source.url, f"UPDATE {table} SET {column} = {value} WHERE {key} % 3 = 0")
 
     def _drop(self) -> None:
         if self._columns:
-            table, column = self._columns.pop(self._random.randrange(len(self._columns)))
+            table, column, _ = self._columns.pop(self._random.randrange(len(self._columns)))
             self._execute(self._source.url, f"ALTER TABLE {table} DROP COLUMN {column}")
 
     def _alter_within(self) -> None:
@@ -138,6 +163,9 @@ def test_faults_at_random(
         pipe.start()
         pipe.catch_up()
         chaos = Chaos(seed, pipe, running, servers, proxies, execute)
+        proxies[0].cut()  # one fault that is waited out, whatever the seed has
+        pipe.says("; trying again in ")
         for _ in range(FAULTS):
             running.passes(chaos.strike())
+        running.passes(2)  # a target learns of a new column with the next row
         pipe.goes_on(running)
