@@ -140,7 +140,7 @@ def test_each_cell_of_the_table_says_what_the_json_of_the_same_moment_says(
     (cli.folder / "t.toml").write_text("".join(
         f'[pipeline.{which}]\nsink = "{sink}"\ndead_letters = "file:{which}.dead"\n[pipeline.{which}.source]\n'
         f'kind = "postgres"\nurl = "{shop}"\ntables = ["public.orders"]\nslot = "{which}_{name}"\n'
-        f'publication = "{which}_{name}"\n' for which, sink in sinks.items()
+        f'publication = "{which}_{name}"\n[pipeline.{which}.limits]\nshelf_bytes_max = 1\n' for which, sink in sinks.items()
     ))  # fmt: skip
     monkeypatch.chdir(cli.folder)
     assert cli.run("run", "t.toml", "busy", "idle", "--until-current").code == 0
@@ -155,7 +155,8 @@ def test_each_cell_of_the_table_says_what_the_json_of_the_same_moment_says(
             until(lambda: target.execute("select 1 from orders where id = 1499").fetchone(), "for what is applied")
             with target.transaction():
                 target.execute("lock table orders in exclusive mode")
-                source.execute(fill, [2000, 2299])
+                for number in range(2000, 22_000, 1000):  # the shelf takes a little, the rest is not read
+                    source.execute(fill, [number, number + 999])
                 moment: dict[str, Any] = {}
                 until(lambda: telling(moment, monkeypatch, capsys), "for a moment that tells every cell from others")
         finally:
