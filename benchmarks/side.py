@@ -91,8 +91,8 @@ def arrow(*, url: str, slot: str, snapshot: bool = False) -> Numbers:
     return _run(Discard(counter), url=url, slot=slot, snapshot=snapshot, events=lambda: counter.events)
 
 
-def duckdb(*, url: str, slot: str, path: str, snapshot: bool = False) -> Numbers:
-    """Into a DuckDB file, rows and position in the same transactions."""
+def duckdb(*, url: str, slot: str, path: str, snapshot: bool = False, keep: bool = False) -> Numbers:
+    """Into a DuckDB file, rows and position in the same transactions; removed again, unless to `keep`."""
     import duckdb as engine
 
     from tailrace.sink import DuckDB
@@ -100,7 +100,8 @@ def duckdb(*, url: str, slot: str, path: str, snapshot: bool = False) -> Numbers
     numbers = _run(DuckDB(path), url=url, slot=slot, snapshot=snapshot, events=lambda: 1)
     with engine.connect(path) as target:
         row = target.execute("SELECT count(*) FROM public.orders").fetchone()
-    Path(path).unlink()
+    if not keep:
+        Path(path).unlink()
     assert row is not None
     numbers["events"] = row[0]
     return numbers
@@ -179,17 +180,25 @@ def replica_latency(*, url: str, slot: str, target: str, count: int, rate: int, 
     return meter.numbers(count)
 
 
-def verify(*, url: str, target: str) -> Numbers:
-    """Compare a table that was copied before, all of it equal; nothing runs besides."""
-    from contextlib import closing
+def verify(*, url: str, target: str = "", path: str = "") -> Numbers:
+    """Compare a table that was copied before, all of it equal; nothing runs besides. The copy is in a DuckDB file, if
+    there is a `path`, or in PostgreSQL at `target`."""
+    from contextlib import ExitStack, closing
 
+    from tailrace.sink import DuckDB
     from tailrace.sink.postgres import Postgres as Replica
     from tailrace.verify import Options, Pipes
     from tailrace.verify import verify as compare
 
+    sink = DuckDB(path) if path else Replica(target)
     source = _source(url, NAME, snapshot=False, create=False)
-    with closing(source.view(NAME)) as here, closing(Replica(target).view(NAME)) as there, Meter() as meter:
-        report = compare(NAME, Pipes(here, there, None, ()), Options(), told=lambda table: None)
+    with ExitStack() as stack:
+        here = stack.enter_context(closing(source.view(NAME)))
+        there = stack.enter_context(closing(sink.view(NAME)))
+        if (image := sink.image()) is not None:
+            stack.callback(image.close)
+        meter = stack.enter_context(Meter())
+        report = compare(NAME, Pipes(here, there, image, ()), Options(), told=lambda table: None)
     [table] = report.tables
     assert report.exit_code == 0 and table.equal == table.rows, "the copy is not equal to its source"
     return meter.numbers(table.rows)

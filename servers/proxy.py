@@ -92,7 +92,7 @@ class Proxy:
         self.to_target_bytes = 0
         """How much was forwarded from clients to the target, over all connections."""
         self.turns = 0
-        """How often something went to the target behind something that had come from it: the round trips of a client."""
+        """How often something went to the target behind something that came from it: a client's round trips."""
         self._last = Way.TO_CLIENT
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()

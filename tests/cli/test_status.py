@@ -140,7 +140,8 @@ def test_each_cell_of_the_table_says_what_the_json_of_the_same_moment_says(
     (cli.folder / "t.toml").write_text("".join(
         f'[pipeline.{which}]\nsink = "{sink}"\ndead_letters = "file:{which}.dead"\n[pipeline.{which}.source]\n'
         f'kind = "postgres"\nurl = "{shop}"\ntables = ["public.orders"]\nslot = "{which}_{name}"\n'
-        f'publication = "{which}_{name}"\n[pipeline.{which}.limits]\nshelf_bytes_max = 1\n' for which, sink in sinks.items()
+        f'publication = "{which}_{name}"\n[pipeline.{which}.limits]\nshelf_bytes_max = 1\n'
+        for which, sink in sinks.items()
     ))  # fmt: skip
     monkeypatch.chdir(cli.folder)
     assert cli.run("run", "t.toml", "busy", "idle", "--until-current").code == 0
