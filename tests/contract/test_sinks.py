@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
 import psycopg
@@ -12,8 +17,9 @@ import pytest
 from servers import kafka as server
 from tailrace import testing
 from tailrace.app import App
+from tailrace.error import Fenced
 from tailrace.format import Format
-from tailrace.model import Change
+from tailrace.model import Batch, Change, Finding, Limits, Position
 from tailrace.sink.duckdb import DuckDB
 from tailrace.sink.file import File
 from tailrace.sink.kafka import Kafka
@@ -30,12 +36,12 @@ def _records(target: Target) -> Rows:
 
 def test_the_fake_sink_of_a_list_keeps_the_contract() -> None:
     target = Target()
-    assert testing.check_sink(lambda: ListSink(target), lambda: _records(target))
+    assert testing.check_sink(lambda: ListSink(target), lambda: _records(target), in_memory=True)
 
 
 def test_the_fake_sink_with_positions_keeps_the_contract() -> None:
     target = Target()
-    shown = testing.check_sink(lambda: AtomicSink(target), lambda: _records(target))
+    shown = testing.check_sink(lambda: AtomicSink(target), lambda: _records(target), in_memory=True)
     assert any(line.startswith("I16") for line in shown)
 
 
@@ -47,7 +53,7 @@ def test_an_app_keeps_the_contract() -> None:
         row = change.before if change.op == "d" else change.after
         seen.append(row.texts() if row is not None else {})
 
-    assert testing.check_sink(lambda: app, lambda: seen)
+    assert testing.check_sink(lambda: app, lambda: seen, in_memory=True)
 
 
 def test_duckdb_keeps_the_contract(tmp_path: Path) -> None:
@@ -114,4 +120,133 @@ def test_a_sink_that_loses_a_row_is_found_out() -> None:
         return _records(target)[1:]
 
     with pytest.raises(AssertionError, match="what write returned from is there"):
-        testing.check_sink(lambda: ListSink(target), read)
+        testing.check_sink(lambda: ListSink(target), read, in_memory=True)
+
+
+@dataclass(frozen=True)
+class Careless:
+    """Rows in SQLite, with their position: at close, or each in a transaction of its own, or both in one."""
+
+    path: Path
+    writes: str
+    kind: ClassVar[str] = "careless"
+    transactional: ClassVar[bool] = True
+    table_like: ClassVar[bool] = False
+    truncate: ClassVar[bool] = False
+
+    def check(self) -> list[Finding]:
+        return []
+
+    def open(self, name: str, limits: Limits) -> CarelessWriter:
+        return CarelessWriter(self)
+
+
+class CarelessWriter:
+    def __init__(self, sink: Careless) -> None:
+        self._writes = sink.writes
+        self._database = sqlite3.connect(sink.path)
+        self._database.executescript(
+            "CREATE TABLE IF NOT EXISTS held (id, note);"
+            "CREATE TABLE IF NOT EXISTS place (lineage PRIMARY KEY, text, epoch DEFAULT 1)"
+        )
+        self._epoch = 0
+
+    def known(self) -> Mapping[str, Position | None]:
+        rows = self._database.execute("SELECT lineage, text FROM place")
+        return {lineage: text and Position(lineage, text) for lineage, text in rows}
+
+    def claim(self, lineage: str) -> Position | None:
+        claim = "INSERT INTO place (lineage) VALUES (?) ON CONFLICT DO UPDATE SET epoch = epoch + 1"
+        with self._database:
+            self._database.execute(claim, [lineage])
+        found = self._database.execute("SELECT text, epoch FROM place WHERE lineage = ?", [lineage]).fetchone()
+        text, self._epoch = found
+        return text and Position(lineage, text)
+
+    def write(self, batch: Batch) -> None:
+        match self._writes:
+            case "rows, then the position":
+                steps = [self._add, self._save]
+            case "the position, then rows":
+                steps = [self._save, self._add]
+            case _:
+                steps = [self._both]
+        for step in steps:
+            step(batch)
+            if self._writes != "at close":
+                self._database.commit()
+
+    def _both(self, batch: Batch) -> None:
+        self._save(batch)
+        self._add(batch)
+
+    def _add(self, batch: Batch) -> None:
+        rows = [row.texts() for change in batch if (row := change.after)]
+        self._database.executemany("INSERT INTO held VALUES (?, ?)", [(row["id"], row["note"]) for row in rows])
+
+    def _save(self, batch: Batch) -> None:
+        for position in batch.positions:
+            save = "UPDATE place SET text = ? WHERE lineage = ? AND epoch = ?"
+            if self._database.execute(save, [position.text, position.lineage, self._epoch]).rowcount == 0:
+                raise Fenced(f"{position.lineage} was claimed again since")
+
+    def save(self, positions: list[Position]) -> None:
+        pass
+
+    def forget(self) -> None:
+        with self._database:
+            self._database.execute("DELETE FROM place")
+
+    def close(self) -> None:
+        with suppress(sqlite3.ProgrammingError):  # closed before
+            self._database.commit()
+        self._database.close()
+
+
+def _check_careless(path: Path, writes: str) -> list[str]:
+    def read() -> Rows:
+        with closing(sqlite3.connect(path)) as database:
+            return [{"id": key, "note": note} for key, note in database.execute("SELECT id, note FROM held")]
+
+    return testing.check_sink(lambda: Careless(path, writes), read)
+
+
+def test_a_sink_of_a_stranger_keeps_the_contract(tmp_path: Path) -> None:
+    assert any("wherever a write is killed" in line for line in _check_careless(tmp_path / "held", "both at once"))
+
+
+@pytest.mark.parametrize(
+    ("writes", "promise"),
+    [
+        ("at close", "outlives a process that is killed"),
+        ("rows, then the position", "rows are stored with their position; killed at call"),
+        ("the position, then rows", "a position is stored with its rows; killed at call"),
+    ],
+)
+def test_a_sink_that_does_not_hold_when_it_is_killed_is_found_out(tmp_path: Path, writes: str, promise: str) -> None:
+    with pytest.raises(AssertionError, match=promise):
+        _check_careless(tmp_path / "held", writes)
+
+
+def test_a_sink_in_memory_that_writes_at_close_is_found_out() -> None:
+    target = Target()
+
+    class Late(type(ListSink(target).open("", Limits()))):  # type: ignore[misc] # its writer, late
+        def __init__(self) -> None:
+            super().__init__(target)
+            self.held: list[Batch] = []
+
+        def write(self, batch: Batch) -> None:
+            self.held.append(batch)
+
+        def close(self) -> None:
+            while self.held:
+                super().write(self.held.pop(0))
+
+    @dataclass(frozen=True)
+    class LateSink(ListSink):
+        def open(self, name: str, limits: Limits) -> Late:  # type: ignore[override]
+            return Late()
+
+    with pytest.raises(AssertionError, match="before the writer is closed"):
+        testing.check_sink(lambda: LateSink(target), lambda: _records(target), in_memory=True)

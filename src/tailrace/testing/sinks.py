@@ -1,41 +1,50 @@
 """`check_sink`: whether a sink keeps the promises of `contract.Sink` and `contract.Writer`. Runs no pipeline.
 
-A third party calls it from a test of its own, on a target that is real.
+A third party calls it from a test of its own, on a target that is real: processes that write into it are killed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import Any, cast
 
-from tailrace._native import BatchBuilder
 from tailrace.contract import Movable, Positions, Sink, Writer
 from tailrace.error import Fenced, Retryable
-from tailrace.model import Batch, Column, Limits, Position, Severity, Table
+from tailrace.model import Batch, Limits, Position, Severity
 from tailrace.testing.expect import expect
+from tailrace.testing.killing import NAME, opened, write_and_die
+from tailrace.testing.orders import LINEAGE, Cells, transaction
 
-TABLE = Table("public", "orders", [Column("id", "int8", nullable=False), Column("note", "text")], key=["id"])
-"""The table whose changes `check_sink` writes."""
-
-Cells = Mapping[str, str | None]
-
-_LINEAGE = "postgres/0/test/check_sink"
-_NAME = "check_sink"
+_FIRST: Cells = {"id": "1", "note": "first"}
+_SECOND: Cells = {"id": "2", "note": None}
+_PATIENCE_S = 60.0
+"""A target may take a while to notice that the process that had it open is gone."""
 
 
-def check_sink(make_sink: Callable[[], Sink], read: Callable[[], Iterable[Cells]]) -> list[str]:
+def check_sink(
+    make_sink: Callable[[], Sink], read: Callable[[], Iterable[Cells]], *, in_memory: bool = False
+) -> list[str]:
     """Put a sink through its contract; returns what was shown, raises AssertionError for what was not.
 
     `make_sink` returns the sink over one target, empty at first, the same at every call. `read` returns what the target
     holds, opened afresh, as `{"id": …, "note": …}` of texts: for a sink that is `table_like` the rows, in any order;
     for any other the events in order (the row after the change, the key alone for a delete).
+
+    Processes that write are killed, right after `write` returned and at calls that it makes: the sink is pickled for
+    them. `in_memory` is for a target that lives in this process: nothing is killed then, and less is shown.
     """
     trial = _Trial(make_sink, read)
-    shown = [trial.declares(), trial.closes_twice(), trial.writes_durably(), trial.takes_progress()]
+    shown = [trial.declares(), trial.closes_twice()]
+    shown.append(trial.writes_at_once() if in_memory else trial.writes_durably())
+    shown.append(trial.takes_progress())
     sink = make_sink()
     if sink.transactional:
-        shown += [trial.keeps_positions(), trial.fences(), trial.moves(), trial.forgets()]
+        shown.append(trial.keeps_positions())
+        if not in_memory:
+            shown.append(trial.keeps_them_together())
+        shown += [trial.fences(), trial.moves(), trial.forgets()]
     if sink.table_like:
         shown += [trial.holds_rows(), trial.repeats_harmlessly(), trial.leaves_no_ghosts()]
         if sink.truncate:
@@ -49,7 +58,6 @@ class _Trial:
     def __init__(self, make_sink: Callable[[], Sink], read: Callable[[], Iterable[Cells]]) -> None:
         self._make = make_sink
         self._read = read
-        self._builder = BatchBuilder(_LINEAGE)
         self._lsn = count(1 << 24, 1 << 12)
 
     def declares(self) -> str:
@@ -68,11 +76,23 @@ class _Trial:
         writer.close()
         return "I12 closing twice is harmless"
 
+    def writes_at_once(self) -> str:
+        writer = self._claimed()
+        try:
+            writer.write(self._batch(("c", _FIRST), ("c", _SECOND)))
+            self._holds([_FIRST, _SECOND], "what write returned from is there before the writer is closed")
+        finally:
+            writer.close()
+        self._holds([_FIRST, _SECOND], "what write returned from is there after it is closed")
+        return "write returns when the batch is there"
+
     def writes_durably(self) -> str:
-        rows: list[Cells] = [{"id": "1", "note": "first"}, {"id": "2", "note": None}]
-        self._write(self._batch(("c", rows[0]), ("c", rows[1])))
-        self._holds(rows, "what write returned from is there after close and open")
-        return "write returns when the batch is durable"
+        write_and_die(self._make, next(self._lsn), _FIRST)
+        self._open().close()
+        self._holds([_FIRST], "what write returned from outlives a process that is killed right then")
+        self._write(self._batch(("c", _SECOND)))
+        self._holds([_FIRST, _SECOND], "what write returned from is there after close and open")
+        return "write returns when the batch outlives its process"
 
     def takes_progress(self) -> str:
         before = list(self._read())
@@ -86,22 +106,55 @@ class _Trial:
         writer = self._open()
         try:
             known = cast(Positions, writer).known()
-            expect(known.get(_LINEAGE) == batch.positions[0], "known() has the position of the last batch written")
+            expect(known.get(LINEAGE) == batch.positions[0], "known() has the position of the last batch written")
         finally:
             writer.close()
-        return "rows and position are stored together"
+        return "known has the position of what was written"
+
+    def keeps_them_together(self) -> str:
+        """Where the batch goes from absent to stored is found by halving the calls of a write; at none may it be half
+        there."""
+        keys = count(1_000)
+        calls = write_and_die(self._make, next(self._lsn), {"id": str(next(keys)), "note": "whole"})
+        absent, stored = 0, (calls or 0) + 1
+        while stored - absent > 1:
+            at = (absent + stored) // 2
+            if self._stored_by_the_killed({"id": str(next(keys)), "note": f"killed at call {at}"}, at):
+                stored = at
+            else:
+                absent = at
+        return "rows and position are stored together, wherever a write is killed"
+
+    def _stored_by_the_killed(self, row: Cells, at: int) -> bool:
+        lsn = next(self._lsn)
+        end = transaction(lsn, ("c", row)).positions[0]
+        write_and_die(self._make, lsn, row, at=at)
+        known = self._knows(end)
+        there = any(held["id"] == row["id"] for held in self._read())
+        expect(there or not known, f"a position is stored with its rows; killed at call {at}, it stood there alone")
+        # What was under way may have arrived in between, both of it.
+        known = known or (there and self._knows(end))
+        expect(known or not there, f"rows are stored with their position; killed at call {at}, they stood there alone")
+        return there
+
+    def _knows(self, end: Position) -> bool:
+        writer = self._open()
+        try:
+            return cast(Positions, writer).known().get(LINEAGE) == end
+        finally:
+            writer.close()
 
     def fences(self) -> str:
         old = self._open()
-        cast(Positions, old).claim(_LINEAGE)
+        cast(Positions, old).claim(LINEAGE)
         before = list(self._read_or_none())
         try:
-            new = self._make().open(_NAME, Limits())
+            new = self._make().open(NAME, Limits())
         except Retryable:
             old.close()
             return "I16 a second process is kept out by a lock"
         try:
-            cast(Positions, new).claim(_LINEAGE)
+            cast(Positions, new).claim(LINEAGE)
             batch = self._batch(("c", {"id": "99", "note": "from the paused process"}))
             expect(_raises(Fenced, lambda: old.write(batch)), "a write of an older epoch raises Fenced")
         finally:
@@ -116,10 +169,10 @@ class _Trial:
             writer.close()
             return "its position stays with its lineage"
         positions = cast(Positions, writer)
-        saved = positions.claim(_LINEAGE)
+        saved = positions.claim(LINEAGE)
         expect(saved is not None, "claim() returns what was saved")
-        there = Position(_LINEAGE + "_upgraded", cast(Position, saved).text)
-        writer.move(_LINEAGE, there)
+        there = Position(LINEAGE + "_upgraded", cast(Position, saved).text)
+        writer.move(LINEAGE, there)
         expect(dict(positions.known()) == {there.lineage: there}, "move() leaves the other lineage and nothing else")
         writer.close()
         again = self._open()
@@ -173,7 +226,21 @@ class _Trial:
         return "TRUNCATE is applied in its place"
 
     def _open(self) -> Writer:
-        return self._make().open(_NAME, Limits())
+        return self._unless_held(lambda: self._make().open(NAME, Limits()))
+
+    def _claimed(self) -> Writer:
+        return self._unless_held(lambda: opened(self._make()))
+
+    def _unless_held(self, open_writer: Callable[[], Writer]) -> Writer:
+        """Open, once whatever holds the target since a kill has let it go."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return open_writer()
+            except Retryable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def _read_or_none(self) -> Sequence[Cells]:
         """What the target holds while a writer has it open, where it can be read then."""
@@ -183,10 +250,8 @@ class _Trial:
             return []
 
     def _write(self, batch: Batch) -> None:
-        writer = self._open()
+        writer = self._claimed()
         try:
-            if self._make().transactional:
-                cast(Positions, writer).claim(_LINEAGE)
             writer.write(batch)
         finally:
             writer.close()
@@ -197,25 +262,10 @@ class _Trial:
         expect(same, f"{promise}; wanted {rows}, found {held}")
 
     def _batch(self, *changes: tuple[Any, Cells]) -> Batch:
-        lsn = next(self._lsn)
-        self._builder.begin(xid=lsn >> 12, lsn=lsn, committed_at_us=1_767_225_600_000_000)
-        for op, cells in changes:
-            if op == "d":
-                self._builder.add("d", TABLE, before=cells)
-            elif op == "t":
-                self._builder.add("t", TABLE)
-            else:
-                self._builder.add(op, TABLE, after=cells)
-        self._builder.commit()
-        return self._builder.take()
+        return transaction(next(self._lsn), *changes)
 
     def _snapshot(self, attempt: str, rows: Sequence[Cells], *, end: bool = False) -> Batch:
-        lsn = next(self._lsn)
-        self._builder.begin(xid=lsn >> 12, lsn=lsn, committed_at_us=1_767_225_600_000_000)
-        for row in rows:
-            self._builder.add("r", TABLE, after=row)
-        self._builder.commit()
-        return self._builder.take(snapshot=(attempt, TABLE, True, end))
+        return transaction(next(self._lsn), *(("r", row) for row in rows), snapshot=(attempt, end))
 
 
 def _sorted(rows: Iterable[Cells]) -> list[list[tuple[str, str | None]]]:
