@@ -119,6 +119,25 @@ def test_check_names_what_is_missing_and_changes_nothing(cli: Cli, config: Path,
     assert not (cli.folder / ".tailrace").exists() and not (cli.folder / "out.jsonl").exists()
 
 
+def test_run_over_a_table_that_is_not_there_is_2_names_the_nearest_and_makes_nothing(
+    cli: Cli, config: Path, shop: str
+) -> None:
+    good = config.read_text()
+    for missing, said in (("public.ordres", "did you mean 'public.orders'?"), ("public.nothing_*", "no table matches")):
+        config.write_text(good.replace('"public.orders"', f'"{missing}"'))
+        ended = cli.run("run", "t.toml", "--until-current")
+        assert (ended.code, ended.out) == (2, ""), ended.err
+        assert missing in ended.err and said in ended.err
+        assert "Traceback" not in ended.err
+    with psycopg.connect(shop) as connection:
+        assert connection.execute("select count(*) from pg_publication").fetchone() == (0,)
+        slots = "select count(*) from pg_replication_slots where database = current_database()"
+        assert connection.execute(slots).fetchone() == (0,)
+    config.write_text(good)
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+    assert len(lines(cli.folder)) == 3
+
+
 def test_check_names_a_file_of_another_pipeline_and_names_that_match_nothing(cli: Cli, config: Path) -> None:
     assert cli.run("run", "t.toml", "--until-current").code == 0
     text = config.read_text().replace("pipeline.orders", "pipeline.other")

@@ -38,6 +38,15 @@ def test_a_snapshot_is_printed_in_each_format(cli: Cli, shop: str, form: str) ->
     assert left_behind(shop) == (0, 0)
 
 
+def test_a_table_that_is_not_there_is_2_and_leaves_nothing_behind(cli: Cli, shop: str) -> None:
+    for missing, said in (("public.ordres", "did you mean 'public.orders'?"), ("public.nothing_*", "no table matches")):
+        ended = cli.run("tail", shop, "--until-current", "--table", missing)
+        assert (ended.code, ended.out) == (2, ""), ended.err
+        assert missing in ended.err and said in ended.err
+        assert "Traceback" not in ended.err
+    assert left_behind(shop) == (0, 0)
+
+
 def test_json_holds_every_number_as_the_server_has_it(cli: Cli, shop: str) -> None:
     given = '{"big": 12345678901234567890.123456789, "twice": 1,\n "twice": 2}'
     with psycopg.connect(shop, autocommit=True) as connection:
