@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ create table if not exists tailrace_position (
     primary key (pipeline, lineage)
 ) without rowid
 """
+_MADE = "select 1 from sqlite_master where name = 'tailrace_position'"
 _KNOWN = "select lineage, position from tailrace_position where pipeline = ?"
 _CLAIM = """
 insert into tailrace_position (pipeline, lineage, epoch) values (?, ?, 1)
@@ -68,8 +71,13 @@ class SQLite:
         path = Path(self.path).absolute()
         if not path.exists():
             return {}
-        with _explained(path), contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
-            return _known(db, name)
+        with _explained(path):
+            try:
+                return _read(path, name)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+                    raise
+                return _read_copy(path, name)
 
 
 class _Positions:
@@ -149,6 +157,22 @@ class _Positions:
                 with contextlib.suppress(sqlite3.Error):  # the fault itself is what counts
                     self._db.execute("rollback")
                 raise
+
+
+def _read(path: Path, name: str) -> dict[str, Position | None]:
+    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as db:
+        # Killed before the table was made, its first process left an empty file.
+        return _known(db, name) if db.execute(_MADE).fetchall() else {}
+
+
+def _read_copy(path: Path, name: str) -> dict[str, Position | None]:
+    """A process was killed within a save, and the next to open the file takes that back: here a copy of it does."""
+    with tempfile.TemporaryDirectory(prefix="tailrace-") as folder:
+        for part in (path, path.with_name(f"{path.name}-journal")):
+            with contextlib.suppress(FileNotFoundError):  # opened in between, the file has no journal any more
+                shutil.copyfile(part, Path(folder) / part.name)
+        with contextlib.closing(sqlite3.connect(Path(folder) / path.name)) as db:
+            return _known(db, name) if db.execute(_MADE).fetchall() else {}
 
 
 def _known(db: sqlite3.Connection, name: str) -> dict[str, Position | None]:

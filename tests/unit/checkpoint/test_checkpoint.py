@@ -192,3 +192,35 @@ print("done")
             break
         assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert seen == {Position("l", "old"), Position("l", "new")}
+
+
+KILLED_WITHIN_A_SAVE = """
+import os, signal, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("pragma cache_size = 1")
+db.execute("begin immediate")
+db.execute("update tailrace_position set position = 'torn'")
+db.execute("create table filler (content)")
+for _ in range(50):  # more than the cache holds: pages go into the file before the commit
+    db.execute("insert into filler values (randomblob(4000))")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_is_saved_can_be_told_after_a_kill_within_a_save_and_nothing_is_changed_by_it(tmp_path: Path) -> None:
+    path = tmp_path / "p.db"
+    saved(SQLite(path), "1")
+    done = subprocess.run([sys.executable, "-c", KILLED_WITHIN_A_SAVE, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    left = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert left["p.db-journal"] and b"torn" in left["p.db"]
+    assert SQLite(path).saved("p") == {L: Position(L, "1")}
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == left
+    with contextlib.closing(SQLite(path).open("p")) as positions:
+        assert positions.known() == {L: Position(L, "1")}
+
+
+def test_of_a_file_that_was_made_and_no_more_nothing_is_saved(tmp_path: Path) -> None:
+    path = tmp_path / "p.db"
+    path.touch()
+    assert SQLite(path).saved("p") == {}
