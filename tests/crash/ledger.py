@@ -1,4 +1,7 @@
-"""Compares what a sink holds with what was committed: nothing lost, doubled, reordered or torn."""
+"""Compares what a sink holds with what was committed: nothing lost, doubled, reordered or torn.
+
+Reordered: of one writer, between writers whose transactions are concurrent, and between tables.
+"""
 
 import json
 from collections import defaultdict
@@ -13,6 +16,7 @@ import zstandard
 from tests.crash.load import PARTS
 
 UNSENT = "__debezium_unavailable_value"
+LOG = "SELECT writer, tx, account, place FROM public.log"
 ACCOUNTS = "SELECT id, version, writer, tx, note FROM {}accounts ORDER BY id"
 TALLY = " UNION ALL ".join(f"SELECT {part}, id FROM {{0}}part_{part}" for part in range(PARTS)) + " ORDER BY 1, 2"
 
@@ -38,8 +42,15 @@ class Written(Protocol):
     def committed(self) -> int: ...
 
 
-def complete(entries: Iterable[tuple[int, int, int, int]], logged: Sequence[tuple[int, int]]) -> dict[int, int]:
-    """The last transaction of each writer, of (writer, tx, n, of) and (writer, tx): all from 1 on must be whole."""
+Logged = tuple[int, int, int | None, int | None]
+"""A row of the log: writer, tx, the account that it changed, its place in the order of commits.
+
+A transaction that was prepared has no place: it would keep all others waiting for it.
+"""
+
+
+def complete(entries: Iterable[tuple[int, int, int, int]], logged: Sequence[Logged]) -> dict[int, int]:
+    """The last transaction of each writer, of (writer, tx, n, of) and the log: from the first on, all are whole."""
     parts: dict[tuple[int, int], list[int]] = defaultdict(list)
     sizes = {}
     for writer, tx, n, of in entries:
@@ -47,13 +58,23 @@ def complete(entries: Iterable[tuple[int, int, int, int]], logged: Sequence[tupl
         sizes[writer, tx] = of
     for transaction, found in parts.items():
         assert sorted(found) == list(range(1, sizes[transaction] + 1)), f"transaction {transaction} is torn or doubled"
-    assert len(set(logged)) == len(logged), "a row of the log is doubled"
-    assert set(parts) == set(logged), "two tables show different transactions"
+    transactions = [(writer, tx) for writer, tx, _, _ in logged]
+    assert len(set(transactions)) == len(transactions), "a row of the log is doubled"
+    assert set(parts) == set(transactions), "two tables show different transactions"
     last: dict[int, int] = {}
     for writer, tx in sorted(parts):
         assert tx == (last[writer] + 1 if writer in last else min(writer, 1)), f"before {writer}, {tx} one is lost"
         last[writer] = tx
+    places = sorted(place for _, _, _, place in logged if place is not None)
+    assert places == list(range(1, len(places) + 1)), "a transaction is there, and one that was committed before is not"
     return last
+
+
+def current(accounts: Iterable[tuple[int, int, int]], logged: Sequence[Logged]) -> None:
+    """Each account, (id, writer, tx), is as the last transaction left it that changed it, of those that are there."""
+    changed = {account: (writer, tx) for writer, tx, account, _ in sorted(logged, key=lambda row: row[3] or 0)}
+    for account, writer, tx in accounts:
+        assert (writer, tx) == changed.get(account, (0, 0)), f"account {account} is of another time than the log"
 
 
 class Duck:
@@ -68,21 +89,21 @@ class Duck:
 
     def prefix(self) -> dict[int, int]:
         entries: list[Any] = self._rows("SELECT writer, tx, n, of FROM public.entries")
-        logged = self._rows("SELECT writer, tx, _position FROM public.log ORDER BY _position")
-        assert len({position for _, _, position in logged}) == len(logged)
-        order = [(writer, tx) for writer, tx, _ in logged]
-        last = complete(entries, order)
+        logged: list[Any] = self._rows(f"{LOG} ORDER BY place")
+        last = complete(entries, logged)
+        accounts: list[Any] = self._rows("SELECT id, writer, tx FROM public.accounts")
+        current(accounts, logged)
+        positions = [
+            position for (position,) in self._rows("SELECT _position FROM public.log WHERE place > 0 ORDER BY place")
+        ]
+        assert len(set(positions)) == len(positions)
+        # A snapshot reads rows as they lie in the table, which is not always as they were committed.
+        read = sum(position.split(".")[1] == "0" for position in positions)
+        assert positions[read:] == sorted(positions[read:]), "positions are not in the order of commits"
+        assert max(positions[:read], default="") < min(positions[read:], default="~"), "the snapshot read ahead"
         written = [position for (position,) in self._rows("SELECT _position FROM public.log ORDER BY rowid")]
         places = [position for position in written if position.split(".")[1] != "0"]
         assert places == sorted(places), "transactions of two writers have changed places"
-        for writer in last:
-            # A snapshot reads a writer's rows as they lie in the table, which is not always as they were written.
-            ours = [(tx, position.split(".")[1] == "0") for of, tx, position in logged if of == writer]
-            streamed = [tx for tx, read in ours if not read]
-            assert streamed == sorted(streamed), "the log is out of order"
-            assert all(tx < streamed[0] for tx, read in ours if read and streamed), "the snapshot read ahead"
-        for writer, tx in self._rows("SELECT DISTINCT writer, tx FROM public.accounts"):
-            assert tx <= last[writer], "an account is ahead of its transaction"
         return last
 
     def compare(self, url: str) -> None:
@@ -104,11 +125,10 @@ class Replica:
             if found is None or None in found:
                 return {}
             entries: list[Any] = target.execute("SELECT writer, tx, n, of FROM public.entries").fetchall()
-            logged = target.execute("SELECT writer, tx FROM public.log ORDER BY ctid").fetchall()
-            accounts = target.execute("SELECT DISTINCT writer, tx FROM public.accounts").fetchall()
+            logged: list[Any] = target.execute(LOG.encode()).fetchall()
+            accounts: list[Any] = target.execute("SELECT id, writer, tx FROM public.accounts").fetchall()
         last = complete(entries, logged)
-        for writer, tx in accounts:
-            assert tx <= last[writer], "an account is ahead of its transaction"
+        current(accounts, logged)
         return last
 
     def compare(self, url: str) -> None:
@@ -151,7 +171,8 @@ class Again:
         self.accounts: dict[int, tuple[Any, ...]] = {}
         self.parts: set[tuple[int, int]] = set()
         self._entries: set[tuple[int, int, int, int]] = set()
-        self._logged: dict[tuple[int, int], None] = {}
+        self._logged: dict[Logged, None] = {}
+        self._place = 0
         self._latest: dict[int, int] = {}
         self._removed: tuple[Any, ...] = ()
 
@@ -168,7 +189,10 @@ class Again:
             self._latest[writer] = max(tx, self._latest.get(writer, tx))
             self._entries.add((writer, tx, row["n"], row["of"]))
         elif table == "log":
-            self._logged[row["writer"], row["tx"]] = None
+            place = row["place"]
+            assert op == "r" or (place or 0) <= self._place + 1, f"a transaction is left out before the one at {place}"
+            self._place = max(place or 0, self._place)
+            self._logged[row["writer"], row["tx"], row["account"], place] = None
         elif op == "d":
             self.parts.discard((int(table.removeprefix("part_")), event["before"]["id"]))
         else:
@@ -234,15 +258,22 @@ class Replay:
         self.accounts: dict[int, tuple[Any, ...]] = {}
         self.parts: list[tuple[int, int]] = []
         self._entries: list[tuple[int, int, int, int]] = []
-        self._logged: list[tuple[int, int]] = []
+        self._logged: list[Logged] = []
+        self._place = 0
+        self._begun: dict[tuple[int, int], None] = {}
+        """Transactions of the stream as they began; the last one may go on."""
         self._last: dict[int, int] = defaultdict(int)
         self._removed: tuple[Any, ...] = ()
 
     def complete(self) -> dict[int, int]:
-        return complete(self._entries, self._logged)
+        last = complete(self._entries, self._logged)
+        current(((account[0], account[2], account[3]) for account in self.accounts.values()), self._logged)
+        return last
 
     def take(self, table: str, event: dict[str, Any]) -> None:
         row, op = event["after"], event["op"]
+        if row is not None and "tx" in row and op != "r":
+            self._run((row["writer"], row["tx"]))
         if table == "accounts":
             self._account(op, event["before"], row)
         elif table == "entries":
@@ -250,11 +281,19 @@ class Replay:
             self._last[row["writer"]] = row["tx"]
             self._entries.append((row["writer"], row["tx"], row["n"], row["of"]))
         elif table == "log":
-            self._logged.append((row["writer"], row["tx"]))
+            if op != "r" and row["place"] is not None:
+                assert row["place"] == self._place + 1, "transactions of two writers have changed places"
+            self._place = max(self._place, row["place"] or 0)
+            self._logged.append((row["writer"], row["tx"], row["account"], row["place"]))
         elif op == "d":
             self.parts.remove((int(table.removeprefix("part_")), event["before"]["id"]))
         else:
             self.parts.append((int(table.removeprefix("part_")), row["id"]))
+
+    def _run(self, transaction: tuple[int, int]) -> None:
+        if transaction in self._begun:
+            assert transaction == next(reversed(self._begun)), f"another transaction stands within {transaction}"
+        self._begun[transaction] = None
 
     def _account(self, op: str, before: dict[str, Any] | None, row: dict[str, Any]) -> None:
         if op == "d":

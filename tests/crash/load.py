@@ -10,8 +10,13 @@ SCHEMA = """
 CREATE TABLE entries (writer int, tx int, n int, of int, PRIMARY KEY (writer, tx, n));
 CREATE TABLE accounts (id int PRIMARY KEY, version int NOT NULL, writer int NOT NULL, tx int NOT NULL, note text);
 ALTER TABLE accounts ALTER note SET STORAGE EXTERNAL;
-CREATE TABLE log (writer int, tx int);
+CREATE SCHEMA aside;
+CREATE TABLE aside.clock AS SELECT 0::bigint AS place;
+CREATE FUNCTION aside.tick() RETURNS bigint LANGUAGE sql AS 'UPDATE aside.clock SET place = place + 1 RETURNING place';
+CREATE TABLE log (writer int, tx int, account int, place bigint DEFAULT aside.tick());
 """
+"""The row of the clock is locked from a tick to its transaction's end: places are in the order of commits, of all
+writers, without a gap. No pipeline reads it."""
 PART = "CREATE TABLE part_{0} (id int PRIMARY KEY); INSERT INTO part_{0} SELECT generate_series(1, 500)"
 ACCOUNTS = 200
 PARTS = 12
@@ -105,7 +110,6 @@ class Load(threading.Thread):
                 "INSERT INTO entries SELECT %s, %s, n, %s FROM generate_series(1, %s) n",
                 [self.writer, tx, count, count],
             )
-            cursor.execute("INSERT INTO log VALUES (%s, %s)", [self.writer, tx])
             # Writers own the accounts of their remainder, so that versions are in commit order.
             key = chance.randrange(0, ACCOUNTS, 2) + self.writer % 2
             changed = "version = version + 1, writer = %(writer)s, tx = %(tx)s"
@@ -128,4 +132,6 @@ class Load(threading.Thread):
             if chance.random() < 0.05:
                 with connection.transaction(force_rollback=True):
                     cursor.execute("INSERT INTO entries VALUES (%s, %s, -1, 0)", [self.writer, tx])
+            # The last statement: both writers are under way until one waits for the other's commit here.
+            cursor.execute("INSERT INTO log VALUES (%s, %s, %s)", [self.writer, tx, key])
         self.sizes[tx] = count

@@ -2,8 +2,8 @@
 
     python -m tests.crash.runner SINK URL TARGET [--until-current]
 
-Prints a line to stderr when the sink is open, and one after each write. What `stdout` and `app` deliver goes to stdout;
-TARGET is then the folder of their position; of `kafka`, see `topics`.
+Prints a line to stderr when the sink is open, and one after each write. What `stdout`, `sqlite` and `app` deliver goes
+to stdout; TARGET is then the folder of their position, of `sqlite` the database file; of `kafka`, see `topics`.
 """
 
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from tailrace.app import App
+from tailrace.checkpoint import SQLite
 from tailrace.contract import Sink, Writer
 from tailrace.format import Format
 from tailrace.model import UNCHANGED, Batch, Change, Finding, Limits, Row
@@ -41,7 +42,7 @@ def sink(kind: str, target: str) -> Sink:
         return DuckDB(target)
     if kind == "postgres":
         return Replica(target)
-    if kind == "stdout":
+    if kind in ("stdout", "sqlite"):
         return Stdout()
     if kind == "app":
         return printing()
@@ -109,7 +110,12 @@ def main(kind: str, url: str, target: str, *options: str) -> None:
     under_test = sink(kind, target)
     state_dir = None if under_test.transactional else Path(target.split("/", 2)[2] if kind == "kafka" else target)
     told = Told(under_test, under_test.transactional)
-    pipeline = Pipeline(source, told, name=NAME, state_dir=state_dir, limits=LIMITS)  # type: ignore[arg-type]
+    checkpoint = SQLite(Path(target)) if kind == "sqlite" else None
+    if checkpoint is not None:
+        state_dir = None
+    pipeline = Pipeline(  # type: ignore[call-overload]
+        source, told, name=NAME, checkpoint=checkpoint, state_dir=state_dir, limits=LIMITS
+    )
     pipeline.run(until_current="--until-current" in options)
 
 

@@ -188,7 +188,7 @@ def test_prepared_transactions(make_pipe: MakePipe, traffic: MakeTraffic, start_
     with psycopg.connect(server.url) as connection:
         for writer in (2, 3):
             connection.execute("INSERT INTO entries VALUES (%s, 1, 1, 1)", [writer])
-            connection.execute("INSERT INTO log VALUES (%s, 1)", [writer])
+            connection.execute("INSERT INTO log VALUES (%s, 1, NULL, NULL)", [writer])
             connection.execute(f"PREPARE TRANSACTION 'writer {writer}'".encode())
     running.passes()
     server.stop()

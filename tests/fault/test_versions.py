@@ -40,7 +40,7 @@ def test_faults_on_older_servers(
         pipe.catch_up()
         with psycopg.connect(server.url) as connection:
             connection.execute("INSERT INTO entries VALUES (2, 1, 1, 1)")
-            connection.execute("INSERT INTO log VALUES (2, 1)")
+            connection.execute("INSERT INTO log VALUES (2, 1, NULL, NULL)")
             connection.execute("PREPARE TRANSACTION 'two'")
         server.kill()
         server.start()
