@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import http.client
 import json
-import threading
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import urlsplit
+from dataclasses import replace
 
 import pytest
 from confluent_kafka.schema_registry import SchemaRegistryClient
@@ -19,6 +14,8 @@ from servers import registry as servers_registry
 from servers.process import free_port
 from tailrace.error import ConfigError, Fatal, Retryable
 from tailrace.registry import Client, Registered, Registry, SchemaKind
+from tests.server import gate as gates
+from tests.server.gate import Gate
 
 AVRO = SchemaKind.AVRO
 
@@ -116,54 +113,15 @@ def test_tls_is_verified(registry: servers_registry.Server, subject: str) -> Non
         Registry(registry.tls_url, ssl_ca_location="/nothing.pem").open()
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """What stands before the real registry and lets only those in who show `allowed`."""
-
-    url: str
-    allowed: list[str]
-
-
 @pytest.fixture
 def gate(registry: servers_registry.Server) -> Iterator[Gate]:
-    behind, allowed = urlsplit(registry.url), [""]
-
-    class Handler(BaseHTTPRequestHandler):
-        def _handle(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            if self.headers.get("authorization") != allowed[0]:
-                self._answer(401, b'{"error_code":40101,"message":"Unauthorized"}')
-                return
-            connection = http.client.HTTPConnection(behind.netloc, timeout=30)
-            connection.request(self.command, self.path, body, {"content-type": self.headers.get("content-type", "")})
-            answer = connection.getresponse()
-            self._answer(answer.status, answer.read())
-            connection.close()
-
-        do_GET = do_POST = _handle
-
-        def _answer(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.send_header("content-type", "application/json")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield Gate(f"http://127.0.0.1:{server.server_port}{behind.path}", allowed)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with gates.start(registry) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("way", ["options", "url", "token"])
 def test_a_login_is_shown_and_a_wrong_one_is_fatal(gate: Gate, way: str, subject: str) -> None:
-    gate.allowed[0] = "Bearer t0ken" if way == "token" else f"Basic {base64.b64encode(b'me:s3cret').decode()}"
+    gate.allowed = "Bearer t0ken" if way == "token" else gates.basic("me:s3cret")
     settings = {
         "options": Registry(gate.url, basic_auth_user_info="me:s3cret"),
         "url": Registry(gate.url.replace("http://", "http://me:s3cret@")),
@@ -173,7 +131,7 @@ def test_a_login_is_shown_and_a_wrong_one_is_fatal(gate: Gate, way: str, subject
     client = settings.open()
     assert client.register(subject, AVRO, record("a"))
     client.close()
-    gate.allowed[0] = "Basic other"
+    gate.allowed = "Basic other"
     client = settings.open()
     with pytest.raises(Fatal, match="401") as refused:
         client.register(subject, AVRO, record("a"))

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from tailrace.error import ConfigError
-from tailrace.registry.fault import translated
+from tailrace.registry.fault import Denied, translated
 
 if TYPE_CHECKING:
     from confluent_kafka.schema_registry import SchemaRegistryClient
 
-__all__ = ["Client", "Registered", "Registry", "SchemaKind"]
+__all__ = ["Client", "Denied", "Registered", "Registry", "SchemaKind"]
 
 _TIMEOUT_S = 10
 T = TypeVar("T")

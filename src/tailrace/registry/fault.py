@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from tailrace.error import Fatal, Retryable, TailraceError
 
-__all__ = ["translated"]
+__all__ = ["Denied", "translated"]
 
 _WORDS_MAX = 500
 _BUSY = {408, 425, 429}
+_ALERT = re.compile(r"ALERT_\w*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE_FAILURE)")
+"""What OpenSSL calls the alerts with which a server turns a client's certificate down, or the lack of one."""
+
+
+class Denied(Fatal):
+    """We are not let in, or do not trust the registry: that says nothing of any schema or record."""
 
 
 def translated(error: Exception, place: str, about: str, *, missing: str) -> TailraceError | None:
@@ -27,9 +35,15 @@ def translated(error: Exception, place: str, about: str, *, missing: str) -> Tai
     if not isinstance(error, OSError) and "TransportError" not in (kind.__name__ for kind in type(error).__mro__):
         return None
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return Fatal(
+        return Denied(
             f"schema registry {place}: its certificate is not to be trusted ({error})",
             hint="schema_registry_ssl_ca_location names the PEM file of the authority that signed it",
+        )
+    if _ALERT.search(str(error)):
+        return Denied(
+            f"schema registry {place} refuses our certificate, or that there is none ({error})",
+            hint="schema_registry_ssl_certificate_location and schema_registry_ssl_key_location name the PEM files of"
+            " one that an authority of the registry's has signed",
         )
     return Retryable(f"schema registry {place} does not answer: {type(error).__name__}: {error}")
 
@@ -44,7 +58,7 @@ def _answered(status: int, words: str, *, missing: str) -> TailraceError:
             hint="change the table so that it is, or set the subject's compatibility in the registry to NONE",
         )
     if status in (401, 403):
-        return Fatal(said, hint="basic_auth_user_info, bearer_auth_token or a client certificate say who we are")
+        return Denied(said, hint="basic_auth_user_info, bearer_auth_token or a client certificate say who we are")
     if status == 404:
         return Fatal(said, hint=missing)
     return Fatal(said)

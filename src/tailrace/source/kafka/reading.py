@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from tailrace.error import Fatal
 from tailrace.model import Batch, Unreadable
-from tailrace.registry import Client
+from tailrace.registry import Client, Denied
 from tailrace.registry.framed import tell
 from tailrace.source.kafka.header import Headed
 from tailrace.source.kafka.part import Part, Record
@@ -20,8 +20,8 @@ _Fault = tuple[int, str, str | None]
 
 
 def read_part(part: Part, records: list[Record], *, registry: Client | None) -> list[Batch | Unreadable]:
-    """What the records of `part` say, in their order. `Retryable` while the registry does not answer: then nothing of
-    them is read."""
+    """What the records of `part` say, in their order. `Retryable` while the registry does not answer, `Denied`
+    when it does not let us in: then nothing of them is read."""
     assert part.reader is not None
     items: list[Batch | Unreadable] = []
     part.saw(records)
@@ -64,6 +64,8 @@ def _unlearnt(part: Part, records: list[Record], *, registry: Client | None) -> 
     assert part.reader is not None
     try:
         tell(part.reader, records, client=registry)
+    except Denied:
+        raise
     except Fatal:
         for index, record in enumerate(records):
             try:
