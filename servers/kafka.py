@@ -69,13 +69,17 @@ _QUOTA = Path(__file__).parent / "java" / "KafkaQuota.java"
 
 @dataclass(frozen=True, slots=True)
 class Secure:
-    """The listeners of a broker that was started with `secure`: TLS without login, SASL with and without TLS."""
+    """The listeners of a broker that was started with `secure`: TLS without login, TLS where a certificate says who a
+    client is, SASL with and without TLS."""
 
     tls: str
+    mutual: str
     sasl: str
     sasl_tls: str
     authority: Path
     """What to trust (`ssl.ca.location`)."""
+    signer: Authority
+    """Signs what clients show at `mutual`; the user is the certificate's subject."""
 
 
 class Broker:
@@ -291,17 +295,24 @@ def _listeners(folder: Path) -> Secure:
     pem = folder / "listener.pem"
     # Kafka reads PKCS#8 keys and certificates out of one PEM file.
     pem.write_text(signed.key.read_text() + signed.certificate.read_text())
-    tls, sasl, sasl_tls = (f"127.0.0.1:{free_port()}" for _ in range(3))
-    return Secure(tls, sasl, sasl_tls, authority.certificate)
+    tls, mutual, sasl, sasl_tls = (f"127.0.0.1:{free_port()}" for _ in range(4))
+    return Secure(tls, mutual, sasl, sasl_tls, authority.certificate, authority)
 
 
 def _addresses(server: Broker) -> dict[str, str]:
     addresses, protocols = {"PLAINTEXT": server.address}, {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT"}
-    settings = {}
+    settings = dict[str, str]()
     if server.secure is not None:
-        addresses |= {"TLS": server.secure.tls, "SASL": server.secure.sasl, "BOTH": server.secure.sasl_tls}
-        protocols |= {"TLS": "SSL", "SASL": "SASL_PLAINTEXT", "BOTH": "SASL_SSL"}
-        for name in ("tls", "both"):
+        addresses |= {"TLS": server.secure.tls, "MUTUAL": server.secure.mutual}
+        addresses |= {"SASL": server.secure.sasl, "BOTH": server.secure.sasl_tls}
+        protocols |= {"TLS": "SSL", "MUTUAL": "SSL", "SASL": "SASL_PLAINTEXT", "BOTH": "SASL_SSL"}
+        settings |= {
+            "listener.name.mutual.ssl.client.auth": "required",
+            "listener.name.mutual.ssl.truststore.type": "PEM",
+            "listener.name.mutual.ssl.truststore.location": str(server.secure.authority),
+            "listener.name.mutual.ssl.principal.mapping.rules": "RULE:^CN=(.*)$/$1/",
+        }
+        for name in ("tls", "mutual", "both"):
             settings[f"listener.name.{name}.ssl.keystore.type"] = "PEM"
             settings[f"listener.name.{name}.ssl.keystore.location"] = str(server.folder / "listener.pem")
         for name in ("sasl", "both"):

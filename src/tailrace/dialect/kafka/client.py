@@ -12,7 +12,7 @@ from typing import TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from tailrace.dialect.kafka.fault import error_of, explain
+from tailrace.dialect.kafka.fault import error_of, explain, is_denied
 from tailrace.error import ConfigError, Retryable, TailraceError
 
 __all__ = ["Told", "admin", "answer", "ask", "consumer", "producer", "reach", "refuse_stopped"]
@@ -23,7 +23,6 @@ _SLICE_S = 5.0
 """Of a question that is asked anew: less than a stop may take, more than a busy broker does."""
 _SILENT = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT})
 _LASTS_S = 10.0
-_GRAVE = frozenset({KafkaError._AUTHENTICATION, KafkaError._SSL, KafkaError.SASL_AUTHENTICATION_FAILED})
 _AGAIN_S, _SAID_MAX = 60.0, 1_000
 _VARYING = re.compile(r"\[[^\]]*#\w+-\d+\]|\(after \d+ms in state \w+(?:, \d+ identical error\(s\) suppressed)?\)")
 """Which client it was, how long it took, and how often."""
@@ -58,6 +57,8 @@ class Told:
     def __init__(self) -> None:
         self.last: KafkaError | None = None
         self.grave: KafkaError | None = None
+        self.fatal: KafkaError | None = None
+        """What a producer is beyond help for; calls say no more of it than that."""
         self._grave_at = self._again_at = 0.0
 
     def __call__(self, error: KafkaError) -> None:
@@ -65,7 +66,9 @@ class Told:
         # "All brokers are down" is only the sum of what was said before, and says less.
         if error.code() != KafkaError._ALL_BROKERS_DOWN or self.last is None:
             self.last = error
-        if error.code() in _GRAVE:
+        if error.fatal():
+            self.fatal = error
+        if is_denied(error):
             self._again_at = time.monotonic()
             if self.grave is None:
                 self._grave_at = self._again_at

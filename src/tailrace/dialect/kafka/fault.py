@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from confluent_kafka import KafkaError, KafkaException
 
 from tailrace.error import Fatal, Retryable, TailraceError
 
-__all__ = ["error_of", "explain", "is_fenced", "is_refusal", "is_unknown"]
+__all__ = ["error_of", "explain", "is_denied", "is_fenced", "is_refusal", "is_unknown"]
 
 _REFUSED = frozenset(
     {
@@ -38,6 +39,9 @@ _LOGIN = frozenset(
         KafkaError._SSL,
     }
 )
+_ALERT = re.compile(r"SSL alert number (?:40|4[2-6]|48|49|116)\b")
+"""Those of RFC 8446 with which a broker turns our certificate down, or the lack of one. In TLS 1.3 they come behind the
+handshake, and librdkafka calls that a lost connection."""
 _UNKNOWN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 _FENCED = frozenset(
     {
@@ -81,6 +85,11 @@ def is_unknown(error: KafkaError) -> bool:
     return error.code() in _UNKNOWN
 
 
+def is_denied(error: KafkaError) -> bool:
+    """The broker does not let us in, or we do not trust it."""
+    return error.code() in _LOGIN or (error.code() == KafkaError._TRANSPORT and _ALERT.search(error.str()) is not None)
+
+
 def is_fenced(error: KafkaError) -> bool:
     """Another producer has taken the transactional id over, or the coordinator has given the transaction up."""
     return error.code() in _FENCED
@@ -93,7 +102,7 @@ def explain(error: KafkaError, where: str, *, hints: Mapping[int, str] | None = 
     hint = None if hints is None else hints.get(code)
     if code in _RIGHTS:
         return Fatal(reason, hint=hint or f"an ACL must allow it: {_needed(code)}")
-    if code in _LOGIN:
+    if is_denied(error):
         return Fatal(reason, hint="check user, password, mechanism and certificates of the connection")
     if code in _UNKNOWN:
         return Fatal(reason, hint=hint or "create the topic, or let the sink do it (create_topics = true)")

@@ -116,6 +116,9 @@ class Sender:
         """The pipeline's error for one of the client's; remembers in `fenced` when it may be another's claim."""
         if is_fenced(error) or error.fatal() or error.code() == KafkaError._FATAL:
             self.fenced = True
+        if error.code() == KafkaError._FATAL:
+            self.producer.poll(0)  # brings what was fatal
+            error = self._told.fatal or error
         if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and (gone := self._topics.gone()):
             doing = f"topic {', '.join(gone)}"  # the end of a transaction names none
         if error.code() == KafkaError._DESTROY and (gone := self._topics.gone()):
