@@ -48,6 +48,21 @@ def write(sink: KafkaSink) -> None:
         writer.close()
 
 
+def allow(broker: server.Broker, user: str, topics: list[str]) -> None:
+    """`user` may write and read these, in the group that has his name."""
+    rights = [
+        *((ResourceType.TOPIC, name, right) for name in topics for right in (AclOperation.WRITE, AclOperation.READ)),
+        (ResourceType.GROUP, user, AclOperation.READ),
+    ]
+    bindings = [
+        AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{user}", "*", right, AclPermissionType.ALLOW)
+        for kind, name, right in rights
+    ]
+    admin = broker.admin()  # futures die with their client
+    for future in admin.create_acls(bindings).values():
+        future.result(30)
+
+
 def test_a_certificate_says_who_writes_and_reads(secure_kafka: server.Broker, topic: str, tmp_path: Path) -> None:
     assert secure_kafka.secure is not None
     names = [secure_kafka.create_topic(f"{topic}.public.orders"), secure_kafka.create_topic(topic)]
@@ -59,17 +74,7 @@ def test_a_certificate_says_who_writes_and_reads(secure_kafka: server.Broker, to
         write(sink)
     with pytest.raises(Fatal, match="may not be seen"):
         run(source, tmp_path)
-    bindings = [
-        AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{topic}", "*", right, AclPermissionType.ALLOW)
-        for kind, name, right in (
-            *((ResourceType.TOPIC, name, AclOperation.WRITE) for name in names),
-            *((ResourceType.TOPIC, name, AclOperation.READ) for name in names),
-            (ResourceType.GROUP, topic, AclOperation.READ),
-        )
-    ]
-    admin = secure_kafka.admin()  # futures die with their client
-    for future in admin.create_acls(bindings).values():
-        future.result(30)
+    allow(secure_kafka, topic, names)
 
     def may() -> bool:
         return all(found.severity.name == "OK" for found in (*source.check(), *sink.check()))

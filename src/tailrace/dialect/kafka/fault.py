@@ -42,6 +42,9 @@ _LOGIN = frozenset(
 _ALERT = re.compile(r"SSL alert number (?:40|4[2-6]|48|49|116)\b")
 """Those of RFC 8446 with which a broker turns our certificate down, or the lack of one. In TLS 1.3 they come behind the
 handshake, and librdkafka calls that a lost connection."""
+_TOKEN = "Failed to acquire SASL OAUTHBEARER token"
+_AWAY = re.compile(rf"{_TOKEN}.*(?:Failed to connect|Could not resolve|timed out|Empty reply|Recv failure)")
+"""What curl says of an endpoint of tokens that does not answer, which librdkafka calls a failed login."""
 _UNKNOWN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 _FENCED = frozenset(
     {
@@ -87,7 +90,9 @@ def is_unknown(error: KafkaError) -> bool:
 
 def is_denied(error: KafkaError) -> bool:
     """The broker does not let us in, or we do not trust it."""
-    return error.code() in _LOGIN or (error.code() == KafkaError._TRANSPORT and _ALERT.search(error.str()) is not None)
+    if error.code() in _LOGIN:
+        return _AWAY.search(error.str()) is None
+    return error.code() == KafkaError._TRANSPORT and _ALERT.search(error.str()) is not None
 
 
 def is_fenced(error: KafkaError) -> bool:
@@ -102,6 +107,8 @@ def explain(error: KafkaError, where: str, *, hints: Mapping[int, str] | None = 
     hint = None if hints is None else hints.get(code)
     if code in _RIGHTS:
         return Fatal(reason, hint=hint or f"an ACL must allow it: {_needed(code)}")
+    if is_denied(error) and _TOKEN in reason:
+        return Fatal(reason, hint="check sasl.oauthbearer.client.id, .client.secret and .token.endpoint.url")
     if is_denied(error):
         return Fatal(reason, hint="check user, password, mechanism and certificates of the connection")
     if code in _UNKNOWN:

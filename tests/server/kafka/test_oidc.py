@@ -1,0 +1,170 @@
+"""Login at Kafka with tokens of an endpoint (OIDC's client credentials), at the sink and the source."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+
+from servers import kafka as server
+from servers.process import free_port
+from tailrace.dialect.kafka.address import Security
+from tailrace.error import Fatal, Retryable
+from tailrace.format import Format
+from tailrace.model import Limits
+from tailrace.sink.kafka import Kafka as KafkaSink
+from tailrace.source.kafka import Kafka
+from tests.server.kafka.filling import fill
+from tests.server.kafka.test_certificate import allow, run, write
+from tests.server.kafka.test_registry import batch
+from tests.server.sink.kafka.topics import read
+from tests.waiting import until
+
+CLIENT, SECRET = "tailrace", "s3cret"
+
+
+@dataclass
+class Endpoint:
+    """Gives tokens to the client that shows its secret. They say who it is, for so long; nobody has signed them."""
+
+    url: str
+    user: str
+    lasts_s: float = 3600.0
+    scopes: list[str] = field(default_factory=list)
+    """Of the tokens that it gave."""
+
+    def token(self) -> str:
+        now = time.time()
+        parts = {"alg": "none"}, {"sub": self.user, "iat": now, "exp": now + self.lasts_s}
+        shown = (base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts)
+        return f"{'.'.join(shown)}."
+
+
+@contextmanager
+def endpoint(user: str) -> Iterator[Endpoint]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            form = parse_qs(self.rfile.read(int(self.headers.get("content-length", 0))).decode())
+            login = f"Basic {base64.b64encode(f'{CLIENT}:{SECRET}'.encode()).decode()}"
+            if self.headers.get("authorization") != login or form.get("grant_type") != ["client_credentials"]:
+                self._answer(401, {"error": "invalid_client", "error_description": "no such client"})
+                return
+            made.scopes += form.get("scope", [""])
+            self._answer(200, {"access_token": made.token(), "token_type": "Bearer", "expires_in": made.lasts_s})
+
+        def _answer(self, status: int, said: object) -> None:
+            body = json.dumps(said).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.send_header("content-type", "application/json")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made = Endpoint(f"http://127.0.0.1:{http.server_port}/token", user)
+    thread = threading.Thread(target=http.serve_forever)
+    thread.start()
+    try:
+        yield made
+    finally:
+        http.shutdown()
+        thread.join()
+        http.server_close()
+
+
+def options(url: str, *, secret: str = SECRET) -> dict[str, str]:
+    return {
+        "sasl.oauthbearer.method": "oidc",
+        "sasl.oauthbearer.client.id": CLIENT,
+        "sasl.oauthbearer.client.secret": secret,
+        "sasl.oauthbearer.scope": "topics",
+        "sasl.oauthbearer.token.endpoint.url": url,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Road:
+    """A topic that is written and read as whom the tokens of an endpoint tell."""
+
+    broker: server.Broker
+    topic: str
+    folder: Path
+
+    def source(self, options: dict[str, str]) -> Kafka:
+        url, security = self._reached()
+        return Kafka(f"{url}/{self.topic}?group={self.topic}", security=security, options=options)
+
+    def sink(self, options: dict[str, str]) -> KafkaSink:
+        url, security = self._reached()
+        return KafkaSink(url, format=Format(topic_prefix=self.topic), security=security, options=options)
+
+    def _reached(self) -> tuple[str, Security]:
+        secure = self.broker.secure
+        assert secure is not None
+        return f"kafka://{secure.sasl_tls}", Security(tls=True, ca=secure.authority, mechanism="OAUTHBEARER")
+
+
+@pytest.fixture
+def road(secure_kafka: server.Broker, topic: str, tmp_path: Path) -> Road:
+    names = [secure_kafka.create_topic(f"{topic}.public.orders"), secure_kafka.create_topic(topic)]
+    fill(secure_kafka, topic, range(3))
+    allow(secure_kafka, topic, names)
+    return Road(secure_kafka, topic, tmp_path)
+
+
+def test_a_token_says_who_writes_and_reads(road: Road) -> None:
+    with endpoint(road.topic) as tokens:
+        source, sink = road.source(options(tokens.url)), road.sink(options(tokens.url))
+        until(lambda: all(found.severity.name == "OK" for found in (*source.check(), *sink.check())), "for the ACL")
+        write(sink)
+        changes = [record.event["op"] for record in read(road.broker, f"{road.topic}.public.orders") if record.value]
+        assert changes == ["c", "u", "d"]
+        assert run(source, road.folder) == ["0", "1", "2"]
+        assert set(tokens.scopes) == {"topics"}
+        tokens.user = "nobody"
+        with pytest.raises(Fatal, match="may not be seen"):
+            run(source, road.folder)
+
+
+def test_a_token_that_ends_is_followed_by_another_while_the_pipeline_runs(road: Road) -> None:
+    with endpoint(road.topic) as tokens:
+        tokens.lasts_s = 5.0
+        writer = road.sink(options(tokens.url)).open("p", Limits())
+        given = len(tokens.scopes)
+        try:
+            until(lambda: len(tokens.scopes) > given + 2, "for two more tokens")
+            writer.write(batch())
+        finally:
+            writer.close()
+    assert len(read(road.broker, f"{road.topic}.public.orders")) == 4  # with a tombstone
+
+
+@pytest.mark.parametrize("end", ["sink", "source"])
+def test_an_endpoint_that_refuses_us_is_fatal_and_one_that_is_away_is_waited_for(road: Road, end: str) -> None:
+    def go(options: dict[str, str]) -> None:
+        if end == "sink":
+            road.sink(options).open("p", Limits()).close()
+        else:
+            run(road.source(options), road.folder)
+
+    with endpoint(road.topic) as tokens:
+        with pytest.raises(Fatal, match="connecting to Kafka") as refused:
+            go(options(tokens.url, secret="wr0ng"))
+        assert "OAUTHBEARER token: " in str(refused.value) and "invalid_client" in str(refused.value)
+        assert "token.endpoint.url" in str(refused.value.hint)
+        assert "wr0ng" not in str(refused.value) + repr(road.sink(options(tokens.url, secret="wr0ng")))
+    port = free_port()
+    with pytest.raises(Retryable, match=rf"OAUTHBEARER token: .*{port}"):
+        go(options(f"http://127.0.0.1:{port}/token"))
