@@ -1,7 +1,8 @@
 """The topics of dead letters: a compacted log of what is parked, held in memory. Never decides what to park or when.
 
 A record's key is the letter's id, its value the letter as a line of JSON, a tombstone its end. A key `ask/<id>` in the
-topic of dead letters asks for what its value says to be done with that letter; its tombstone says that it is done.
+topic of dead letters asks for what its value says to be done with that letter; its tombstone says that it is done. The
+first key `owner/<pipeline>` of a topic says whose it is.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ _ASK_S, _STEP_S = 30.0, 1.0
 _NEW_S, _LOOK_S = 15.0, 0.1
 """How long a topic may be unknown that was just made, and between two looks."""
 _MANY = 1_000
-_ASK = "ask/"
+_ASK, _OWNER = "ask/", "owner/"
 _UNREADABLE = "source"
+_OWN_TOPIC = "give the dead letters of each pipeline a topic of their own"
 _Record = tuple[str, str, bytes | None, Sequence[tuple[str, bytes]]]
 
 
@@ -59,6 +61,8 @@ class TopicStore:
         self._gone: list[str] = []
         """Letters of which something is asked, and that no topic held when all was read that was there then."""
         self._owned: set[str] | None = None
+        self._owners: dict[tuple[str, str], int] = {}
+        """By topic and pipeline, where in the log it says that the topic is its own."""
         self._told = client.Told()
         common = settings.settings()
         self._admin = client.admin(common, self._told)
@@ -77,6 +81,8 @@ class TopicStore:
         self._consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING) for topic in self._topics])
         self._behind = True
         self.refresh()
+        if make and pipeline:
+            self._claim()
 
     def __len__(self) -> int:
         return self._pile.count(self._owned)
@@ -302,6 +308,22 @@ class TopicStore:
                 self._next[topic] = at + 1
                 self._learn(message)
 
+    def _claim(self) -> None:
+        """Say in each topic that it is ours, unless another pipeline has before: of two that open at once the log knows
+        which was first, before either parks."""
+        key = _OWNER + self._pipeline
+        for topic in self._topics:
+            if (topic, self._pipeline) not in self._owners:
+                self._write([(topic, key, b"{}", ())])
+                self._read_on()
+            _, first = min((at, name) for (of, name), at in self._owners.items() if of == topic)
+            if first != self._pipeline:
+                self._write([(each, key, None, ()) for each, name in self._owners if name == self._pipeline])
+                raise Fatal(
+                    f"topic {topic}: it holds the dead letters of the pipeline {first!r}, not of {self._pipeline!r}",
+                    hint=_OWN_TOPIC,
+                )
+
     def _first(self, timeout_s: float) -> list[Message]:
         first = self._consumer.poll(timeout_s)
         return [] if first is None else [first, *self._consumer.consume(_MANY, 0)]
@@ -311,6 +333,9 @@ class TopicStore:
         try:
             if key.startswith(_ASK):
                 self._learn_ask(key.removeprefix(_ASK), value)
+                return
+            if key.startswith(_OWNER):
+                self._learn_owner((str(message.topic()), key.removeprefix(_OWNER)), message)
                 return
             dead = message.topic() == self._settings.topic
             if value is None:
@@ -333,8 +358,14 @@ class TopicStore:
             raise Fatal(
                 f"topic {message.topic()}, offset {message.offset()}: a dead letter of the pipeline {name!r}, not of"
                 f" {self._pipeline!r}",
-                hint="give the dead letters of each pipeline a topic of their own",
+                hint=_OWN_TOPIC,
             )
+
+    def _learn_owner(self, owner: tuple[str, str], message: Message) -> None:
+        if message.value() is None:
+            self._owners.pop(owner, None)
+        else:
+            self._owners.setdefault(owner, message.offset() or 0)
 
     def _learn_ask(self, letter_id: str, value: bytes | None) -> None:
         if value is None:

@@ -19,6 +19,7 @@ from servers.process import free_port
 from tailrace import Pipeline
 from tailrace._native import BatchBuilder
 from tailrace.config import load
+from tailrace.contract import Letters
 from tailrace.dead_letters import Kafka
 from tailrace.dead_letters.letter import Letter
 from tailrace.dead_letters.request import Action
@@ -104,6 +105,8 @@ def held(broker: Broker, topic: str) -> dict[str, tuple[Any, dict[str, str]]]:
     found: dict[str, tuple[Any, dict[str, str]]] = {}
     while (message := consumer.poll(30)) is not None and message.error() is None:
         key = (message.key() or b"").decode()
+        if key.startswith("owner/"):
+            continue
         found.pop(key, None)
         value = message.value()
         if value is not None:
@@ -301,10 +304,42 @@ def test_what_is_asked_of_a_letter_that_is_not_read_yet_is_not_done(kafka: Broke
         store.close()
 
 
+def test_of_two_pipelines_that_open_one_topic_at_once_one_parks_and_its_letter_stays(kafka: Broker, topic: str) -> None:
+    """Both would park the same change under the same id, and the topic would keep the later of the two letters."""
+    settings, both = Kafka(f"kafka://{kafka.address}/{topic}_dead"), threading.Barrier(2)
+    opened, refused = dict[str, Letters](), dict[str, Fatal]()
+
+    def begin(name: str) -> None:
+        both.wait(60)
+        try:
+            opened[name] = settings.open(name, Limits())
+        except Fatal as error:
+            refused[name] = error
+        both.wait(60)
+        if name in opened:
+            opened[name].park(row(0), {0: f"no, says {name}"})
+
+    threads = [threading.Thread(target=begin, args=[name]) for name in ("first", "second")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    told = [told["tailrace.error"] for _, told in held(kafka, f"{topic}_dead").values()]
+    assert told == [f"no, says {name}" for name in opened]
+    [(owner, letters)], [(other, error)] = opened.items(), refused.items()
+    assert f"of the pipeline {owner!r}, not of {other!r}" in str(error)
+    letters.close()
+    again = settings.open(owner, Limits())
+    assert again.count() == 1
+    again.close()
+    with pytest.raises(Fatal, match=f"of the pipeline '{owner}'"):
+        settings.open(other, Limits())
+
+
 def test_letters_of_another_pipeline_are_refused(kafka: Broker, topic: str, tmp_path: Path) -> None:
     settings = Kafka(f"kafka://{kafka.address}/{topic}_dead")
     (first := settings.open("first", Limits())).park(row(0), {0: "not now"})
-    with pytest.raises(Fatal, match="offset 0: a dead letter of the pipeline 'first'") as refused:
+    with pytest.raises(Fatal, match="offset 1: a dead letter of the pipeline 'first'") as refused:
         settings.open("second", Limits())
     assert refused.value.hint == "give the dead letters of each pipeline a topic of their own"
     first.close()
