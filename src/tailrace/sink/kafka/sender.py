@@ -117,7 +117,8 @@ class Sender:
         if is_fenced(error) or error.fatal() or error.code() == KafkaError._FATAL:
             self.fenced = True
         if error.code() == KafkaError._FATAL:
-            self.producer.poll(0)  # brings what was fatal
+            with contextlib.suppress(KafkaException):  # which is the same again
+                self.producer.poll(0)  # brings what was fatal
             error = self._told.fatal or error
         if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and (gone := self._topics.gone()):
             doing = f"topic {', '.join(gone)}"  # the end of a transaction names none
