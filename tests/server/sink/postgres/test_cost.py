@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from types import FrameType
-from typing import Any
 
 import psycopg
 import pytest
@@ -15,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from servers.proxy import Proxy
 from tailrace.model import Batch, Limits
 from tailrace.sink.postgres import Postgres
+from tests.counting import calls
 from tests.unit.sink.feed import LINEAGE, Feed
 
 ROWS = 20_000
@@ -53,22 +51,6 @@ def test_small_transactions_take_as_many_round_trips_as_one(database: str, proxy
         assert trips(lambda: writer.write(many)) == one <= 2
     with psycopg.connect(database) as target:
         assert target.execute(COUNT, ["many%"]).fetchone() == (100,)
-
-
-def calls(work: Callable[[], object]) -> int:
-    """How many functions, of Python or of C, are called on this thread."""
-    called = 0
-
-    def count(frame: FrameType, event: str, argument: Any) -> None:
-        nonlocal called
-        called += event in ("call", "c_call")
-
-    sys.setprofile(count)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return called
 
 
 def test_rows_in_bulk_are_no_objects_of_python(database: str) -> None:
