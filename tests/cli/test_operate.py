@@ -4,12 +4,11 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from servers.postgres import Server
 from servers.process import free_port
 from tailrace.pipeline import State, Status, ask, socket_path
 from tests.cli.conftest import Cli
+from tests.serving import Answering, serving
 from tests.waiting import until
 from tests.wanting import needs_root
 
@@ -223,29 +223,23 @@ def test_names_choose_what_is_run_and_shown(cli: Cli, config: Path) -> None:
     assert cli.run("status", "t.toml", "another").code == 2
 
 
-class _Collector(BaseHTTPRequestHandler):
-    """Takes spans as a collector does."""
-
-    def do_POST(self) -> None:
-        self.server.spans += self.rfile.read(int(self.headers["Content-Length"]))  # type: ignore[attr-defined]
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 def test_traces_are_sent_by_otlp(cli: Cli, config: Path) -> None:
-    with HTTPServer(("127.0.0.1", 0), _Collector) as collector:
-        collector.spans = bytearray()  # type: ignore[attr-defined]
-        threading.Thread(target=collector.serve_forever, daemon=True).start()
+    spans = bytearray()
+
+    class Collector(Answering):
+        """Takes spans as a collector does."""
+
+        def do_POST(self) -> None:
+            spans.extend(self.body())
+            self.answer(200)
+
+    with serving(collector := ThreadingHTTPServer(("127.0.0.1", 0), Collector)):
         endpoint = f"http://127.0.0.1:{collector.server_address[1]}"
         done = cli.run(
             "run", "t.toml", "--until-current", "--traces",
             OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_EXPORTER_OTLP_COMPRESSION="none",
         )  # fmt: skip
-        collector.shutdown()
-        assert done.code == 0, done.err
-        for name in (b"tailrace.batch", b"tailrace.write", b"tailrace.save", b"public.orders"):
-            assert name in collector.spans  # type: ignore[attr-defined]
-        assert b"one" not in collector.spans.replace(b"none", b"")  # type: ignore[attr-defined]
+    assert done.code == 0, done.err
+    for name in (b"tailrace.batch", b"tailrace.write", b"tailrace.save", b"public.orders"):
+        assert name in spans
+    assert b"one" not in spans.replace(b"none", b"")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 import http.client
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from servers.certificate import Signed
 from servers.registry import Server
+from tests.serving import Answering, serving
 
 
 @dataclass
@@ -35,30 +35,20 @@ def start(registry: Server, *, signed: Signed | None = None, clients: Path | Non
     """A gate before `registry`; over TLS with `signed`, to clients that `clients` has signed if given."""
     behind = urlsplit(registry.url)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answering):
         def _handle(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            body = self.body()
             if self.headers.get("authorization", "") != gate.allowed:
-                self._answer(401, b'{"error_code":40101,"message":"Unauthorized"}')
+                self.answer(401, b'{"error_code":40101,"message":"Unauthorized"}')
                 return
             connection = http.client.HTTPConnection(behind.netloc, timeout=30)
             kind = {name: self.headers[name] for name in ("content-type",) if name in self.headers}
             connection.request(self.command, self.path, body, kind)
             answer = connection.getresponse()
-            self._answer(answer.status, answer.read())
+            self.answer(answer.status, answer.read())
             connection.close()
 
         do_GET = do_POST = _handle
-
-        def _answer(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.send_header("content-type", "application/json")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
 
     class Listener(ThreadingHTTPServer):
         def handle_error(self, *_: object) -> None:
@@ -75,11 +65,5 @@ def start(registry: Server, *, signed: Signed | None = None, clients: Path | Non
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     scheme = "http" if signed is None else "https"
     gate = Gate(f"{scheme}://localhost:{server.server_port}{behind.path}")
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(server):
         yield gate
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -27,6 +26,7 @@ from tests.server.kafka.filling import fill
 from tests.server.kafka.test_certificate import allow, run, write
 from tests.server.kafka.test_registry import batch
 from tests.server.sink.kafka.topics import read
+from tests.serving import Answering, serving
 from tests.waiting import until
 
 CLIENT, SECRET = "tailrace", "s3cret"
@@ -51,37 +51,22 @@ class Endpoint:
 
 @contextmanager
 def endpoint(user: str) -> Iterator[Endpoint]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answering):
         def do_POST(self) -> None:
-            form = parse_qs(self.rfile.read(int(self.headers.get("content-length", 0))).decode())
+            form = parse_qs(self.body().decode())
             login = f"Basic {base64.b64encode(f'{CLIENT}:{SECRET}'.encode()).decode()}"
             if self.headers.get("authorization") != login or form.get("grant_type") != ["client_credentials"]:
-                self._answer(401, {"error": "invalid_client", "error_description": "no such client"})
+                refused = {"error": "invalid_client", "error_description": "no such client"}
+                self.answer(401, json.dumps(refused).encode())
                 return
             made.scopes += form.get("scope", [""])
-            self._answer(200, {"access_token": made.token(), "token_type": "Bearer", "expires_in": made.lasts_s})
-
-        def _answer(self, status: int, said: object) -> None:
-            body = json.dumps(said).encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(body)))
-            self.send_header("content-type", "application/json")
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
+            given = {"access_token": made.token(), "token_type": "Bearer", "expires_in": made.lasts_s}
+            self.answer(200, json.dumps(given).encode())
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     made = Endpoint(f"http://127.0.0.1:{http.server_port}/token", user)
-    thread = threading.Thread(target=http.serve_forever)
-    thread.start()
-    try:
+    with serving(http):
         yield made
-    finally:
-        http.shutdown()
-        thread.join()
-        http.server_close()
 
 
 def options(url: str, *, secret: str = SECRET) -> dict[str, str]:
