@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -131,6 +132,8 @@ def test_where_a_partition_without_a_leader_ends_is_an_error_and_no_number(kafka
     assert set(topics.ends(places, isolation="read_committed").values()) == {(0, 0)}
     for node in kafka_cluster.nodes:
         os.kill(node.pid, signal.SIGSTOP)
+        stopped = psutil.Process(node.pid)
+        until(lambda stopped=stopped: stopped.status() == psutil.STATUS_STOPPED, "for it to stop")  # type: ignore[misc]
     with pytest.raises(KafkaException) as raised:
         topics.ends(places, isolation="read_committed")
     for node in kafka_cluster.nodes:
