@@ -136,6 +136,7 @@ class Sender:
         faults = [self.fault(f"topic {topic}", error) for topic, error in failed if not _of_the_record(error)]
         if faults:
             raise next((fault for fault in faults if isinstance(fault, Fatal)), faults[0])
+        self._told.answered()
         return not failed
 
     def remake(self) -> None:
