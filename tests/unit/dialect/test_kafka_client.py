@@ -3,10 +3,11 @@
 import logging
 
 import pytest
+from confluent_kafka import KafkaError
 
 from tailrace.dialect.kafka import client
 from tailrace.dialect.kafka.client import Repeats, Told
-from tailrace.error import Retryable
+from tailrace.error import Fatal, Retryable, TailraceError
 
 FAIL = "FAIL [tailrace#producer-{}] [thrd:b/bootstrap]: b:9092/bootstrap: Connect failed (after {}ms in state CONNECT)"
 
@@ -38,3 +39,37 @@ def test_a_broker_that_is_away_is_told_of_in_one_line(caplog: pytest.LogCaptureF
     away.close()
     lines = [text for text in caplog.messages if "127.0.0.1:9/" in text and "FAIL" in text]
     assert len(lines) == 1
+
+
+REFUSES, WAITS = "invalid_client", "upstream is away"
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind", "words"),
+    [
+        ([(REFUSES, 400)], Fatal, REFUSES),
+        ([(REFUSES, 401)], Fatal, REFUSES),
+        ([("<html>", 403)], Fatal, "<html>"),
+        ([(WAITS, 408)], Retryable, f"{WAITS} (HTTP status 408)"),
+        ([(WAITS, 429)], Retryable, f"{WAITS} (HTTP status 429)"),
+        ([(WAITS, 500)], Retryable, f"{WAITS} (HTTP status 500)"),
+        ([("over\nlines", 503)], Retryable, "over\nlines (HTTP status 503)"),
+        ([(WAITS, 503), (REFUSES, 401)], Fatal, REFUSES),
+        ([(WAITS, 503), ("SSL certificate problem", -1)], Fatal, "SSL certificate problem"),
+        ([(WAITS, 503), ("Failed to parse JSON response at 0/6", 200)], Fatal, "parse JSON"),
+        ([(WAITS, 503), ("Expected token as a string value", None)], Fatal, "Expected token"),
+        ([("Failed to connect to host port 80", -1)], Retryable, "Failed to connect to host port 80"),
+    ],
+)
+def test_an_endpoint_of_tokens_is_waited_for_unless_it_refuses_us(
+    answers: list[tuple[str, int | None]], kind: type[TailraceError], words: str
+) -> None:
+    told = Told()
+    for body, status in answers:
+        if status is not None:
+            line = f'[thrd:background]: Failed to retrieve OIDC token from "http://a/token": {body} ({status})'
+            told.log(logging.ERROR, "%s [%s] %s", "OIDC", "tailrace#producer-1", line)
+        told(KafkaError(KafkaError._AUTHENTICATION, f"Failed to acquire SASL OAUTHBEARER token: {body}"))
+    fault = told.fault("no Kafka broker answered")
+    assert type(fault) is kind
+    assert str(fault.args[0]).endswith(words) if kind is Retryable else words in str(fault.args[0])

@@ -12,7 +12,7 @@ from typing import TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from tailrace.dialect.kafka.fault import error_of, explain, is_denied
+from tailrace.dialect.kafka.fault import error_of, explain, is_denied, of_token, status_of_token
 from tailrace.error import ConfigError, Retryable, TailraceError
 
 __all__ = ["Told", "admin", "answer", "ask", "consumer", "producer", "reach", "refuse_stopped"]
@@ -59,6 +59,12 @@ class Told:
         self.grave: KafkaError | None = None
         self.fatal: KafkaError | None = None
         """What a producer is beyond help for; calls say no more of it than that."""
+        self.tokens = False
+        """Brokers are met only once an endpoint has given a token, which the client may ask in silence for a minute."""
+        self._heard: int | None = None
+        """The HTTP status with which that endpoint has given none; the error is still to come."""
+        self._status: int | None = None
+        """That of the last such error."""
         self._grave_at = self._again_at = 0.0
 
     def __call__(self, error: KafkaError) -> None:
@@ -68,12 +74,20 @@ class Told:
             self.last = error
         if error.fatal():
             self.fatal = error
-        if is_denied(error):
+        if of_token(error):
+            self._status, self._heard = self._heard, None
+        if is_denied(error, status=self._status):
             self._again_at = time.monotonic()
             if self.grave is None:
                 self._grave_at = self._again_at
             self.grave = error
         _log.debug("%s", error.str())
+
+    def log(self, level: int, text: str, *words: object) -> None:
+        """The client's `logger`: it tells the status of an endpoint of tokens here, before the error, and only here."""
+        if (status := status_of_token(text % words if words else text)) is not None:
+            self._heard = status
+        _log.log(level, text, *words)
 
     @property
     def lasts(self) -> bool:
@@ -88,9 +102,12 @@ class Told:
         """The error to raise when nothing has come in time."""
         if self.grave is not None:
             return explain(self.grave, "connecting to Kafka")
-        if self.last is not None:
-            return Retryable(f"{otherwise}: {self.last.str()}", hint="see whether the brokers run and can be reached")
-        return Retryable(otherwise, hint="see whether the brokers run and can be reached")
+        endpoint = ", and sasl.oauthbearer.token.endpoint.url" if self.tokens else ""
+        hint = f"see whether the brokers{endpoint} run and can be reached"
+        if self.last is None:
+            return Retryable(otherwise, hint=hint)
+        status = f" (HTTP status {self._status})" if self._status and of_token(self.last) else ""
+        return Retryable(f"{otherwise}: {self.last.str()}{status}", hint=hint)
 
 
 def producer(settings: Mapping[str, object], told: Told) -> Producer:
@@ -109,8 +126,9 @@ def consumer(settings: Mapping[str, object], told: Told) -> Consumer:
 
 
 def _made(kind: Callable[..., ClientT], settings: Mapping[str, object], told: Told) -> ClientT:
+    told.tokens = settings.get("sasl.oauthbearer.method") == "oidc"
     try:
-        return kind({**settings, "error_cb": told}, logger=_log)
+        return kind({**settings, "error_cb": told}, logger=told)
     except KafkaException as error:
         # librdkafka quotes the value that it does not like: a password must not come into a message.
         words = error_of(error).str()

@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from tailrace.error import Fatal, Retryable, TailraceError
 
-__all__ = ["error_of", "explain", "is_denied", "is_fenced", "is_refusal", "is_unknown"]
+__all__ = ["error_of", "explain", "is_denied", "is_fenced", "is_refusal", "is_unknown", "of_token", "status_of_token"]
 
 _REFUSED = frozenset(
     {
@@ -43,8 +43,14 @@ _ALERT = re.compile(r"SSL alert number (?:40|4[2-6]|48|49|116)\b")
 """Those of RFC 8446 with which a broker turns our certificate down, or the lack of one. In TLS 1.3 they come behind the
 handshake, and librdkafka calls that a lost connection."""
 _TOKEN = "Failed to acquire SASL OAUTHBEARER token"
-_AWAY = re.compile(rf"{_TOKEN}.*(?:Failed to connect|Could not resolve|timed out|Empty reply|Recv failure)")
+_AWAY = re.compile(
+    rf"{_TOKEN}.*(?:Failed to connect|Could not (?:resolve|connect)|timed out|Connection timeout|Empty reply"
+    r"|Recv failure|Send failure|closed abruptly|transfer closed|Connection died)"
+)
 """What curl says of an endpoint of tokens that does not answer, which librdkafka calls a failed login."""
+_STATUS = re.compile(r"Failed to retrieve OIDC token from .*\((\d+)\)$", re.DOTALL)
+_BUSY = frozenset({408, 425, 429})
+"""What an endpoint of tokens answers, beside 5xx, when it may give one later."""
 _UNKNOWN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 _FENCED = frozenset(
     {
@@ -88,10 +94,23 @@ def is_unknown(error: KafkaError) -> bool:
     return error.code() in _UNKNOWN
 
 
-def is_denied(error: KafkaError) -> bool:
-    """The broker does not let us in, or we do not trust it."""
+def of_token(error: KafkaError) -> bool:
+    """An endpoint has not given the token that a login needs."""
+    return _TOKEN in error.str()
+
+
+def status_of_token(line: str) -> int | None:
+    """The HTTP status with which an endpoint has given no token, out of a line that the client logs: the error that
+    follows has only the answer's body."""
+    found = _STATUS.search(line)
+    return None if found is None else int(found[1])
+
+
+def is_denied(error: KafkaError, *, status: int | None = None) -> bool:
+    """The broker does not let us in, or we do not trust it; nor does an endpoint of tokens, which answers `status`."""
     if error.code() in _LOGIN:
-        return _AWAY.search(error.str()) is None
+        passes = status is not None and (status >= 500 or status in _BUSY)
+        return not (of_token(error) and (passes or _AWAY.search(error.str())))
     return error.code() == KafkaError._TRANSPORT and _ALERT.search(error.str()) is not None
 
 
@@ -107,7 +126,7 @@ def explain(error: KafkaError, where: str, *, hints: Mapping[int, str] | None = 
     hint = None if hints is None else hints.get(code)
     if code in _RIGHTS:
         return Fatal(reason, hint=hint or f"an ACL must allow it: {_needed(code)}")
-    if is_denied(error) and _TOKEN in reason:
+    if is_denied(error) and of_token(error):
         return Fatal(reason, hint="check sasl.oauthbearer.client.id, .client.secret and .token.endpoint.url")
     if is_denied(error):
         return Fatal(reason, hint="check user, password, mechanism and certificates of the connection")
