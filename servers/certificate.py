@@ -26,7 +26,7 @@ class Authority:
         self._folder = folder
         self._key = folder / "authority.key"
         self.certificate = folder / "authority.crt"
-        _openssl(
+        openssl(
             "req", "-x509", *_NEW_KEY, "-days", "2", "-subj", f"/CN={folder.name}", out=self.certificate, key=self._key
         )
 
@@ -37,10 +37,10 @@ class Authority:
         """
         made = Signed(self._folder / f"{name or subject}.crt", self._folder / f"{name or subject}.key")
         request, names = self._folder / "request.csr", self._folder / "names.txt"
-        _openssl("req", *_NEW_KEY, "-subj", f"/CN={subject}", out=request, key=made.key)
+        openssl("req", *_NEW_KEY, "-subj", f"/CN={subject}", out=request, key=made.key)
         names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1" if subject == "localhost" else "")
         signing = ["x509", "-req", "-in", str(request), "-CA", str(self.certificate), "-CAkey", str(self._key)]
-        _openssl(*signing, "-days", str(days), "-extfile", str(names), out=made.certificate)
+        openssl(*signing, "-days", str(days), "-extfile", str(names), out=made.certificate)
         made.key.chmod(0o600)
         return made
 
@@ -48,7 +48,8 @@ class Authority:
 _NEW_KEY = ("-newkey", "rsa:2048", "-nodes")
 
 
-def _openssl(*arguments: str, out: Path, key: Path | None = None) -> None:
+def openssl(*arguments: str, out: Path, key: Path | None = None) -> None:
+    """Run the command, which writes to `out`, and a new private key to `key`; `Unavailable` when there is none."""
     if shutil.which("openssl") is None:
         raise Unavailable("certificates need the openssl command")
     command = ["openssl", *arguments, "-out", str(out), *(["-keyout", str(key)] if key else [])]

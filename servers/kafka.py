@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from servers import artifact, maven
+from servers import artifact, maven, token
 from servers.certificate import Authority
 from servers.process import dying_with_us, free_port
 from tailrace.demo import broker
@@ -52,8 +52,12 @@ _MECHANISMS = {
     "SCRAM-SHA-512": f"{_LOGIN}.scram.ScramLoginModule required;",
     "OAUTHBEARER": f'{_LOGIN}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";',
 }
+_VALIDATOR = f"{_LOGIN}.oauthbearer.OAuthBearerValidatorCallbackHandler"
+_ALLOWED = "org.apache.kafka.sasl.oauthbearer.allowed.urls"
 USERS, PASSWORD = ("guest", "stranger"), "right"
 """Who may log in over SASL, with PLAIN and SCRAM; nobody may do anything until an ACL says so."""
+AUDIENCE = "kafka"
+"""For whom a token must be where it must be signed (`aud`)."""
 _FAST = ("-XX:TieredStopAtLevel=1",)
 VERSION = next(
     line.rpartition(":")[2]
@@ -70,16 +74,20 @@ _QUOTA = Path(__file__).parent / "java" / "KafkaQuota.java"
 @dataclass(frozen=True, slots=True)
 class Secure:
     """The listeners of a broker that was started with `secure`: TLS without login, TLS where a certificate says who a
-    client is, SASL with and without TLS."""
+    client is, SASL with and without TLS, where OAUTHBEARER's tokens need no signature, and SASL with TLS and signed
+    ones."""
 
     tls: str
     mutual: str
     sasl: str
     sasl_tls: str
+    signed: str
     authority: Path
     """What to trust (`ssl.ca.location`)."""
     signer: Authority
     """Signs what clients show at `mutual`; the user is the certificate's subject."""
+    issuer: token.Issuer
+    """Signs the tokens that clients show at `signed`; the user is their `sub`."""
 
 
 class Broker:
@@ -221,18 +229,21 @@ def start(
     """
     root = install()
     folder = Path(tempfile.mkdtemp(prefix="tailrace-kafka-"))
-    listeners = _listeners(folder) if secure else None
-    server = Broker(root, folder, secure=listeners, java_options=java_options)
-    try:
+    with ExitStack() as undo:
+        undo.callback(artifact.remove, folder)
+        listeners = None
+        if secure:
+            issuer = undo.enter_context(token.issuing(folder / "issuer"))
+            listeners = _listeners(folder, issuer)
+            java_options = (*java_options, f"-D{_ALLOWED}={issuer.keys_url}")
+        server = Broker(root, folder, secure=listeners, java_options=java_options)
+        undo.callback(server.kill)  # nobody reads its data again: an orderly end would only take longer
         server.configure({**_SETTINGS, **_addresses(server), **(settings or {})})
         _format(root, folder / "data")
         server.start()
         if secure:
             _make_users(server.admin())
         yield server
-    finally:
-        server.kill()  # nobody reads its data again: an orderly end would only take longer
-        artifact.remove(folder)
 
 
 @contextmanager
@@ -289,14 +300,14 @@ def _format(root: Path, data: Path, *, node: int = 1, cluster_id: str | None = N
     path.write_text("".join(f"{name}={own.get(name, value)}\n" for name, _, value in lines))
 
 
-def _listeners(folder: Path) -> Secure:
+def _listeners(folder: Path, issuer: token.Issuer) -> Secure:
     authority = Authority(folder / "authority")
     signed = authority.issue("localhost")
     pem = folder / "listener.pem"
     # Kafka reads PKCS#8 keys and certificates out of one PEM file.
     pem.write_text(signed.key.read_text() + signed.certificate.read_text())
-    tls, mutual, sasl, sasl_tls = (f"127.0.0.1:{free_port()}" for _ in range(4))
-    return Secure(tls, mutual, sasl, sasl_tls, authority.certificate, authority)
+    tls, mutual, sasl, sasl_tls, tokens = (f"127.0.0.1:{free_port()}" for _ in range(5))
+    return Secure(tls, mutual, sasl, sasl_tls, tokens, authority.certificate, authority, issuer)
 
 
 def _addresses(server: Broker) -> dict[str, str]:
@@ -304,21 +315,22 @@ def _addresses(server: Broker) -> dict[str, str]:
     settings = dict[str, str]()
     if server.secure is not None:
         addresses |= {"TLS": server.secure.tls, "MUTUAL": server.secure.mutual}
-        addresses |= {"SASL": server.secure.sasl, "BOTH": server.secure.sasl_tls}
-        protocols |= {"TLS": "SSL", "MUTUAL": "SSL", "SASL": "SASL_PLAINTEXT", "BOTH": "SASL_SSL"}
+        addresses |= {"SASL": server.secure.sasl, "BOTH": server.secure.sasl_tls, "SIGNED": server.secure.signed}
+        protocols |= {"TLS": "SSL", "MUTUAL": "SSL", "SASL": "SASL_PLAINTEXT", "BOTH": "SASL_SSL", "SIGNED": "SASL_SSL"}
         settings |= {
             "listener.name.mutual.ssl.client.auth": "required",
             "listener.name.mutual.ssl.truststore.type": "PEM",
             "listener.name.mutual.ssl.truststore.location": str(server.secure.authority),
             "listener.name.mutual.ssl.principal.mapping.rules": "RULE:^CN=(.*)$/$1/",
         }
-        for name in ("tls", "mutual", "both"):
+        for name in ("tls", "mutual", "both", "signed"):
             settings[f"listener.name.{name}.ssl.keystore.type"] = "PEM"
             settings[f"listener.name.{name}.ssl.keystore.location"] = str(server.folder / "listener.pem")
         for name in ("sasl", "both"):
             settings[f"listener.name.{name}.sasl.enabled.mechanisms"] = ",".join(_MECHANISMS)
             for mechanism, login in _MECHANISMS.items():
                 settings[f"listener.name.{name}.{mechanism.lower()}.sasl.jaas.config"] = login
+        settings |= _signed(server.secure.issuer)
     shown = ",".join(f"{name}://{address}" for name, address in addresses.items())
     return settings | {
         "listeners": f"{shown},CONTROLLER://127.0.0.1:{server._controller}",
@@ -328,6 +340,19 @@ def _addresses(server: Broker) -> dict[str, str]:
         "controller.quorum.voters": server.voter,
         "log.dirs": str(server.folder / "data"),
     }
+
+
+def _signed(issuer: token.Issuer) -> dict[str, str]:
+    """Settings of the listener where a token must be signed."""
+    checked = {
+        "sasl.enabled.mechanisms": "OAUTHBEARER",
+        "oauthbearer.sasl.jaas.config": _MECHANISMS["OAUTHBEARER"],
+        "oauthbearer.sasl.server.callback.handler.class": _VALIDATOR,
+        "sasl.oauthbearer.jwks.endpoint.url": issuer.keys_url,
+        "sasl.oauthbearer.expected.issuer": issuer.name,
+        "sasl.oauthbearer.expected.audience": AUDIENCE,
+    }
+    return {f"listener.name.signed.{name}": value for name, value in checked.items()}
 
 
 def _make_users(admin: AdminClient) -> None:
