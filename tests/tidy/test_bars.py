@@ -25,16 +25,32 @@ RATIOS = {
     "postgres_to_duckdb": 0.5,
 }
 """At least so much of what the reference does in the same run: `pg_recvlogical` or `psql` COPY, to nothing."""
-LIMITS = {"postgres_latency_p50_ms": 1.5, "postgres_latency_p99_ms": 5.0, "postgres_big_transaction": 256.0}
+LIMITS = {
+    "postgres_latency_p50_ms": 1.5,
+    "postgres_latency_p99_ms": 5.0,
+    "postgres_big_transaction": 256.0,
+    "kafka_latency_p99_ms": 12.0,
+}
 """At most: milliseconds from commit to handler, MiB for ten million rows in one transaction."""
-MEMORY_MB, DUCKDB_MB = 150.0, 256.0
-"""Resident in all of these; beside it, DuckDB's `memory_limit` as it is unless it is set."""
+RATES = {"kafka_source_handlers": 100_000.0}
+"""At least so many changes a second."""
+RIVALS = {"kafka_sink": ("debezium_kafka_sink", 4.0)}
+"""At least so many times what the real Debezium does."""
+MEMORY_MB, DUCKDB_MB, KAFKA_MB = 150.0, 256.0, 200.0
+"""Resident in all of these; beside it, DuckDB's `memory_limit` as it is unless it is set. With Kafka's client, and what
+it holds, all in all."""
 SMALL = (
     *RATIOS,
     "postgres_stream_arrow",
     "postgres_to_duckdb_stream",
     "postgres_latency_p50_ms",
     "postgres_big_transaction",
+    "kafka_sink",
+    "kafka_sink_transactions",
+    "kafka_source_handlers",
+    "kafka_source_json",
+    "kafka_to_postgres",
+    "kafka_latency_p50_ms",
 )
 
 
@@ -43,8 +59,12 @@ def below(rows: Rows) -> list[str]:
     missed = [
         *_missed(rows, RATIOS, "ratio", lambda value, bar: value >= bar),
         *_missed(rows, LIMITS, "value", lambda value, bar: value < bar),
+        *_missed(rows, RATES, "value", lambda value, bar: value >= bar),
         *_missed(rows, {name: _memory(name) for name in SMALL}, "rss_mb", lambda value, bar: value < bar),
     ]
+    for name, (rival, bar) in RIVALS.items():
+        if rows[name]["value"] < bar * rows[rival]["value"]:
+            missed.append((name, f"times {rival}", bar))
     stream = rows["postgres_stream_json"]
     if stream["cpu_us_per_event"] > stream["reference_cpu_us_per_event"]:
         missed.append(("postgres_stream_json", "cpu_us_per_event", stream["reference_cpu_us_per_event"]))
@@ -61,6 +81,8 @@ def _missed(
 
 
 def _memory(name: str) -> float:
+    if name.startswith("kafka"):
+        return KAFKA_MB
     return MEMORY_MB + (DUCKDB_MB if "duckdb" in name else 0.0)
 
 
@@ -73,6 +95,8 @@ def test_every_bar_is_held_by_the_record_or_explained_in_it() -> None:
     [
         *((name, {"ratio": bar - 0.01}) for name, bar in RATIOS.items()),
         *((name, {"value": bar}) for name, bar in LIMITS.items()),
+        *((name, {"value": bar - 1.0}) for name, bar in RATES.items()),
+        *((name, {"value": 1.0}) for name in RIVALS),
         *((name, {"rss_mb": 410.0}) for name in SMALL),
         ("postgres_stream_json", {"cpu_us_per_event": 9.0}),
         ("postgres_big_transaction", {"note": "2,000,000 rows in one transaction"}),

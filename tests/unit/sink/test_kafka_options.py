@@ -41,6 +41,17 @@ def test_what_durability_and_order_hang_on_is_what_the_producer_is_told(transact
     assert (told["linger.ms"], told["batch.size"], "transactional.id" in told) == ("1", "2000", transactions)
 
 
+def test_the_clients_own_queue_is_bounded() -> None:
+    waiting = client.producer(Kafka("kafka://127.0.0.1:9").producing("p"), Told())
+    taken = 0
+    with pytest.raises(BufferError):
+        for taken in range(100):
+            waiting.produce("t", b"x" * 1_000_000)
+    assert taken == 16
+    waiting.purge()
+    waiting.close()
+
+
 @pytest.mark.parametrize("name", ["max.in.flight", "max.in.flight.requests.per.connection"])
 def test_more_requests_in_flight_than_brokers_keep_in_order_are_refused_by_the_client(name: str) -> None:
     sink = Kafka("kafka://127.0.0.1:9", options={name: "6"})
