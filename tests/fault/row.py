@@ -40,6 +40,7 @@ MODULES = {
     "tests.server.kafka.test_source": "Kafka",
     "tests.server.kafka.test_login": "Kafka",
     "tests.server.kafka.test_registry_outage": "Kafka",
+    "tests.server.kafka.test_bucket_outage": "Kafka",
 }
 """Where rows are declared, in the order of the page, with the title of their part of it."""
 

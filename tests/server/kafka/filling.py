@@ -14,9 +14,8 @@ from confluent_kafka import Producer
 
 from servers.kafka import Broker, Cluster
 from tailrace import Pipeline
-from tailrace.contract import Sink
+from tailrace.contract import Sink, Source
 from tailrace.model import Limits
-from tailrace.source.kafka import Kafka
 
 
 def event(op: str, *, before: Any = None, after: Any = None, table: str = "orders") -> bytes:
@@ -45,7 +44,7 @@ def fill(broker: Broker, topic: str, ids: Iterable[int]) -> None:
 class Member:
     """A pipeline that runs in a thread of its own, as a process of a group would."""
 
-    source: Kafka
+    source: Source
     sink: Sink
     name: str
     folder: Path

@@ -110,6 +110,22 @@ def test_a_store_that_refuses_stops_both_ends_and_one_that_is_away_may_come_back
     assert "no such bucket" in finding.message or cause in finding.message
 
 
+def test_over_tls_the_store_must_show_a_certificate_of_whom_we_trust(
+    kafka: Broker, topic: str, store: s3.Store, tmp_path: Path
+) -> None:
+    kafka.create_topic(f"{topic}.public.orders", max_message_bytes="4000")
+    with s3.start(tls=True) as safe:
+        safe.make_bucket("claims")
+        untold = safe.url("claims/a")
+        with pytest.raises(Fatal, match=r"object store s3://claims/a: storing: .*peer certificate.*not OK") as told:
+            write(kafka, topic, untold)
+        assert "tls_ca_file_path" in str(told.value.hint)
+        place = f"{untold}&tls_ca_file_path={safe.authority}"
+        write(kafka, topic, place)
+        replicate(kafka, topic, tmp_path, place)
+    assert tables(tmp_path) == {"public.orders(id, note)": [(1, LARGE)]}
+
+
 def test_check_looks_at_the_bucket_at_both_ends(kafka: Broker, topic: str, store: s3.Store) -> None:
     kafka.create_topic(topic)
     place = store.url("claims/a")

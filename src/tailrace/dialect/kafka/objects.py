@@ -18,6 +18,8 @@ __all__ = ["Objects", "place_of", "refuse_wrong"]
 
 _EXAMPLE = "s3://bucket/prefix?region=eu-central-1, and scheme and endpoint_override for a store that is not AWS's"
 _CAUSE = re.compile(r"AWS Error (\w+)")
+_UNTRUSTED = re.compile(r"curlCode: (?:60|77), (.+)")
+"""What curl says of a certificate that nobody vouches for, and of a file that should say who does."""
 _REFUSED = frozenset({"ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "NO_SUCH_BUCKET"})
 """A human has to change something."""
 
@@ -112,6 +114,10 @@ class Objects:
             found = _CAUSE.search(str(error))
             cause = "no answer" if found is None else found[1]
             message = f"object store {self}: {doing}: {cause}"
+            if untrusted := _UNTRUSTED.search(str(error)):
+                raise Fatal(
+                    f"{message}: {untrusted[1]}", hint="name who signs its certificate: &tls_ca_file_path=/etc/ssl/own.pem"
+                ) from error
             if cause in _REFUSED:
                 raise Fatal(message, hint="make the bucket, or see who AWS_ACCESS_KEY_ID says that we are") from error
             raise Retryable(message, hint="see whether the store can be reached") from error
