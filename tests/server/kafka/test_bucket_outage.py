@@ -161,7 +161,7 @@ def test_a_sink_that_a_store_refuses_stops_and_goes_on_once_it_is_let_in(
     waits("object store …: reading: …", "every change once"),
 )
 def test_a_source_waits_for_a_store_that_is_away(shop: Shop, store: s3.Store) -> None:
-    """The sink stores them as files where the store has its objects: it does not matter to it that the store is away."""
+    """The sink writes files where the store has its objects, so that it needs no store."""
     target, folder = Target(), store.folder / "claims" / shop.topic
     shop.insert(10)
     shop.writer(place=folder).pipeline.run(until_current=True)

@@ -116,7 +116,8 @@ class Objects:
             message = f"object store {self}: {doing}: {cause}"
             if untrusted := _UNTRUSTED.search(str(error)):
                 raise Fatal(
-                    f"{message}: {untrusted[1]}", hint="name who signs its certificate: &tls_ca_file_path=/etc/ssl/own.pem"
+                    f"{message}: {untrusted[1]}",
+                    hint="name who signs its certificate: &tls_ca_file_path=/etc/ssl/own.pem",
                 ) from error
             if cause in _REFUSED:
                 raise Fatal(message, hint="make the bucket, or see who AWS_ACCESS_KEY_ID says that we are") from error

@@ -1,5 +1,6 @@
-"""Many requests of one partition are in flight when the connection to their broker is lost, which has written them; their
-acknowledgements have not come. Each record is there once, in order. Without an idempotent producer they come twice."""
+"""Many requests of one partition are in flight when the connection to their broker is lost: it has written them, and
+what it says of them does not come. Each record is there once, in order; without an idempotent producer it comes
+twice."""
 
 from __future__ import annotations
 
