@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
 from servers import kafka as server
@@ -32,6 +34,15 @@ def source_of(broker: server.Broker, topic: str, security: Security) -> Kafka:
 def sink_of(broker: server.Broker, topic: str, security: Security) -> KafkaSink:
     assert broker.secure is not None
     return KafkaSink(f"kafka://{broker.secure.mutual}", format=Format(topic_prefix=topic), security=security)
+
+
+def is_fatal(producer: Producer, topic: str) -> bool:
+    """Whether the client gives no record to the brokers any more; it was not asked yet why."""
+    try:
+        producer.produce(topic, b"of nobody's")
+    except KafkaException as error:
+        return bool(error.args[0].code() == KafkaError._FATAL)
+    return False
 
 
 def run(source: Kafka, folder: Path) -> list[str]:
@@ -70,9 +81,12 @@ def test_a_certificate_says_who_writes_and_reads(secure_kafka: server.Broker, to
     security = Security(tls=True, ca=secure_kafka.secure.authority, certificate=shown.certificate, key=shown.key)
     fill(secure_kafka, topic, range(3))
     sink, source = sink_of(secure_kafka, topic, security), source_of(secure_kafka, topic, security)
-    for _ in range(5):  # the client is told at a record, or before and then only that it is beyond help
-        with pytest.raises(Fatal, match="authorization failed"):
-            write(sink)
+    for known in (False, True):  # the client is told at a record, or before and then only that it is beyond help
+        with closing(sink.open("p", Limits())) as writer:
+            if known:
+                until(lambda producer=writer._sender.producer, name=names[0]: is_fatal(producer, name), "for its end")
+            with pytest.raises(Fatal, match="authorization failed"):
+                writer.write(batch())
     with pytest.raises(Fatal, match="may not be seen"):
         run(source, tmp_path)
     allow(secure_kafka, topic, names)

@@ -117,8 +117,11 @@ class Sender:
         if is_fenced(error) or error.fatal() or error.code() == KafkaError._FATAL:
             self.fenced = True
         if error.code() == KafkaError._FATAL:
-            with contextlib.suppress(KafkaException):  # which is the same again
-                self.producer.poll(0)  # brings what was fatal
+            try:
+                self.producer.poll(0)  # tells the callback what was fatal, or raises it, and then never again
+            except KafkaException as raised:
+                if error_of(raised).code() != KafkaError._FATAL:
+                    self._told(error_of(raised))
             error = self._told.fatal or error
         if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and (gone := self._topics.gone()):
             doing = f"topic {', '.join(gone)}"  # the end of a transaction names none
