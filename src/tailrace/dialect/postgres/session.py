@@ -1,13 +1,13 @@
 """Opens connections in the one state that every text from the server is read in. Never keeps one, never pools.
 
 Settings travel in the startup packet, where they win over those of role and database; libpq options that the url names
-win over the defaults here.
+win over the defaults here. What libpq adds from PGDATESTYLE and PGTZ wins over both, and is set back.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,8 @@ _SETTINGS = {
     "lc_monetary": "C",
     "timezone": "UTC",
     "row_security": "off",
+    "quote_all_identifiers": "off",
+    "standard_conforming_strings": "on",
     "search_path": "",  # names of types and tables are printed with their schema, as an apply worker has it
     "client_min_messages": "warning",  # the walsender warns of a publication that is gone, and of nothing else
     "statement_timeout": "0",
@@ -36,6 +38,8 @@ _SETTINGS = {
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
 }
+_SET_BACK = {"DateStyle": ("ISO", b"SET DateStyle = 'ISO'"), "TimeZone": ("UTC", b"SET TimeZone = 'UTC'")}
+"""What a session must report, and the statement for one that reports another."""
 _DEFAULTS = {
     "application_name": "tailrace",
     "connect_timeout": "10",
@@ -154,11 +158,19 @@ def _open(url: str, **extra: str) -> Connection:
         connection = psycopg.connect(autocommit=True, prepare_threshold=None, **settings)  # type: ignore[arg-type]
     except psycopg.Error as error:
         raise translate_connect(error, target(url)) from error
-    if connection.info.server_version >= 170000:
-        try:
-            # Unknown before 17, so it cannot stand in the startup packet.
-            connection.execute("SET transaction_timeout = 0")
-        except psycopg.Error as error:
-            connection.close()
-            raise translate_connect(error, target(url)) from error
+    try:
+        for statement in _missing(connection, formats="options" not in extra):
+            connection.execute(statement)
+    except psycopg.Error as error:
+        connection.close()
+        raise translate_connect(error, target(url)) from error
     return connection
+
+
+def _missing(connection: Connection, *, formats: bool) -> Iterator[bytes]:
+    """What could not be asked for in the startup packet, or not so that it holds."""
+    if connection.info.server_version >= 170000:  # unknown before
+        yield b"SET transaction_timeout = 0"
+    for name, (begin, statement) in _SET_BACK.items() if formats else ():
+        if not (connection.info.parameter_status(name) or "").startswith(begin):
+            yield statement
