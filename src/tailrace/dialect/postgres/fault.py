@@ -28,6 +28,7 @@ _ENCODING = {
 }
 """What to do about character_not_in_repertoire and untranslatable_character, whose messages quote bytes of the text."""
 _QUOTED_BYTES = re.compile(r"0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
+_LOCKED_HINT = "another session has locked a table, as ALTER TABLE and VACUUM FULL do: it goes on when that has ended"
 _RIGHTS_HINT = "run `tailrace check`: it prints the statement that grants what is missing"
 _CONNECT_CONFIG = {
     # OpenSSL's words for what the server said of our certificate, and libpq's for the files and the server's own.
@@ -87,7 +88,9 @@ def translate(error: psycopg.Error, doing: str) -> TailraceError:
         return CheckFailed(message, hint=_LIMIT_HINT)
     if state.startswith("28") or state == "3D000":
         return ConfigError(message)
-    if state[:2] in _RETRYABLE or state in ("55006", "55P03"):
+    if state == "55P03":
+        return Retryable(message, hint=_LOCKED_HINT)
+    if state[:2] in _RETRYABLE or state == "55006":
         return Retryable(message)
     return Fatal(f"{message} (SQLSTATE {state})", hint=_hint(error) or _ENCODING.get(state))
 

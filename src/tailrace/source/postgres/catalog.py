@@ -118,7 +118,8 @@ def _columns(
             identity=now is not None and now.identity,
             backfill=now.backfill if now is not None else None,
             default=now.default if now is not None else None,
-            defaulted=now is not None and now.defaulted,
+            # A column that the catalog does not show is gone, or its transaction has not ended.
+            defaulted=now is None or now.defaulted,
         )
         columns.append(column)
     return columns

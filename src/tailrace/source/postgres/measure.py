@@ -75,7 +75,10 @@ class Measure:
             self._asked_at = now
 
     def look(self) -> Extent | None:
-        """The answer, once it is there; returns at once. Raises what the server says instead."""
+        """The answer, once it is there; returns at once. Raises what the server says instead.
+
+        One that a locked table keeps from telling what is published is asked again without that.
+        """
         if self._asked_at is None:
             return None
         connection = self._connection.pgconn
@@ -88,10 +91,16 @@ class Measure:
                 self._result = result
         return None
 
-    def _answer(self) -> Extent:
+    def _answer(self) -> Extent | None:
         result, self._result, self._asked_at = self._result, None, None
-        if result is None or result.status != pq.ExecStatus.TUPLES_OK:
-            raise translate(errors.error_from_result(result), _DOING) if result else Retryable(f"cannot {_DOING}")
+        if result is None:
+            raise Retryable(f"cannot {_DOING}")
+        if result.status != pq.ExecStatus.TUPLES_OK:
+            error = errors.error_from_result(result)
+            if not isinstance(error, errors.LockNotAvailable):
+                raise translate(error, _DOING)
+            self._roster_due_at, self._due_at = time.monotonic() + _ROSTER_S, 0.0
+            return None
         end, retained, published = (result.get_value(0, column) for column in range(3))
         if published is not None:
             self._roster.look(published.decode())

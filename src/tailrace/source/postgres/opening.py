@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from psycopg import sql
+
 from tailrace._native import Select
 from tailrace.contract import Positions
-from tailrace.dialect.postgres.session import Connection, connect, fetch
+from tailrace.dialect.postgres.session import Connection, connect, fetch, run
 from tailrace.dialect.postgres.witness import Witness, silence_s
 from tailrace.error import CheckFailed, ConfigError, HistoryLost, Retryable, TailraceError
 from tailrace.model import Batch, Limits
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tailrace.source.postgres")
 _ATTEMPTS = 5
+_LOCK_PATIENCE = sql.SQL("SET lock_timeout = '2s'")
+"""What one table that is locked holds back of the catalog must not hold up the others."""
 _WAL_END = (
     "SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END)::text"
 )
@@ -97,6 +101,7 @@ class Opening:
 
     def _open(self, positions: Positions, until_current: bool) -> Opened:
         side = self._resources.enter_context(closing(connect(self._source.login)))
+        run(side, _LOCK_PATIENCE, "bound the wait for locks")
         walsender = self._resources.enter_context(closing(self._walsender()))
         _require_release(walsender.server_version, self._source)
         here = host.load(side)

@@ -1,4 +1,5 @@
--- The columns of tables as the catalog has them now.
+-- The columns of tables as the catalog has them now. A default names no column, and asked for without its
+-- table it is told while that one is locked.
 SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated::text,
        col_description(a.attrelid, a.attnum),
        a.attidentity <> '' OR EXISTS (
@@ -8,7 +9,7 @@ SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenera
              AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype = 'a'
        ),
        CASE WHEN a.atthasmissing AND t.typdelim = ',' THEN (a.attmissingval::text::text[])[1] END,
-       pg_get_expr(f.adbin, f.adrelid),
+       pg_get_expr(f.adbin, 0),
        a.atthasdef
 FROM pg_attribute AS a
 JOIN pg_type AS t ON t.oid = a.atttypid

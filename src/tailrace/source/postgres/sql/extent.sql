@@ -1,5 +1,5 @@
 -- The end of the log, how much of it a slot keeps, and, if one is named, what a publication sends. Row filters exist from
--- 15 on, hence the detour by JSON.
+-- 15 on, hence the detour by JSON. From then on the server locks a table to tell what of it is sent.
 SELECT (log_end - '0/0'::pg_lsn)::int8, (log_end - s.restart_lsn)::int8, CASE WHEN $2::text IS NOT NULL THEN (
     SELECT jsonb_build_object(
         'operations', ARRAY(
