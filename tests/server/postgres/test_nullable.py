@@ -84,6 +84,16 @@ def test_a_large_transaction_that_is_streamed_in_blocks_is_followed_too(opened: 
     assert all(shape == [False, False, False] for key, shape in found if 0 < int(key) < 50_000)
 
 
+def test_a_not_null_that_is_not_valid_says_nothing_of_rows_from_before(database: str, sql: Sql, reading: Make) -> None:
+    sql(database, "CREATE TABLE t (id int PRIMARY KEY, v int, w int NOT NULL)", "INSERT INTO t VALUES (1, NULL, 1)")
+    sql(database, "ALTER TABLE t ADD CONSTRAINT told NOT NULL v NOT VALID", "CREATE UNIQUE INDEX a ON t (v)")
+    sql(database, "ALTER TABLE t DROP CONSTRAINT t_pkey", "CREATE UNIQUE INDEX b ON t (w)")
+    it = reading(database).open().count(1)
+    [table] = {table for batch in it.batches for table in batch.tables}
+    assert [(column.name, column.nullable) for column in table.columns] == [("id", False), ("v", True), ("w", False)]
+    assert table.key == ("w",)
+
+
 def schemas_of(format: Format, batches: list[Batch]) -> Iterator[bytes]:
     encoder = format.encoder("t")
     for batch in batches:

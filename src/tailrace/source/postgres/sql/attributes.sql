@@ -1,6 +1,11 @@
--- The columns of tables as the catalog has them now. A default names no column, and asked for without its
--- table it is told while that one is locked.
-SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated::text,
+-- The columns of tables as the catalog has them now. NOT NULL that is NOT VALID (18) says nothing of rows from before. A
+-- default names no column, and asked for without its table it is told while that one is locked.
+SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod,
+       a.attnotnull AND NOT EXISTS (
+           SELECT FROM pg_constraint AS c
+           WHERE c.conrelid = a.attrelid AND c.contype = 'n' AND NOT c.convalidated AND a.attnum = ANY (c.conkey)
+       ),
+       a.attgenerated::text,
        col_description(a.attrelid, a.attnum),
        a.attidentity <> '' OR EXISTS (
            SELECT FROM pg_depend AS d

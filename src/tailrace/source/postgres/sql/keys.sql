@@ -7,6 +7,9 @@ JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
 WHERE i.indrelid = ANY (%(oids)s::oid[]) AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
   AND k.place <= i.indnkeyatts
 GROUP BY i.indrelid, i.indexrelid, i.indisprimary, i.indisreplident, i.indisclustered, i.indnkeyatts, c.relname
-HAVING count(*) = i.indnkeyatts AND bool_and(a.attnotnull)
+HAVING count(*) = i.indnkeyatts AND bool_and(a.attnotnull AND NOT EXISTS (
+    SELECT FROM pg_constraint AS n
+    WHERE n.conrelid = i.indrelid AND n.contype = 'n' AND NOT n.convalidated AND a.attnum = ANY (n.conkey)
+))
 -- As the JDBC driver lists indexes, of which Debezium takes the first.
 ORDER BY i.indrelid, i.indisprimary DESC, i.indisclustered DESC, c.relname
