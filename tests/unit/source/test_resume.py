@@ -46,6 +46,13 @@ def test_a_slot_that_nobody_claimed_is_refused() -> None:
         decide(situation(None, known={}))
 
 
+@pytest.mark.parametrize("known", [{}, {str(HERE): at(0x1000)}])
+def test_a_slot_that_sends_what_is_only_prepared_is_refused(known: dict[str, Position]) -> None:
+    slot = replace(SLOT, two_phase=True)
+    with pytest.raises(ConfigError, match="two_phase"):
+        decide(situation(None, known=known, slot=slot, mode="never", adopt=True))
+
+
 def test_starting_anew_does_not_drop_a_slot_that_is_not_ours() -> None:
     elsewhere = {"postgres/1/shop/tailrace_orders": at(0x2000)}
     with pytest.raises(Fatal, match="did not make it"):

@@ -97,7 +97,7 @@ def averted(situation: Situation, decision: Decision) -> Gap | None:
 
 
 def check_slot(slot: Slot | None, database: str) -> None:
-    """`ConfigError` for a slot of another kind, plugin or database under our name."""
+    """`ConfigError` for a slot of another kind, plugin, database or protocol under our name."""
     if slot is None:
         return
     if slot.type != "logical" or slot.plugin != "pgoutput":
@@ -106,6 +106,11 @@ def check_slot(slot: Slot | None, database: str) -> None:
         raise ConfigError(
             f"replication slot {slot.name!r} belongs to database {slot.database!r}, not {database!r}",
             hint="slot names are unique over a server: give another name as `slot`",
+        )
+    if slot.two_phase:
+        raise ConfigError(
+            f"replication slot {slot.name!r} was made with two_phase = true: it sends what is only prepared",
+            hint="make it anew without, or give another name as `slot`: what is prepared comes when it commits",
         )
 
 
