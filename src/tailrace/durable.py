@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,9 +38,12 @@ def _explain(error: OSError, doing: str, path: Path) -> TailraceError:
 
 
 def make_folder(folder: Path) -> None:
-    """Create `folder` and its parents, private to this user, when missing."""
+    """Create `folder` and its parents, private to this user, when missing; durable on return."""
     with storage("create the folder", folder):
+        missing = list(itertools.takewhile(lambda each: not each.exists(), (folder, *folder.parents)))
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for each in missing:
+            sync_folder(each.parent)
 
 
 def obstacles(path: Path) -> list[Finding]:

@@ -13,6 +13,7 @@ import pytest
 from tailrace import durable
 from tailrace.checkpoint import File as Checkpoint
 from tailrace.dead_letters import File as DeadLetters
+from tailrace.dead_letters import request
 from tailrace.model import Limits, Position
 from tailrace.sink import File
 from tests.unit.sink.feed import LINEAGE, Feed
@@ -80,6 +81,21 @@ def test_i1_the_sidecar_follows_when_the_data_is_on_the_disk(
     written = [("write", data), ("sync", data)]
     assert of(steps, data, sidecar, f"{sidecar}.new", tmp_path.name) == written + replaced(sidecar, tmp_path)
     writer.close()
+
+
+def test_a_folder_is_on_the_disk_with_its_parents(tmp_path: Path, steps: list[Step]) -> None:
+    durable.make_folder(tmp_path / "state" / "orders")
+    assert sorted(steps) == sorted([("sync", tmp_path.name), ("sync", "state")])
+    steps.clear()
+    durable.make_folder(tmp_path / "state" / "orders")
+    assert not steps
+
+
+def test_what_was_done_with_dead_letters_is_not_asked_again(tmp_path: Path, steps: list[Step]) -> None:
+    asked = request.submit(tmp_path / "dead.jsonl", request.Action.DROP, None)
+    steps.clear()
+    asked.done()
+    assert steps == [("sync", "dead.jsonl.requests")]
 
 
 def test_i14_a_dead_letter_is_on_the_disk_when_it_is_parked(tmp_path: Path, steps: list[Step]) -> None:

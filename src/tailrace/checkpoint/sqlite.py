@@ -1,4 +1,4 @@
-"""Positions of any number of pipelines in one SQLite file, synchronous FULL. Never shares a pipeline between processes.
+"""Positions of any number of pipelines in a SQLite file, synchronous EXTRA. Never shares a pipeline between processes.
 
 The lock of pipeline `orders` in `positions.db` is `positions.db.orders.lock`.
 """
@@ -95,7 +95,7 @@ class _Positions:
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
             with _explained(path):
-                self._db.execute("pragma synchronous = full")
+                self._db.execute("pragma synchronous = extra")
                 self._db.execute(_CREATE)
         except BaseException:
             self._lock.close()

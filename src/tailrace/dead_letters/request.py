@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from tailrace.durable import make_folder, replace, storage
+from tailrace.durable import make_folder, replace, storage, sync_folder
 
 __all__ = ["Action", "Request", "pending", "submit"]
 
@@ -40,6 +40,7 @@ class Request:
         """It is carried out, durably."""
         with storage("remove", self.path):
             self.path.unlink(missing_ok=True)
+            sync_folder(self.path.parent)  # or it is asked for once more, of letters that were parked since
 
 
 def _folder(letters: Path) -> Path:

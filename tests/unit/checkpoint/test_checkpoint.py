@@ -112,7 +112,7 @@ def test_a_database_that_is_none_is_named(tmp_path: Path) -> None:
 
 def test_a_database_is_told_to_write_through(tmp_path: Path) -> None:
     with contextlib.closing(SQLite(tmp_path / "p.db").open("p")) as positions:
-        assert positions._db.execute("pragma synchronous").fetchall() == [(2,)]  # full
+        assert positions._db.execute("pragma synchronous").fetchall() == [(3,)]  # extra
 
 
 def test_a_locked_database_is_tried_again_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
