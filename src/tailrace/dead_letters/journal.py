@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from tailrace.dead_letters.letter import Letter
 from tailrace.durable import make_folder, storage, sync_folder
@@ -37,31 +38,36 @@ class _Entry:
 
 def scan(path: Path) -> tuple[dict[str, _Entry], int]:
     """Read the file from the start: the letters that are parked, and where the last whole line ends."""
+    if not path.exists():
+        return {}, 0
+    with storage("read", path), path.open("rb") as file:
+        return _scan(file, path)
+
+
+def _scan(file: BinaryIO, path: Path) -> tuple[dict[str, _Entry], int]:
     entries: dict[str, _Entry] = {}
     end = 0
-    if not path.exists():
-        return entries, end
-    with storage("read", path), path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                _apply(entries, json.loads(line), _Entry(end, len(line)))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise Fatal(
-                    f"dead letters {path}, line {number}: not a record of this file ({type(error).__name__})",
-                    hint="restore the file from a copy, or move it away to start an empty one",
-                ) from error
-            end += len(line)
+    for number, line in enumerate(file, 1):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            _apply(entries, json.loads(line), _Entry(end, len(line)))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Fatal(
+                f"dead letters {path}, line {number}: not a record of this file ({type(error).__name__})",
+                hint="restore the file from a copy, or move it away to start an empty one",
+            ) from error
+        end += len(line)
     return entries, end
 
 
 def read_all(path: Path) -> list[Letter]:
     """Every letter that is parked in the file, without taking it from its owner."""
-    entries, _ = scan(path)
-    if not entries:
+    if not path.exists():
         return []
+    # One file for both: its owner may put a fresh one in its place at any moment.
     with storage("read", path), path.open("rb") as file:
+        entries, _ = _scan(file, path)
         return [_read(file.fileno(), entry) for entry in entries.values()]
 
 
