@@ -1,7 +1,8 @@
-"""Says at once what a publication does not send any more. Changes nothing, and never asks the server itself.
+"""Says at once what a publication does not send. Changes nothing, and never asks the server itself.
 
-The server does not tell a reader when a table is taken out of a publication: its changes just stop coming. So what is
-published is looked at now and then (`Measure` asks), and compared with what it was when the source was opened.
+The server does not tell a reader when a table is taken out of a publication: its changes just stop coming. Nor does it
+tell of the rows that a partition brings along when it is attached, and takes along when it is detached or dropped. So
+what is published is looked at now and then (`Measure` asks), and compared with what it was before.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from psycopg import sql
 
 from tailrace.dialect.postgres.session import statement_text
 from tailrace.source.postgres import pattern
+from tailrace.source.postgres.finding import some
 
 __all__ = ["Roster"]
 
@@ -29,6 +31,10 @@ class Roster:
         self._globs = globs
         self._tables: dict[str, tuple[str, str, str | None]] | None = None
         self._operations: frozenset[str] = frozenset()
+        self._partitions: dict[str, tuple[str, str]] = {}
+        """By oid: that of the table in whose name its rows come, and its own name."""
+        self._newest = 0
+        """The greatest oid of a table at the last look: whatever has a greater one was made since."""
 
     def look(self, answer: str) -> None:
         """Warn of what is missing compared with the look before; the first one only sets the mark."""
@@ -39,13 +45,17 @@ class Roster:
             if self._globs is None or pattern.matches(f"{schema}.{table}", self._globs)
         }
         operations = frozenset(found["operations"])
+        partitions = {oid: (root, name) for oid, (root, name) in found["partitions"].items() if root in tables}
         if self._tables is not None:
             self._compare_tables(self._tables, tables)
+            for root in self._tables.keys() & tables.keys():
+                self._compare_partitions(".".join(tables[root][:2]), root, partitions)
             for name in sorted(self._operations - operations):
                 _log.warning(
                     "publication %s sends no %s any more: what it does at the source is missed", self.name, name
                 )
         self._tables, self._operations = tables, operations
+        self._partitions, self._newest = partitions, found["newest"]
 
     def _compare_tables(
         self, before: dict[str, tuple[str, str, str | None]], now: dict[str, tuple[str, str, str | None]]
@@ -66,3 +76,20 @@ class Roster:
                     " told only when they change, %s",
                     schema, table, self.name, _MISSED,
                 )  # fmt: skip
+
+    def _compare_partitions(self, table: str, root: str, now: dict[str, tuple[str, str]]) -> None:
+        before = self._partitions
+        gone = [name for oid, (of, name) in before.items() if of == root and oid not in now]
+        if gone:
+            _log.warning(
+                "%s: no partition of %s any more (detached, or dropped): no change tells of its rows, which stay in the"
+                " target; to have them removed: `tailrace verify --repair`",
+                some(sorted(gone)), table,
+            )  # fmt: skip
+        # One that was made since came empty: what was written to it later is told.
+        came = [n for oid, (of, n) in now.items() if of == root and oid not in before and int(oid) <= self._newest]
+        if came:
+            _log.warning(
+                "%s: attached to %s, with rows that no change tells of; to get them: `tailrace verify --repair`",
+                some(sorted(came)), table,
+            )  # fmt: skip

@@ -1,6 +1,20 @@
--- The end of the log, how much of it a slot keeps, and, if one is named, what a publication sends. Row filters exist from
--- 15 on, hence the detour by JSON. From then on the server locks a table to tell what of it is sent.
+-- The end of the log, how much of it a slot keeps, and, if one is named, what a publication sends, with the partitions that
+-- come in the name of a table above them. Row filters exist from 15 on, hence the detour by JSON; from 16 on the server
+-- locks a table to tell what of it is sent.
 SELECT (log_end - '0/0'::pg_lsn)::int8, (log_end - s.restart_lsn)::int8, CASE WHEN $2::text IS NOT NULL THEN (
+    WITH RECURSIVE sent AS MATERIALIZED (
+        SELECT c.oid, c.relkind, n.nspname, c.relname, to_jsonb(t) ->> 'rowfilter' AS row_filter
+        FROM pg_publication_tables AS t
+        JOIN pg_namespace AS n ON n.nspname = t.schemaname
+        JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = t.tablename
+        WHERE t.pubname = $2
+    ), below AS (
+        SELECT s.oid AS root, i.inhrelid AS oid
+        FROM sent AS s JOIN pg_inherits AS i ON i.inhparent = s.oid
+        WHERE s.relkind = 'p'
+        UNION ALL
+        SELECT b.root, i.inhrelid FROM below AS b JOIN pg_inherits AS i ON i.inhparent = b.oid
+    )
     SELECT jsonb_build_object(
         'operations', ARRAY(
             SELECT o.name
@@ -9,12 +23,15 @@ SELECT (log_end - '0/0'::pg_lsn)::int8, (log_end - s.restart_lsn)::int8, CASE WH
             WHERE o.sent
         ),
         'tables', (
-            SELECT coalesce(jsonb_object_agg(c.oid::text, ARRAY[n.nspname, c.relname, to_jsonb(t) ->> 'rowfilter']), '{}')
-            FROM pg_publication_tables AS t
-            JOIN pg_namespace AS n ON n.nspname = t.schemaname
-            JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = t.tablename
-            WHERE t.pubname = p.pubname
-        )
+            SELECT coalesce(jsonb_object_agg(s.oid::text, ARRAY[s.nspname, s.relname, s.row_filter]), '{}') FROM sent AS s
+        ),
+        'partitions', (
+            SELECT coalesce(jsonb_object_agg(c.oid::text, ARRAY[b.root::text, n.nspname || '.' || c.relname]), '{}')
+            FROM below AS b
+            JOIN pg_class AS c ON c.oid = b.oid AND c.relkind = 'r'
+            JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        ),
+        'newest', (SELECT max(c.oid)::int8 FROM pg_class AS c)
     )::text
     FROM pg_publication AS p
     WHERE p.pubname = $2

@@ -1,0 +1,31 @@
+"""What happens to a publication while it is read, of which the stream says nothing."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tailrace.source.postgres import measure
+from tests.server.postgres.reading import Make, Sql
+
+
+def test_partitions_that_bring_rows_or_take_them_along_are_told(
+    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "_ROSTER_S", 0.0)
+    monkeypatch.setattr(measure, "_PACE_S", 0.0)
+    sql(any_database, "CREATE TABLE m (id int PRIMARY KEY) PARTITION BY RANGE (id)")
+    for number in range(3):
+        bounds = f"FROM ({number * 10}) TO ({number * 10 + 10})"
+        sql(any_database, f"CREATE TABLE m_{number} PARTITION OF m FOR VALUES {bounds}")
+    sql(any_database, "CREATE TABLE late (LIKE m INCLUDING ALL)", "INSERT INTO late VALUES (31)")
+    it = reading(any_database, tables=["public.m"], snapshot="never").open().first()
+    with caplog.at_level(logging.WARNING):
+        sql(any_database, "CREATE TABLE new PARTITION OF m FOR VALUES FROM (40) TO (50)")
+        sql(any_database, "ALTER TABLE m ATTACH PARTITION late FOR VALUES FROM (30) TO (40)")
+        it.until(lambda: "public.late: attached to public.m, with rows" in caplog.text)
+        sql(any_database, "ALTER TABLE m DETACH PARTITION m_0", "DROP TABLE m_1", "INSERT INTO m VALUES (25), (45)")
+        it.until(lambda: "no partition of public.m any more" in caplog.text).count(2)
+    assert "public.m_0, public.m_1: no partition of public.m any more" in caplog.text
+    assert "public.new" not in caplog.text and "m_2" not in caplog.text
