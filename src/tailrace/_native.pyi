@@ -603,8 +603,9 @@ class PgOutput:
     def feed(self, chunk: Chunk | None) -> Relation | None:
         """Decode; stops at a Relation that must be described first: `describe` it and feed None to go on.
         ValueError names the message and offset that is not understood (I10); OSError when the spill limit is met."""
-    def describe(self, oid: int, table: Table) -> None:
-        """The table for a Relation: its columns must be the Relation's, in order."""
+    def describe(self, oid: int, table: Table, *, settled: bool = True) -> None:
+        """The table for a Relation: its columns must be the Relation's, in order. Unless `settled`, the Relation of a
+        streamed transaction comes again when that commits, and its rows become those of the table given then."""
     def take(self) -> Batch | None:
         """Every transaction that is complete; None when there is none."""
     @property

@@ -110,8 +110,13 @@ impl PgOutput {
         self.decoder.hand_over(xid, lsn);
     }
 
-    fn describe(&mut self, py: Python<'_>, oid: u32, table: &Table) -> PyResult<()> {
-        self.decoder.describe(oid, &table.inner).map_err(|error| raise(py, error))
+    #[pyo3(signature = (oid, table, *, settled=true))]
+    fn describe(&mut self, py: Python<'_>, oid: u32, table: &Table, settled: bool) -> PyResult<()> {
+        let described = match settled {
+            true => self.decoder.describe(oid, &table.inner),
+            false => self.decoder.describe_for_now(oid, &table.inner),
+        };
+        described.map_err(|error| raise(py, error))
     }
 
     fn take(&mut self) -> Option<Batch> {

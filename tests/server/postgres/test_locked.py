@@ -59,25 +59,78 @@ def test_a_start_says_that_a_table_is_locked(database: str, sql: Sql, reading: M
     it.open()
 
 
-def test_a_column_that_is_not_committed_may_have_had_a_default(
-    any_database: str, sql: Sql, reading: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    described: list[Table] = []
+@pytest.fixture
+def described(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Table, bool]]:
+    """What the stream's relations were described as, and whether the catalog showed them."""
+    answers: list[tuple[Table, bool]] = []
     describe = Describer.__call__
 
-    def noted(self: Describer, relation: Relation) -> Table:
-        described.append(describe(self, relation))
-        return described[-1]
+    def noted(self: Describer, relation: Relation) -> tuple[Table, bool]:
+        answers.append(describe(self, relation))
+        return answers[-1]
 
     monkeypatch.setattr(Describer, "__call__", noted)
-    name = conninfo_to_dict(any_database)["dbname"]
-    sql(any_database, "CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (0)")
-    sql(any_database, f"ALTER DATABASE {name} SET logical_decoding_work_mem = '64kB'")
-    it = reading(any_database, snapshot="never").open().first()
-    rows = "INSERT INTO t SELECT i, repeat('v', 200) FROM generate_series(1, 5000) AS i"
-    with transaction(any_database, "ALTER TABLE t ADD v text DEFAULT 'old'", rows):
+    return answers
+
+
+@pytest.fixture
+def streaming(any_database: str, sql: Sql) -> str:
+    """A database that streams transactions in progress as soon as they are larger than 64 kB."""
+    sql(
+        any_database,
+        f"ALTER DATABASE {conninfo_to_dict(any_database)['dbname']} SET logical_decoding_work_mem = '64kB'",
+    )
+    return any_database
+
+
+ROWS = "INSERT INTO t SELECT i, repeat('v', 200) FROM generate_series(1, 5000) AS i"
+
+
+def test_what_a_streamed_transaction_has_made_is_described_when_it_commits(
+    streaming: str, sql: Sql, reading: Make, described: list[tuple[Table, bool]]
+) -> None:
+    sql(streaming, "CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (0)")
+    it = reading(streaming, snapshot="never").open().first()
+    with transaction(streaming, "ALTER TABLE t ADD v text DEFAULT 'old'", ROWS):
         it.until(lambda: bool(described))
         assert not it.seen
     it.count(5000)
-    [table] = {table for batch in it.batches for table in batch.tables}
-    assert [(column.backfill, column.defaulted) for column in table.columns] == [(None, False), (None, True)]
+    (for_now, shown), *rest = described
+    assert (shown, [column.defaulted for column in for_now.columns]) == (False, [False, True])
+    assert [settled for _, settled in rest] == [True]
+    [table] = {table.version: table for batch in it.batches for table in batch.tables}.values()
+    assert [(column.backfill, column.default) for column in table.columns] == [(None, None), ("old", "'old'::text")]
+    sql(streaming, "INSERT INTO t VALUES (5001)")
+    it.count(5001)
+    assert len(described) == 2
+
+
+def test_types_that_a_streamed_transaction_has_made_are_those_of_its_rows(
+    streaming: str, sql: Sql, reading: Make, described: list[tuple[Table, bool]]
+) -> None:
+    sql(streaming, "CREATE PUBLICATION p FOR ALL TABLES")
+    it = reading(streaming, snapshot="never", publication="p").open().first()
+    made = "CREATE TYPE mood AS ENUM ('low', 'high')", "CREATE TABLE t (id int PRIMARY KEY, v text, m mood)"
+    with transaction(streaming, *made, ROWS, "ALTER TABLE t ADD n int", ROWS.replace("i,", "-i,")):
+        it.until(lambda: bool(described))
+    it.count(10_000)
+    tables = {table.version: table for batch in it.batches for table in batch.tables}.values()
+    assert [[column.type for column in table.columns] for table in tables] == [
+        ["int4", "text", "enum"],
+        ["int4", "text", "enum", "int4"],
+    ]
+    assert {table.columns[2].labels for table in tables} == {("low", "high")}
+
+
+def test_a_streamed_transaction_that_is_rolled_back_leaves_no_description(
+    streaming: str, sql: Sql, reading: Make, described: list[tuple[Table, bool]]
+) -> None:
+    sql(streaming, "CREATE TABLE t (id int PRIMARY KEY)")
+    it = reading(streaming, snapshot="never").open().first()
+    with transaction(streaming, "ALTER TABLE t ADD v text DEFAULT 'gone'", ROWS) as writer:
+        it.until(lambda: bool(described))
+        writer.rollback()
+    sql(streaming, "ALTER TABLE t ADD v text DEFAULT 'old'", "INSERT INTO t VALUES (1)")
+    it.count(1)
+    [table] = it.batches[-1].tables
+    assert table.columns[1].default == "'old'::text"

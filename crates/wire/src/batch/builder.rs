@@ -56,6 +56,11 @@ impl SegmentBuilder {
         u16::try_from(tables.len() - 1).ok()
     }
 
+    /// See [`Segment::replace_table`].
+    pub fn replace_table(&mut self, old: &Arc<Table>, new: &Arc<Table>) {
+        self.segment.replace_table(old, new);
+    }
+
     /// Add a transaction; entries refer to it by the index that is returned.
     ///
     /// # Errors

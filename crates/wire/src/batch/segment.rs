@@ -203,6 +203,11 @@ impl Segment {
         self.entries.shrink_to_fit();
     }
 
+    /// Let the rows of one version be of another, which has the same columns.
+    pub fn replace_table(&mut self, old: &Arc<Table>, new: &Arc<Table>) {
+        replace_table(&mut self.tables, old, new);
+    }
+
     /// Forget the table versions that no row refers to (any more).
     pub(super) fn drop_unused_tables(&mut self) {
         let mut used = vec![false; self.tables.len()];
@@ -242,6 +247,12 @@ impl Segment {
     /// All changes in order.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = RowRef<'_>> {
         self.entries.iter().map(|entry| RowRef { segment: self, entry })
+    }
+}
+
+pub(super) fn replace_table(tables: &mut [Arc<Table>], old: &Arc<Table>, new: &Arc<Table>) {
+    for table in tables.iter_mut().filter(|table| Arc::ptr_eq(table, old)) {
+        *table = Arc::clone(new);
     }
 }
 

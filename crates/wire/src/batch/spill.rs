@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::segment::{Entry, OldImage, Op, Origin, Segment, SnapshotFlag, Txn};
+use super::segment::{Entry, OldImage, Op, Origin, Segment, SnapshotFlag, Txn, replace_table};
 use crate::error::{Error, Result};
 use crate::table::Table;
 
@@ -131,6 +131,11 @@ impl OpenSegment {
     #[must_use]
     pub fn nbytes(&self) -> usize {
         self.nbytes
+    }
+
+    /// See [`Segment::replace_table`].
+    pub fn replace_table(&mut self, old: &Arc<Table>, new: &Arc<Table>) {
+        replace_table(&mut self.tables, old, new);
     }
 
     /// Give it its transaction's end; ordinals start at `first_ordinal`.

@@ -74,6 +74,14 @@ enum Step {
     Describe(u32),
 }
 
+/// The streamed transaction whose end waits for the description of one of its relations, and the place of that if a later
+/// message has taken its place.
+#[derive(Clone, Copy, Debug)]
+struct Settling {
+    xid: u32,
+    superseded: Option<usize>,
+}
+
 /// Turns replication messages into batches. An error is final: what was complete can still be taken, nothing be fed.
 #[derive(Debug)]
 pub struct Decoder {
@@ -102,6 +110,7 @@ pub struct Decoder {
     rest: Option<(Arc<Chunk>, usize)>,
     /// The relation that waits to be described.
     waiting: Option<u32>,
+    settling: Option<Settling>,
     failed: bool,
     reply_requested: bool,
     received_lsn: u64,
@@ -140,6 +149,7 @@ impl Decoder {
             ready: Ready::default(),
             rest: None,
             waiting: None,
+            settling: None,
             failed: false,
             reply_requested: false,
             received_lsn: 0,
@@ -188,18 +198,39 @@ impl Decoder {
     }
 
     /// The table for the Relation that `feed` stopped at. A relation that was described already comes again when a row
-    /// has a null where the table has none.
+    /// has a null where the table has none, and at the end of its transaction after [`Decoder::describe_for_now`].
     ///
     /// # Errors
     /// [`Error::Usage`] when `feed` did not stop there, or the columns are not the Relation's, in order, or not null
     /// where rows have shown that they can be.
     pub fn describe(&mut self, oid: u32, table: &Arc<Table>) -> Result<()> {
+        self.describe_as(oid, table, true)
+    }
+
+    /// As [`Decoder::describe`], for a relation that the catalog does not show as the message does: its transaction, which
+    /// is streamed, may have made it so. If that commits, `feed` stops at it again, and its rows become those of the table
+    /// that is given then.
+    ///
+    /// # Errors
+    /// As [`Decoder::describe`].
+    pub fn describe_for_now(&mut self, oid: u32, table: &Arc<Table>) -> Result<()> {
+        self.describe_as(oid, table, false)
+    }
+
+    fn describe_as(&mut self, oid: u32, table: &Arc<Table>, settled: bool) -> Result<()> {
         if self.waiting != Some(oid) {
             return Err(Error::Usage(format!("no relation {oid} waits to be described as {table}")));
         }
-        let Self { block, relations, described, .. } = self;
-        let own = block.as_mut().and_then(|stream| stream.relations.get_mut(oid));
-        let known = own.or_else(|| relations.get_mut(oid));
+        let Self { block, streams, relations: shared, described, settling, .. } = self;
+        let stream = match settling {
+            Some(settling) => streams.get_mut(&settling.xid),
+            None => block.as_mut(),
+        };
+        let (own, rows) = stream.map(|stream| (&mut stream.relations, &mut stream.rows)).unzip();
+        let superseded = settling.and_then(|settling| settling.superseded);
+        let own = own.and_then(|own| own.at_mut(oid, superseded));
+        let provisional = own.is_some() && settling.is_none() && !settled;
+        let known = own.or_else(|| shared.get_mut(oid));
         let known = known.ok_or_else(|| Error::Usage(format!("relation {oid} is unknown")))?;
         if !known.relation.fits(table) {
             return Err(Error::Usage(format!(
@@ -207,7 +238,11 @@ impl Decoder {
                 known.relation.schema, known.relation.name
             )));
         }
-        known.set_table(described.remember(&known.relation, table));
+        let table = if provisional { Arc::clone(table) } else { described.remember(&known.relation, table) };
+        let before = known.describe(Arc::clone(&table), provisional);
+        if let (Some(_), Some(rows), Some(before)) = (settling.take(), rows, before) {
+            rows.replace_table(&before, &table);
+        }
         self.waiting = None;
         Ok(())
     }
@@ -287,7 +322,7 @@ impl Decoder {
             b'M' => self.logical(&mut reader, lsn, at_us)?,
             b'S' => self.stream_start(&mut reader)?,
             b'E' => self.stream_stop(&reader)?,
-            b'c' => self.stream_commit(&mut reader)?,
+            b'c' => return self.stream_commit(&mut reader),
             b'A' => self.stream_abort(&mut reader)?,
             b'b' | b'P' | b'K' | b'r' | b'p' => {
                 return Err(Error::malformed("two-phase commit, which was not asked for", reader.place().1));
@@ -383,6 +418,9 @@ impl Decoder {
     }
 
     fn known(&self, oid: u32) -> Option<&relation::Known> {
+        if let Some(Settling { xid, superseded }) = self.settling {
+            return self.streams.get(&xid).and_then(|stream| stream.relations.at(oid, superseded));
+        }
         let own = self.block.as_ref().and_then(|stream| stream.relations.get(oid));
         own.or_else(|| self.relations.get(oid))
     }

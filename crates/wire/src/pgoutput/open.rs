@@ -13,6 +13,7 @@ use crate::batch::{
 };
 use crate::error::{Error, Result};
 use crate::position::{Phase, Position};
+use crate::table::Table;
 
 /// Complete transactions in commit order, and where they end.
 #[derive(Debug, Default)]
@@ -123,6 +124,17 @@ impl OpenRows {
         };
         (known.slot, known.epoch) = (slot, self.epoch);
         Ok(slot)
+    }
+
+    /// The rows of one version of a table are of another, which has the same columns.
+    pub(super) fn replace_table(&mut self, old: &Arc<Table>, new: &Arc<Table>) {
+        self.builder.replace_table(old, new);
+        for sealed in &mut self.sealed {
+            match sealed {
+                Sealed::Memory(segment) => segment.replace_table(old, new),
+                Sealed::Spilled(open) => open.replace_table(old, new),
+            }
+        }
     }
 
     /// Add a row of a (sub)transaction; ordinal and transaction are filled in.

@@ -110,19 +110,46 @@ pub(super) struct Known {
     pub(super) epoch: u64,
     /// How many Relation messages came before this one, in whichever transaction.
     arrival: u64,
+    /// The catalog did not show the table as its transaction has made it: that is described again when it commits.
+    provisional: bool,
+    /// The [`column_bit`]s of the columns that were null in a row meanwhile.
+    nulls: u64,
 }
 
 impl Known {
     fn new(relation: Relation, table: Option<Arc<Table>>, arrival: u64) -> Self {
-        let mut known = Self { relation, table: None, required: 0, slot: 0, epoch: 0, arrival };
+        let (slot, epoch, provisional, nulls) = (0, 0, false, 0);
+        let mut known = Self { relation, table: None, required: 0, slot, epoch, arrival, provisional, nulls };
         if let Some(table) = table {
             known.set_table(table);
         }
         known
     }
 
-    /// The rows that follow belong to this version.
-    pub(super) fn set_table(&mut self, table: Arc<Table>) {
+    /// The rows that follow belong to this version, which may be `provisional`; returns the one before.
+    pub(super) fn describe(&mut self, table: Arc<Table>, provisional: bool) -> Option<Arc<Table>> {
+        let before = self.table.take();
+        self.set_table(table);
+        self.provisional = provisional;
+        before
+    }
+
+    /// Note which columns were null in a row.
+    #[inline]
+    pub(super) fn saw(&mut self, nulls: u64) {
+        self.nulls |= nulls;
+    }
+
+    /// Whether it must be described again, now that its transaction has ended. What its rows have shown holds then, too.
+    fn unsettle(&mut self) -> bool {
+        if self.provisional {
+            let columns = 0..self.relation.columns.len();
+            self.relation.nullable = columns.filter(|column| self.nulls & column_bit(*column) != 0).collect();
+        }
+        self.provisional
+    }
+
+    fn set_table(&mut self, table: Arc<Table>) {
         let columns = table.columns.iter().enumerate();
         self.required =
             columns.filter(|(_, column)| !column.nullable).fold(0, |bits, (index, _)| bits | column_bit(index));
@@ -157,14 +184,49 @@ impl Known {
 #[derive(Debug, Default)]
 pub(super) struct Relations {
     by_oid: FxHashMap<u32, Known>,
+    /// Those with provisional descriptions that later messages of the same transaction have taken the place of.
+    superseded: Vec<Known>,
 }
 
 impl Relations {
     /// Take note of a Relation message.
     pub(super) fn learn(&mut self, relation: Relation, described: &mut Described) {
-        let table = described.table(&relation);
         described.arrivals += 1;
-        self.by_oid.insert(relation.oid, Known::new(relation, table, described.arrivals));
+        // A transaction that changes the catalog is announced its tables anew with each block.
+        if let Some(known) = self.by_oid.get_mut(&relation.oid)
+            && known.provisional
+            && known.relation.is_like(&relation)
+        {
+            known.arrival = described.arrivals;
+            return;
+        }
+        let table = described.table(&relation);
+        let before = self.by_oid.insert(relation.oid, Known::new(relation, table, described.arrivals));
+        self.superseded.extend(before.filter(|known| known.provisional));
+    }
+
+    /// A relation that must be described again, now that its transaction has ended, and its place if it was superseded.
+    pub(super) fn unsettled(&mut self) -> Option<(u32, Option<usize>)> {
+        let superseded = self.superseded.iter_mut().enumerate().map(|(place, known)| (Some(place), known));
+        let present = self.by_oid.values_mut().map(|known| (None, known));
+        let mut all = superseded.chain(present);
+        all.find_map(|(place, known)| known.unsettle().then_some((known.relation.oid, place)))
+    }
+
+    /// That relation.
+    pub(super) fn at(&self, oid: u32, superseded: Option<usize>) -> Option<&Known> {
+        match superseded {
+            Some(place) => self.superseded.get(place),
+            None => self.get(oid),
+        }
+    }
+
+    /// That relation, to be described.
+    pub(super) fn at_mut(&mut self, oid: u32, superseded: Option<usize>) -> Option<&mut Known> {
+        match superseded {
+            Some(place) => self.superseded.get_mut(place),
+            None => self.get_mut(oid),
+        }
     }
 
     #[inline]

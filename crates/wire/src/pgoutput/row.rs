@@ -161,6 +161,7 @@ impl Decoder {
         if known.may_contradict(images.nulls) && known.contradict(images.null_columns()) {
             return Ok(Step::Describe(oid));
         }
+        known.saw(images.nulls);
         let table = rows.slot(known, ready)?;
         let (old, new) = images.write(&mut rows.builder)?;
         let row = Entry { old, new, old_image: images.old_image, ..entry(images.op, table, lsn) };

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 
-use super::Decoder;
 use super::message::{self, Reader};
 use super::open::OpenRows;
 use super::relation::Relations;
+use super::{Decoder, Settling, Step};
 use crate::batch::{Settlement, Txn};
 use crate::error::{Error, Result};
 use crate::position::{Phase, Position};
@@ -61,18 +61,25 @@ impl Decoder {
         self.keep_limit()
     }
 
-    /// Stream Commit ('c'): its rows are complete, without those of subtransactions that were rolled back.
-    pub(super) fn stream_commit(&mut self, reader: &mut Reader<'_>) -> Result<()> {
+    /// Stream Commit ('c'): its rows are complete, without those of subtransactions that were rolled back. What the
+    /// catalog did not show before is described first.
+    pub(super) fn stream_commit(&mut self, reader: &mut Reader<'_>) -> Result<Step> {
         let at = reader.place().1;
         self.must_be_outside(reader)?;
         let xid = reader.u32()?;
         let message::Commit { lsn, end, at_us } = message::commit(reader)?;
         let unknown = || Error::malformed(format!("transaction {xid} is not being streamed"), at);
+        let before_start = self.is_before_start(lsn, Phase::Row);
+        let relations = self.streams.get_mut(&xid).map(|stream| &mut stream.relations);
+        if let Some((oid, superseded)) = relations.filter(|_| !before_start).and_then(Relations::unsettled) {
+            self.settling = Some(Settling { xid, superseded });
+            return Ok(Step::Describe(oid));
+        }
         let mut stream = self.streams.remove(&xid).ok_or_else(unknown)?;
         self.streams_weight -= stream.rows.weight();
         self.relations.absorb(stream.relations);
-        if self.is_before_start(lsn, Phase::Row) {
-            return Ok(());
+        if before_start {
+            return Ok(Step::Done);
         }
         self.end_handover(xid)?;
         let timeline = self.timeline;
@@ -81,7 +88,7 @@ impl Decoder {
         stream.rows.seal(&mut self.ready);
         let rows = stream.rows.settle(Settlement { txn, aborted: stream.aborted }, &mut self.ready);
         self.complete(Position { lsn, phase: Phase::Row, ordinal: rows.saturating_sub(1), timeline, end });
-        Ok(())
+        Ok(Step::Done)
     }
 
     /// Stream Abort ('A'): a transaction or one of its subtransactions was rolled back.

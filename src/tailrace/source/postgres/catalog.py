@@ -64,6 +64,10 @@ class _Type:
     labels: tuple[str, ...]
 
 
+_UNKNOWN = _Type("other", "???", ())
+"""A type that was dropped since, or is not committed: its text is passed on as it is."""
+
+
 def attributes(connection: Connection, oids: Sequence[int]) -> dict[int, list[Attribute]]:
     """The columns of relations, in order; none of one that is gone."""
     found: dict[int, list[Attribute]] = {oid: [] for oid in oids}
@@ -82,10 +86,16 @@ def keys(connection: Connection, oids: Sequence[int]) -> dict[int, list[Key]]:
 
 def tables(connection: Connection, relations: Sequence[Described]) -> list[Table]:
     """The table versions that rows of `relations` belong to. Asked of all at once: the server may be far away."""
+    return [table for table, _ in described(connection, relations)]
+
+
+def described(connection: Connection, relations: Sequence[Described]) -> list[tuple[Table, bool]]:
+    """As `tables`, and whether the catalog shows all columns and types of a relation: it may have moved on, or the
+    transaction that made them may not have ended."""
     oids = [relation.oid for relation in relations]
     known, indexes = attributes(connection, oids), keys(connection, oids)
-    described = "SELECT oid, obj_description(oid, 'pg_class') FROM unnest(%(oids)s::oid[]) AS asked (oid)"
-    comments: dict[int, str | None] = dict(fetch(connection, described, {"oids": oids}))
+    asked = "SELECT oid, obj_description(oid, 'pg_class') FROM unnest(%(oids)s::oid[]) AS asked (oid)"
+    comments: dict[int, str | None] = dict(fetch(connection, asked, {"oids": oids}))
     types = _types(connection, [(oid, typmod) for relation in relations for _, oid, typmod, _ in relation.columns])
     found = []
     for relation in relations:
@@ -93,10 +103,16 @@ def tables(connection: Connection, relations: Sequence[Described]) -> list[Table
         key = choose_key(relation, indexes[relation.oid], {c.name for c in columns if not c.nullable})
         needs = definitions(connection, [oid for _, oid, _, _ in relation.columns])
         comment = comments[relation.oid]
-        found.append(
-            Table(relation.schema, relation.name, columns, key=key, comment=comment, types=needs, oid=relation.oid)
-        )
+        table = Table(relation.schema, relation.name, columns, key=key, comment=comment, types=needs, oid=relation.oid)
+        found.append((table, _is_shown(relation, known[relation.oid], types)))
     return found
+
+
+def _is_shown(relation: Described, attributes: Sequence[Attribute], types: Mapping[tuple[int, int], _Type]) -> bool:
+    known = {attribute.name: attribute.type_oid for attribute in attributes}
+    return all(
+        known.get(name) == oid and types[oid, typmod] is not _UNKNOWN for name, oid, typmod, _ in relation.columns
+    )
 
 
 def _columns(
@@ -160,6 +176,5 @@ def _types(connection: Connection, asked: Sequence[tuple[int, int]]) -> dict[tup
         bottom = Bottom(name, home, kind, bottom_typmod, dimensions)
         found[oid, typmod] = _Type(portable(bottom), native, tuple(labels))
     for oid, typmod in distinct:
-        # The type was dropped since: its text is passed on as it is.
-        found.setdefault((oid, typmod), _Type("other", "???", ()))
+        found.setdefault((oid, typmod), _UNKNOWN)
     return found

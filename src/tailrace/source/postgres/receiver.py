@@ -56,7 +56,7 @@ class Receiver:
         walsender: Walsender,
         course: Course,
         *,
-        describe: Callable[[Relation], Table],
+        describe: Callable[[Relation], tuple[Table, bool]],
         measure: Measure,
         limits: Limits,
         sender_timeout_s: float,
@@ -174,7 +174,8 @@ class Receiver:
         try:
             relation = self._decoder.feed(chunk)
             while relation is not None:
-                self._decoder.describe(relation.oid, self._describe(relation))
+                table, settled = self._describe(relation)
+                self._decoder.describe(relation.oid, table, settled=settled)
                 relation = self._decoder.feed(None)
         except ValueError as error:
             theirs = "is takeover of this slot? Without its xid and row_lsn all of the transaction comes again"

@@ -43,8 +43,9 @@ class Describer:
         self._globs = globs
         self._expected = {str(table) for table in published(connection, publication)}
 
-    def __call__(self, relation: Relation) -> Table:
-        """The table version that rows under this Relation message belong to; `Retryable` when cut off."""
+    def __call__(self, relation: Relation) -> tuple[Table, bool]:
+        """The table version that rows under this Relation message belong to, and whether the catalog shows it as the
+        message does; `Retryable` when cut off."""
         self._settle()
         described = Described(
             relation.oid,
@@ -54,7 +55,7 @@ class Describer:
             relation.columns,
             frozenset(relation.nullable),
         )
-        [table] = catalog.tables(self._connection, [described])
+        [(table, settled)] = catalog.described(self._connection, [described])
         captured = self._globs is None or pattern.matches(str(table), self._globs)
         if captured and str(table) not in self._expected:
             self._expected.add(str(table))
@@ -63,7 +64,7 @@ class Describer:
                 table,
                 self._publication,
             )
-        return table
+        return table, settled
 
 
 @dataclass(slots=True)
