@@ -91,6 +91,19 @@ def test_a_bounded_member_says_what_it_does_not_wait_for(
     assert told in [record.getMessage() for record in caplog.records]
 
 
+def test_a_bounded_member_that_joins_others_waits_for_its_share(kafka: Broker, topic: str) -> None:
+    """It is given no partition at first, and its own once the others have let go of them."""
+    partitions = 4
+    kafka.create_topic(topic, partitions)
+    for at in range(partitions):
+        produce(kafka, topic, [(None, event("c", after={"id": at}))], partition=at)
+    with stepping(source(kafka, topic)) as holder:
+        holder.until_offered(partitions)
+        with stepping(source(kafka, topic), until_current=True) as bounded:
+            until(lambda: holder.read() or bounded.read() or bounded.begin() or bounded.ended, "for the end")
+    assert len(bounded.ids) == partitions // 2
+
+
 def test_i6_nothing_behind_an_error_of_a_partition_is_handed_on(kafka: Broker, topic: str) -> None:
     """What the client cannot read (a wrong checksum, say) it reports, and goes on behind it, within one list."""
     kafka.create_topic(topic)

@@ -16,6 +16,7 @@ from tailrace.model import Limits, Position
 from tailrace.source.kafka.fault import DROPPING, error_of, explain
 from tailrace.source.kafka.part import Place
 from tailrace.source.kafka.pattern import is_glob, subscription
+from tailrace.source.kafka.sharing import Sharing
 from tailrace.source.kafka.stream import KafkaStream
 from tailrace.source.kafka.topic import Topics
 
@@ -63,8 +64,8 @@ def open_stream(
         stream = KafkaStream(
             source,
             consumer,
-            topics,
             place=place,
+            sharing=Sharing(admin, source.group_of(name), topics),
             told=told,
             registry=registry,
             nbytes_max=limits.batch_bytes_max,

@@ -25,7 +25,8 @@ from tailrace.source.kafka.header import headed
 from tailrace.source.kafka.offsets import Offsets
 from tailrace.source.kafka.part import Part, Place, Record, State, start
 from tailrace.source.kafka.reading import read_part
-from tailrace.source.kafka.topic import Topics, lineage
+from tailrace.source.kafka.sharing import Sharing
+from tailrace.source.kafka.topic import lineage
 from tailrace.source.kafka.unreadable import reader
 from tailrace.source.kafka.watch import Watch
 
@@ -53,9 +54,9 @@ class KafkaStream:
         self,
         source: Kafka,
         consumer: Consumer,
-        topics: Topics,
         *,
         place: Place,
+        sharing: Sharing,
         told: Told,
         registry: Client | None,
         nbytes_max: int,
@@ -63,9 +64,12 @@ class KafkaStream:
         self._source = source
         self._nbytes_max = nbytes_max
         """Of values that are decoded together, and one value more."""
+        self._record_nbytes = 0
+        """Of a value, as they came last."""
         self._consumer = consumer
-        self._topics = topics
+        self._topics = sharing.topics
         self._place = place
+        self._sharing = sharing
         self._told = told
         self._registry = registry
         self._ids: dict[str, str] = {}
@@ -86,7 +90,7 @@ class KafkaStream:
         self._commit_at = 0.0
         self._lags: dict[Key, int] = {}
         self._lag_at = 0.0
-        self._watch = Watch(topics)
+        self._watch = Watch(sharing.topics)
         settings = source.consuming("")
         self._isolation = str(settings["isolation.level"])
         self._settle_s = int(settings.get("max.poll.interval.ms", 300_000)) / 1000 / 2
@@ -152,7 +156,7 @@ class KafkaStream:
             return batch
         if self._fault is not None:
             raise self._fault
-        if self._place.until_current and not self._ready and self._done():
+        if self._place.until_current and not self._ready and self._done() and self._sharing.complete(len(self._parts)):
             self._tell_others()
             raise EndOfStream
         return None
@@ -252,12 +256,16 @@ class KafkaStream:
 
     def _fetch(self, timeout_s: float) -> list[Message]:
         """All that has come, or what comes first: `consume` waits until it has as many as it was asked for."""
-        if messages := self._consume(_RECORDS):
+        if messages := self._consume(self._plenty()):
             return messages
         # A partition that comes does not end the waiting, and is to be read soon.
         coming = not self._joined or any(part.state is not State.READING for part in self._parts.values())
         first = self._poll(min(timeout_s, _COMING_S) if coming else timeout_s)
-        return [] if first is None else [first, *self._consume(_RECORDS - 1)]
+        return [] if first is None else [first, *self._consume(self._plenty())]
+
+    def _plenty(self) -> int:
+        """Records that fill a batch, if they are as large as the last ones were: more would only wait in memory."""
+        return min(_RECORDS, self._nbytes_max // max(self._record_nbytes, 1) + 1)
 
     def _consume(self, count: int) -> list[Message]:
         try:
@@ -295,6 +303,8 @@ class KafkaStream:
             if nbytes >= self._nbytes_max:  # a slow sink is asked to stop, or to let go of a partition, between batches
                 self._held = [*messages[index + 1 :], *self._held]
                 break
+        if count := sum(map(len, runs.values())):
+            self._record_nbytes = nbytes // count
         clean: list[Batch] = []
         for key, records in runs.items():
             items = read_part(self._parts[key], records, registry=self._registry)
@@ -356,7 +366,7 @@ class KafkaStream:
 
     def _tell_others(self) -> None:
         """Whoever waits for the end of what there was must know when that was not all of it."""
-        there = sum(count for name, count in self._topics.existing.items() if self._topics.wants(name))
+        there = self._sharing.existing
         if (others := there - len(self._parts)) > 0:
             log.warning(
                 "%d of %d partition(s) are read by other members of the group, and not waited for", others, there
