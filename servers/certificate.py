@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +31,9 @@ class Authority:
             "req", "-x509", *_NEW_KEY, "-days", "2", "-subj", f"/CN={folder.name}", out=self.certificate, key=self._key
         )
 
-    def issue(self, subject: str, *, days: int = 2, name: str = "") -> Signed:
-        """A certificate for user `subject` or, if it is localhost, for a server; expired if `days` is negative.
+    def issue(self, subject: str, *, days: int = 2, name: str = "", passphrase: str | None = None) -> Signed:
+        """A certificate for user `subject` or, if it is localhost, for a server; expired if `days` is negative, its key
+        encrypted if there is a `passphrase`.
 
         Issued again under the same `name` (by default the subject), it takes the place of the one before.
         """
@@ -41,8 +43,29 @@ class Authority:
         names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1" if subject == "localhost" else "")
         signing = ["x509", "-req", "-in", str(request), "-CA", str(self.certificate), "-CAkey", str(self._key)]
         openssl(*signing, "-days", str(days), "-extfile", str(names), out=made.certificate)
+        if passphrase is not None:
+            openssl("rsa", "-in", str(made.key), "-aes256", "-passout", f"pass:{passphrase}", out=made.key)
         made.key.chmod(0o600)
         return made
+
+    def revoke(self, *names: str) -> Path:
+        """A list of what is revoked (`sslcrl`): what was issued under these names. It lies in a folder of its own, as
+        OpenSSL looks for one there (`sslcrldir`)."""
+        folder = Path(tempfile.mkdtemp(dir=self._folder))
+        (folder / "known").touch()
+        settings = folder / "settings"
+        settings.write_text(
+            f"[ca]\ndefault_ca=us\n[us]\ndatabase={folder / 'known'}\ndefault_md=sha256\ndefault_crl_days=2\n"
+        )
+        listed = folder / "listed.crl"
+        ca = ["ca", "-config", str(settings), "-cert", str(self.certificate), "-keyfile", str(self._key)]
+        for name in names:
+            openssl(*ca, "-revoke", str(self._folder / f"{name}.crt"), out=listed)
+        openssl(*ca, "-gencrl", out=listed)
+        found = subprocess.run(
+            ["openssl", "crl", "-in", str(listed), "-noout", "-hash"], check=True, capture_output=True, text=True
+        )
+        return listed.rename(folder / f"{found.stdout.strip()}.r0")
 
 
 _NEW_KEY = ("-newkey", "rsa:2048", "-nodes")

@@ -1,7 +1,8 @@
 """Opens connections in the one state that every text from the server is read in. Never keeps one, never pools.
 
-Settings travel in the startup packet, where they win over those of role and database; libpq options that the url names
-win over the defaults here. What libpq adds from PGDATESTYLE and PGTZ wins over both, and is set back.
+Settings travel in the startup packet, where they win over those of role and database; libpq options that the url, the
+environment or a service file names win over the defaults here. What libpq adds from PGDATESTYLE and PGTZ wins over both,
+and is set back.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from psycopg import conninfo, sql
+from psycopg import conninfo, pq, sql
 
 from tailrace.dialect.postgres import password
 from tailrace.dialect.postgres.fault import told, translate_connect
@@ -41,7 +42,7 @@ _SETTINGS = {
 _SET_BACK = {"DateStyle": ("ISO", b"SET DateStyle = 'ISO'"), "TimeZone": ("UTC", b"SET TimeZone = 'UTC'")}
 """What a session must report, and the statement for one that reports another."""
 _DEFAULTS = {
-    "application_name": "tailrace",
+    "fallback_application_name": "tailrace",
     "connect_timeout": "10",
     "keepalives_idle": "10",
     "keepalives_interval": "5",
@@ -83,22 +84,25 @@ class Login:
 
 def target(login: Login | str) -> str:
     """Where a url leads, for messages: host, port and database, never a user or a password."""
-    url = login.url if isinstance(login, Login) else login
-    options = conninfo.conninfo_to_dict(conninfo.make_conninfo(url, **conninfo_defaults(url)))
+    options = resolved(login.url if isinstance(login, Login) else login)
     host = options.get("host") or options.get("hostaddr") or "the local socket"
     port = f":{options['port']}" if options.get("port") else ""
     return f"{host}{port}/{options.get('dbname') or options.get('user') or ''}"
 
 
-def conninfo_defaults(url: str) -> dict[str, str]:
-    """What libpq would take from PGHOST, PGPORT, PGDATABASE and PGUSER where `url` is silent."""
-    known = parse(url)
-    found = {}
-    for option in psycopg.pq.Conninfo.get_defaults():
-        key = option.keyword.decode()
-        if key in ("host", "port", "dbname", "user") and key not in known and option.val:
-            found[key] = option.val.decode()
-    return found
+def resolved(url: str) -> dict[str, str]:
+    """The libpq options of `url` with what libpq takes from the environment and a service file where it is silent.
+
+    libpq tells them of every connection, also of one that it refuses to begin: there is no such sslmode.
+    """
+    options = parse(url)
+    refused = pq.PGconn.connect_start(conninfo.make_conninfo("", **{**options, "sslmode": "?"}).encode())
+    try:
+        known = {option.keyword.decode(): option.val.decode() for option in refused.info if option.val}
+    finally:
+        refused.finish()
+    known.pop("sslmode", None)  # where a service is not known, nothing is, and connecting says so
+    return {**known, **options}
 
 
 def connect(login: Login | str) -> Connection:
@@ -108,7 +112,7 @@ def connect(login: Login | str) -> Connection:
 
 def connect_plain(login: Login | str) -> Connection:
     """A session with the settings of its role and database: for statements that are not ours, nothing is read of it."""
-    return _login(login, options=parse(login.url if isinstance(login, Login) else login).get("options", ""))
+    return _login(login, options=resolved(login.url if isinstance(login, Login) else login).get("options", ""))
 
 
 def connect_replication(login: Login | str) -> Connection:
@@ -149,11 +153,14 @@ def _login(login: Login | str, **extra: str) -> Connection:
 
 
 def _open(url: str, **extra: str) -> Connection:
-    options = parse(url)
-    ours = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
-    settings = {**_DEFAULTS, **options, **extra, "client_encoding": "UTF8"}
+    known = resolved(url)
+    defaults = {name: known.get(name, value) for name, value in _DEFAULTS.items()}
+    # Which sessions are a walsender's is our affair: such a one takes no statement with parameters.
+    options = {name: value for name, value in parse(url).items() if name != "replication"}
+    settings = {**defaults, **options, **extra, "client_encoding": "UTF8"}
     if "options" not in extra:
-        settings["options"] = f"{options.get('options', '')} {ours}".strip()
+        ours = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
+        settings["options"] = f"{known.get('options', '')} {ours}".strip()
     try:
         connection = psycopg.connect(autocommit=True, prepare_threshold=None, **settings)  # type: ignore[arg-type]
     except psycopg.Error as error:

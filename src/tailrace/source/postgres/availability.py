@@ -50,7 +50,7 @@ def failover(source: Postgres, connection: Connection) -> Iterator[Finding]:
     hosts = _hosts(source.url)
     if len(hosts) < 2:
         yield warning("failover", "the url names one host: name the standbys too, or one that follows the primary")
-    elif session.parse(source.url).get("target_session_attrs") not in _PRIMARY_ATTRS:
+    elif session.resolved(source.url).get("target_session_attrs") not in _PRIMARY_ATTRS:
         yield warning("failover", "the url names several hosts: add target_session_attrs=read-write to take a primary")
     else:
         yield ok("failover", f"the url names {len(hosts)} hosts, of which a primary is taken")
@@ -151,7 +151,7 @@ def _settings(connection: Connection) -> dict[str, str]:
 
 def _hosts(url: str) -> dict[str, str]:
     """Each host that the url names, with a url for it alone."""
-    options = session.parse(url)
+    options = session.resolved(url)
     names = (options.get("host") or options.get("hostaddr") or "").split(",")
     ports = (options.get("port") or "").split(",")
     ports = ports * len(names) if len(ports) == 1 else ports
