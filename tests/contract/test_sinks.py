@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 import duckdb
 import psycopg
@@ -17,7 +18,7 @@ import pytest
 from servers import kafka as server
 from tailrace import testing
 from tailrace.app import App
-from tailrace.error import Fenced
+from tailrace.error import Fenced, Reject
 from tailrace.format import Format
 from tailrace.model import Batch, Change, Finding, Limits, Position
 from tailrace.sink.duckdb import DuckDB
@@ -28,20 +29,32 @@ from tailrace.testing.fake import AtomicSink, ListSink, Target
 from tests.server.sink.kafka import topics
 
 Rows = list[dict[str, str | None]]
+REFUSED = {"id": "13", "note": "never to be taken"}
+NO_INT8 = {"id": "9" * 20, "note": "beyond the type of its column"}
 
 
 def _records(target: Target) -> Rows:
     return [dict(record.cells or {}) for record in target.records]
 
 
-def test_the_fake_sink_of_a_list_keeps_the_contract() -> None:
+def _is_refused(change: Change) -> bool:
+    return change.after is not None and change.after.texts() == REFUSED
+
+
+def _refusing() -> Target:
     target = Target()
-    assert testing.check_sink(lambda: ListSink(target), lambda: _records(target), in_memory=True)
+    target.refuse = lambda change: "nobody wants it" if _is_refused(change) else None
+    return target
+
+
+def test_the_fake_sink_of_a_list_keeps_the_contract() -> None:
+    target = _refusing()
+    assert testing.check_sink(lambda: ListSink(target), lambda: _records(target), in_memory=True, refused=REFUSED)
 
 
 def test_the_fake_sink_with_positions_keeps_the_contract() -> None:
-    target = Target()
-    shown = testing.check_sink(lambda: AtomicSink(target), lambda: _records(target), in_memory=True)
+    target = _refusing()
+    shown = testing.check_sink(lambda: AtomicSink(target), lambda: _records(target), in_memory=True, refused=REFUSED)
     assert any(line.startswith("I16") for line in shown)
 
 
@@ -50,10 +63,12 @@ def test_an_app_keeps_the_contract() -> None:
 
     @app.on("*.*", op="crudt")
     def note(change: Change) -> None:
+        if _is_refused(change):
+            raise Reject("nobody wants it")
         row = change.before if change.op == "d" else change.after
         seen.append(row.texts() if row is not None else {})
 
-    assert testing.check_sink(lambda: app, lambda: seen, in_memory=True)
+    assert testing.check_sink(lambda: app, lambda: seen, in_memory=True, refused=REFUSED)
 
 
 def test_duckdb_keeps_the_contract(tmp_path: Path) -> None:
@@ -64,7 +79,7 @@ def test_duckdb_keeps_the_contract(tmp_path: Path) -> None:
             rows = connection.execute("SELECT id::text, note FROM public.orders").fetchall()
         return [{"id": key, "note": note} for key, note in rows]
 
-    shown = testing.check_sink(lambda: DuckDB(path), read)
+    shown = testing.check_sink(lambda: DuckDB(path), read, refused=NO_INT8)
     assert any(line.startswith("I15") for line in shown)
 
 
@@ -91,7 +106,7 @@ def test_a_file_keeps_the_contract(tmp_path: Path) -> None:
                 rows.append({name: None if cell is None else str(cell) for name, cell in row.items()})
         return rows
 
-    assert testing.check_sink(lambda: File(path), read)
+    assert testing.check_sink(lambda: File(path), read, refused={"id": "x", "note": None})
 
 
 @pytest.mark.parametrize("transactions", [False, True])
@@ -109,7 +124,7 @@ def test_kafka_keeps_the_contract(kafka: server.Broker, topic: str, transactions
         rows = (record.row for record in topics.read(kafka, f"{topic}.public.orders"))
         return [{name: None if cell is None else str(cell) for name, cell in row.items()} for row in rows]
 
-    shown = testing.check_sink(lambda: sink, read)
+    shown = testing.check_sink(lambda: sink, read, refused={"id": "13", "note": random.randbytes(1 << 20).hex()})
     assert any(line.startswith("I16") for line in shown) == transactions
 
 
@@ -125,10 +140,12 @@ def test_a_sink_that_loses_a_row_is_found_out() -> None:
 
 @dataclass(frozen=True)
 class Careless:
-    """Rows in SQLite, with their position: at close, or each in a transaction of its own, or both in one."""
+    """Rows in SQLite, with their position: at close, or each in a transaction of its own, or both in one. Refuses one
+    row, and does more or less with the rest."""
 
     path: Path
-    writes: str
+    writes: str = "both at once"
+    refusing: str = "nothing is kept"
     kind: ClassVar[str] = "careless"
     transactional: ClassVar[bool] = True
     table_like: ClassVar[bool] = False
@@ -143,7 +160,8 @@ class Careless:
 
 class CarelessWriter:
     def __init__(self, sink: Careless) -> None:
-        self._writes = sink.writes
+        self._writes, self._refusing = sink.writes, sink.refusing
+        self._settled: list[Position] = []
         self._database = sqlite3.connect(sink.path)
         self._database.executescript(
             "CREATE TABLE IF NOT EXISTS held (id, note);"
@@ -164,6 +182,11 @@ class CarelessWriter:
         return text and Position(lineage, text)
 
     def write(self, batch: Batch) -> None:
+        refused = [index for index, change in enumerate(batch) if _is_refused(change)]
+        if refused and self._refusing != "it is taken":
+            self._refuse(batch, refused[0])
+        if batch.positions == self._settled:
+            return
         match self._writes:
             case "rows, then the position":
                 steps = [self._add, self._save]
@@ -175,6 +198,19 @@ class CarelessWriter:
             step(batch)
             if self._writes != "at close":
                 self._database.commit()
+
+    def _refuse(self, batch: Batch, index: int) -> NoReturn:
+        match self._refusing:
+            case "the rest is kept":
+                self._add(batch.without([index]))
+            case "the position is kept":
+                self._save(batch)
+            case "the rest is taken for done":
+                self._settled = batch.positions
+            case "another one is named":
+                index = 0
+        self._database.commit()
+        raise Reject({index: f"{REFUSED['note']}, it says" if self._refusing == "it is told" else "nobody wants it"})
 
     def _both(self, batch: Batch) -> None:
         self._save(batch)
@@ -203,16 +239,17 @@ class CarelessWriter:
         self._database.close()
 
 
-def _check_careless(path: Path, writes: str) -> list[str]:
+def _check_careless(path: Path, *, in_memory: bool = False, **careless: str) -> list[str]:
     def read() -> Rows:
         with closing(sqlite3.connect(path)) as database:
             return [{"id": key, "note": note} for key, note in database.execute("SELECT id, note FROM held")]
 
-    return testing.check_sink(lambda: Careless(path, writes), read)
+    return testing.check_sink(lambda: Careless(path, **careless), read, in_memory=in_memory, refused=REFUSED)
 
 
 def test_a_sink_of_a_stranger_keeps_the_contract(tmp_path: Path) -> None:
-    assert any("wherever a write is killed" in line for line in _check_careless(tmp_path / "held", "both at once"))
+    shown = "\n".join(_check_careless(tmp_path / "held"))
+    assert "wherever a write is killed" in shown and "of which a change is refused" in shown
 
 
 @pytest.mark.parametrize(
@@ -225,7 +262,30 @@ def test_a_sink_of_a_stranger_keeps_the_contract(tmp_path: Path) -> None:
 )
 def test_a_sink_that_does_not_hold_when_it_is_killed_is_found_out(tmp_path: Path, writes: str, promise: str) -> None:
     with pytest.raises(AssertionError, match=promise):
-        _check_careless(tmp_path / "held", writes)
+        _check_careless(tmp_path / "held", writes=writes)
+
+
+@pytest.mark.parametrize(
+    ("refusing", "promise"),
+    [
+        ("it is taken", "a row that the sink can never take is refused"),
+        ("another one is named", "Reject names the change that cannot be taken, 1, not"),
+        ("it is told", "I9 a reason says what is wrong"),
+        ("the position is kept", "the position of a batch that is refused is not stored"),
+        ("the rest is kept", "neither lost nor doubled"),
+        ("the rest is taken for done", "neither lost nor doubled"),
+    ],
+)
+def test_a_sink_that_does_something_else_with_what_it_refuses_is_found_out(
+    tmp_path: Path, refusing: str, promise: str
+) -> None:
+    with pytest.raises(AssertionError, match=promise):
+        _check_careless(tmp_path / "held", in_memory=True, refusing=refusing)  # no process need be killed for it
+
+
+def test_a_sink_that_takes_the_rest_of_a_batch_for_done_is_found_out_by_a_kill(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="the position of the rest is stored with it"):
+        _check_careless(tmp_path / "held", refusing="the rest is taken for done")
 
 
 def test_a_sink_in_memory_that_writes_at_close_is_found_out() -> None:

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, cast
 
 from tailrace.contract import Positions, Sink, Writer
+from tailrace.error import Reject
 from tailrace.model import Limits
 from tailrace.testing.orders import LINEAGE, Cells, transaction
 
@@ -24,14 +25,15 @@ _PROGRAM = "from tailrace.testing.killing import live; live()"
 _PATIENCE_S = 120.0
 
 
-def write_and_die(open_sink: Callable[[], Sink], lsn: int, row: Cells, *, at: int | None = None) -> int | None:
-    """Insert `row` in a process that is killed at the call number `at` of `write`, or right after it returned.
+def write_and_die(open_sink: Callable[[], Sink], lsn: int, *rows: Cells, at: int | None = None) -> int | None:
+    """Insert `rows` in a process that is killed at the call number `at` of `write`, or right after it returned.
 
-    Nothing is closed. Returns how many calls `write` made of functions, Python's and C's, returns counted too; None
-    when it was killed before it had. RuntimeError with its traceback when the process fails by itself.
+    What the sink refuses is left out of a second offer, as a pipeline does. Nothing is closed. Returns how many calls
+    `write` made of functions, Python's and C's, returns counted too; None when it was killed before it had.
+    RuntimeError with its traceback when the process fails by itself.
     """
     # What names the sink's class may lie on a path that is this process's own.
-    work = pickle.dumps((sys.path, pickle.dumps((open_sink(), lsn, dict(row), at))))
+    work = pickle.dumps((sys.path, pickle.dumps((open_sink(), lsn, [dict(row) for row in rows], at))))
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM], input=work, capture_output=True, timeout=_PATIENCE_S, check=False
     )
@@ -52,8 +54,8 @@ def live() -> None:
     """What that process does."""
     path, work = pickle.load(sys.stdin.buffer)
     sys.path[:] = path
-    sink, lsn, row, at = pickle.loads(work)
-    writer, batch = opened(sink), transaction(lsn, ("c", row))
+    sink, lsn, rows, at = pickle.loads(work)
+    writer, batch = opened(sink), transaction(lsn, *(("c", row) for row in rows))
     calls = count(1)
 
     def step(frame: FrameType, event: str, argument: Any) -> None:
@@ -61,7 +63,10 @@ def live() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.setprofile(step)
-    writer.write(batch)
+    try:
+        writer.write(batch)
+    except Reject as reject:
+        writer.write(batch.without(list(reject.reasons)))
     sys.setprofile(None)
     os.write(sys.stdout.fileno(), str(next(calls) - 1).encode())
     os.kill(os.getpid(), signal.SIGKILL)

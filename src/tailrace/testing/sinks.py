@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any, cast
 
 from tailrace.contract import Movable, Positions, Sink, Writer
-from tailrace.error import Fenced, Retryable
+from tailrace.error import Fenced, Reject, Retryable
 from tailrace.model import Batch, Limits, Position, Severity
 from tailrace.testing.expect import expect
 from tailrace.testing.killing import NAME, opened, write_and_die
@@ -24,7 +24,11 @@ _PATIENCE_S = 60.0
 
 
 def check_sink(
-    make_sink: Callable[[], Sink], read: Callable[[], Iterable[Cells]], *, in_memory: bool = False
+    make_sink: Callable[[], Sink],
+    read: Callable[[], Iterable[Cells]],
+    *,
+    in_memory: bool = False,
+    refused: Cells | None = None,
 ) -> list[str]:
     """Put a sink through its contract; returns what was shown, raises AssertionError for what was not.
 
@@ -34,11 +38,15 @@ def check_sink(
 
     Processes that write are killed, right after `write` returned and at calls that it makes: the sink is pickled for
     them. `in_memory` is for a target that lives in this process: nothing is killed then, and less is shown.
+
+    `refused` is for a sink that raises `Reject`: a row that it can never take, by its `id` or its `note`.
     """
-    trial = _Trial(make_sink, read)
+    trial = _Trial(make_sink, read, in_memory=in_memory)
     shown = [trial.declares(), trial.closes_twice()]
     shown.append(trial.writes_at_once() if in_memory else trial.writes_durably())
     shown.append(trial.takes_progress())
+    if refused is not None:
+        shown.append(trial.refuses(refused))
     sink = make_sink()
     if sink.transactional:
         shown.append(trial.keeps_positions())
@@ -55,9 +63,10 @@ def check_sink(
 class _Trial:
     """The checks, on one target that they fill in turn."""
 
-    def __init__(self, make_sink: Callable[[], Sink], read: Callable[[], Iterable[Cells]]) -> None:
+    def __init__(self, make_sink: Callable[[], Sink], read: Callable[[], Iterable[Cells]], *, in_memory: bool) -> None:
         self._make = make_sink
         self._read = read
+        self._in_memory = in_memory
         self._lsn = count(1 << 24, 1 << 12)
 
     def declares(self) -> str:
@@ -99,6 +108,54 @@ class _Trial:
         self._write(Batch.progress(self._batch(("u", {"id": "1", "note": "first"})).positions[0]))
         expect(list(self._read()) == before, "an empty batch adds nothing")
         return "an empty batch is progress"
+
+    def refuses(self, refused: Cells) -> str:
+        """What a pipeline does with a batch of which one change can never succeed, interrupted in the middle."""
+        before, transactional = list(self._read()), self._make().transactional
+        rest: list[Cells] = [{"id": "40", "note": "before it"}, {"id": "41", "note": "behind it"}]
+        lsn = next(self._lsn)
+        batch = transaction(lsn, ("c", rest[0]), ("c", refused), ("c", rest[1]))
+        end = batch.positions[0]
+        self._refuses(batch, 1, refused, go_on=False)
+        expect(not transactional or not self._knows(end), "the position of a batch that is refused is not stored")
+        if self._in_memory:
+            self._refuses(batch, 1, refused)
+        else:
+            write_and_die(self._make, lsn, rest[0], refused, rest[1])
+            expect(not transactional or self._knows(end), "the position of the rest is stored with it")
+        self._has_taken(before, rest)
+        alone = self._batch(("c", refused))
+        self._refuses(alone, 0, refused)
+        expect(not transactional or self._knows(alone.positions[0]), "a batch of which nothing is left is progress")
+        rest.append({"id": "42", "note": "after it"})
+        self._write(self._batch(("c", rest[-1])))
+        self._has_taken(before, rest)
+        return "I4 of a batch of which a change is refused the rest arrives, neither lost nor doubled"
+
+    def _refuses(self, batch: Batch, index: int, row: Cells, *, go_on: bool = True) -> None:
+        """Have `batch` refused, and the rest of it taken by the same writer if that shall `go_on`."""
+        writer = self._claimed()
+        try:
+            try:
+                writer.write(batch)
+            except Reject as reject:
+                reasons = reject.reasons
+            else:
+                raise AssertionError("a row that the sink can never take is refused")
+            expect(list(reasons) == [index], f"Reject names the change that cannot be taken, {index}, not {[*reasons]}")
+            told = [value for value in row.values() if value and len(value) > 8 and value in reasons[index]]
+            expect(bool(reasons[index]) and not told, "I9 a reason says what is wrong, and no row values")
+            if go_on:
+                writer.write(batch.without([index]))
+        finally:
+            writer.close()
+
+    def _has_taken(self, before: Sequence[Cells], rows: Sequence[Cells]) -> None:
+        sink, held = self._make(), list(self._read())
+        if not sink.transactional and not sink.table_like:  # what is offered again may be there again
+            held = held[: len(before)] + [row for n, row in enumerate(held) if n == held.index(row) >= len(before)]
+        same = _sorted(held) == _sorted([*before, *rows]) if sink.table_like else held == [*before, *rows]
+        expect(same, f"the rest of a batch is neither lost nor doubled; wanted {rows} beside {before}, found {held}")
 
     def keeps_positions(self) -> str:
         batch = self._batch(("c", {"id": "3", "note": "third"}))
