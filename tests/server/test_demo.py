@@ -7,6 +7,8 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -19,16 +21,15 @@ from tests.tidy import tree
 from tests.wanting import or_skip
 
 RESULT = {"target", "identical", "rows", "changes", "seconds", "p50 lag", "p99 lag"}
-CODE = "import sys; from tailrace.demo.stage import run; sys.exit(run(seconds={seconds}, rate=1500, kafka={kafka}))"
 TIMEOUT_S = 240.0
 
 
-def _start(folder: Path, seconds: float, *, home: Path | None = None) -> subprocess.Popen[str]:
+def _start(folder: Path, *options: str, home: Path | None = None) -> subprocess.Popen[str]:
     """With `home`, the folder of a Kafka, the demonstration that goes over it."""
-    folder.chmod(0o711)  # the server's user must pass through it when we are root
     environment = {} if home is None else {"KAFKA_HOME": str(home)}
+    kafka = () if home is None else ("--kafka",)
     return subprocess.Popen(
-        [sys.executable, "-c", CODE.format(seconds=seconds, kafka=home is not None)],
+        [sys.executable, "-m", "tailrace", "demo", *kafka, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -37,12 +38,12 @@ def _start(folder: Path, seconds: float, *, home: Path | None = None) -> subproc
 
 
 @pytest.fixture
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("demo")
-    for parent in made.parents[:3]:  # of several processes, each has a folder of its own below
-        if not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    return made
+def folder() -> Iterator[Path]:
+    """One that the server's user may pass through when we are root; none of pytest's, which any other run of it that
+    begins closes to everybody else."""
+    with tempfile.TemporaryDirectory(prefix="tailrace-demo-") as made:
+        Path(made).chmod(0o711)
+        yield Path(made)
 
 
 @pytest.fixture
@@ -69,8 +70,8 @@ def _interrupt(demo: subprocess.Popen[str], word: str) -> str:
     return "".join(heard) + said
 
 
-def test_both_targets_are_identical_after_two_kills(folder: Path) -> None:
-    demo = _start(folder, 6)
+def test_as_it_comes_both_targets_are_identical_after_two_kills(folder: Path) -> None:
+    demo = _start(folder)
     said, _ = demo.communicate(timeout=TIMEOUT_S)
     assert demo.returncode == 0, said
     assert said.count("SIGKILL") == 2
@@ -84,7 +85,6 @@ def test_both_targets_are_identical_after_two_kills(folder: Path) -> None:
 
 
 def test_on_a_terminal_it_is_a_live_panel_and_then_the_result(folder: Path) -> None:
-    folder.chmod(0o711)  # as in _start
     command = [sys.executable, "-m", "tailrace", "demo", "--seconds", "4", "--rate", "1000"]
     with terminal(command, folder=folder, environ={**os.environ, "TMPDIR": str(folder)}) as demo:
         code = demo.end(TIMEOUT_S)
@@ -100,12 +100,12 @@ def test_on_a_terminal_it_is_a_live_panel_and_then_the_result(folder: Path) -> N
 
 
 def test_an_interrupt_leaves_neither_processes_nor_files(folder: Path) -> None:
-    _interrupt(_start(folder, 60), "streaming")
+    _interrupt(_start(folder), "streaming")
     assert not list(folder.iterdir())
 
 
 def test_over_kafka_two_consumers_have_every_row_once_after_a_kill_of_each(folder: Path, home: Path) -> None:
-    demo = _start(folder, 8, home=home)
+    demo = _start(folder, "--seconds", "8", "--rate", "1500", home=home)
     said, _ = demo.communicate(timeout=TIMEOUT_S)
     assert demo.returncode == 0, said
     assert said.count("SIGKILL for consumer-1") == said.count("SIGKILL for consumer-2") == 1
@@ -114,7 +114,7 @@ def test_over_kafka_two_consumers_have_every_row_once_after_a_kill_of_each(folde
 
 
 def test_over_kafka_an_interrupt_leaves_neither_processes_nor_files(folder: Path, home: Path) -> None:
-    _interrupt(_start(folder, 60, home=home), "share the partitions")
+    _interrupt(_start(folder, home=home), "share the partitions")
     assert not list(folder.iterdir())
 
 
