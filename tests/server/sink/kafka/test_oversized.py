@@ -15,6 +15,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 from servers import kafka as server
 from tests.cli.conftest import Cli
 from tests.fault.row import fault, goes_on
+from tests.server.sink.kafka.config import DEAD_LETTERS, toml
 from tests.server.sink.kafka.topics import read
 from tests.waiting import until
 
@@ -79,23 +80,8 @@ def test_what_the_broker_refuses_is_parked_with_its_key_and_arrives_when_the_bro
 
 
 def _config(database: str, broker: server.Broker, *, transactions: bool) -> str:
-    slot = "oversized_" + database.rpartition("/")[2]
-    return f"""
-[pipeline.shop]
-dead_letters = "file:dead.jsonl"
-[pipeline.shop.source]
-kind = "postgres"
-url = "{database}"
-tables = ["public.orders"]
-slot = "{slot}"
-publication = "{slot}"
-[pipeline.shop.sink]
-kind = "kafka"
-url = "kafka://{broker.address}"
-create_topics = true
-transactions = {str(transactions).lower()}
-format.topic_prefix = "t"
-"""
+    prefix = 'format.topic_prefix = "t"'
+    return toml(database, broker, transactions=transactions, sink=prefix, more=DEAD_LETTERS)
 
 
 def _seen(broker: server.Broker) -> list[tuple[int, str | None]]:

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from servers import kafka as server
 from tests.cli.conftest import Cli
+from tests.server.sink.kafka.config import toml
 from tests.server.sink.kafka.topics import read
 from tests.waiting import until
 
@@ -65,25 +66,12 @@ def _keys(broker: server.Broker, name: str) -> list[int]:
 
 
 def _config(database: str, broker: server.Broker, topic: str, *, split: bool) -> str:
-    slot = "split_" + database.rpartition("/")[2]
-    return f"""
-[pipeline.shop.source]
-kind = "postgres"
-url = "{database}"
-tables = ["public.orders"]
-slot = "{slot}"
-publication = "{slot}"
-[pipeline.shop.limits]
-segment_bytes = 16384
-batch_bytes_max = 32768
-[pipeline.shop.sink]
-kind = "kafka"
-url = "kafka://{broker.address}"
-create_topics = true
-transactions = true
+    sink = f"""
 positions_topic = "{topic}.positions"
 transactional_id = "{topic}"
 transaction_bytes_max = {LIMIT}
 split_transactions = {str(split).lower()}
 format.topic_prefix = "{topic}"
 """
+    limits = "[pipeline.shop.limits]\nsegment_bytes = 16384\nbatch_bytes_max = 32768"
+    return toml(database, broker, transactions=True, sink=sink, more=limits)

@@ -20,6 +20,7 @@ from tailrace.sink.kafka.transaction import TransactionalWriter
 from tests.cli.conftest import Cli
 from tests.conformance import protobuf
 from tests.fault.row import fault, goes_on
+from tests.server.sink.kafka.config import DEAD_LETTERS, toml
 from tests.server.sink.kafka.topics import read
 from tests.server.subject import Subjects
 from tests.unit.sink.feed import LINEAGE, NOTES, Feed
@@ -82,16 +83,8 @@ def test_what_has_no_form_is_parked_and_the_rest_of_its_transaction_arrives(
 
 
 def _config(database: str, broker: server.Broker, topic: str, *, url: str, transactions: bool) -> str:
-    slot = "unencodable_" + database.rpartition("/")[2]
-    return f"""
-[pipeline.shop]
-dead_letters = "file:dead.jsonl"
-[pipeline.shop.source]
-kind = "postgres"
-url = "{database}"
-tables = ["public.lists"]
-slot = "{slot}"
-publication = "{slot}"
+    sink = f'transactional_id = "{topic}"\npositions_topic = "{topic}.positions"'
+    more = f"""
 [pipeline.shop.limits]
 segment_bytes = 4096
 [pipeline.shop.format]
@@ -99,14 +92,8 @@ topic_prefix = "{topic}"
 key_converter = "protobuf"
 value_converter = "protobuf"
 schema_registry_url = "{url}"
-[pipeline.shop.sink]
-kind = "kafka"
-url = "kafka://{broker.address}"
-create_topics = true
-transactions = {str(transactions).lower()}
-transactional_id = "{topic}"
-positions_topic = "{topic}.positions"
 """
+    return toml(database, broker, table="lists", transactions=transactions, sink=sink, more=more + DEAD_LETTERS)
 
 
 @pytest.mark.parametrize("transactions", [False, True])
