@@ -23,6 +23,7 @@ from urllib.parse import unquote, urlsplit
 from servers import maven
 from servers.artifact import Unavailable
 from servers.process import dying_with_us, free_port
+from tailrace.demo import broker
 
 _LOG4J = Path(__file__).parent / "java" / "log4j2.properties"
 _FAST = ("-XX:TieredStopAtLevel=1",)
@@ -143,7 +144,7 @@ def start(
         properties = folder / "worker.properties"
         known = _settings(bootstrap, port, folder, plugins=root / "archive") | dict(settings or {})
         properties.write_text("".join(f"{name}={value}\n" for name, value in known.items()))
-        command = [maven.java(), "-Xms128m", "-Xmx1g", "-XX:+UseSerialGC", *java_options]
+        command = [maven.java(), "-Xms128m", "-Xmx1g", "-XX:+UseSerialGC", broker.scratch(folder), *java_options]
         command += [f"-Dlog4j2.configurationFile={_LOG4J}", "-cp", ":".join([f"{root}/*", *map(str, jars)])]
         command += ["org.apache.kafka.connect.cli.ConnectStandalone", str(properties)]
         with (folder / "log").open("wb") as log:

@@ -29,6 +29,7 @@ import msgspec
 
 from servers import artifact, maven
 from servers.artifact import Unavailable
+from tailrace.demo import broker
 
 _JAVA = Path(__file__).parent / "java"
 _WHEEL = "debezium-3.6.3"
@@ -292,7 +293,7 @@ def run(
         file, log = Path(folder, "engine.properties"), Path(folder, "log")
         _write(file, {**settings, "forms": ",".join(forms)})
         path += f":{maven.install('protobuf-types')}/*" if "protobuf" in forms else ""
-        command = [*_java(path, java_options), "DebeziumFormats" if forms else "DebeziumLines"]
+        command = [*_java(path, java_options, folder=Path(folder)), "DebeziumFormats" if forms else "DebeziumLines"]
         command += [str(file), "discard" if discard else "print"]
         with log.open("wb") as stderr:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
@@ -306,12 +307,10 @@ def run(
 @contextmanager
 def host() -> Iterator[Host]:
     """A JVM for many engines, one after the other; `Unavailable` when there is no JDK 17 or no wheel."""
-    command = [*_java(_path(), _QUICK), "DebeziumLines"]
-    with (
-        tempfile.TemporaryDirectory(prefix="tailrace-debezium-") as folder,
-        closing(Host(command, Path(folder))) as started,
-    ):
-        yield started
+    with tempfile.TemporaryDirectory(prefix="tailrace-debezium-") as folder:
+        command = [*_java(_path(), _QUICK, folder=Path(folder)), "DebeziumLines"]
+        with closing(Host(command, Path(folder))) as started:
+            yield started
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,9 +376,9 @@ def _path() -> str:
     return f"{_classes(root)}:{root}/*"
 
 
-def _java(path: str, options: tuple[str, ...]) -> list[str]:
+def _java(path: str, options: tuple[str, ...], *, folder: Path) -> list[str]:
     logging = f"-Dlog4j2.configurationFile={_JAVA / 'log4j2.properties'}"
-    return ["java", "-Xmx1g", "-XX:+UseSerialGC", *options, logging, "-cp", path]
+    return ["java", "-Xmx1g", "-XX:+UseSerialGC", broker.scratch(folder), *options, logging, "-cp", path]
 
 
 def _write(file: Path, settings: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from servers import maven
 from servers.process import dying_with_us
+from tailrace.demo import broker
 
 _SOURCE = Path(__file__).parent / "java" / "FlinkRows.java"
 _OPTIONS = ("-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "--add-opens=java.base/java.util=ALL-UNNAMED")
@@ -31,7 +32,7 @@ def rows(statements: Sequence[str], query: str) -> list[tuple[str | None, ...]]:
     with tempfile.TemporaryDirectory(prefix="tailrace-flink-") as scratch:
         file = Path(scratch, "statements.sql")
         file.write_text("\n--\n".join([*statements, query]))
-        command = ["java", *_OPTIONS, f"-Djava.io.tmpdir={scratch}", "-cp", f"{root}/*", str(_SOURCE), str(file)]
+        command = ["java", *_OPTIONS, broker.scratch(Path(scratch)), "-cp", f"{root}/*", str(_SOURCE), str(file)]
         done = subprocess.run(
             dying_with_us(command), capture_output=True, text=True, check=False, timeout=_PATIENCE_S, cwd=scratch
         )

@@ -22,6 +22,7 @@ from servers import artifact, maven
 from servers.artifact import Unavailable
 from servers.certificate import Authority
 from servers.process import dying_with_us, free_port
+from tailrace.demo import broker
 
 _JAR = "apicurio-registry-app-3.0.9-runner.jar"
 _PATH = "/apis/ccompat/v7"
@@ -60,7 +61,7 @@ def start(*, tls: bool = False, port: int | None = None, kept: Path | None = Non
         if tls:
             signed = Authority(folder / "authority").issue("localhost")
             options |= {"http.ssl.certificate.files": signed.certificate, "http.ssl.certificate.key-files": signed.key}
-        command = [maven.java(), "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        command = [maven.java(), "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", broker.scratch(folder)]
         command += [f"-Dquarkus.{name}={value}" for name, value in options.items()]
         if kept is not None:
             command.append(f"-Dapicurio.datasource.url=jdbc:h2:file:{kept / 'registry'}")

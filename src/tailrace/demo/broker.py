@@ -32,6 +32,7 @@ __all__ = [
     "format_storage",
     "listening",
     "new_id",
+    "scratch",
 ]
 
 VERSION = "4.4.0"
@@ -155,7 +156,7 @@ class Broker:
         """Begin to start: one of several nodes is ready only once others are there."""
         with self._log.open("ab") as log, held():
             self._begin = log.tell()
-            command = [self.java, "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", *self.java_options]
+            command = [self.java, "-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", scratch(self.folder), *self.java_options]
             command += [*_classes(self.jars), "kafka.Kafka", str(self.properties)]
             self._process = subprocess.Popen(
                 self.wrap(command),
@@ -197,6 +198,12 @@ class Broker:
     @property
     def _log(self) -> Path:
         return self.folder / "server.log"
+
+
+def scratch(folder: Path) -> str:
+    """The option that has a JVM unpack its libraries below `folder`: one that is killed leaves them behind."""
+    (made := folder / "scratch").mkdir(exist_ok=True)
+    return f"-Djava.io.tmpdir={made}"
 
 
 def listening(port: int, controller: int, data: Path) -> dict[str, str]:
