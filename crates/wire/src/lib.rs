@@ -3,6 +3,7 @@
 //! This crate knows no Python, no sockets and no clock. Everything that arrives is checked before it is trusted: no
 //! input makes it panic or allocate more than the input itself justifies.
 
+#[cfg(feature = "arrow")]
 pub mod arrow;
 pub mod batch;
 pub mod chunk;
