@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from servers import kafka
 from servers.postgres import Server
 from tailrace.checkpoint import SQLite
+from tailrace.pipeline.failpoint import Place
 from tests.crash import runner
 from tests.crash.ledger import Duck, Held, Lines, Repeated, Replica, settle
 from tests.crash.load import PAUSE_S, Load, fill, shrink
@@ -224,6 +225,11 @@ def test_i1_i4_kills_at_every_room_keep_whole_transactions_in_order(scene: Calla
             killed.prefix()
     killed.finish()
     assert killed.victim.kills == 1 + len(ROOMS)
+
+
+def test_every_place_where_a_process_can_be_made_to_die_is_among_them() -> None:
+    rooms = {Place(room.partition(":")[0]) for room in ROOMS}
+    assert rooms | {Place.REPLAY_AFTER} == set(Place)  # that one is in test_replay.py
 
 
 def test_i1_i6_kills_with_the_position_in_sqlite_lose_nothing_and_never_go_back(

@@ -259,3 +259,13 @@ const KINDS: [&str; 22] = [
     "date[]",
     "float4",
 ];
+
+#[test]
+fn a_plan_is_made_once_a_table_version() {
+    let mut encoder = Encoder::new(Profile::new("shop"));
+    let (first, second) = (table(&[("id", "int4", false)]), table(&[("id", "int4", false)]));
+    assert_ne!(first.version, second.version);
+    let plan = encoder.plan(&first);
+    assert!(Arc::ptr_eq(&plan, &encoder.plan(&first)));
+    assert!(!Arc::ptr_eq(&plan, &encoder.plan(&second)));
+}
