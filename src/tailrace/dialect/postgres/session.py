@@ -1,8 +1,8 @@
 """Opens connections in the one state that every text from the server is read in. Never keeps one, never pools.
 
 Settings travel in the startup packet, where they win over those of role and database; libpq options that the url, the
-environment or a service file names win over the defaults here. What libpq adds from PGDATESTYLE and PGTZ wins over both,
-and is set back.
+environment or a service file names win over the defaults here. What libpq adds from PGDATESTYLE and PGTZ wins over
+both, and is set back.
 """
 
 from __future__ import annotations
