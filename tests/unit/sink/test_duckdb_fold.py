@@ -3,7 +3,7 @@
 import pytest
 
 from tailrace.error import Reject
-from tailrace.model import UNCHANGED, Table
+from tailrace.model import UNCHANGED, Column, Table
 from tests.unit.sink.feed import ORDERS
 from tests.unit.sink.shop import Shop
 
@@ -30,6 +30,18 @@ def test_keys_may_be_swapped_within_a_transaction(shop: Shop) -> None:
         )
     )
     assert shop.rows() == [(1, "n2"), (2, "n1")]
+
+
+@pytest.mark.parametrize(("type", "old", "new"), [
+    ("numeric", "1.0", "1.00"), ("jsonb", '{"a": 1.0}', '{"a": 1.00}'), ("timetz", "12:00:00+00", "13:00:00+01"),
+])  # fmt: skip
+def test_a_key_that_gets_another_spelling_of_an_equal_value_leaves_no_row_behind(
+    shop: Shop, type: str, old: str, new: str
+) -> None:
+    table = Table("public", "t", [Column("k", type, nullable=False), Column("note", "text")], key=["k"])
+    shop.write(shop.feed.commit(("c", {"k": old, "note": "a"}), table=table))
+    shop.write(shop.feed.commit(("u", {"k": new, "note": UNCHANGED}, {"k": old}), table=table))
+    assert shop.rows("public.t", "k::VARCHAR, note") == [(new, "a")]
 
 
 def test_truncate_empties_the_table_at_its_place_in_the_order(shop: Shop) -> None:
