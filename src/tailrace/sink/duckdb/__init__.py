@@ -16,7 +16,7 @@ from tailrace.durable import obstacles
 from tailrace.error import CheckFailed, ConfigError
 from tailrace.model import Existing, Finding, Limits, Position, Severity, Table
 from tailrace.sink.duckdb.ledger import saved
-from tailrace.sink.duckdb.target import check_names
+from tailrace.sink.duckdb.target import check_names, check_places
 from tailrace.sink.duckdb.view import DuckDBImage, DuckDBView
 from tailrace.sink.duckdb.writer import DuckDBWriter
 
@@ -64,7 +64,7 @@ class DuckDB:
 
     def check_tables(self, name: str, tables: Sequence[Table]) -> list[Finding]:
         """See `Receiving.check_tables`: names that DuckDB takes for one another. The file is not opened."""
-        findings = []
+        findings = list(check_places(tables, self.schema or {}))
         for table in tables:
             try:
                 check_names(table)

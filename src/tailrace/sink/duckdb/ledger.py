@@ -30,9 +30,10 @@ CREATE TABLE IF NOT EXISTS {0}.positions (
 CREATE TABLE IF NOT EXISTS {0}.targets (
     pipeline VARCHAR NOT NULL, "schema" VARCHAR NOT NULL, name VARCHAR NOT NULL, key VARCHAR[] NOT NULL,
     shared BOOLEAN NOT NULL, attempt VARCHAR, staged BOOLEAN NOT NULL, filling BOOLEAN NOT NULL,
-    source_oid BIGINT
+    source_oid BIGINT, source VARCHAR
 );
 ALTER TABLE {0}.targets ADD COLUMN IF NOT EXISTS source_oid BIGINT;
+ALTER TABLE {0}.targets ADD COLUMN IF NOT EXISTS source VARCHAR;
 CREATE TABLE IF NOT EXISTS {0}.replayed (
     pipeline VARCHAR NOT NULL, lineage VARCHAR NOT NULL, position VARCHAR NOT NULL
 );
@@ -44,8 +45,8 @@ class Record:
     """What is remembered of a target table: a log of changes when `key` is empty; `shared` with others' rows.
 
     `attempt` is the snapshot that filled it last, which is not complete while it is `filling`; `staged` while the rows
-    of that snapshot wait beside the table. `source_oid` is the source's number for the table that it holds: None where
-    there is none, or the one that comes next is to be taken over.
+    of that snapshot wait beside the table. `source` is the table that it holds, `source_oid` the source's number for
+    that: None where there is none, or the one that comes next is to be taken over.
     """
 
     catalog: str
@@ -57,6 +58,7 @@ class Record:
     staged: bool = False
     filling: bool = False
     source_oid: int | None = None
+    source: str | None = None
 
     @property
     def target(self) -> str:
@@ -175,7 +177,7 @@ class Ledger:
         """Remove every claim and position; target tables and what is known of them stay, but not whose they were."""
         for table in ("positions", "replayed"):
             self._connection.execute(f"DELETE FROM {self._schema}.{table} WHERE pipeline = ?", [self._pipeline])
-        forget = f"UPDATE {self._schema}.targets SET source_oid = NULL WHERE pipeline = ?"
+        forget = f"UPDATE {self._schema}.targets SET source_oid = NULL, source = NULL WHERE pipeline = ?"
         self._connection.execute(forget, [self._pipeline])
 
     def anew(self, schema: str, name: str) -> str:
@@ -187,12 +189,14 @@ class Ledger:
 
     def records(self) -> list[Record]:
         """The target tables of this pipeline."""
-        rows = self._connection.execute(
-            # All that there is: a file of an earlier release, opened to be read only, has no source_oid.
+        found = self._connection.execute(
+            # All that there is: a file of an earlier release, opened to be read only, lacks the last ones.
             f"SELECT * EXCLUDE (pipeline) FROM {self._schema}.targets WHERE pipeline = ?",
             [self._pipeline],
-        ).fetchall()
-        return [Record(self.catalog, schema, name, tuple(key), *rest) for schema, name, key, *rest in rows]
+        )
+        names = [name for name, *_ in found.description or ()]
+        cells = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        return [Record(self.catalog, key=tuple(cell.pop("key")), **cell) for cell in cells]
 
     def record(self, record: Record) -> None:
         """Remember this of its table, in place of what was known."""
@@ -201,7 +205,8 @@ class Ledger:
             [self._pipeline, record.schema, record.name],
         )
         self._connection.execute(
-            f"INSERT INTO {self._schema}.targets VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f'INSERT INTO {self._schema}.targets (pipeline, "schema", name, key, shared, attempt, staged, filling,'
+            " source_oid, source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 self._pipeline,
                 record.schema,
@@ -212,6 +217,7 @@ class Ledger:
                 record.staged,
                 record.filling,
                 record.source_oid,
+                record.source,
             ],
         )
 

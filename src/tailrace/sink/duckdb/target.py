@@ -6,13 +6,13 @@ difference stops the pipeline before a row is written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tailrace import identity
 from tailrace.error import CheckFailed, Fatal
-from tailrace.model import Table
+from tailrace.model import Finding, Severity, Table
 from tailrace.sink.duckdb import sql
 from tailrace.sink.duckdb.ledger import Ledger, Record
 from tailrace.sink.duckdb.widen import fits
@@ -20,10 +20,13 @@ from tailrace.sink.duckdb.widen import fits
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-__all__ = ["Target", "Targets", "check_names"]
+__all__ = ["Target", "Targets", "check_names", "check_places"]
 
 _RESERVED = {"_op", "_position", "_committed_at", "_index", "_unchanged"}
 """What `Batch.arrow` sends beside the columns of a table, the log's columns among it."""
+
+
+_APART = "give one of them another name with a rename transform, or another schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class Targets:
         place, held = (schema, table.name), None
         if record is not None and not fresh:
             place, held = (record.schema, record.name), record.source_oid
+            _check_owner(table, record)
         oid = identity.keep(table, held, ".".join(place), anew=self._ledger.anew(*place))
         record, columns = self._own(
             table, Record(self._ledger.catalog, schema, table.name, table.key, False), record, fresh=fresh
@@ -88,8 +92,8 @@ class Targets:
         if fresh:
             shared = record.shared and self._existing != "replace"
             record = self._begin(replace(record, attempt=attempt, shared=shared, staged=shared, filling=True))
-        if record.source_oid != oid:
-            record = replace(record, source_oid=oid)
+        if (record.source_oid, record.source) != (oid, str(table)):
+            record = replace(record, source_oid=oid, source=str(table))
             self.remember(record)
         target = self._evolve(table, record, columns)
         if fresh and record.staged:
@@ -110,7 +114,8 @@ class Targets:
                 if other.shared or self._columns(other.schema, other.name):
                     self._clear(other)
                 left = other.source_oid if other.shared else None  # else no row is
-                self.remember(replace(other, staged=False, filling=False, source_oid=left))
+                source = other.source if other.shared else None
+                self.remember(replace(other, staged=False, filling=False, source_oid=left, source=source))
         self._clear(record)
         self.remember(record)
         return record
@@ -215,6 +220,27 @@ class Targets:
 
 def _fold(schema: str, name: str) -> tuple[str, str]:
     return schema.lower(), name.lower()
+
+
+def _check_owner(table: Table, record: Record) -> None:
+    """Two tables of the source in one would be taken for one another; one that has moved there keeps its number."""
+    moved = table.oid is not None and table.oid == record.source_oid
+    if record.source in {None, str(table)} or moved:
+        return
+    raise Fatal(
+        f"{table} would be {record.target} in DuckDB, which holds {record.source}",
+        hint=_APART + "; if the table has only moved at the source, start again with a snapshot: tailrace reset",
+    )
+
+
+def check_places(tables: Sequence[Table], schemas: Mapping[str, str]) -> Iterator[Finding]:
+    """Tables that would be one in DuckDB."""
+    taken: dict[tuple[str, str], Table] = {}
+    for table in tables:
+        other = taken.setdefault(_fold(schemas.get(table.schema, table.schema), table.name), table)
+        if other is not table:
+            message = f"it would be the same table as {other}: DuckDB ignores case"
+            yield Finding(Severity.ERROR, f"table {table}", message, _APART)
 
 
 def _set_aside(table: Table, record: Record, column: str) -> str:
