@@ -1,12 +1,16 @@
-"""Constraints that somebody added to a DuckDB target: the change that breaks one is refused, and named."""
+"""Constraints that somebody added to a DuckDB target, and values that it does not read: the change is refused, and
+named."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tailrace.comparison import Field, Mirror, Shape
 from tailrace.error import Fatal, Reject
-from tailrace.model import Batch
+from tailrace.model import Batch, Column, Table
+from tailrace.sink.duckdb.view import DuckDBImage
 from tests.unit.sink.feed import NOTES
 from tests.unit.sink.shop import Shop
 
@@ -83,6 +87,33 @@ def test_an_update_and_a_row_of_a_table_without_key_are_found_too(strict: Shop) 
     assert [*_refused(strict, strict.feed.commit(("d", {"id": "5"}), ("u", {"id": "1", "note": "n2"})))] == [1]
     assert [*_refused(strict, _lines(strict, "abc"))] == [1]
     strict.write(_lines(strict, "acd"))
+
+
+DOCUMENTS = Table("public", "docs", [Column("id", "int8", nullable=False), Column("doc", "json")], key=["id"])
+LONE = '["\\ud83d"]'
+"""Half of a pair, as JavaScript leaves it in a text that it has cut: PostgreSQL's json takes it, DuckDB's does not."""
+
+
+def test_a_value_that_duckdb_does_not_read_is_refused_alone(shop: Shop) -> None:
+    rows = [("c", {"id": str(key), "doc": LONE if key == 7 else "[1]"}) for key in range(100)]
+    batch = shop.feed.commit(*rows, table=DOCUMENTS)
+    with pytest.raises(Reject) as caught:
+        shop.write(batch)
+    [(index, reason)] = caught.value.reasons.items()
+    assert index == 7 and "ud83d" not in reason and reason.endswith("in public.docs")
+    shop.write(batch.without([7]))
+    assert shop.rows("public.docs", "count(*)") == [(99,)]
+
+
+def test_verify_counts_a_row_that_duckdb_does_not_read(shop: Shop) -> None:
+    fields = tuple(Field(column.name, column.name, column.type, column.type) for column in DOCUMENTS.columns)
+    mirror = Mirror(Shape("public", "docs", fields, ("id",)), "public", "docs", ("BIGINT", "JSON"))
+    rows = [("c", {"id": str(key), "doc": LONE if key == 7 else "[1]"}) for key in range(9)]
+    batch = shop.feed.commit(*rows, table=DOCUMENTS)
+    with closing(DuckDBImage("64MB")) as image:
+        assert image.checksum(mirror, iter([batch])).rows == 9
+        digests = dict(image.digests(mirror, iter([batch])))
+    assert len(digests) == 9 and [key for key, digest in digests.items() if digest == "cannot be held"] == [("7",)]
 
 
 def _lines(shop: Shop, lines: Sequence[str]) -> Batch:

@@ -123,7 +123,8 @@ def _explain(error: duckdb.Error, path: Path) -> TailraceError:
             hint="compare the constraints of the target table with its source",
         )
     # What is left (conversion, range) would name values of rows.
-    return Fatal(
+    kind = Broken if isinstance(error, duckdb.DataError | duckdb.InvalidInputException) else Fatal
+    return kind(
         f"DuckDB refused rows for {path}: {type(error).__name__}",
         hint="compare the types of the target table with its source",
     )

@@ -1,4 +1,4 @@
-"""Constraints that somebody added to a target: which change of a batch breaks one.
+"""Constraints that somebody added to a target, and values that DuckDB does not read: which change of a batch it is.
 
 DuckDB takes rows as a set, and its error names none of them but by values. So the shortest beginning of the batch that
 is refused is looked for, in transactions that are rolled back: its last change is the one.
@@ -19,7 +19,7 @@ _NAMELESS = "a unique or foreign key of the target"
 
 
 class Broken(Fatal):
-    """A constraint of the target refuses some row of what was written."""
+    """A constraint, or the type of a column, refuses some row of what was written."""
 
 
 def describe(line: str) -> str:
@@ -29,7 +29,7 @@ def describe(line: str) -> str:
 
 
 def find(batch: Batch, broken: Broken, *, breaks: Callable[[Batch], bool]) -> Reject:
-    """The first change of `batch` that a constraint refuses, as a `Reject`; costs log2 of its length in tries.
+    """The first change of `batch` that is refused, as a `Reject`; costs log2 of its length in tries.
 
     Raises `broken` itself where no change does it, but what the first batch behind a snapshot sets in motion.
     """

@@ -18,6 +18,7 @@ from tailrace.error import Reject
 from tailrace.model import Batch, Change
 from tailrace.sink.duckdb import sql
 from tailrace.sink.duckdb.connection import connect_beside, explained
+from tailrace.sink.duckdb.constraint import Broken
 from tailrace.sink.duckdb.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -164,7 +165,17 @@ class DuckDBImage:
             except Reject as reject:
                 refused = [_key(batch[index]) for index in reject.reasons]
                 return refused + self._insert(batch.without(list(reject.reasons)), typed)
+            except Broken:
+                return self._insert_halves(batch, typed)
         return []
+
+    def _insert_halves(self, batch: Batch, typed: sql.Typed) -> list[Key]:
+        """A row that DuckDB does not read is among them: it says of a set that there is one, not which."""
+        if len(batch) == 1:
+            return [_key(batch[0])]
+        half = len(batch) // 2
+        halves = batch.only(range(half)), batch.only(range(half, len(batch)))
+        return [key for part in halves for key in self._insert(part, typed)]
 
 
 def _key(change: Change) -> Key:
