@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from psycopg import errors, sql
 
+from tailrace.dialect.postgres.equality import equal
 from tailrace.dialect.postgres.fault import told
 from tailrace.dialect.postgres.session import Connection, run, statement_text
 from tailrace.sink.postgres import ddl
@@ -30,7 +31,7 @@ class Clearing:
 
     def holds_rows(self, present: Present) -> bool:
         """Whether there is any row that would be ours."""
-        statement = sql.SQL("SELECT EXISTS (SELECT FROM {}{})").format(present.name, self._where())
+        statement = sql.SQL("SELECT EXISTS (SELECT FROM {}{})").format(present.name, self._where(present))
         with told(f"look into {present}"):
             [[found]] = self._connection.execute(statement).fetchall()
         return bool(found)
@@ -50,7 +51,7 @@ class Clearing:
         return statement_text(self._delete(present))
 
     def _delete(self, present: Present) -> sql.Composed:
-        return sql.SQL("DELETE FROM {}{}").format(present.name, self._where())
+        return sql.SQL("DELETE FROM {}{}").format(present.name, self._where(present))
 
     def _truncate(self, present: Present) -> bool:
         try:
@@ -91,7 +92,9 @@ class Clearing:
         doing = f"put the snapshot into {present}"
         stage = self.stage(present)
         if key:
-            match = sql.SQL(" AND ").join(sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in key)
+            match = sql.SQL(" AND ").join(
+                equal(sql.Identifier("t", name), sql.Identifier("s", name), present.equals(name)) for name in key
+            )
             statement = sql.SQL("DELETE FROM {} AS t USING {} AS s WHERE {}").format(present.name, stage, match)
             run(self._connection, statement, doing)
         names = self._written(present, columns)
@@ -112,10 +115,13 @@ class Clearing:
             f"drop the table beside {present}",
         )
 
-    def _where(self) -> sql.Composed:
+    def _where(self, present: Present) -> sql.Composed:
         if not self._constants:
             return sql.SQL("").format()
-        match = [sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(v)) for name, v in self._constants.items()]
+        match = [
+            equal(sql.Identifier(name), sql.Literal(value), present.equals(name))
+            for name, value in self._constants.items()
+        ]
         return sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(match))
 
 

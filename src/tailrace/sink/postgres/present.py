@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from tailrace.dialect.postgres.equality import EQUAL, operators
 from tailrace.dialect.postgres.session import Connection, fetch
 from tailrace.sink.postgres import ddl, query
 
@@ -15,11 +16,14 @@ __all__ = ["Held", "Present", "find"]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A column as it is: `base` is what a domain is made of; `fills_itself` says that an insert may leave it out,
-    `counts_alone` that no update may give it a value (GENERATED ALWAYS AS IDENTITY); `receiver` is the function of
-    `pg_catalog` that reads the binary form of the base, or nothing."""
+    """A column as it is: `equals` is the operator by which its values are, `base` what a domain is made of.
+
+    `fills_itself` says that an insert may leave it out, `counts_alone` that no update may give it a value (GENERATED
+    ALWAYS AS IDENTITY); `receiver` is the function of `pg_catalog` that reads the binary form of the base, or nothing.
+    """
 
     name: str
+    equals: str
     type: str
     base: str
     not_null: bool
@@ -56,6 +60,11 @@ class Present:
         """The table, as SQL."""
         return ddl.qualified(self.schema, self.table)
 
+    def equals(self, name: str) -> str:
+        """By which operator values of a column are equal."""
+        held = self.columns.get(name)
+        return EQUAL if held is None else held.equals
+
     @property
     def primary_key(self) -> frozenset[str]:
         """The columns of its primary key."""
@@ -69,5 +78,6 @@ def find(connection: Connection, schema: str, name: str) -> Present | None:
         return None
     [[oid, kind, primary_key]] = found
     rows = fetch(connection, query.load("columns"), {"oid": oid})
-    columns = {row[0]: Held(*row) for row in rows}
+    foreign = operators(connection, oid)
+    columns = {name: Held(name, foreign.get(name, EQUAL), *row) for name, *row in rows}
     return Present(oid, kind, schema, name, primary_key, columns)

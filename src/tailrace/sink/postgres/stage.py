@@ -79,10 +79,10 @@ class Stage:
             for number, column in enumerate(self.target.columns)
             if column.source not in left and column.name not in self.target.key
         ]
-        if not assigned:  # A row that is all key: only that it is there matters.
-            key = next(number for number, column in enumerate(self.target.columns) if column.name in self.target.key)
-            name = sql.Identifier(self.target.columns[key].name)
-            assigned = [sql.SQL("{} = s.{}").format(name, _cell(key))]
+        if not assigned:  # Only that the row is there matters; its key may be one that no update can set.
+            return sql.SQL("SELECT FROM {} AS t, {} AS s WHERE s.op = 'u' AND s.unsent = {} AND {}").format(
+                self.target.name, self.name, sql.Literal(place), self._match()
+            )
         return sql.SQL("UPDATE {} AS t SET {} FROM {} AS s WHERE s.op = 'u' AND s.unsent = {} AND {}").format(
             self.target.name, sql.SQL(", ").join(assigned), self.name, sql.Literal(place), self._match()
         )
@@ -105,7 +105,7 @@ class Stage:
 
     def _match(self) -> sql.Composed:
         key = [
-            equal(column.name, sql.SQL("s.{}").format(_cell(number)))
+            equal(self.target, column.name, sql.SQL("s.{}").format(_cell(number)))
             for number, column in enumerate(self.target.columns)
             if column.name in self.target.key
         ]

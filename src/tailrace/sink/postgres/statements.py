@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from psycopg import sql
 
+from tailrace.dialect.postgres import equality
 from tailrace.sink.postgres.target import Target, TargetColumn
 
 __all__ = [
@@ -40,7 +41,7 @@ def update(target: Target, sent: Sequence[TargetColumn], *, moved: bool) -> sql.
 
     The key it had follows the cells when it has `moved`, and is among them when not.
     """
-    return sql.SQL("WITH changed AS ({} RETURNING 1) SELECT 1 / pg_catalog.count(*) FROM changed").format(
+    return sql.SQL("WITH changed AS ({}) SELECT 1 / pg_catalog.count(*) FROM changed").format(
         _update(target, sent, moved=moved)
     )
 
@@ -48,7 +49,7 @@ def update(target: Target, sent: Sequence[TargetColumn], *, moved: bool) -> sql.
 def upsert(target: Target, *, moved: bool) -> sql.Composed:
     """As `update` with all columns, but a row that is missing is added: then one row is counted."""
     return sql.SQL(
-        "WITH changed AS ({} RETURNING 1) INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {}"
+        "WITH changed AS ({}) INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {}"
         " WHERE NOT EXISTS (SELECT FROM changed)"
     ).format(
         _update(target, target.columns, moved=moved),
@@ -70,9 +71,10 @@ def delete_one(target: Target) -> sql.Composed:
 
 def update_one(target: Target, sent: Sequence[TargetColumn]) -> sql.Composed:
     """Change one row that equals, in all columns, what follows the `sent` columns; fails (22012) without one."""
-    return sql.SQL(
-        "WITH changed AS (UPDATE {} AS t SET {} WHERE {} RETURNING 1) SELECT 1 / pg_catalog.count(*) FROM changed"
-    ).format(target.name, _assign(sent, 1), _one(target, len(sent) + 1))
+    numbered = list(zip(_numbers(1, len(sent)), sent, strict=True))
+    return sql.SQL("WITH changed AS ({}) SELECT 1 / pg_catalog.count(*) FROM changed").format(
+        _changed(target, numbered, _one(target, len(sent) + 1))
+    )
 
 
 def truncate(targets: Sequence[Target], *, restart: bool) -> list[sql.Composed]:
@@ -103,34 +105,32 @@ def _update(target: Target, sent: Sequence[TargetColumn], *, moved: bool) -> sql
     numbered = list(zip(_numbers(1, len(sent)), sent, strict=True))
     # A key that stays is not assigned: an identity column may be GENERATED ALWAYS.
     held = set() if moved else set(target.key)
-    assigned = [pair for pair in numbered if pair[1].name not in held] or numbered[:1]
+    assigned = [pair for pair in numbered if pair[1].name not in held]
     if moved:
         where = _key(target, len(sent) + 1)
     else:
-        cells = [equal(column.name, number) for number, column in numbered if column.name in held]
+        cells = [equal(target, column.name, number) for number, column in numbered if column.name in held]
         where = _all([*cells, *in_ours(target)])
-    return sql.SQL("UPDATE {} AS t SET {} WHERE {}").format(
-        target.name, _list(_assigned(column, number) for number, column in assigned), where
-    )
+    return _changed(target, assigned, where)
 
 
-def _assign(columns: Iterable[TargetColumn], first: int) -> sql.Composed:
-    return _list(_assigned(column, sql.SQL(f"${number}")) for number, column in enumerate(columns, first))
-
-
-def _assigned(column: TargetColumn, value: _Piece) -> sql.Composed:
-    return sql.SQL("{} = {}").format(sql.Identifier(column.name), value)
+def _changed(target: Target, assigned: Sequence[tuple[_Piece, TargetColumn]], where: _Piece) -> sql.Composed:
+    """Update the rows and return one for each; where nothing was sent that could change, only look for them."""
+    if not assigned:
+        return sql.SQL("SELECT 1 FROM {} AS t WHERE {}").format(target.name, where)
+    cells = (sql.SQL("{} = {}").format(sql.Identifier(column.name), number) for number, column in assigned)
+    return sql.SQL("UPDATE {} AS t SET {} WHERE {} RETURNING 1").format(target.name, _list(cells), where)
 
 
 def _key(target: Target, first: int) -> sql.Composed:
     own = [name for name in target.key if name not in target.constants]
-    cells = [equal(name, number) for name, number in zip(own, _numbers(first, len(own)), strict=True)]
+    cells = [equal(target, name, number) for name, number in zip(own, _numbers(first, len(own)), strict=True)]
     return _all([*cells, *in_ours(target)])
 
 
-def equal(name: str, value: sql.Composable) -> sql.Composed:
+def equal(target: Target, name: str, value: sql.Composable) -> sql.Composed:
     """That the target's column, of a row `t`, has this value."""
-    return sql.SQL("t.{} = {}").format(sql.Identifier(name), value)
+    return equality.equal(sql.Identifier("t", name), value, target.equals.get(name, equality.EQUAL))
 
 
 def _one(target: Target, first: int) -> sql.Composed:
@@ -154,7 +154,7 @@ def _one(target: Target, first: int) -> sql.Composed:
 
 def in_ours(target: Target) -> list[sql.Composed]:
     """That a row `t` of a shared table is one of this pipeline."""
-    return [equal(name, sql.Literal(value)) for name, value in target.constants.items()]
+    return [equal(target, name, sql.Literal(value)) for name, value in target.constants.items()]
 
 
 def literals(target: Target) -> list[sql.Composable]:

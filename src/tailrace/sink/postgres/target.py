@@ -51,6 +51,8 @@ class Target:
     columns: tuple[TargetColumn, ...]
     key: tuple[str, ...]
     constants: Mapping[str, str] = field(default_factory=dict)
+    equals: Mapping[str, str] = field(default_factory=dict)
+    """By which operators values of `key` are equal."""
     receivers: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Of `columns`, then of `constants`: the type that was found, and the function that reads its binary form."""
     extra: bool = False
@@ -250,6 +252,7 @@ class Targets:
         all_names = (*(column.name for column in columns), *constants)
         held_columns = [present.columns[name] for name in all_names if name in present.columns]
         receivers = {held.name: (held.type, held.receiver) for held in held_columns}
+        equals = {held.name: held.equals for held in held_columns}
         named = {column.name for column in table.columns} | set(constants)
         extra = any(name not in named and not held.generated for name, held in present.columns.items())
-        return Target(table, stage or present.name, columns, key, constants, receivers, extra)
+        return Target(table, stage or present.name, columns, key, constants, equals, receivers, extra)

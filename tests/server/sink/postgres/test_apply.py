@@ -66,6 +66,26 @@ def test_cells_that_were_not_sent_stay(road: Road) -> None:
     road.same("orders")
 
 
+def test_an_update_that_changes_none_of_the_cells_that_were_sent_finds_its_row(road: Road) -> None:
+    columns = "(id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body text)"
+    road.both(
+        f"CREATE TABLE pages {columns}",
+        "CREATE TABLE words (word text PRIMARY KEY, body text)",
+        "CREATE TABLE lines (body text)",
+        "ALTER TABLE lines REPLICA IDENTITY FULL",
+        "ALTER TABLE words ALTER word SET STORAGE EXTERNAL",
+        *(f"ALTER TABLE {table} ALTER body SET STORAGE EXTERNAL" for table in ("pages", "words", "lines")),
+    )
+    road.at_source(f"INSERT INTO pages (body) SELECT '{LONG}' || i FROM generate_series(1, 9) i")
+    road.at_source(f"INSERT INTO words SELECT repeat('w', 2500) || i, '{LONG}' || i FROM generate_series(1, 9) i")
+    road.at_source(f"INSERT INTO lines SELECT '{LONG}' || i % 2 FROM generate_series(1, 9) i")
+    road.run()
+    road.at_source(*(f"UPDATE {table} SET body = body" for table in ("pages", "words", "lines")))
+    road.at_source("UPDATE pages SET body = 'short' WHERE id = 9")
+    road.run()
+    road.same("pages", "words", "lines")
+
+
 def test_unique_values_that_rows_hand_on_or_swap_arrive(road: Road) -> None:
     road.both("CREATE TABLE users (id int PRIMARY KEY, name text UNIQUE)")
     road.at_source("INSERT INTO users SELECT i, 'u' || i FROM generate_series(1, 100) i")
