@@ -355,19 +355,22 @@ class Line:
 
     def _write(self, batch: Batch, writer: Writer) -> None:
         """Write what can be written; what the sink refuses is parked first, durably (I14)."""
-        while True:
-            began = time.monotonic()
-            batch = self._park_behind(batch)
-            try:
-                reach(Place.WRITE_BEFORE)
-                with named(f"sink {self._plan.sink.kind}"):
-                    writer.write(batch)
-            except Reject as reject:
-                batch = self._park(batch, reject)
-            else:
-                reach(Place.WRITE_AFTER)
-                self._beat.wrote(began)
-                return
+        batch = self._park_behind(batch)
+        while (reject := self._try(batch, writer)) is not None:
+            batch = self._park_behind(self._park(batch, reject))
+
+    def _try(self, batch: Batch, writer: Writer) -> Reject | None:
+        """Write `batch`, or say what the sink refuses of it: then nothing of it is written."""
+        began = time.monotonic()
+        try:
+            reach(Place.WRITE_BEFORE)
+            with named(f"sink {self._plan.sink.kind}"):
+                writer.write(batch)
+        except Reject as reject:
+            return reject
+        reach(Place.WRITE_AFTER)
+        self._beat.wrote(began)
+        return None
 
     def _park_behind(self, batch: Batch, *, transform: str | None = None) -> Batch:
         if self._letters is None or not len(batch) or not (behind := self._letters.parked(batch, transform=transform)):
@@ -436,10 +439,16 @@ class Line:
             return
 
         def write(batch: Batch) -> None:
-            shaped = self._transform(batch)
-            self._write(shaped, writer)
+            # What is refused is not parked: later changes of its row would wait behind it. Who asked is told.
+            batch, refused = self._park_behind(self._transform(batch)), list[str]()
+            while (reject := self._try(batch, writer)) is not None:
+                reasons = reject.checked(len(batch), f"sink {self._plan.sink.kind}")
+                batch = batch.without(list(reasons))
+                refused.extend(reasons.values())
             if isinstance(writer, Replaying):
-                writer.forget_replayed([change.position for change in shaped])
+                writer.forget_replayed([change.position for change in batch])
+            if refused:
+                raise Refused(f"sink {self._plan.sink.kind} refused {len(refused)} row(s), the first: {refused[0]}")
 
         self._repairs.step(self._plan.source, self._plan.name, at=self._last, write=write)
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 
 from tailrace.comparison import ComparableSource, Key, SourceLook, SourceView
 from tailrace.contract import Source
-from tailrace.error import Fatal, Retryable, TailraceError
+from tailrace.error import Fatal, Refused, Retryable, TailraceError
 from tailrace.model import Batch, Change, Position, Table
 
 __all__ = ["Repairs", "Ticket"]
@@ -116,7 +116,10 @@ class Repairs:
         round.void = round.void or len(round.touched) > _TOUCHED_MAX
 
     def step(self, source: Source, name: str, *, at: Mapping[str, Position], write: Callable[[Batch], None]) -> None:
-        """Go on as far as possible now. Faults of the source end the request; those of `write` are the pipeline's."""
+        """Go on as far as possible now.
+
+        Faults of the source, and what `write` says is `Refused`, end the request; its other faults are the pipeline's.
+        """
         if self._now is None:
             if not self._asked:
                 return
@@ -126,10 +129,15 @@ class Repairs:
         except TailraceError as error:
             self._finish(self._now, error)
             return
-        if batch is not None:
-            if len(batch):
+        if batch is None:
+            return
+        if len(batch):
+            try:
                 write(batch)
-            self._written(len(batch))
+            except Refused as error:
+                self._finish(self._now, error)
+                return
+        self._written(len(batch))
 
     def _prepare(self, source: Source, name: str, ticket: Ticket, *, at: Mapping[str, Position]) -> Batch | None:
         """The changes to write now; None when it is too early."""

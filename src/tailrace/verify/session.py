@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from tailrace.comparison import Compared, Image, Key, Shape, SourceView, TargetView
 from tailrace.contract import Transform
-from tailrace.error import ConfigError, Fatal, TailraceError
+from tailrace.error import ConfigError, Fatal, Retryable, TailraceError
 from tailrace.model import Table
 from tailrace.verify.pace import Clock, Pace
 from tailrace.verify.remote import PipelineGone
@@ -72,20 +72,23 @@ def verify(pipeline: str, pipes: Pipes, options: Options, *, told: Progress) -> 
     if not meant:
         known = ", ".join(str(table) for table in captured[:10])
         raise ConfigError(f"no captured table matches {', '.join(options.tables)}", hint=f"captured are {known}")
-    found = [_table(table, pipes, options, paces=paces, told=told) for table in meant]
-    return Report(pipeline, tuple(report for report in found if report is not None))
+    found = [each for table in meant if (each := _table(table, pipes, options, paces=paces, told=told)) is not None]
+    _mend_in_turns([mending for _, mending in found if mending is not None])
+    return Report(pipeline, tuple(report for report, _ in found))
 
 
-def _table(table: Table, pipes: Pipes, options: Options, *, paces: _Paces, told: Progress) -> TableReport | None:
-    """The report of one table; None when nothing of it is written."""
+def _table(
+    table: Table, pipes: Pipes, options: Options, *, paces: _Paces, told: Progress
+) -> tuple[TableReport, _Mending | None] | None:
+    """The report of one table, and what has mended what can be; None when nothing of it is written."""
     shaped = shape(table, pipes.transforms, masked=pipes.image is not None)
     if shaped.shape is None:
-        return None if shaped.obstacle is None else TableReport(str(table), obstacle=shaped.obstacle)
+        return None if shaped.obstacle is None else (TableReport(str(table), obstacle=shaped.obstacle), None)
     mirror = pipes.target.mirror(shaped.shape)
     if isinstance(mirror, str):
-        return TableReport(str(table), key=shaped.shape.key, obstacle=mirror)
+        return TableReport(str(table), key=shaped.shape.key, obstacle=mirror), None
     if pipes.image is None and not pipes.source.agrees(mirror):
-        return TableReport(str(table), key=shaped.shape.key, obstacle=_UNLIKE)
+        return TableReport(str(table), key=shaped.shape.key, obstacle=_UNLIKE), None
     side = (
         Direct(pipes.source, paces.source)
         if pipes.image is None
@@ -111,10 +114,12 @@ def _table(table: Table, pipes: Pipes, options: Options, *, paces: _Paces, told:
         report = comparison.report
         report.obstacle = str(error.args[0])
     report.left_out = shaped.masked
+    mending = None
     if options.repair is not None and report.differing:
-        _repair(comparison, options.repair, paces, together=_at_once(options.rate, _TOGETHER))
+        mending = _Mending(comparison, options.repair, paces, together=_at_once(options.rate, _TOGETHER))
+        mending.run()
     told(report)
-    return report
+    return report, mending
 
 
 def _at_once(rate: float | None, most: int, seconds: float = 1.0) -> int:
@@ -134,26 +139,59 @@ def _parked(options: Options, table: Table, shape: Shape) -> set[Key]:
     return {key for name in names for key in options.parked.get(name, ())}
 
 
-def _repair(comparison: TableComparison, repair: Repair, paces: _Paces, *, together: int) -> None:
-    """Have what differs written again, then look whether it agrees now."""
-    report = comparison.report
-    keys = sorted(report.differing)
-    for first in range(0, len(keys), together):
-        part = keys[first : first + together]
-        paces.source.wait()
-        paces.target.wait()
-        paces.source.spend(2 * len(part))  # found by key, and read
-        paces.target.spend(len(part))
+class _Mending:
+    """Has what differs in one table written again, then looks whether it agrees now."""
+
+    def __init__(self, comparison: TableComparison, repair: Repair, paces: _Paces, *, together: int) -> None:
+        self._comparison = comparison
+        self._repair = repair
+        self._paces = paces
+        self._together = together
+        self._obstacle = comparison.report.obstacle
+        self.report = comparison.report
+        self.refused = False
+        """The target refused some of it, which may come of what it lacks elsewhere."""
+
+    def run(self) -> None:
+        """Once for each key that still differs."""
+        report, self.refused = self.report, False
+        report.obstacle = self._obstacle
+        keys, report.differing = sorted(report.differing), []
+        for first in range(0, len(keys), self._together):
+            part = keys[first : first + self._together]
+            self._paces.source.wait()
+            self._paces.target.wait()
+            self._paces.source.spend(2 * len(part))  # found by key, and read
+            self._paces.target.spend(len(part))
+            try:
+                verdicts = self._mend(part)
+            except PipelineGone as gone:  # nobody is left to repair the others, nor to bring the target on
+                report.obstacle = f"not all was repaired: {gone.args[0]}"
+                self.refused = False
+                return
+            mended = {key for key in part if verdicts.get(key) in (Verdict.EQUAL, Verdict.GONE)}
+            report.repaired += len(mended)
+            report.differing += [key for key in part if key not in mended]
+
+    def _mend(self, part: Sequence[Key]) -> Mapping[Key, Verdict]:
         try:
-            repair(report.table, part)
-        except PipelineGone as gone:  # nobody is left to repair the others, nor to bring the target on
-            report.obstacle = f"not all was repaired: {gone.args[0]}"
-            return
+            self._repair(self.report.table, part)
+        except PipelineGone:
+            raise
         except TailraceError as error:
-            report.obstacle = f"not all was repaired: {error.args[0]}"
-        try:
-            verdicts = comparison.settle(part)
-        except PipelineGone as gone:
-            report.obstacle = f"not all was repaired: {gone.args[0]}"
+            self.report.obstacle = f"not all was repaired: {error.args[0]}"
+            self.refused = self.refused or not isinstance(error, Retryable)
+        return self._comparison.settle(part)
+
+
+def _mend_in_turns(mendings: Sequence[_Mending]) -> None:
+    """Again as long as that helps: a row may refer to one of a table that came behind its own."""
+    before = -1
+    while any(mending.refused for mending in mendings):
+        repaired = sum(mending.report.repaired for mending in mendings)
+        if repaired == before:
             return
-        report.repaired += sum(verdicts.get(key) in (Verdict.EQUAL, Verdict.GONE) for key in part)
+        before = repaired
+        for mending in mendings:
+            if mending.refused:
+                mending.run()

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, cast
 from tailrace._native import BatchBuilder
 from tailrace.comparison import Key, Seen, SourceLook, SourceView
 from tailrace.contract import Source
-from tailrace.error import Retryable
+from tailrace.error import Refused, Retryable
 from tailrace.model import Batch, Change, Column, Position, Table
 from tailrace.pipeline.repair import Repairs, Ticket
 
@@ -102,6 +102,7 @@ class Writing:
         self.repairs = Repairs()
         self.written: list[tuple[str, str, str | None]] = []
         self.batches: list[Batch] = []
+        self.refusal: Refused | None = None
 
     def ask(self, *ids: int, table: str = "public.items") -> Ticket:
         """Ask for a repair."""
@@ -111,6 +112,8 @@ class Writing:
         """Between two batches, with everything before `place` written."""
 
         def write(batch: Batch) -> None:
+            if self.refusal is not None:
+                raise self.refusal
             self.batches.append(batch)
             for change in batch:
                 assert change.key is not None
@@ -217,3 +220,14 @@ def test_a_table_that_is_not_captured_is_refused_and_the_next_request_is_served(
     assert "not captured" in str(wrong.error)
     writing.step(5)
     assert right.repaired == 1
+
+
+def test_what_the_target_refuses_ends_the_request_and_not_the_pipeline() -> None:
+    writing = Writing()
+    wrong, right = writing.ask(1), writing.ask(2)
+    writing.refusal = Refused("a check of the target")
+    writing.step(5)
+    assert (wrong.done.is_set(), wrong.repaired, wrong.error) == (True, 0, writing.refusal)
+    writing.refusal = None
+    writing.step(5)
+    assert (right.repaired, right.error, writing.repairs.active) == (1, None, False)
