@@ -62,6 +62,12 @@ class Shape:
     fields: tuple[Field, ...]
     key: tuple[str, ...]
 
+    @property
+    def of_key(self) -> tuple[Field, ...]:
+        """The fields of the key, in its order."""
+        named = {field.name: field for field in self.fields}
+        return tuple(named[name] for name in self.key)
+
 
 @dataclass(frozen=True, slots=True)
 class Mirror:

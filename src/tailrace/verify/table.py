@@ -78,6 +78,8 @@ class TableComparison:
         self._told = told
         self._stuck: Mapping[str, str] | None = None
         """Where the target stood when it was last waited for in vain."""
+        self._counted: set[Key] = set()
+        """Where both ends order keys in two ways, one that differs is met in two ranges."""
         self._pool: ThreadPoolExecutor
         self.report = TableReport(str(what.table), key=what.mirror.shape.key)
 
@@ -151,6 +153,7 @@ class TableComparison:
     def _judge(self, suspects: Sequence[Key]) -> None:
         """Count what becomes of them; nothing is said of what is parked."""
         report = self.report
+        suspects = [key for key in dict.fromkeys(suspects) if key not in self._counted]
         # A source's key is never null: a row of the target with such a key is nobody's.
         strays = [key for key in suspects if None in key]
         parked = {key for key in suspects if key in self._parked}
@@ -158,6 +161,7 @@ class TableComparison:
         for key in strays:
             report.add(Kind.EXTRA, key, keep=False)
         report.parked += len(parked)
+        self._counted.update(strays, parked)
         verdicts = self.settle(asked)
         for key in asked:
             verdict = verdicts.get(key)
@@ -165,6 +169,9 @@ class TableComparison:
                 report.add_unsettled(key)
             elif verdict in _KINDS:
                 report.add(_KINDS[verdict], key, keep=self._settings.keep)
+            else:
+                continue
+            self._counted.add(key)
 
     def _settle(self, open: dict[Key, Suspect], verdicts: dict[Key, Verdict]) -> None:
         """Read target and source in turn, the target only once it has what the source has shown."""

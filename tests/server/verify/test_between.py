@@ -12,6 +12,7 @@ import pytest
 from servers import postgres
 from tailrace import transform
 from tailrace.sink.postgres import Postgres as PostgresSink
+from tailrace.verify import session
 from tests import waiting
 from tests.server.verify.conftest import Target
 from tests.server.verify.stand import NAME, Stand, found, keys, only
@@ -56,9 +57,18 @@ def test_rows_are_compared_as_the_transforms_leave_them(target: Target) -> None:
         ("date", "date '2026-01-01' + i", "2026-02-01", "i"),
         ("float8", "i / 8.0", "0.5", "i"),
         ("bytea", "decode(to_hex(i + 4096), 'hex')", "\\x1005", "i"),
+        ("char(8)", "'k' || i", "k50     ", "i"),
+        ("inet", "inet '10.0.0.0' + i", "10.0.0.50", "i"),
+        ("citext", "chr(65 + 32 * (i % 2)) || i", "A50", "i"),
+        ("ltree", "('top.n' || i)::ltree", "top.n50", "i"),
     ],
 )
-def test_keys_of_any_order_are_compared(target: Target, type: str, first: str, wrong: str, step: str) -> None:
+def test_keys_of_any_order_are_compared(
+    target: Target, monkeypatch: pytest.MonkeyPatch, type: str, first: str, wrong: str, step: str
+) -> None:
+    monkeypatch.setattr(session, "_CHUNK_ROWS", 100)
+    monkeypatch.setattr(session, "_CHUNK_ROWS_BINARY", 100)
+    target.prepare(*([f"CREATE EXTENSION {type}"] if type in {"citext", "ltree"} else []))
     target.prepare(f"CREATE TABLE things (a {type}, b int, n int, PRIMARY KEY (a, b))")
     stand = target.make()
     stand.source.execute(f"INSERT INTO things SELECT {first}, {step}, i FROM generate_series(1, 300) AS i".encode())

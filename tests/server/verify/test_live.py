@@ -15,7 +15,7 @@ import pytest
 from servers import postgres
 from tailrace.sink.postgres import Postgres as PostgresSink
 from tailrace.source import Postgres as Source
-from tailrace.verify import Clock, Options, Pipes, verify
+from tailrace.verify import Clock, Options, Pipes, session, verify
 from tests import waiting
 from tests.server.verify.conftest import Target
 from tests.server.verify.stand import NAME, Stand, found, keys, load, only
@@ -89,6 +89,74 @@ def test_equal_values_that_are_spelled_otherwise_differ_between_servers(
     report = only(stand.verify(repair=True))
     stand.close()
     assert (found(report), report.differences) == ({"different": keys(*range(2, 9))}, 0)
+
+
+def test_a_repair_of_a_key_that_the_target_spells_otherwise_never_removes_its_row(
+    database: str, target_database: str, tmp_path: Path
+) -> None:
+    stand = Stand(database, PostgresSink(target_database), tmp_path)
+    stand.source.execute("CREATE TABLE words (k numeric PRIMARY KEY, n int)")
+    stand.source.execute("INSERT INTO words VALUES (1.0, 1), (2.0, 2)")
+    stand.start()
+    with psycopg.connect(target_database, autocommit=True) as there:
+        there.execute("UPDATE words SET k = 1.00, n = 7 WHERE k = 1")
+        stand.verify(repair=True)
+        stand.close()
+        assert there.execute("SELECT k::int, n FROM words ORDER BY k").fetchall() == [(1, 1), (2, 2)]
+
+
+def test_what_the_target_keeps_in_other_types_is_compared_as_they_keep_it(
+    database: str, target_database: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(target_database, autocommit=True) as there:
+        there.execute(
+            "CREATE TABLE words (k text, id bigint, b text, v varchar(9), i text, d numeric(14,4), w numeric(12,2),"
+            " a numeric(9,3)[], PRIMARY KEY (k, id))"
+        )
+        stand = Stand(database, PostgresSink(target_database), tmp_path)
+        stand.source.execute(
+            "CREATE TABLE words (k char(5), id int, b bool, v char(4), i inet, d numeric(10,2), w int,"
+            " a numeric(5,1)[], PRIMARY KEY (k, id))"
+        )
+        stand.source.execute(
+            "INSERT INTO words SELECT 'k' || i, i, i % 2 = 0, 'v', '10.0.0.1', 1.5, 7, '{1.5,NULL}'"
+            " FROM generate_series(1, 20) AS i"
+        )
+        stand.source.execute("INSERT INTO words VALUES ('none', 99)")
+        stand.start()
+        report = only(stand.verify())
+        assert (report.equal, found(report)) == (21, {})
+        planted = [
+            "b = 'true'",
+            "v = 'v'",
+            "i = '10.0.0.1/32'",
+            "d = 1.5001",
+            "w = 7.01",
+            "a = '{1.501,NULL}'",
+            "b = ''",
+        ]
+        for number, cell in enumerate(planted, 2):
+            there.execute(f"UPDATE words SET {cell} WHERE id = {number}".encode())
+        report = only(stand.verify(repair=True))
+        stand.close()
+    wrong = {(f"k{number}".ljust(5), str(number)) for number in range(2, 9)}
+    assert (found(report), report.repaired, report.differences) == ({"different": wrong}, 7, 0)
+
+
+def test_a_row_that_each_end_has_in_another_range_is_counted_once(
+    database: str, target_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_CHUNK_ROWS", 10)
+    with psycopg.connect(target_database, autocommit=True) as there:
+        there.execute("CREATE TABLE items (id text PRIMARY KEY, n int)")
+        stand = Stand(database, PostgresSink(target_database), tmp_path)
+        stand.source.execute("CREATE TABLE items (id int PRIMARY KEY, n int)")
+        stand.source.execute("INSERT INTO items SELECT i, i FROM generate_series(1, 35) AS i")
+        stand.start()
+        there.execute("UPDATE items SET n = -1 WHERE id IN ('5', '15', '30')")
+        report = only(stand.verify(repair=True))
+        stand.close()
+    assert (report.different, report.repaired, report.equal) == (3, 3, 32)
 
 
 @pytest.mark.parametrize("target", ["duckdb"], indirect=True)

@@ -7,17 +7,20 @@ that they agree between releases and machines of one byte order; `PROBE` lets tw
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from psycopg import sql
 
-__all__ = ["PROBE", "digest"]
+__all__ = ["PROBE", "digest", "spelled"]
 
 _PLAIN = frozenset(
     ("bool", "int2", "int4", "int8", "oid", "bytea", "date", "time", "timestamp", "timestamptz", "uuid", "macaddr")
 )
 _STRINGS = frozenset(("text", "varchar"))
 _SENT = {"numeric": "numeric_send", "float4": "float4send", "float8": "float8send"}
+_KEEPS_TEXT = re.compile(r"text|character varying(\(\d+\))?")
+_SCALED = re.compile(r"numeric\(\d+,-?\d+\)(\[\])?")
 
 PROBE = """SELECT hashint8extended(hash_record_extended(ROW(
     true, 7::int2, 7::int4, 7::int8, 7::oid, '\\x00ff'::bytea, '2026-11-22'::date, '12:34:56.5'::time,
@@ -28,17 +31,24 @@ PROBE = """SELECT hashint8extended(hash_record_extended(ROW(
 """One row of every kind of cell: servers that answer alike digest alike."""
 
 
-def digest(cells: Iterable[tuple[sql.Composable, str, bool]]) -> sql.Composed:
-    """The digest, an int8, of cells given as (expression, portable type, must be compared as text)."""
-    row = sql.SQL(", ").join(_cell(expression, type, as_text) for expression, type, as_text in cells)
+def digest(cells: Iterable[tuple[sql.Composable, str, str, str]]) -> sql.Composed:
+    """The digest, an int8, of cells given as (expression, portable type, the source's type, the target's type)."""
+    row = sql.SQL(", ").join(_cell(cell, type, native, held=held) for cell, type, native, held in cells)
     return sql.SQL("hashint8extended(hash_record_extended(ROW({}), 0), 0)").format(row)
 
 
-def _cell(expression: sql.Composable, type: str, as_text: bool) -> sql.Composed:
-    kind = type.partition("(")[0]
-    array = type.endswith("[]")
-    if as_text or array:
-        return sql.SQL('{}::text COLLATE "C"').format(expression)
+def spelled(expression: sql.Composable, type: str) -> sql.Composed:
+    """The text of a cell of this portable type that is not null, as the server sends it.
+
+    A cast to text says something else of some types: `true` for `t`, an inet with `/32`, a char(n) without its blanks.
+    """
+    return sql.SQL("{}::text" if type.partition("(")[0] in _STRINGS else "pg_catalog.concat({})").format(expression)
+
+
+def _cell(expression: sql.Composable, type: str, native: str, *, held: str) -> sql.Composed:
+    if native != held:
+        return sql.SQL('{} COLLATE "C"').format(_as_kept(expression, type, held))
+    kind = "" if type.endswith("[]") else type.partition("(")[0]
     if kind in _PLAIN:
         return sql.SQL("{}").format(expression)
     if kind in _STRINGS:
@@ -46,3 +56,14 @@ def _cell(expression: sql.Composable, type: str, as_text: bool) -> sql.Composed:
     if kind in _SENT:
         return sql.SQL(_SENT[kind] + "({})").format(expression)
     return sql.SQL('{}::text COLLATE "C"').format(expression)
+
+
+def _as_kept(expression: sql.Composable, type: str, held: str) -> sql.Composed:
+    """What a target with a column of another type keeps of a cell, as text."""
+    if _KEEPS_TEXT.fullmatch(held):
+        text = spelled(expression, type)
+        # A composite value whose attributes are all null IS NULL.
+        return sql.SQL("(CASE WHEN {} IS DISTINCT FROM NULL THEN {} END)").format(expression, text)
+    if _SCALED.fullmatch(held):
+        return sql.SQL("({}::{})::text").format(expression, sql.SQL(held))
+    return sql.SQL("{}::text").format(expression)

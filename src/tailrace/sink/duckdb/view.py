@@ -220,18 +220,29 @@ def _digest(mirror: Mirror, alias: str) -> str:
 
 def _within(mirror: Mirror, span: Span) -> str:
     types = _types(mirror)
-    cells = ", ".join(f"o.{sql.quote(name)}" for name in mirror.shape.key)
+    cells = [f"o.{sql.quote(name)}" for name in mirror.shape.key]
     parts = ["true"]
     for bound, than in ((span.after, ">"), (span.upto, "<=")):
         if bound is not None:
             values = [
                 _parsed(sql.literal(text), types[name]) for text, name in zip(bound, mirror.shape.key, strict=True)
             ]
-            within = f"({cells}) {than} ({', '.join(values)})"
+            within = _ordered(cells, values, than)
             # Rows without a key, which no source has, are found in the last range.
             last = span.upto is None and than == ">"
-            parts.append(f"({within} OR ({cells}) IS NULL)" if last and len(values) == 1 else within)
+            parts.append(f"({' OR '.join([within, *(f'{cell} IS NULL' for cell in cells)])})" if last else within)
     return " AND ".join(parts)
+
+
+def _ordered(cells: Sequence[str], values: Sequence[str], than: str) -> str:
+    """That a row's key lies before or behind another. DuckDB refuses tuples that have a bound on either side."""
+    *leading, (cell, value) = zip(cells, values, strict=True)
+    found = f"{cell} {than} {value}"
+    for cell, value in reversed(leading):
+        found = f"({cell} {than[0]} {value} OR ({cell} = {value} AND {found}))"
+    if leading:  # said once more so that what lies elsewhere need not be read
+        found = f"({cells[0]} {than[0]}= {values[0]} AND {found})"
+    return found
 
 
 def _types(mirror: Mirror) -> dict[str, str]:

@@ -5,13 +5,14 @@ A look is one snapshot of rows and position together: they moved in the same tra
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from psycopg import sql
 
 from tailrace.comparison import Checksum, Key, Mirror, Seen, Shape, Span, TargetLook
-from tailrace.dialect.postgres.digest import PROBE, digest
+from tailrace.dialect.postgres.digest import PROBE, digest, spelled
+from tailrace.dialect.postgres.equality import EQUAL, equal, operators
 from tailrace.dialect.postgres.look import VERSION, fetch_composed, snapshot
 from tailrace.dialect.postgres.session import Login, connect, fetch
 from tailrace.sink.postgres.ledger import saved
@@ -21,7 +22,7 @@ from tailrace.sink.postgres.target import Placing
 __all__ = ["PostgresView"]
 
 _COLUMNS = """
-SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), pg_catalog.format_type(a.atttypid, -1)
+SELECT c.oid, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), pg_catalog.format_type(a.atttypid, -1)
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND a.attnum > 0 AND NOT a.attisdropped
@@ -36,6 +37,7 @@ class PostgresView:
         self._pipeline = pipeline
         self._placing = placing
         self._inputs: dict[tuple[str, str], dict[str, str]] = {}
+        self._operators: dict[tuple[str, str], Mapping[str, str]] = {}
 
     def mirror(self, shape: Shape) -> Mirror | str:
         """See `TargetView.mirror`."""
@@ -48,19 +50,26 @@ class PostgresView:
             return "its snapshot is not complete"
         if record.shared:
             return "the target table holds rows of others, which nothing tells from its own"
-        held = {column: type for column, type, _ in rows}
+        held = {column: type for _, column, type, _ in rows}
         if missing := [field.name for field in shape.fields if field.name not in held]:
             return f"the target has no column {', '.join(missing)}"
-        self._inputs[schema, name] = {column: type for column, _, type in rows}
+        self._inputs[schema, name] = {column: type for _, column, _, type in rows}
+        self._operators[schema, name] = foreign = operators(self._session, rows[0][0])
         types = tuple(held[field.name] for field in shape.fields)
         [[probe]] = fetch(self._session, PROBE)
-        return Mirror(shape, schema, name, types, scope=dict(self._placing.constants), probe=probe)
+        # A type with a schema is none of the server's own: its order, or that of the text in its place, is its own.
+        binary = tuple(
+            field.name
+            for field in shape.of_key
+            if field.name in foreign or ("." in field.native and field.native != held[field.name])
+        )
+        return Mirror(shape, schema, name, types, binary, dict(self._placing.constants), probe)
 
     def checksum(self, mirror: Mirror, span: Span) -> Checksum:
         """See `TargetView.checksum`."""
         total = sql.SQL("bit_xor({})" if mirror.shape.key else "sum({}::numeric)").format(_digest(mirror))
         statement = sql.SQL("SELECT count(*), coalesce(({})::text, '0') FROM {} AS t WHERE {}").format(
-            total, _table(mirror), _within(mirror, span)
+            total, _table(mirror), self._within(mirror, span)
         )
         [[rows, found]] = self._fetch(statement, mirror)
         return Checksum(rows, found)
@@ -68,10 +77,10 @@ class PostgresView:
     def digests(self, mirror: Mirror, span: Span) -> Sequence[tuple[Key, str]]:
         """See `TargetView.digests`."""
         statement = sql.SQL("SELECT {}, ({})::text FROM {} AS t WHERE {}").format(
-            _list(sql.SQL("{}::text").format(_column(name)) for name in mirror.shape.key),
+            _list(spelled(_column(field.name), field.type) for field in mirror.shape.of_key),
             _digest(mirror),
             _table(mirror),
-            _within(mirror, span),
+            self._within(mirror, span),
         )
         return [(tuple(key), found) for *key, found in self._fetch(statement, mirror)]
 
@@ -97,7 +106,7 @@ class PostgresView:
         places = [sql.Identifier(f"k{number}") for number in range(len(mirror.shape.key))]
         types = self._inputs[mirror.schema, mirror.name]
         match = sql.SQL(" AND ").join(
-            sql.SQL("{} = u.{}::{}").format(_column(name), place, sql.SQL(types[name]))
+            self._equal(mirror, name, sql.SQL("u.{}::{}").format(place, sql.SQL(types[name])))
             for name, place in zip(mirror.shape.key, places, strict=True)
         )
         statement = sql.SQL(
@@ -111,12 +120,30 @@ class PostgresView:
             _digest(mirror),
             _table(mirror),
             match,
-            _within(mirror, Span()),
+            self._within(mirror, Span()),
         )
         return tuple(
             Seen(version, found if rows == 1 else f"{rows} rows") if rows else None
             for version, found, rows in self._fetch(statement, mirror)
         )
+
+    def _equal(self, mirror: Mirror, name: str, value: sql.Composable) -> sql.Composed:
+        return equal(_column(name), value, self._operators[mirror.schema, mirror.name].get(name, EQUAL))
+
+    def _within(self, mirror: Mirror, span: Span) -> sql.Composed:
+        """This pipeline's rows within the bounds, literals without a type: the columns give them theirs."""
+        parts: list[sql.Composable] = [sql.SQL("true")]
+        parts += [self._equal(mirror, name, sql.Literal(value)) for name, value in mirror.scope.items()]
+        cells = _list(
+            sql.SQL('{} COLLATE "C"').format(spelled(_column(field.name), field.type))
+            if field.name in mirror.binary
+            else _column(field.name)
+            for field in mirror.shape.of_key
+        )
+        for bound, than in ((span.after, ">"), (span.upto, "<=")):
+            if bound is not None:
+                parts.append(sql.SQL("({}) {} ({})").format(cells, sql.SQL(than), _list(map(sql.Literal, bound))))
+        return sql.SQL(" AND ").join(parts)
 
     def _fetch(self, statement: sql.Composed, mirror: Mirror) -> list[tuple[Any, ...]]:
         doing = f"compare {mirror.schema}.{mirror.name} of the target"
@@ -125,7 +152,7 @@ class PostgresView:
 
 def _digest(mirror: Mirror) -> sql.Composed:
     return digest(
-        (_column(field.name), field.type, field.native != type)
+        (_column(field.name), field.type, field.native, type)
         for field, type in zip(mirror.shape.fields, mirror.types, strict=True)
     )
 
@@ -136,18 +163,6 @@ def _table(mirror: Mirror) -> sql.Composed:
 
 def _column(name: str) -> sql.Composed:
     return sql.SQL("t.{}").format(sql.Identifier(name))
-
-
-def _within(mirror: Mirror, span: Span) -> sql.Composed:
-    """This pipeline's rows within the bounds, literals without a type: the columns give them theirs."""
-    parts: list[sql.Composable] = [sql.SQL("true")]
-    for name, value in mirror.scope.items():
-        parts.append(sql.SQL("{} = {}").format(_column(name), sql.Literal(value)))
-    cells = _list(_column(name) for name in mirror.shape.key)
-    for bound, than in ((span.after, ">"), (span.upto, "<=")):
-        if bound is not None:
-            parts.append(sql.SQL("({}) {} ({})").format(cells, sql.SQL(than), _list(map(sql.Literal, bound))))
-    return sql.SQL(" AND ").join(parts)
 
 
 def _list(parts: Iterator[sql.Composable] | Sequence[sql.Composable]) -> sql.Composed:

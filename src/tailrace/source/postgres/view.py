@@ -17,7 +17,8 @@ from psycopg import sql
 
 from tailrace._native import BatchBuilder, CopyRows
 from tailrace.comparison import Checksum, Compared, Key, Mirror, Seen, SourceLook, Span
-from tailrace.dialect.postgres.digest import PROBE, digest
+from tailrace.dialect.postgres.digest import PROBE, digest, spelled
+from tailrace.dialect.postgres.equality import EQUAL, equal, operators
 from tailrace.dialect.postgres.look import VERSION, fetch_composed, snapshot
 from tailrace.dialect.postgres.session import connect, fetch
 from tailrace.error import ConfigError, TailraceError
@@ -47,6 +48,7 @@ class _Captured:
     relation: sql.Composed
     row_filter: sql.Composable
     inputs: Mapping[str, str]
+    operators: Mapping[str, str]
 
 
 class PostgresView:
@@ -72,10 +74,10 @@ class PostgresView:
         """See `SourceView.boundary`."""
         here = self._of(what.table)
         binary = _source_names(what)
-        cells = [_cell(name, binary) for name in what.table.key]
+        cells = _cells(what.table, binary)
         found = self._fetch(
             sql.SQL("SELECT {} FROM {} AS t WHERE {} ORDER BY {} OFFSET {} LIMIT 1").format(
-                _list(sql.SQL("{}::text").format(cell) for cell in cells),
+                _list(_spelled(here.table)),
                 here.relation,
                 _within(here, span, binary),
                 _list(cells),
@@ -100,7 +102,7 @@ class PostgresView:
         """See `SourceView.digests`."""
         here = self._of(what.table)
         statement = sql.SQL("SELECT {}, ({})::text FROM {} AS t WHERE {}").format(
-            _list(sql.SQL("{}::text").format(_column(name)) for name in what.table.key),
+            _list(_spelled(what.table)),
             _digest(what),
             here.relation,
             _within(here, span, _source_names(what)),
@@ -187,7 +189,7 @@ class PostgresView:
         relation = sql.SQL("{}" if published.kind == "p" else "ONLY {}").format(name)
         where = sql.SQL(published.row_filter or "true")
         inputs = dict(fetch(self._session, query.load("input_types"), {"oid": published.oid}))
-        return _Captured(table, relation, where, inputs)
+        return _Captured(table, relation, where, inputs, operators(self._session, published.oid))
 
     def _of(self, table: Table) -> _Captured:
         try:
@@ -198,47 +200,39 @@ class PostgresView:
     def _find(
         self, here: _Captured, keys: Sequence[Key], what: Compared | None
     ) -> tuple[tuple[Key, ...], tuple[Seen | None, ...]]:
-        """Look the keys up one by one in their index; each as the server spells it, and its row."""
-        places = [sql.Identifier(f"k{number}") for number in range(len(here.table.key))]
-        asked = [
-            sql.SQL("u.{}::{}").format(place, sql.SQL(here.inputs[name]))
-            for place, name in zip(places, here.table.key, strict=True)
-        ]
-        match = sql.SQL(" AND ").join(
-            sql.SQL("{} = {}").format(_column(name), value) for name, value in zip(here.table.key, asked, strict=True)
-        )
+        """Look the keys up one by one in their index; each as its row spells it, if there is one, and that row."""
+        places, asked = _places(here.table), _asked(here)
         statement = sql.SQL(
-            "SELECT {}, t.version, t.free, t.digest FROM unnest({}) WITH ORDINALITY AS u ({}, place)"
-            " LEFT JOIN LATERAL (SELECT {} AS version, t.xmax = 0 AS free, {}::text AS digest FROM {} AS t"
-            " WHERE {} AND {} OFFSET 0) AS t ON true ORDER BY u.place"
+            "SELECT {}, t.version, t.free, t.digest FROM {} LEFT JOIN LATERAL (SELECT {}, {} AS version,"
+            " t.xmax = 0 AS free, {}::text AS digest FROM {} AS t WHERE {} AND {} OFFSET 0) AS t ON true"
+            " ORDER BY u.place"
         ).format(
-            _list(sql.SQL("{}::text").format(value) for value in asked),
-            _list(sql.SQL("{}::text[]").format(sql.Literal(list(column))) for column in zip(*keys, strict=True)),
-            _list(places),
+            # Equal keys may be spelled in two ways (1.0 and 1.00): the stream, and whoever reads the row, has its own.
+            _list(
+                sql.SQL("coalesce(t.{}, {})").format(place, spelled(value, type))
+                for place, value, type in zip(places, asked, _key_types(here.table), strict=True)
+            ),
+            _unnested(places, keys),
+            _list(
+                sql.SQL("{} AS {}").format(cell, place)
+                for cell, place in zip(_spelled(here.table), places, strict=True)
+            ),
             VERSION,
             _digest(what) if what is not None else sql.Literal(""),
             here.relation,
-            match,
+            _match(here, asked),
             here.row_filter,
         )
         found = self._fetch(statement, here.table)
-        spelled = tuple(tuple(key) for *key, _, _, _ in found)
+        names = tuple(tuple(key) for *key, _, _, _ in found)
         seen = tuple(None if version is None else Seen(version, text, free) for *_, version, free, text in found)
-        return spelled, seen
+        return names, seen
 
     def _rows_of(self, here: _Captured, keys: Sequence[Key]) -> Batch:
         """The rows of these keys as one batch; in the snapshot of the caller."""
-        names = [sql.Identifier(f"k{number}") for number in range(len(here.table.key))]
-        among = sql.SQL("({}) IN (SELECT {} FROM unnest({}) AS u ({}))").format(
-            _list(_column(name) for name in here.table.key),
-            _list(
-                sql.SQL("u.{}::{}").format(place, sql.SQL(here.inputs[name]))
-                for place, name in zip(names, here.table.key, strict=True)
-            ),
-            _list(sql.SQL("{}::text[]").format(sql.Literal(list(column))) for column in zip(*keys, strict=True)),
-            _list(names),
+        where = sql.SQL("({}) AND EXISTS (SELECT FROM {} WHERE {})").format(
+            here.row_filter, _unnested(_places(here.table), keys), _match(here, _asked(here))
         )
-        where = sql.SQL("({}) AND {}").format(here.row_filter, among)
         batches = list(self._copy(here, where))
         return batches[-1].with_changes([change for batch in batches for change in batch])
 
@@ -277,7 +271,7 @@ def _source_names(what: Compared) -> tuple[str, ...]:
 def _digest(what: Compared) -> sql.Composed:
     mirror = what.mirror
     return digest(
-        (_column(field.source), field.type, field.native != type)
+        (_column(field.source), field.type, field.native, type)
         for field, type in zip(mirror.shape.fields, mirror.types, strict=True)
     )
 
@@ -286,14 +280,56 @@ def _column(name: str) -> sql.Composed:
     return sql.SQL("t.{}").format(sql.Identifier(name))
 
 
-def _cell(name: str, binary: Sequence[str]) -> sql.Composed:
-    return sql.SQL('{}::text COLLATE "C"' if name in binary else "{}").format(_column(name))
+def _key_types(table: Table) -> list[str]:
+    """The portable types of the key's columns."""
+    types = {column.name: column.type for column in table.columns}
+    return [types[name] for name in table.key]
+
+
+def _spelled(table: Table) -> list[sql.Composed]:
+    """The key of a row, as the stream and a copy have it."""
+    return [spelled(_column(name), type) for name, type in zip(table.key, _key_types(table), strict=True)]
+
+
+def _places(table: Table) -> list[sql.Identifier]:
+    """What the columns of keys that are looked for are called."""
+    return [sql.Identifier(f"k{number}") for number in range(len(table.key))]
+
+
+def _unnested(places: Sequence[sql.Identifier], keys: Sequence[Key]) -> sql.Composed:
+    """The keys that are looked for, as the table `u`."""
+    texts = _list(sql.SQL("{}::text[]").format(sql.Literal(list(column))) for column in zip(*keys, strict=True))
+    return sql.SQL("unnest({}) WITH ORDINALITY AS u ({}, place)").format(texts, _list(places))
+
+
+def _asked(here: _Captured) -> list[sql.Composed]:
+    """The key that is looked for, read by the types of its columns."""
+    return [
+        sql.SQL("u.{}::{}").format(place, sql.SQL(here.inputs[name]))
+        for place, name in zip(_places(here.table), here.table.key, strict=True)
+    ]
+
+
+def _match(here: _Captured, asked: Sequence[sql.Composed]) -> sql.Composed:
+    """That a row has the key that is looked for."""
+    return sql.SQL(" AND ").join(
+        equal(_column(name), value, here.operators.get(name, EQUAL))
+        for name, value in zip(here.table.key, asked, strict=True)
+    )
+
+
+def _cells(table: Table, binary: Sequence[str]) -> list[sql.Composed]:
+    """The key of a row, as it is ordered."""
+    return [
+        sql.SQL('{} COLLATE "C"').format(text) if name in binary else _column(name)
+        for name, text in zip(table.key, _spelled(table), strict=True)
+    ]
 
 
 def _within(here: _Captured, span: Span, binary: Sequence[str]) -> sql.Composed:
     """The row filter of the publication and the bounds, literals without a type: the columns give them theirs."""
     parts: list[sql.Composable] = [sql.SQL("({})").format(here.row_filter)]
-    cells = _list(_cell(name, binary) for name in here.table.key)
+    cells = _list(_cells(here.table, binary))
     for bound, than in ((span.after, ">"), (span.upto, "<=")):
         if bound is not None:
             parts.append(sql.SQL("({}) {} ({})").format(cells, sql.SQL(than), _list(map(sql.Literal, bound))))
