@@ -57,6 +57,7 @@ def test_rows_are_compared_as_the_transforms_leave_them(target: Target) -> None:
         ("date", "date '2026-01-01' + i", "2026-02-01", "i"),
         ("float8", "i / 8.0", "0.5", "i"),
         ("bytea", "decode(to_hex(i + 4096), 'hex')", "\\x1005", "i"),
+        ("date", "date '0002-12-01 BC' + i", "0001-01-20 (BC)", "i"),
         ("char(8)", "'k' || i", "k50     ", "i"),
         ("inet", "inet '10.0.0.0' + i", "10.0.0.50", "i"),
         ("citext", "chr(65 + 32 * (i % 2)) || i", "A50", "i"),
@@ -81,6 +82,18 @@ def test_keys_of_any_order_are_compared(
     assert (report.different, report.missing, report.extra) == (1, 1, 0)
     assert (report.differences, report.unsettled) == (0, 0)
     assert only(stand.verify()).equal == 300
+
+
+def test_keys_that_never_end_are_told_apart(target: Target) -> None:
+    target.prepare("CREATE TABLE prices (id int, until timestamptz, n int, PRIMARY KEY (id, until))")
+    stand = target.make()
+    untils = "CASE i % 3 WHEN 0 THEN 'infinity' WHEN 1 THEN '-infinity' ELSE '2026-01-01' END::timestamptz"
+    stand.source.execute(f"INSERT INTO prices SELECT i, {untils}, i FROM generate_series(1, 30) AS i".encode())
+    stand.start()
+    target.plant("UPDATE public.prices SET n = -1 WHERE id IN (3, 4)", "DELETE FROM public.prices WHERE id IN (6, 7)")
+    report = only(stand.verify(repair=True))
+    wrong = {"different": {("3", "infinity"), ("4", "-infinity")}, "missing": {("6", "infinity"), ("7", "-infinity")}}
+    assert (found(report), report.differences) == (wrong, 0)
 
 
 def test_a_row_filter_and_a_column_list_bound_what_is_compared(target: Target) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["DuckDBImage", "DuckDBView"]
 
 _AS_TEXT = ("FLOAT", "DOUBLE", "INTERVAL", "TIME WITH TIME ZONE")
+_DATED = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
 _UNORDERED = ("INTERVAL", "TIME WITH TIME ZONE", "JSON")
 _LIMITS = "SET threads = 1; SET preserve_insertion_order = false"
 
@@ -253,6 +254,8 @@ def _parsed(text: str, type: str) -> str:
     """A key's value from its text; PostgreSQL's spelling and `_spelled` are both understood."""
     if type == "BLOB":
         return f"unhex(substr({text}, 3))"
+    if type in _DATED:  # years before Christ: DuckDB reads over what PostgreSQL has behind them
+        return f"regexp_replace({text}, '^([^ ]+)(.*) BC$', '\\1 (BC)\\2')::{type}"
     return f"{text}::{type}"
 
 
@@ -261,7 +264,8 @@ def _spelled(value: str, type: str) -> str:
     if type == "BLOB":
         return f"'\\x' || lower(hex({value}))"
     if type == "TIMESTAMP WITH TIME ZONE":
-        return f"make_timestamp(epoch_us({value}))::VARCHAR || '+00'"
+        finite = f"make_timestamp(epoch_us({value}))::VARCHAR || '+00'"
+        return f"CASE WHEN isinf({value}) THEN {value}::VARCHAR ELSE {finite} END"
     return f"{value}::VARCHAR"
 
 
