@@ -272,7 +272,8 @@ class Applier:
 
     def _by_rows(self, batch: Batch, *, first: int = 0, careful: bool = False) -> None:
         """One statement a change, in the order of the source; when `careful`, an insert takes the place of a row of its
-        key. `first` is the index of the first change in the whole batch."""
+        key, and an update that changes a key does where its row is missing. `first` is the index of the first change in
+        the whole batch."""
         # Rows of a snapshot have distinct keys, and what is in their way is refused: it is not ours.
         growth = sorted(index for index in self._growth if index >= first) if careful else []
         for statement in self._rows.statements(batch, merge=careful and batch.snapshot is None, first=first):

@@ -46,7 +46,8 @@ class Rows:
         self._texts.clear()
 
     def statements(self, batch: Batch, *, merge: bool, first: int = 0) -> Iterator[Statement]:
-        """The statements for `batch`, in order; with `merge` an insert takes the place of a row of its key.
+        """The statements for `batch`, in order; with `merge` an insert takes the place of a row of its key, and an
+        update that changes a key does where its row is missing.
 
         Indexes are counted from `first`. `Reject` names all changes that no statement can say: of rows that cannot be
         told apart, or with a NUL.
@@ -92,9 +93,9 @@ class Rows:
         if change.op in "cr" and not (merge and target.key):
             text = self._text((target.source.version, "c"), lambda: statements.insert(target))
             return Statement(index, text, _values(target.columns, change.after.texts()))
-        return self._update(index, change, target)
+        return self._update(index, change, target, merge=merge)
 
-    def _update(self, index: int, change: Change, target: Target) -> Statement:
+    def _update(self, index: int, change: Change, target: Target, *, merge: bool) -> Statement:
         assert change.after is not None
         cells = change.after.texts()
         old = change.before.texts() if change.before is not None and change.op == "u" else {}
@@ -113,10 +114,12 @@ class Rows:
         params = _values(sent, cells)
         if moved:
             params += _values(key, {**cells, **old})
+        takes = merge and moved and set(key) <= set(sent)
+        shape = {"moved": moved, "takes": takes}
         if len(sent) < len(target.columns):
-            text = self._text((version, "u", sent, moved), lambda: statements.update(target, sent, moved=moved))
+            text = self._text((version, "u", sent, moved, takes), lambda: statements.update(target, sent, **shape))
             return Statement(index, text, params)
-        text = self._text((version, "w", moved), lambda: statements.upsert(target, moved=moved))
+        text = self._text((version, "w", moved, takes), lambda: statements.upsert(target, **shape))
         return Statement(index, text, params, adds=change.op == "u")
 
     def _delete(self, index: int, change: Change, target: Target) -> Statement:

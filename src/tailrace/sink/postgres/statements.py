@@ -36,26 +36,27 @@ def insert(target: Target) -> sql.Composed:
     )
 
 
-def update(target: Target, sent: Sequence[TargetColumn], *, moved: bool) -> sql.Composed:
+def update(target: Target, sent: Sequence[TargetColumn], *, moved: bool, takes: bool = False) -> sql.Composed:
     """Change what was `sent` of a row; fails (22012) without that row.
 
-    The key it had follows the cells when it has `moved`, and is among them when not.
+    The key it had follows the cells when it has `moved`, and is among them when not. One that has moved `takes` the
+    place of a row of its new key where there is none of its old one.
     """
-    return sql.SQL("WITH changed AS ({}) SELECT 1 / pg_catalog.count(*) FROM changed").format(
-        _update(target, sent, moved=moved)
+    found = sql.SQL(" + ").join(
+        sql.SQL("(SELECT pg_catalog.count(*) FROM {})").format(sql.SQL(name)) for name in _names_of(takes)
     )
+    return sql.SQL("WITH {} SELECT 1 / ({})").format(_attempts(target, sent, moved=moved, takes=takes), found)
 
 
-def upsert(target: Target, *, moved: bool) -> sql.Composed:
+def upsert(target: Target, *, moved: bool, takes: bool = False) -> sql.Composed:
     """As `update` with all columns, but a row that is missing is added: then one row is counted."""
-    return sql.SQL(
-        "WITH changed AS ({}) INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {}"
-        " WHERE NOT EXISTS (SELECT FROM changed)"
-    ).format(
-        _update(target, target.columns, moved=moved),
+    missing = _all([sql.SQL("NOT EXISTS (SELECT FROM {})").format(sql.SQL(name)) for name in _names_of(takes)])
+    return sql.SQL("WITH {} INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} WHERE {}").format(
+        _attempts(target, target.columns, moved=moved, takes=takes),
         target.name,
         names(target),
         _list([*_numbers(1, len(target.columns)), *literals(target)]),
+        missing,
     )
 
 
@@ -100,7 +101,20 @@ def names(target: Target) -> sql.Composed:
     return _list([*(sql.Identifier(c.name) for c in target.columns), *map(sql.Identifier, target.constants)])
 
 
-def _update(target: Target, sent: Sequence[TargetColumn], *, moved: bool) -> sql.Composed:
+def _names_of(takes: bool) -> tuple[str, ...]:
+    return ("changed", "taken") if takes else ("changed",)
+
+
+def _attempts(target: Target, sent: Sequence[TargetColumn], *, moved: bool, takes: bool) -> sql.Composed:
+    """The update of a row's own key, and of the new one where that finds none."""
+    attempts = [sql.SQL("changed AS ({})").format(_update(target, sent, moved=moved))]
+    if takes:
+        unless = sql.SQL("NOT EXISTS (SELECT FROM changed)")
+        attempts.append(sql.SQL("taken AS ({})").format(_update(target, sent, moved=False, unless=unless)))
+    return _list(attempts)
+
+
+def _update(target: Target, sent: Sequence[TargetColumn], *, moved: bool, unless: _Piece | None = None) -> sql.Composed:
     """The key follows what was `sent` when the row has `moved`; a key that stays is among what was sent."""
     numbered = list(zip(_numbers(1, len(sent)), sent, strict=True))
     # A key that stays is not assigned: an identity column may be GENERATED ALWAYS.
@@ -111,7 +125,7 @@ def _update(target: Target, sent: Sequence[TargetColumn], *, moved: bool) -> sql
     else:
         cells = [equal(target, column.name, number) for number, column in numbered if column.name in held]
         where = _all([*cells, *in_ours(target)])
-    return _changed(target, assigned, where)
+    return _changed(target, assigned, where if unless is None else _all([where, unless]))
 
 
 def _changed(target: Target, assigned: Sequence[tuple[_Piece, TargetColumn]], where: _Piece) -> sql.Composed:

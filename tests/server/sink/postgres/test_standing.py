@@ -82,6 +82,31 @@ def test_rows_that_are_yet_to_be_checked_do_not_keep_their_table_from_being_alte
     road.same("parent", "child")
 
 
+def test_keys_that_a_foreign_key_of_the_target_has_changed_already_are_those_of_the_source(plain_road: Road) -> None:
+    road = plain_road
+    tables = (
+        "CREATE TABLE area (code text PRIMARY KEY, note text)",
+        "CREATE TABLE place (code text REFERENCES area ON UPDATE CASCADE ON DELETE CASCADE, no int, note text,"
+        " big text, PRIMARY KEY (code, no))",
+        "ALTER TABLE place ALTER big SET STORAGE EXTERNAL",
+    )
+    with psycopg.connect(road.urls[1], autocommit=True) as owner:
+        for statement in tables:
+            owner.execute(statement.encode())
+            road.source.execute(statement.encode())
+    road.run()
+    road.at_source(
+        "INSERT INTO area SELECT 'a' || i, 'n' FROM generate_series(1, 9) i",
+        "INSERT INTO place SELECT 'a' || i, i, 'n', repeat('x', 9000 * (i % 2)) FROM generate_series(1, 9) i",
+    )
+    road.run()
+    road.at_source("UPDATE area SET code = 'b' || code, note = 'moved' WHERE code > 'a3'", "UPDATE place SET note = ''")
+    road.at_source("DELETE FROM area WHERE code = 'ba5'")
+    road.run()
+    road.same("area", "place")
+    assert not (road.folder / "letters").exists() or not (road.folder / "letters").stat().st_size
+
+
 def test_a_deferred_constraint_blames_a_change_of_its_table(target_database: str) -> None:
     with plain_role(target_database) as url, psycopg.connect(url, autocommit=True) as owner:
         owner.execute(TABLES.encode())
