@@ -18,14 +18,25 @@ from tailrace.pipeline.line import Plan, replay
 from tailrace.pipeline.pipeline import Pipeline, lock_path, status_path
 from tailrace.pipeline.status import read_status
 
-__all__ = ["adopt", "alone", "check_state", "forget", "remove", "replay_alone", "saved", "transformed", "unmatched"]
+__all__ = [
+    "adopt",
+    "alone",
+    "check_state",
+    "forget",
+    "remove",
+    "replay_alone",
+    "saved",
+    "through",
+    "transformed",
+    "unmatched",
+]
 
 
 def transformed(pipeline: Pipeline, tables: Sequence[Table]) -> list[Table]:
     """What the transforms make of `tables`, in order; those that they leave out are not in it."""
     made = list(tables)
     for transform in pipeline.transforms:
-        made = _through(transform, made)
+        made = through(transform, made)
     return made
 
 
@@ -37,11 +48,12 @@ def unmatched(pipeline: Pipeline, tables: Sequence[Table]) -> list[tuple[str, st
     for transform in pipeline.transforms:
         if isinstance(transform, Selective):
             found += [(transform.kind, name) for name in transform.unmatched(there)]
-        there = _through(transform, there)
+        there = through(transform, there)
     return found
 
 
-def _through(transform: Transform, tables: Sequence[Table]) -> list[Table]:
+def through(transform: Transform, tables: Sequence[Table]) -> list[Table]:
+    """What one transform makes of `tables`, in order; those that it leaves out are not in it."""
     batches = (transform(BatchBuilder("none").take(snapshot=("none", table, True, True))) for table in tables)
     marks = [batch.snapshot for batch in batches]
     return [mark.table for mark in marks if mark is not None and mark.table is not None]

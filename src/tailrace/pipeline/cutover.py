@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from tailrace.contract import Continuing, Describing, Leavable, Remembering
 from tailrace.error import ConfigError, Fatal, Retryable
-from tailrace.model import Carried, Counter, Position, Rest
-from tailrace.pipeline.admin import alone, transformed
+from tailrace.model import Carried, Counter, Position, Rest, Table
+from tailrace.pipeline.admin import alone, through
 from tailrace.pipeline.pipeline import Pipeline
 
 __all__ = ["cutover"]
@@ -113,13 +113,27 @@ def _renamed(pipeline: Pipeline, counters: Sequence[Counter]) -> list[Counter]:
     assert isinstance(source, Describing)
     there: dict[tuple[str, str, str], tuple[str, str, str]] = {}
     for table in source.tables_now(pipeline.name):
-        for made in transformed(pipeline, [table]):
-            same = len(made.columns) == len(table.columns)
-            names = {column.name for column in made.columns}
-            for column, other in zip(table.columns, made.columns if same else table.columns, strict=True):
-                if same or column.name in names:
-                    there[table.schema, table.name, column.name] = (made.schema, made.name, other.name)
+        made, names = _followed(pipeline, table)
+        for name, other in names.items():
+            there[table.schema, table.name, name] = (made.schema, made.name, other)
     return [replace(c, column=there[c.column]) for c in counters if c.column in there]
+
+
+def _followed(pipeline: Pipeline, table: Table) -> tuple[Table, Mapping[str, str]]:
+    """The table as it arrives, and the name of each of its columns there; no column of one that is left out.
+
+    Looked at behind each transform: one that leaves columns out keeps the names of the others.
+    """
+    names = {column.name: column.name for column in table.columns}
+    for transform in pipeline.transforms:
+        made = next(iter(through(transform, [table])), None)
+        if made is None:
+            return table, {}
+        kept = made.columns if len(made.columns) != len(table.columns) else table.columns
+        step = {before.name: after.name for before, after in zip(kept, made.columns, strict=True)}
+        names = {column: step[name] for column, name in names.items() if name in step}
+        table = made
+    return table, names
 
 
 class _Writes(Retryable):

@@ -187,3 +187,20 @@ def test_a_signal_ends_the_wait_of_a_cutover(road: Road, config: Path) -> None:
             process.send_signal(signal.SIGTERM)
             _, said = process.communicate(timeout=60)
     assert process.returncode == 143 and "stopped before the target had everything: nothing was changed" in said
+
+
+def test_a_column_that_is_renamed_beside_one_that_is_left_out_goes_on_counting(
+    road: Road, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shapes = (
+        'kind = "rename"\nnames = { "public.orders" = "public.sales", "public.orders.id" = "number" }',
+        'kind = "select"\nexclude_columns = ["public.sales.secret"]',
+    )
+    config.write_text(config.read_text() + "".join(f"[[pipeline.shop.transform]]\n{shape}\n" for shape in shapes))
+    road.at_source("CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, secret text, note text)")
+    road.at_source("INSERT INTO orders (note) SELECT 'n' FROM generate_series(1, 5)")
+    assert main(["run", str(config), "--until-current"]) == 0
+    assert main(["cutover", str(config), "shop", "--json"]) == 0
+    [carried] = json.loads(capsys.readouterr().out)
+    assert carried["source"] == "public.orders_id_seq"
+    assert road.rows("INSERT INTO sales (note) VALUES ('x') RETURNING number") == [(6,)]
