@@ -14,6 +14,7 @@ __all__ = [
     "create_table",
     "delete",
     "fill",
+    "fill_up",
     "insert",
     "keep",
     "literal",
@@ -62,6 +63,13 @@ def add_column(target: str, name: str, type: str) -> str:
 def widen_column(target: str, name: str, type: str) -> str:
     """Give a column of `target` a type that holds all its values."""
     return f"ALTER TABLE {target} ALTER COLUMN {quote(name)} TYPE {type}"
+
+
+def fill_up(target: str, name: str, length: int) -> str:
+    """Give the texts of a column blanks at the end up to `length`, none with 0, as a cast to char(n) or text does."""
+    text = f"rtrim({quote(name)}, ' ')"
+    filled = f"rpad({text}, greatest(length({text}), {length})::INTEGER, ' ')" if length else text
+    return f"UPDATE {target} SET {quote(name)} = {filled} WHERE {quote(name)} <> {filled}"
 
 
 def rename_column(target: str, name: str, to: str) -> str:

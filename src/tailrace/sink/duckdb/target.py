@@ -6,6 +6,8 @@ difference stops the pipeline before a row is written.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -26,6 +28,7 @@ _RESERVED = {"_op", "_position", "_committed_at", "_index", "_unchanged"}
 """What `Batch.arrow` sends beside the columns of a table, the log's columns among it."""
 
 
+_PADDED = re.compile(r"bpchar\((\d+)\)")
 _APART = "give one of them another name with a rename transform, or another schema"
 
 
@@ -96,6 +99,7 @@ class Targets:
             record = replace(record, source_oid=oid, source=str(table))
             self.remember(record)
         target = self._evolve(table, record, columns)
+        target = replace(target, record=self._pad(table, record))
         if fresh and record.staged:
             self._connection.execute(sql.create_table(record.stage, target.stored))
         self._ready[schema, table.name] = target
@@ -191,6 +195,23 @@ class Targets:
         extra = tuple(column for folded, column in present.items() if folded not in ours)
         return Target(table, record, tuple(columns[: len(wanted)]), extra)
 
+    def _pad(self, table: Table, record: Record) -> Record:
+        """Fill texts up with blanks, or take these away, where a char(n) became another text, or the other way.
+
+        ALTER TABLE … TYPE does that to the rows of the source, of which no event tells; here they have one type.
+        """
+        lengths = {column.name: length for column in table.columns if (length := _blanks_to(column.type))}
+        padded = json.dumps(lengths)
+        if padded == record.padded:
+            return record
+        before = json.loads(record.padded) if record.padded is not None else lengths
+        for name in (column.name for column in table.columns):
+            if before.get(name) != lengths.get(name) and not record.shared:
+                self._connection.execute(sql.fill_up(record.target, name, lengths.get(name, 0)))
+        record = replace(record, padded=padded)
+        self.remember(record)
+        return record
+
     def extra(self, record: Record) -> list[tuple[str, str]]:
         """Columns of the target that the snapshot waiting beside it does not have."""
         stage = self._columns(*record.beside)
@@ -216,6 +237,12 @@ class Targets:
             [[canonical]] = self._connection.execute(f"SELECT typeof(NULL::{type})").fetchall()
             self._types[type] = str(canonical)
         return self._types[type]
+
+
+def _blanks_to(type: str) -> int:
+    """The length to which a char(n) is filled up; 0 for other types."""
+    match = _PADDED.fullmatch(type)
+    return int(match[1]) if match else 0
 
 
 def _fold(schema: str, name: str) -> tuple[str, str]:
