@@ -7,7 +7,7 @@ point module as `tailrace_contract = 1`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar, Protocol, runtime_checkable
 
 from tailrace.model import (
@@ -105,8 +105,8 @@ class Shared(Protocol):
         """Called once, before the first `read`.
 
         When lineages are taken away, within `read` or `tend`, the stream calls `settle` with them and a timeout before
-        it lets them go: True once all that it returned of them is written, saved and confirmed; False when that took
-        too long.
+        it lets them go: True once all that it returned of them is written, or dropped, and how far it is written saved
+        and confirmed; False when that took too long. The timeout is 0 where they have been another's for a while.
         """
 
     def begin(self, claimed: Mapping[str, Position | None]) -> None:
@@ -240,6 +240,38 @@ class Interruptible(Protocol):
 
         From any thread or signal handler; must not block.
         """
+
+
+class BrokenOff(Exception):
+    """No fault: a `write` ended early, as `Divisible.break_off` had asked; what is left is to be offered again.
+
+    `undone` is the first change of each lineage that is not done; of a lineage that it does not name, all are.
+    """
+
+    def __init__(self, undone: Mapping[str, Position]) -> None:
+        self.undone = undone
+        super().__init__("broken off")
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A Writer that works change by change, and keeps no positions, may also break off within a batch.
+
+    Then lineages that another reader takes over go as soon as the calls under way have ended, however much is left of
+    the batch; without it they go when all that was read of them is written.
+    """
+
+    def break_off(self) -> None:
+        """Begin nothing more: `write` raises `BrokenOff` once what is under way has ended, and so does each later one
+        that has something to do, until `go_on`. From any thread; must not block."""
+
+    def go_on(self, without: Collection[str]) -> None:
+        """Begin again: the batch is offered once more, and nothing that was done of it is done again, but for the
+        lineages in `without`: others had them since, up to an older state, and whatever comes of them is to be done.
+        On the writer thread."""
+
+    def undone(self) -> Mapping[str, Position]:
+        """As `BrokenOff.undone`, of the batch for which `write` has just raised something else than `Reject`."""
 
 
 @runtime_checkable
@@ -429,7 +461,8 @@ class Letters(Protocol):
         Offers the asked-for changes to `write` in order, each time those of one transform (or of the sink, None), as
         batches that end at `at[lineage]` (what was written last), so that a sink that keeps positions does not go back
         (an empty `at` is for sinks that keep none). What `write` rejects stays, with its new reason; what it took is
-        removed, durably, and then told to `gone`: after a crash in between it is offered again (`Replaying`).
+        removed, durably, and then told to `gone`: after a crash in between it is offered again (`Replaying`). What
+        `write` broke off (`BrokenOff`, raised on) stays asked for.
         """
 
     def count(self) -> int:

@@ -41,6 +41,13 @@ class Stopped(Retryable):
         super().__init__(f"Stopped before {handler.name} was done", hint="its change comes again at the next start")
 
 
+class Broken(Retryable):
+    """The pipeline lets go of something before a handler is done with a change: that is neither done nor parked."""
+
+    def __init__(self, handler: Handler) -> None:
+        super().__init__(f"Broken off before {handler.name} was done", hint="its change comes again")
+
+
 class Loop:
     """An asyncio loop on a private thread, for handlers that are coroutines. Started at first use."""
 
@@ -89,6 +96,9 @@ class Caller:
         self.loop = Loop()
         # Not an Event: its lock is not reentrant, so a signal handler that sets it can deadlock with its own thread.
         self._changed = threading.Condition()
+        self.told = False
+        """A stop or a break was asked for: `halted` says whether another call may begin."""
+        self._broken = False
         self._stopping = False
         self._stop_timeout_s = stop_timeout_s
         self._stop_at = math.inf
@@ -108,13 +118,31 @@ class Caller:
         with self._changed:
             if not self._stopping:
                 self._stop_at = time.monotonic() + self._stop_timeout_s
-            self._stopping = True
+            self._stopping = self.told = True
             self._changed.notify_all()
+
+    def break_off(self) -> None:
+        """End every pause now and begin no other call: `Broken`, until `go_on`. Called from any thread."""
+        with self._changed:
+            self._broken = self.told = True
+            self._changed.notify_all()
+
+    def go_on(self) -> None:
+        """Calls may begin again, unless a stop was asked for. Called from the writer thread."""
+        with self._changed:
+            self._broken = False
+            self.told = self._stopping
 
     @property
     def overdue(self) -> bool:
         """A stop was asked for, and the time for it is over."""
         return self._stopping and time.monotonic() > self._stop_at
+
+    def halted(self, handler: Handler) -> Retryable | None:
+        """What to raise in place of another call of `handler`, if none is to begin."""
+        if self.overdue:
+            return Stopped(handler)
+        return Broken(handler) if self._broken else None
 
     def close(self) -> None:
         """Stop the loop and the threads; closing twice is harmless (I12)."""
@@ -133,9 +161,10 @@ class Caller:
             raise Stopped(handler) from None
 
     def call(self, handler: Handler, argument: object) -> Exception | None:
-        """Call until it succeeds (None) or gives up (the last error); raises `Fatal`, `Retryable`, `Stopped`."""
-        if self.overdue:
-            raise Stopped(handler)
+        """Call until it succeeds (None) or gives up (the last error); raises `Fatal`, `Retryable`, `Stopped`,
+        `Broken`."""
+        if self.told and (halt := self.halted(handler)) is not None:
+            raise halt
         try:
             _call(handler, argument)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
@@ -159,6 +188,8 @@ class Caller:
 
     async def call_async(self, handler: Handler, argument: object) -> Exception | None:
         """The same on the loop, for a coroutine function."""
+        if self.told and (halt := self.halted(handler)) is not None:
+            raise halt
         try:
             await _call_async(handler, argument)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
@@ -192,10 +223,12 @@ class Caller:
     def _sleep(self, handler: Handler, pause_s: float) -> None:
         until = time.monotonic() + (pause_s if self._pauses else 0.0)
         with self._changed:
-            while not self._stopping and (left := until - time.monotonic()) > 0:
+            while not self.told and (left := until - time.monotonic()) > 0:
                 self._changed.wait(min(left, _WAIT_S))  # a signal handler runs between waits, not in them
-        if self._stopping:
-            raise Stopped(handler)
+            if self._stopping:
+                raise Stopped(handler)
+            if self._broken:
+                raise Broken(handler)
 
 
 def reasons_of(handler: Handler, error: Exception, size: int) -> dict[int, str]:

@@ -58,6 +58,15 @@ class Done:
             self.calls = {call for call in self.calls if call[1].lineage != end.lineage or call[1] > end}
             self.rejected = {at for at in self.rejected if at.lineage != end.lineage or at > end}
 
+    def forget(self, lineages: Collection[str]) -> None:
+        """Others go on with these: what comes of them from here on is done anew, so that none is left out."""
+        if not lineages:
+            return
+        for lineage in lineages:
+            self.spans.pop(lineage, None)
+        self.calls = {call for call in self.calls if call[1].lineage not in lineages}
+        self.rejected = {at for at in self.rejected if at.lineage not in lineages}
+
 
 def _first_positions(batch: Batch, indexes: Iterable[int]) -> dict[str, Position]:
     """The first position of each lineage along `indexes`."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import wait
 from dataclasses import dataclass, field
 
-from tailrace.app.call import Caller, reasons_of
+from tailrace.app.call import Broken, Caller, reasons_of
 from tailrace.app.handler import Handler
 from tailrace.model import Change
 
@@ -127,8 +127,7 @@ def run(gathered: Gathered, caller: Caller, parked: Parked) -> None:
         for lanes in _stretches(items, handler.concurrency):
             futures = [pool.submit(_lane, lane, gathered, caller) for lane in lanes]
             wait(futures)
-            for future in futures:
-                future.result()
+            _raise_any([future.exception() for future in futures])
 
 
 def _whole(items: list[Item], gathered: Gathered, caller: Caller) -> None:
@@ -217,9 +216,13 @@ async def _stretches_async(items: list[Item], gathered: Gathered, caller: Caller
         return
     for lanes in _stretches(items, gathered.handler.concurrency):
         tasks = (_lane_async(lane, gathered, caller) for lane in lanes)
-        for end in await asyncio.gather(*tasks, return_exceptions=True):
-            if end is not None:
-                raise end
+        _raise_any(await asyncio.gather(*tasks, return_exceptions=True))
+
+
+def _raise_any(ends: Iterable[BaseException | None]) -> None:
+    """What lanes ended with; a break comes back to the changes of the others, a fault might not."""
+    if raised := [end for end in ends if end is not None]:
+        raise min(raised, key=lambda end: isinstance(end, Broken))
 
 
 def _settle(item: Item, gathered: Gathered, *, error: Exception | None) -> None:

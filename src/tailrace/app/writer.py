@@ -11,21 +11,22 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 
 from tailrace.app import lane
-from tailrace.app.call import Caller, Stopped, reasons_of
+from tailrace.app.call import Broken, Caller, reasons_of
 from tailrace.app.done import Done
 from tailrace.app.handler import Handler
 from tailrace.app.lane import Gathered, Item, Key, Parked, keys_of
 from tailrace.app.outcome import require_run
 from tailrace.app.route import Route, Router
-from tailrace.error import Reject
-from tailrace.model import Batch, Change, Table
+from tailrace.contract import BrokenOff
+from tailrace.error import Fatal, Reject
+from tailrace.model import Batch, Change, Position, Table
 
 WINDOW_CHANGES_MAX = 10_000
 WINDOW_BYTES_MAX = 8 << 20
 
 
 class AppWriter:
-    """Calls the handlers of an App. All methods run on the writer thread, save `interrupt`."""
+    """Calls the handlers of an App. All methods run on the writer thread, save `interrupt` and `break_off`."""
 
     def __init__(self, handlers: Sequence[Handler], done: Done, caller: Caller) -> None:
         self._router = Router(handlers)
@@ -38,8 +39,8 @@ class AppWriter:
         self._cause: Exception | None = None
         self._parked = Parked()
         self._from = self._next = 0
+        self._undone: dict[str, Position] = {}
         self._turn: Handler | None = None
-        self._interrupted = False
 
     def write(self, batch: Batch) -> None:
         """Return when every handler has succeeded with every change; `Reject` what failed for good."""
@@ -64,16 +65,33 @@ class AppWriter:
             self._end_window(batch)
         except Reject:
             raise
-        except BaseException:
+        except BaseException as error:
             self._remember(batch)
-            raise
+            self._undone = self._look_for_undone(batch)
+            if not isinstance(error, Broken):
+                raise
+            if self._rejects:  # to be parked before anything else, whoever has their lineages (I14)
+                raise Reject(self._rejects) from self._cause
+            raise BrokenOff(self._undone) from None
         self._done.settle(batch.positions)
 
     def interrupt(self) -> None:
         """The pipeline is asked to stop: do not wait for next tries, and begin no call when the time for a stop is
         over. Called from any thread."""
         self._caller.interrupt()
-        self._interrupted = True
+
+    def break_off(self) -> None:
+        """See `Divisible.break_off`: calls under way end, pauses before next tries end at once."""
+        self._caller.break_off()
+
+    def go_on(self, without: Collection[str]) -> None:
+        """See `Divisible.go_on`."""
+        self._caller.go_on()
+        self._done.forget(without)
+
+    def undone(self) -> Mapping[str, Position]:
+        """See `Divisible.undone`."""
+        return self._undone
 
     def close(self) -> None:
         """End the private loop and threads; closing twice is harmless (I12)."""
@@ -85,6 +103,7 @@ class AppWriter:
         plan: dict[str, tuple[Route, ...]] = {}
         careful = self._gathers or bool(self._rejects or self._done)
         index = self._next
+        caller = self._caller
         self._turn = None
         try:
             for change in changes:
@@ -100,9 +119,9 @@ class AppWriter:
                     if careful:
                         self._carefully(route, index, change)
                         continue
-                    if self._interrupted and self._caller.overdue:
+                    if caller.told and (halt := caller.halted(route.handler)) is not None:
                         self._turn = route.handler
-                        raise Stopped(route.handler)
+                        raise halt
                     seen = change
                     try:
                         if route.convert is not None:
@@ -111,7 +130,7 @@ class AppWriter:
                             require_run(route.handler.name, result)
                     except Exception as error:  # noqa: BLE001 - a handler may raise anything
                         self._turn = route.handler
-                        last = self._caller.again(route.handler, seen, error)
+                        last = caller.again(route.handler, seen, error)
                         self._failed(route.handler, index, change=change, error=last)
                         careful = True
                 index += 1
@@ -154,12 +173,14 @@ class AppWriter:
                 self._run(gathered)
 
     def _run(self, gathered: Gathered) -> None:
-        lane.run(gathered, self._caller, self._parked)
+        try:
+            lane.run(gathered, self._caller, self._parked)
+        finally:
+            self._cause = self._cause or gathered.cause
+            for item in gathered.items:
+                if item.index in gathered.rejected:
+                    self._park(item.index, item.change, gathered.rejected[item.index])
         del self._pending[gathered.handler]
-        self._cause = self._cause or gathered.cause
-        for item in gathered.items:
-            if item.index in gathered.rejected:
-                self._park(item.index, item.change, gathered.rejected[item.index])
 
     def _failed(self, handler: Handler, index: int, *, change: Change, error: Exception | None) -> None:
         if error is not None:
@@ -197,6 +218,25 @@ class AppWriter:
         # The change at `_next` is half done when one of its handlers failed: those before it in turn have succeeded.
         last = self._next if self._turn is None else self._next + 1
         self._note(batch, range(first, min(last, len(batch))), waiting)
+
+    def _look_for_undone(self, batch: Batch) -> dict[str, Position]:
+        """The first change of each lineage that some handler is not done with."""
+        first: dict[str, Position] = {}
+        for index in range(self._from, len(batch)):
+            if len(batch) > WINDOW_CHANGES_MAX and len(first) == len(batch.positions):
+                break  # letters that are replayed are of lineages that their batch does not end in, and fewer
+            change = batch[index]
+            position = change.position
+            if position.lineage not in first and not self._is_done(change):
+                first[position.lineage] = position
+        return first
+
+    def _is_done(self, change: Change) -> bool:
+        try:
+            routes = self._router.routes(change)
+        except Fatal:  # of its table: to be told when its turn comes
+            return False
+        return all(self._done.has(route.handler, change) for route in routes)
 
     def _note(self, batch: Batch, indexes: range, waiting: Mapping[Handler, Collection[int]] | None = None) -> None:
         """These calls are done, save those of rejected changes, those `waiting`, and those from the one that failed."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
+from tailrace.contract import BrokenOff
 from tailrace.dead_letters.letter import Group, Letter, groups_of, letter_id, rebuild
 from tailrace.dead_letters.order import Order
 from tailrace.dead_letters.request import Action
@@ -195,7 +196,7 @@ class Parked:
         for first in range(0, len(ids), _REPLAY_CHANGES):
             part = [self._store.read(each) for each in ids[first : first + _REPLAY_CHANGES]]
             for _, letters in groupby(part, key=lambda letter: letter.transform):
-                taken = self._offer(list(letters), stuck, write=write, at=at)
+                taken = self._offer(list(letters), stuck, write=write, at=at, gone=gone)
                 self._remove(taken, "replayed", gone=gone)
 
     def _staying(self, offered: Sequence[_Known]) -> Order:
@@ -210,12 +211,20 @@ class Parked:
                         stuck.add(frozenset({group}), at)
         return stuck
 
-    def _offer(self, letters: list[Letter], stuck: Order, *, write: _Write, at: Mapping[str, Position]) -> list[Letter]:
-        """Write what nobody refuses and what waits for nothing; returns what was written."""
+    def _offer(
+        self, letters: list[Letter], stuck: Order, *, write: _Write, at: Mapping[str, Position], gone: _Gone
+    ) -> list[Letter]:
+        """Write what nobody refuses and what waits for nothing; returns what was written. `BrokenOff` leaves what was
+        not."""
         while letters := self._free(letters, stuck):
             end = at.get(letters[0].lineage) or next(iter(at.values()), letters[-1].at)
             try:
                 write(rebuild(letters, end), letters[0].transform)
+            except BrokenOff as broken:
+                undone = broken.undone
+                done = [each for each in letters if each.lineage not in undone or each.at < undone[each.lineage]]
+                self._remove(done, "replayed", gone=gone)
+                raise
             except Reject as reject:
                 reasons = reject.checked(len(letters), "the sink")
                 for index, reason in reasons.items():

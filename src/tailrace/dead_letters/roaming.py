@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tailrace.contract import BrokenOff
 from tailrace.dead_letters.due import Due, Waiting
 from tailrace.dead_letters.parked import Asked, Parked
 from tailrace.dead_letters.request import Action
@@ -38,6 +39,8 @@ class Letters:
         self._store = store
         self._parked = Parked(store, self._asked, lambda: None)
         self._due = Due()
+        self._offered: Sequence[str] = ()
+        """What was last found to be due."""
         self._sync()
 
     def park(self, batch: Batch, reasons: Mapping[int, str], *, transform: str | None = None) -> None:
@@ -55,7 +58,11 @@ class Letters:
         gone: Callable[[Sequence[Position]], None] | None = None,
     ) -> int:
         """See `Letters.replay`; also what is due without being asked for."""
-        return self._parked.replay(write, at, gone)
+        try:
+            return self._parked.replay(write, at, gone)
+        except BrokenOff:  # what is still due must be found again, whoever has it then
+            self._store.touch(self._offered)
+            raise
 
     def count(self) -> int:
         """See `Letters.count`: those of our lineages."""
@@ -83,6 +90,7 @@ class Letters:
             _Asked(action, tuple(ids), self._store.answer) for action, ids in self._store.asked().items()
         ]
         due, lost = self._due.take(time.time())
+        self._offered = due
         if lost:
             self._store.bury([self._store.read(each) for each in lost])
         if due:

@@ -14,8 +14,8 @@ from tailrace.contract import Checked, Movable, Positions, Remembering, Selectiv
 from tailrace.durable import Lock, obstacles
 from tailrace.error import ConfigError, Fatal, HistoryLost, Retryable
 from tailrace.model import Finding, Position, Severity, Table
-from tailrace.pipeline.line import Plan, replay
 from tailrace.pipeline.pipeline import Pipeline, lock_path, status_path
+from tailrace.pipeline.plan import Plan, replay
 from tailrace.pipeline.status import read_status
 
 __all__ = [

@@ -10,40 +10,38 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import cast
 
 from tailrace.contract import (
     Awaiting,
+    BrokenOff,
     Checkpoint,
-    DeadLetters,
     Interruptible,
     Letters,
     Positions,
     Replaying,
     Roaming,
-    Sink,
-    Source,
     Stream,
-    Transform,
     Writer,
     Yielding,
 )
 from tailrace.error import ConfigError, EndOfStream, Fatal, Fenced, Refused, Reject, Retryable
-from tailrace.model import Assigned, Batch, Limits, Position, Revoked, Unreadable
+from tailrace.model import Assigned, Batch, Position, Revoked, Unreadable
 from tailrace.pipeline.beat import Beat
 from tailrace.pipeline.failpoint import Place, reach
 from tailrace.pipeline.gauge import Gauge, Look
+from tailrace.pipeline.leaving import Leaving
+from tailrace.pipeline.plan import Plan, replay
 from tailrace.pipeline.reader import SILENT_S, Reader
 from tailrace.pipeline.repair import Repairs
-from tailrace.pipeline.shaping import UNREADABLE, Step, named, replayed, shaped, steps_of
+from tailrace.pipeline.shaping import UNREADABLE, Step, named, shaped, steps_of
 from tailrace.pipeline.shelf import End, Shelf
 from tailrace.pipeline.spans import spans
 from tailrace.pipeline.status import State
 from tailrace.pipeline.stopping import LATE, Stopping
 
-__all__ = ["Line", "Plan", "replay"]
+__all__ = ["Line"]
 
 _IDLE_S = 0.5
 _ASKED_S = 0.5
@@ -52,35 +50,6 @@ _OPENING_S = 1.0
 _MOVED_S = 2.0
 
 log = logging.getLogger("tailrace.pipeline")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a line is built of; `checkpoint` is None only for a transactional sink."""
-
-    name: str
-    source: Source
-    sink: Sink
-    transforms: tuple[Transform, ...]
-    checkpoint: Checkpoint | None
-    dead_letters: DeadLetters | None
-    limits: Limits
-
-
-def replay(letters: Letters, writer: Writer, *, at: Mapping[str, Position], plan: Plan) -> int:
-    """Carry out what was asked of the dead letters; returns how many left."""
-    steps = steps_of(plan.transforms)
-
-    def taken(batch: Batch) -> None:
-        with named(f"sink {plan.sink.kind}"):
-            writer.write(batch)
-        reach(Place.REPLAY_AFTER)
-
-    return letters.replay(
-        lambda batch, transform: replayed(batch, transform, source=plan.source, steps=steps, write=taken),
-        at,
-        writer.forget_replayed if isinstance(writer, Replaying) else None,
-    )
 
 
 class Line:
@@ -99,6 +68,7 @@ class Line:
         self.shelf = Shelf(nbytes_max=plan.limits.shelf_bytes_max, take_nbytes_max=plan.limits.batch_bytes_max)
         self._reader: Reader | None = None
         self._writer: Writer | None = None
+        self._leaving: Leaving
         self._letters: Letters | None = None
         # Where the position is kept with the rows there is nothing to gain from saving late.
         self._save_interval_s = 0.0 if plan.sink.transactional else plan.limits.save_interval_s
@@ -165,7 +135,10 @@ class Line:
                     self._letters = plan.dead_letters.open(plan.name, plan.limits, stopped=lambda: bool(self._stopping))
                 stack.callback(self._letters.close)
                 self._gauge.dead_letters = self._letters.count()
-            reader = self._reader = Reader(plan.name, lambda stop: self._open_source(positions, stop), self.shelf)
+            self._leaving = Leaving(writer)
+            reader = self._reader = Reader(
+                plan.name, lambda stop: self._open_source(positions, stop), self.shelf, revoking=self._leaving.ask
+            )
             reader.start()
             stack.callback(self._finish, reader)
             try:
@@ -211,7 +184,7 @@ class Line:
             if isinstance(taken, list):
                 self._start_from(positions)
                 for batch in Batch.merge(taken):
-                    self._deliver(batch, writer)
+                    self._deliver(batch, writer, positions=positions, reader=reader)
                     if time.monotonic() >= self._save_at:
                         self._settle(positions, reader)
             elif isinstance(taken, Assigned):
@@ -219,7 +192,7 @@ class Line:
             elif isinstance(taken, Revoked):
                 self._give_up(taken, positions, reader)
             elif isinstance(taken, Unreadable):
-                self._set_aside(taken, writer)
+                self._set_aside(taken, writer, positions=positions, reader=reader)
             elif isinstance(taken, End):
                 self._settle(positions, reader)
                 self._raise(taken)
@@ -273,8 +246,9 @@ class Line:
         self._start_from(positions)
         self._settle(positions, reader)
         assert self._last is not None
-        claimed: dict[str, Position | None] = {}
-        for lineage in assigned.lineages:
+        claimed: dict[str, Position | None] = dict.fromkeys(assigned.lineages)
+        ours = [lineage for lineage in assigned.lineages if lineage not in self._leaving]  # others were revoked since
+        for lineage in ours:
             with named(f"claiming {lineage}"):
                 claimed[lineage] = at = positions.claim(lineage)
             if at is None:
@@ -282,21 +256,30 @@ class Line:
             else:
                 self._last[lineage] = at
                 self._gauge.saved[lineage] = at.text
-        self._claimed.update(assigned.lineages)
+        self._claimed.update(ours)
+        self._leaving.renew(ours)
         if isinstance(self._letters, Roaming):
-            self._letters.take_over(assigned.lineages)
+            self._letters.take_over(ours)
             self._gauge.dead_letters = self._letters.count()
         reader.begin(claimed)
 
     def _give_up(self, revoked: Revoked, positions: Positions, reader: Reader) -> None:
-        """All that was read of these lineages is written, since the mark stands behind it: save, and let them go."""
-        self._settle(positions, reader)
-        self._yield_up(revoked.lineages, positions)
-        for lineage in revoked.lineages:
-            self._gauge.saved.pop(lineage, None)
-            if self._last is not None:
-                self._last.pop(lineage, None)
-        reader.release(revoked.lineages)
+        """All that was read of these lineages is written, since the mark stands behind it, or they have gone before."""
+        self._part(self._leaving.take(), positions, reader)
+        if not self._leaving.end(revoked):
+            self._part([revoked], positions, reader)
+
+    def _part(self, going: Sequence[Revoked], positions: Positions, reader: Reader) -> None:
+        """Save how far lineages are written, and let them go."""
+        if going:
+            self._settle(positions, reader)
+        for revoked in going:
+            self._yield_up(revoked.lineages, positions)
+            for lineage in revoked.lineages:
+                self._gauge.saved.pop(lineage, None)
+                if self._last is not None:
+                    self._last.pop(lineage, None)
+            reader.release(revoked.lineages)
 
     def _yield_up(self, lineages: Sequence[str], positions: Positions) -> None:
         self._claimed.difference_update(lineages)
@@ -315,8 +298,8 @@ class Line:
             self._last = {lineage: at for lineage, at in positions.known().items() if at is not None}
             self._gauge.saved.update({lineage: at.text for lineage, at in self._last.items()})
 
-    def _deliver(self, batch: Batch, writer: Writer) -> None:
-        """Transform and write one batch, whole (I4)."""
+    def _deliver(self, batch: Batch, writer: Writer, *, positions: Positions, reader: Reader) -> None:
+        """Transform and write one batch, whole (I4), but for what goes meanwhile."""
         assert self._last is not None
         for position in batch.positions:
             before = self._last.get(position.lineage)
@@ -327,12 +310,14 @@ class Line:
                 )
         self._gauge.state = State.SNAPSHOT if batch.snapshot else State.STREAMING
         with self._spans.batch(batch):
-            shaped = self._transform(batch)
+            shaped = self._transform(self._leaving.kept(batch))
             reach(Place.TRANSFORM)
             with self._spans.write():
-                self._write(shaped, writer)
+                self._write_kept(shaped, writer, positions=positions, reader=reader)
         self._repairs.saw(batch)
         for position in batch.positions:
+            if position.lineage in self._leaving:
+                continue
             self._last[position.lineage] = self._unsaved[position.lineage] = position
         self.progressed = True
         self._gauge.wrote(len(batch), batch.nbytes)
@@ -353,6 +338,23 @@ class Line:
             except Reject as reject:
                 batch = self._park(batch, reject, transform=name)
 
+    def _write_kept(self, batch: Batch, writer: Writer, *, positions: Positions, reader: Reader) -> None:
+        """Write a batch; when the writer breaks off, let go of what was revoked, and go on with the rest."""
+        assert self._last is not None
+        while True:
+            try:
+                self._write(batch, writer)
+            except BrokenOff as broken:
+                done = self._leaving.reached(batch, broken.undone)
+                going = self._leaving.take()
+                for position in done:
+                    if position.lineage in self._leaving:
+                        self._last[position.lineage] = self._unsaved[position.lineage] = position
+                self._part(going, positions, reader)
+                batch = self._leaving.kept(batch)
+            else:
+                return
+
     def _write(self, batch: Batch, writer: Writer) -> None:
         """Write what can be written; what the sink refuses is parked first, durably (I14)."""
         batch = self._park_behind(batch)
@@ -368,6 +370,10 @@ class Line:
                 writer.write(batch)
         except Reject as reject:
             return reject
+        except Exception as error:
+            if not isinstance(error, BrokenOff) and self._reader and self._reader.shared:  # others know of nothing
+                self._unsaved.update((at.lineage, at) for at in self._leaving.reached(batch))
+            raise
         reach(Place.WRITE_AFTER)
         self._beat.wrote(began)
         return None
@@ -403,15 +409,17 @@ class Line:
             )
         return rest
 
-    def _set_aside(self, unreadable: Unreadable, writer: Writer) -> None:
+    def _set_aside(self, unreadable: Unreadable, writer: Writer, *, positions: Positions, reader: Reader) -> None:
         """Park a record that the source does not understand, and go on behind it; without dead letters, stop there."""
+        if any(position.lineage in self._leaving for position in unreadable.batch.positions):
+            return  # whoever goes on with it comes to it again
         if self._letters is None:
             raise Fatal(f"a record is not understood: {unreadable.reason}", hint=unreadable.hint)
         self._letters.park(unreadable.batch, {0: unreadable.reason}, transform=UNREADABLE)
         self._gauge.dead_letters = self._letters.count()
         log.warning("%s: parked a record that is not understood: %s", self._plan.name, unreadable.reason)
         for position in unreadable.batch.positions:
-            self._deliver(Batch.progress(position), writer)
+            self._deliver(Batch.progress(position), writer, positions=positions, reader=reader)
 
     def _answer_operators(self, writer: Writer, positions: Positions, reader: Reader) -> None:
         """Replay or drop the dead letters that were asked for, between batches."""
@@ -425,8 +433,11 @@ class Line:
         assert self._last is not None
         self._asked_at = time.monotonic() + _ASKED_S
 
-        if left := replay(self._letters, writer, at=self._last, plan=self._plan):
-            log.info("%s: %d dead letter(s) replayed or dropped", self._plan.name, left)
+        try:
+            if left := replay(self._letters, writer, at=self._last, plan=self._plan):
+                log.info("%s: %d dead letter(s) replayed or dropped", self._plan.name, left)
+        except BrokenOff:  # what was not offered stays asked for, of whoever has it then
+            self._part(self._leaving.take(), positions, reader)
         self._gauge.dead_letters = self._letters.count()
 
     def _repair(self, writer: Writer, positions: Positions, reader: Reader) -> None:

@@ -18,7 +18,8 @@ from tailrace.error import ConfigError, Fatal, Retryable, trace
 from tailrace.model import Limits
 from tailrace.pipeline.desk import Desk
 from tailrace.pipeline.gauge import CURRENT, Gauge, Look
-from tailrace.pipeline.line import Line, Plan
+from tailrace.pipeline.line import Line
+from tailrace.pipeline.plan import Plan
 from tailrace.pipeline.repair import Repairs
 from tailrace.pipeline.status import State, Status, StatusServer, write_status
 from tailrace.pipeline.stopping import LATE, Stopping

@@ -31,8 +31,17 @@ log = logging.getLogger(__name__)
 class Reader:
     """One stream, from open to close, on a thread of its own. It ends by putting `End` on the shelf, always."""
 
-    def __init__(self, name: str, open_stream: Callable[[threading.Event], Stream], shelf: Shelf) -> None:
+    def __init__(
+        self,
+        name: str,
+        open_stream: Callable[[threading.Event], Stream],
+        shelf: Shelf,
+        *,
+        revoking: Callable[[Revoked], None],
+    ) -> None:
         self._open_stream = open_stream
+        self._revoking = revoking
+        """Told of each revocation before its mark stands on the shelf, on the reader thread."""
         self._shelf = shelf
         self._stream: Stream | None = None
         self._quiet = threading.Event()
@@ -139,6 +148,8 @@ class Reader:
                 reach(Place.READ)
                 if (item := stream.read(_READ_S)) is not None:
                     reach(Place.DECODE)
+                    if isinstance(item, Revoked):
+                        self._revoking(item)
                     self._shelf.put(item)
                     reach(Place.SHELF)
                 self._note(moved=item is not None)
@@ -171,6 +182,7 @@ class Reader:
     def _settle(self, revoked: Revoked, timeout_s: float) -> bool:
         """Wait, inside a call of the stream, until the writer thread is done with what was revoked. Whoever finishes
         has settled everything before."""
+        self._revoking(revoked)
         self._shelf.put(revoked)
 
         def answered() -> bool:

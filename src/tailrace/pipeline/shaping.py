@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from tailrace.contract import Rereading, Source, Transform
+from tailrace.contract import BrokenOff, Rereading, Source, Transform
 from tailrace.durable import FULL
 from tailrace.error import EndOfStream, Fatal, Reject, Retryable, TailraceError
 from tailrace.model import Batch
@@ -27,7 +27,7 @@ def named(what: str) -> Iterator[None]:
     """Whatever is not ours becomes `Fatal` with the name of what raised it; values stay out of the message (I9)."""
     try:
         yield
-    except (TailraceError, EndOfStream):
+    except (TailraceError, EndOfStream, BrokenOff):
         raise
     except OSError as error:
         if error.errno in FULL:

@@ -76,7 +76,7 @@ class KafkaStream:
         self._parts: dict[Key, Part] = {}
         self.offsets = Offsets(consumer, self._parts)
         """What the group knows of how far we are."""
-        self._ready: deque[Assigned | Revoked] = deque()
+        self._ready: deque[Assigned] = deque()
         self._offered: Counter[str] = Counter()
         """How often each lineage was offered and not claimed since."""
         self._out: deque[Batch | Unreadable] = deque()
@@ -134,7 +134,7 @@ class KafkaStream:
             self.offsets.forget(part)  # of an earlier time that it was ours: others may have gone on from there since
         self._seek()
 
-    def read(self, timeout_s: float) -> Batch | Assigned | Revoked | Unreadable | None:
+    def read(self, timeout_s: float) -> Batch | Assigned | Unreadable | None:
         """See `Stream.read`."""
         if self._fault is not None:  # what lies behind it must not be read: it would be confirmed over a hole
             raise self._fault
@@ -145,8 +145,7 @@ class KafkaStream:
             self._paused = False
         self._full_since = None
         if self._ready:  # lineages have no order with one another, and those that come must not wait for a backlog
-            mark = self._ready.popleft()
-            return self._offer(mark) if isinstance(mark, Assigned) else mark
+            return self._offer(self._ready.popleft())
         if self._out:
             return self._out.popleft()
         messages, self._held = self._held, []
@@ -418,7 +417,8 @@ class KafkaStream:
         self._joined = True
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        """The group takes partitions back: what was read of them is written before another member has them."""
+        """The group takes partitions back: what was read of them is written, or dropped, before another member has
+        them."""
         parts = self._forget_new(partitions)
         if parts and self._settle is not None and not self._closing:
             lineages = tuple(part.lineage for part in parts)
@@ -431,8 +431,8 @@ class KafkaStream:
         """The group has given us up: others may read these partitions already, and our claims keep order (I16)."""
         log.warning("the group has taken %d partition(s) away without asking", len(partitions))
         parts = self._forget_new(partitions)
-        if parts:
-            self._ready.append(Revoked(tuple(part.lineage for part in parts)))
+        if parts and self._settle is not None and not self._closing:
+            self._settle(Revoked(tuple(part.lineage for part in parts)), 0)  # at once: the shelf may be full
         self._let_go(consumer, partitions)
 
     def _forget_new(self, partitions: list[TopicPartition]) -> list[Part]:
@@ -441,9 +441,8 @@ class KafkaStream:
         new = {part.lineage for part in parts if part.state is State.NEW}
         marks, self._ready = self._ready, deque()
         for mark in marks:
-            left = tuple(name for name in mark.lineages if name not in new or isinstance(mark, Revoked))
-            if left:
-                self._ready.append(type(mark)(left))
+            if left := tuple(name for name in mark.lineages if name not in new):
+                self._ready.append(Assigned(left))
         return [part for part in parts if part.state is not State.NEW]
 
     def _let_go(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
