@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from typing import Any
@@ -88,6 +89,28 @@ def test_i6_a_slot_that_lost_its_log(
     running = paused(pipe, traffic, server.url)
     lose_wal(execute, server.url)
     pipe.start()
+    pipe.stops(running)
+    pipe.resets(running)
+
+
+@fault(
+    "the slot is invalidated by `max_slot_wal_keep_size`",
+    "source, streaming: a reader that is paused, whose walsender is ended",
+    stops(4, "replication slot '…' was invalidated by the server: …", RESET),
+)
+def test_i6_a_slot_that_loses_its_log_under_the_stream(
+    make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start, execute: Execute
+) -> None:
+    server = start_postgres(settings={"max_slot_wal_keep_size": "1MB", "wal_keep_size": "0"})
+    pipe = make_pipe(server.url, "duckdb")
+    running = traffic(server.url)
+    pipe.start()
+    pipe.catch_up()
+    pipe.signal(signal.SIGSTOP)
+    lose_wal(execute, server.url)
+    lost = f"SELECT wal_status = 'lost' FROM pg_replication_slots WHERE slot_name = '{pipe.slot}'"
+    until(lambda: execute(server.url, "CHECKPOINT", lost) == [(True,)], "for the slot to be invalidated")
+    pipe.signal(signal.SIGCONT)
     pipe.stops(running)
     pipe.resets(running)
 
@@ -183,6 +206,41 @@ def test_i6_a_backup_that_is_restored_under_a_live_pipeline(
     shutil.rmtree(server.data)
     backup.rename(server.data)
     server.start()
+    pipe.stops(running)
+    running.forgets(3)
+    pipe.resets(running)
+
+
+@pytest.mark.parametrize("version", [18, 14])
+@fault(
+    "a backup is restored and has gone on beyond our position",
+    "source: the data folder of before, same slot",
+    stops(4, "the server's log has other records at the saved position …: it is another log than the one that was read",
+          RESET),
+)  # fmt: skip
+def test_i6_a_backup_that_went_on_beyond_what_was_delivered(
+    make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start, execute: Execute, version: int
+) -> None:
+    server = start_postgres(version)
+    pipe = make_pipe(server.url, "duckdb")
+    running = paused(pipe, traffic, server.url)
+    server.stop()
+    backup = server.data.with_name(server.data.name + "-backup")
+    subprocess.run(["cp", "-a", server.data, backup], check=True)
+    server.start()
+    pipe.start()
+    pipe.catch_up()
+    execute(server.url, "WITH of AS (INSERT INTO log VALUES (3, 1)) INSERT INTO entries VALUES (3, 1, 1, 1)")
+    running.adds(3, 1)
+    pipe.catch_up()
+    pipe.stop()
+    server.stop()
+    shutil.rmtree(server.data)
+    backup.rename(server.data)
+    server.start()
+    # One record that lies across all that was written in the life that is lost.
+    execute(server.url, "SELECT pg_logical_emit_message(false, '', repeat('x', 20000000))")
+    pipe.start()
     pipe.stops(running)
     running.forgets(3)
     pipe.resets(running)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tailrace.model import Position
 from tailrace.source import Postgres
 from tailrace.source.postgres import wal
 from tailrace.source.postgres.place import Lineage, Place, parse_lsn
+from tailrace.source.postgres.walsender import Walsender
 from tests.server.postgres.reading import Make, Sql
 
 Start = Callable[..., postgres.Server]
@@ -172,7 +173,8 @@ def test_i6_a_slot_that_was_made_after_the_upgrade_is_refused_if_anything_was_wr
     make = "SELECT pg_create_logical_replication_slot('tailrace_shop', 'pgoutput')"
     sql(new.url, make)
     _, after = source.successor("shop", saved)  # made by hand, but in time
-    assert not any(record.xid for record in wal.records(new.url, *span(Place.of(after).end)))
+    with closing(Walsender(new.url, frame_bytes_max=1 << 20)) as walsender:
+        assert not any(record.xid for record in wal.records(walsender, *span(Place.of(after).end)))
     sql(new.url, "SELECT pg_drop_replication_slot('tailrace_shop')")
     sql(new.url, "INSERT INTO orders VALUES (2)")
     sql(new.url, make)

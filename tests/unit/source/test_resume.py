@@ -12,6 +12,7 @@ from tailrace.source.postgres.gap import Gap
 from tailrace.source.postgres.place import PROGRESS, ROW, SNAPSHOT, Lineage, Place
 from tailrace.source.postgres.resume import Road, Situation, averted, decide
 from tailrace.source.postgres.slot import Slot
+from tailrace.source.postgres.takeover import Takeover
 
 HERE = Lineage("7711100563474511191", "shop", "tailrace_orders")
 SLOT = Slot("tailrace_orders", "logical", "pgoutput", "shop", None, 0x1000, "reserved", None, False, 0)
@@ -32,6 +33,7 @@ def situation(saved: Position | None, **changes: object) -> Situation:
         timeline=1,
         wal_end=0x9000,
         history=lambda: [(1, 0x5000)],
+        diverged=lambda _: False,
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -88,6 +90,7 @@ def test_i6_the_stream_goes_on_right_after_the_saved_position(saved: Position) -
         (at(0x2000), {"published": False}, "publication"),
         (at(0xFFF), {}, "beyond the saved"),
         (at(0x9001), {}, "after the end of the server's log"),
+        (at(0x2000), {"diverged": lambda place: place.end == 0x2000}, "another log than the one that was read"),
         (at(0x5001), {"timeline": 2}, "before the saved"),
         (at(0x2000, timeline=3), {"timeline": 2}, "no ancestor"),
         (at(0x2000, timeline=3), {"timeline": 4}, "no ancestor"),
@@ -104,6 +107,21 @@ def test_i6_a_hole_is_refused_or_answered_with_a_new_snapshot(
         changes = {**changes, "slot": None}
     anew = decide(situation(saved, mode="when_needed", **changes))
     assert anew.road is Road.SNAPSHOT and anew.lost is not None
+
+
+@pytest.mark.parametrize(
+    ("saved", "changes"),
+    [
+        (at(0x1000), {}),  # the slot was confirmed up to it: it was there
+        (at(0x2000), {"timeline": 2}),  # judged by where the timelines part
+        (at(0x2000), {"standby": True}),
+        (at(0x2000), {"takeover": Takeover(committed_lsn="0/2000")}),  # an LSN of another reader
+    ],
+)
+def test_the_log_is_looked_at_only_where_nothing_else_tells_it_from_that_of_a_backup(
+    saved: Position, changes: dict[str, object]
+) -> None:
+    assert decide(situation(saved, diverged=lambda _: True, **changes)).road is Road.STREAM
 
 
 def test_a_standby_that_has_not_replayed_what_is_saved_is_waited_for() -> None:

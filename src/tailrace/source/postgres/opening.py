@@ -24,7 +24,7 @@ from tailrace.dialect.postgres.session import Connection, connect, fetch, run
 from tailrace.dialect.postgres.witness import Witness, silence_s
 from tailrace.error import CheckFailed, ConfigError, HistoryLost, Retryable, TailraceError
 from tailrace.model import Batch, Limits
-from tailrace.source.postgres import gap, host, pattern, plan, publication, resume, slot, snapshot
+from tailrace.source.postgres import gap, host, pattern, plan, publication, resume, slot, snapshot, wal
 from tailrace.source.postgres.guardian import Guardian
 from tailrace.source.postgres.heartbeat import Heartbeat
 from tailrace.source.postgres.host import Host
@@ -146,6 +146,7 @@ class Opening:
             timeline=scene.timeline,
             wal_end=wal_end(scene.side),
             history=lambda: scene.walsender.history(scene.timeline),
+            diverged=partial(wal.diverged, scene.side, self._source.login, stop=self._stop),
             standby=scene.host.standby,
             gap=gap.last(gaps, str(scene.lineage)) if (gaps := self._source.allowance.gaps) is not None else None,
             takeover=self._source.takeover,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tailrace.dialect.postgres import session
 from tailrace.error import Fatal, HistoryLost, Retryable, TailraceError
 from tailrace.model import Finding, Limits, Position
-from tailrace.source.postgres import gap, host, publication, resume, slot
+from tailrace.source.postgres import gap, host, publication, resume, slot, wal
 from tailrace.source.postgres.finding import error, ok, warning
 from tailrace.source.postgres.opening import Names, wal_end
 from tailrace.source.postgres.place import Lineage, format_lsn
@@ -46,6 +47,7 @@ def outlook(source: Postgres, names: Names, saved: Mapping[str, Position | None]
             timeline=identity.timeline,
             wal_end=wal_end(side),
             history=lambda: walsender.history(identity.timeline),
+            diverged=partial(wal.diverged, side, source.login),
             standby=host.load(side).standby,
             gap=None if gaps is None else gap.last(gaps, str(lineage)),
             takeover=source.takeover,

@@ -53,7 +53,8 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that bears on the decision. `history` fetches the ancestors of the present timeline when they are needed."""
+    """All that bears on the decision. What is fetched only when it is needed: `history`, the ancestors of the present
+    timeline, and `diverged`, whether the log is another one than that in which a place was."""
 
     lineage: Lineage
     known: Mapping[str, Position | None]
@@ -64,6 +65,7 @@ class Situation:
     timeline: int
     wal_end: int
     history: Callable[[], Sequence[tuple[int, int]]]
+    diverged: Callable[[Place], bool]
     standby: bool = False
     gap: Gap | None = None
     takeover: Takeover | None = None
@@ -127,6 +129,7 @@ def _decide(situation: Situation) -> Decision:
     if situation.mode == "only":
         return Decision(Road.DONE, place, saved=True)
     _require_history(situation, place)
+    _require_log(situation, place)
     return Decision(Road.STREAM, place, saved=True)
 
 
@@ -218,6 +221,23 @@ def _require_history(situation: Situation, place: Place) -> None:
         raise HistoryLost(
             f"the saved position {end} lies after the end of the server's log, {format_lsn(situation.wal_end)}",
             hint=f"the server was restored from a backup or lost its tail in a failover; {RESET_HINT}",
+        )
+
+
+def _require_log(situation: Situation, place: Place) -> None:
+    """The server's log is the one that was read, and not that of a backup which has gone on for longer than ours.
+
+    A slot that was confirmed up to what is saved lived through it; one of a backup stands where it stood then. What was
+    taken over from another reader need not be where a record ends.
+    """
+    slot = situation.slot
+    if slot is None or situation.standby or situation.takeover is not None or place.timeline != situation.timeline:
+        return
+    if (slot.confirmed or 0) < place.end and situation.diverged(place):
+        raise HistoryLost(
+            f"the server's log has other records at the saved position {format_lsn(place.end)}: it is another log than"
+            " the one that was read",
+            hint=f"the server was restored from a backup and has gone on since; {RESET_HINT}",
         )
 
 

@@ -9,7 +9,7 @@ transaction wrote between; any other was made by hand or was read since. Never c
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -29,12 +29,16 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tailrace.source.postgres")
 _SLOTS_MIGRATE = 170000
+_FRAME_BYTES = 1 << 20
 _SIZES = "SELECT pg_size_bytes(current_setting('wal_segment_size')), current_setting('wal_block_size')::int"
 
 
 def successor(source: Postgres, names: Names, saved: Mapping[str, Position | None]) -> tuple[Position, Position]:
     """See `Succeeded.successor`."""
-    with closing(connect(source.login)) as side, closing(Walsender(source.login, frame_bytes_max=1 << 20)) as walsender:
+    with (
+        closing(connect(source.login)) as side,
+        closing(Walsender(source.login, frame_bytes_max=_FRAME_BYTES)) as walsender,
+    ):
         here = host.load(side)
         host.require_same(here, walsender.host())
         if here.standby:
@@ -106,7 +110,7 @@ def _require_fresh(side: Connection, place: Place, found: Slot, *, login: Login)
             " it is not the upgrade of the server that was read",
             hint=f"dump and restore make a server of its own; {RESET_HINT}",
         )
-    if stands - begin > page_bytes or not _untouched(list(wal.records(login, begin, stands))):
+    if stands - begin > page_bytes or not _untouched(login, begin, stands):
         raise HistoryLost(
             f"replication slot {found.name!r} stands at {format_lsn(stands)}, not where pg_upgrade makes slots: it was"
             " made by hand or read since, and what lies before it is not known",
@@ -115,6 +119,8 @@ def _require_fresh(side: Connection, place: Place, found: Slot, *, login: Login)
     return stands
 
 
-def _untouched(head: Sequence[wal.Record]) -> bool:
-    """A log begins with these records, and no transaction wrote any of them."""
+def _untouched(login: Login, begin: int, end: int) -> bool:
+    """A log begins with the records between, and no transaction wrote any of them."""
+    with closing(Walsender(login, frame_bytes_max=_FRAME_BYTES)) as walsender:
+        head = list(wal.records(walsender, begin, end))
     return bool(head) and head[0].before == 0 and all(record.xid == 0 for record in head)

@@ -29,6 +29,7 @@ from tailrace.source.postgres.place import format_lsn, parse_lsn
 
 _log = logging.getLogger("tailrace.source.postgres")
 _STATUS = struct.Struct("!cqqqqB")
+_DATA_HEADER_BYTES = 25
 _EPOCH_2000_US = 946_684_800_000_000
 _PATIENCE_S = 10.0
 _FAREWELL_S = 1.0
@@ -147,6 +148,27 @@ class Walsender:
             raise translate_stream(errors.error_from_result(result), options.slot)
         self._pgconn.nonblocking = 1
         self._reader = CopyReader(libpq.path(), libpq.pointer(self._pgconn), frame_bytes_max=self._frame_bytes_max)
+
+    def read_log(self, begin: int, nbytes: int) -> bytes:
+        """START_REPLICATION PHYSICAL: that much of the log, as a standby gets it. Nothing but `close` may follow."""
+        doing = f"read the log at {format_lsn(begin)}"
+        result = self._execute(sql.SQL("START_REPLICATION PHYSICAL {}").format(sql.SQL(format_lsn(begin))), doing)
+        if result.status != pq.ExecStatus.COPY_BOTH:
+            raise translate(errors.error_from_result(result), doing)
+        log, patience = b"", time.monotonic() + _PATIENCE_S
+        with told(doing):
+            while len(log) < nbytes:
+                size, data = self._pgconn.get_copy_data(1)
+                if size < 0:
+                    raise psycopg.OperationalError("the server ended the stream")
+                if bytes(data[:1]) == b"w":
+                    log += bytes(data[_DATA_HEADER_BYTES:])
+                elif size == 0:
+                    if self._stop.is_set() or time.monotonic() > patience:
+                        raise Retryable(f"cannot {doing}: stopped, or nothing came for {_PATIENCE_S:.0f} s")
+                    self.wait(_STOP_S)
+                    self._pgconn.consume_input()
+        return log[:nbytes]
 
     def drain(self, bytes_max: int) -> Chunk:
         """All messages that wait, up to `bytes_max`; never blocks. Raises what ended the stream, if something did."""
