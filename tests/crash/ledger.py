@@ -153,6 +153,10 @@ class Repeated:
             assert sorted(held.accounts.values()) == source.execute(ACCOUNTS.format("public.").encode()).fetchall()
             assert sorted(held.parts) == source.execute(TALLY.format("public.").encode()).fetchall()
 
+    def covers(self, url: str) -> None:
+        """See `Again.covers`."""
+        self._replay().covers(url)
+
     def _replay(self) -> "Again":
         again = Again()
         for line in self.path.read_bytes().splitlines(keepends=True):
@@ -178,6 +182,16 @@ class Again:
 
     def complete(self) -> dict[int, int]:
         return complete(self._entries, list(self._logged))
+
+    def covers(self, url: str) -> None:
+        """Fails unless it has every row of the source as it is there.
+
+        It may have more of them: what vanished between two attempts at the snapshot, which nobody tells it.
+        """
+        with psycopg.connect(url) as source:
+            assert sorted(self.accounts.values()) == source.execute(ACCOUNTS.format("public.").encode()).fetchall()
+            rows: set[Any] = set(source.execute(TALLY.format("public.").encode()).fetchall())
+        assert rows <= self.parts, f"rows of a snapshot are lost: {sorted(rows - self.parts)[:5]}"
 
     def take(self, table: str, event: dict[str, Any]) -> None:
         row, op = event["after"], event["op"]

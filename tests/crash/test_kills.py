@@ -176,7 +176,9 @@ def test_i4_i15_kills_during_the_snapshot_leave_one_attempt_and_no_ghost(
     else:
         killed.stop()
         killed.victim.finish()
+        assert isinstance(killed.held, Repeated | Topics)
         assert killed.held.prefix() == {load.writer: load.committed for load in killed.loads} | {0: 0}
+        killed.held.covers(killed.url)
     assert killed.victim.kills == SNAPSHOT_KILLS + 2
 
 

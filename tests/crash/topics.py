@@ -34,6 +34,11 @@ class Topics:
             assert sorted(again.accounts.values()) == source.execute(ACCOUNTS.format("public.").encode()).fetchall()
             assert sorted(again.parts) == source.execute(TALLY.format("public.").encode()).fetchall()
 
+    def covers(self, url: str) -> None:
+        """See `Again.covers`."""
+        again, _ = self._read()
+        again.covers(url)
+
     def _read(self) -> tuple[Again, dict[tuple[str, Any], int]]:
         """What a consumer has, and how often each change came, or row of an attempt at the snapshot.
 
