@@ -39,6 +39,8 @@ def test_a_right_that_is_revoked_under_the_stream(pipe: Pipe, execute: Execute) 
     pipe.catch_up()
     execute(pipe.direct, "REVOKE SELECT ON shop FROM cdc", "UPDATE shop SET a = a + 1")
     pipe.goes_on()
+    execute(pipe.direct, "INSERT INTO shop VALUES (1001, 1, 'x')")
+    pipe.resumes()  # a start reads the catalog anew
 
 
 @fault("SELECT is revoked", "source, before the snapshot", stops(

@@ -17,6 +17,7 @@ from tailrace.error import ConfigError, HistoryLost, Retryable
 from tailrace.model import Limits, Severity
 from tailrace.pipeline import Pipeline
 from tailrace.sink import DuckDB, File
+from tailrace.sink.postgres import Postgres as Replica
 from tailrace.source import Postgres
 from tests.server.postgres.reading import Make, Reading, Sql
 from tests.waiting import until
@@ -95,8 +96,10 @@ class Writers:
                 self._stopping.wait(0.05)
 
 
-def entries(kind: str, path: Path) -> list[tuple[int, int, int]]:
+def entries(kind: str, path: Path, replica: str, sql: Sql) -> list[tuple[int, int, int]]:
     """What the sink holds, doubles included."""
+    if kind == "postgres":
+        return sql(replica, "SELECT writer, tx, n FROM entries")
     if kind == "duckdb":
         with duckdb.connect(str(path), read_only=True) as connection:
             return connection.execute("SELECT writer, tx, n FROM public.entries").fetchall()
@@ -105,9 +108,15 @@ def entries(kind: str, path: Path) -> list[tuple[int, int, int]]:
     return [(row["writer"], row["tx"], row["n"]) for row in rows]
 
 
-@pytest.mark.parametrize(("version", "kind"), [(17, "file"), (18, "duckdb")])
+@pytest.mark.parametrize(("version", "kind"), [(17, "file"), (18, "duckdb"), (18, "postgres")])
 def test_i6_a_synchronised_standby_promoted_under_load_loses_and_doubles_nothing(
-    start_postgres: Start, start_standby: Start, sql: Sql, tmp_path: Path, version: int, kind: str
+    start_postgres: Start,
+    start_standby: Start,
+    sql: Sql,
+    target_database: str,
+    tmp_path: Path,
+    version: int,
+    kind: str,
 ) -> None:
     primary = start_postgres(version, settings={"synchronized_standby_slots": "standby"})
     standby = start_standby(primary, settings=SYNCED)
@@ -115,10 +124,12 @@ def test_i6_a_synchronised_standby_promoted_under_load_loses_and_doubles_nothing
     primary.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")  # acknowledged is what both have
     primary.execute("SELECT pg_reload_conf()")
     url, path = both(primary, standby), tmp_path / "shop"
-    sink: Sink = DuckDB(path) if kind == "duckdb" else File(path)
+    sinks: dict[str, Callable[[], Sink]] = {
+        "file": lambda: File(path), "duckdb": lambda: DuckDB(path), "postgres": lambda: Replica(target_database),
+    }  # fmt: skip
     pipeline = Pipeline(
         Postgres(url, tables=["public.entries"], failover=True),
-        sink,
+        sinks[kind](),
         name="shop",
         state_dir=None,
         limits=Limits(progress_interval_s=0.2, backoff_s_max=1.0),
@@ -139,7 +150,7 @@ def test_i6_a_synchronised_standby_promoted_under_load_loses_and_doubles_nothing
     pipeline.run(until_current=True)
     surviving = sql(standby.url, "SELECT writer, tx, n FROM entries ORDER BY 1, 2, 3")
     assert writers.acknowledged <= {(writer, tx) for writer, tx, _ in surviving}
-    assert sorted(entries(kind, path)) == surviving
+    assert sorted(entries(kind, path, target_database, sql)) == surviving
 
 
 def test_i6_a_slot_that_was_not_synchronised_before_the_promotion_is_history_lost(
