@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 from tailrace import error
@@ -79,8 +80,9 @@ def test_the_image_copies_what_there_is_and_starts_a_command_that_there_is() -> 
     assert told["STOPSIGNAL"] == "SIGTERM"
     assert told["USER"] != "root"
     extras = re.findall(r"\[([\w,]+)\]\"", IMAGE)[0].split(",")
-    declared = (tree.ROOT / "pyproject.toml").read_text()
-    assert all(re.search(rf"^{extra} = \[", declared, re.MULTILINE) for extra in extras)
+    declared = tomllib.loads((tree.ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    # Rows of handlers are typed by programs, and who runs the demo has a clone; a configuration may ask for the others.
+    assert set(extras) == declared.keys() - {"pydantic", "demo", "dev"}
 
 
 def test_every_exit_code_is_explained() -> None:
