@@ -22,8 +22,8 @@ from tailrace.source.postgres.walsender import Walsender
 
 _log = logging.getLogger("tailrace.source.postgres")
 _DRAIN_BYTES = 4 << 20
-_FLOOD_BYTES = 64 << 10
-_PAUSE_S = 0.010
+_FLOOD_BYTES = 128 << 10
+_PAUSE_S = 0.020
 _STATUS_S_MAX = 10.0
 _CONFIRM_S = 1.0
 _PING_S = 10.0
