@@ -43,11 +43,13 @@ RATES = {
     "kafka_source_json": ("Kafka → Debezium JSON", _CONSUME),
     "kafka_to_postgres": ("Kafka → PostgreSQL", _CONSUME),
     "verify": ("`tailrace verify`, PostgreSQL → PostgreSQL", "`count(*), sum(hashtext(row::text))` on both"),
+    "verify_duckdb": ("`tailrace verify`, PostgreSQL → DuckDB", "`count(*), sum(hashtext(row::text))` on the source"),
 }
 """Rows of the first table, by their names in the record: what is measured, and its reference."""
 _SUBSCRIPTION = "PostgreSQL's own subscription"
 LAGS = {
     "postgres_latency": ("a handler", _SUBSCRIPTION),
+    "debezium_latency": ("a consumer of the real Debezium engine", ""),
     "postgres_to_postgres_latency": ("a reader of a PostgreSQL target", _SUBSCRIPTION),
     "kafka_latency": ("a handler, through a warm Kafka broker", "the client producing and consuming alone"),
 }
@@ -90,7 +92,9 @@ def _rate(row: Mapping[str, Any], label: str, reference: str, *, name: str) -> s
 
 
 def _lag(p50: Mapping[str, Any], p99: Mapping[str, Any], label: str, reference: str) -> str:
-    mine, theirs = ([f"{row[key]:.3g}" for row in (p50, p99)] for key in ("value", "reference_value"))
+    mine, theirs = (
+        ["" if row[key] is None else f"{row[key]:.3g}" for row in (p50, p99)] for key in ("value", "reference_value")
+    )
     return f"| {' | '.join([label, *mine, reference, *theirs])} |\n"
 
 
