@@ -66,8 +66,10 @@ class AppWriter:
         except Reject:
             raise
         except BaseException as error:
-            self._remember(batch)
-            self._undone = self._look_for_undone(batch)
+            try:
+                self._remember(batch)
+            finally:  # what an earlier batch left undone is no answer for this one
+                self._undone = self._look_for_undone(batch)
             if not isinstance(error, Broken):
                 raise
             if self._rejects:  # to be parked before anything else, whoever has their lineages (I14)
@@ -112,6 +114,7 @@ class AppWriter:
                     routes = self._router.routes(change)
                 else:
                     if change.table is not table:
+                        self._turn = None  # of a change before: this one is nobody's yet, should its plan be refused
                         table = change.table
                         plan = self._router.plan(table)
                     routes = plan[op]

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tailrace import testing
 from tailrace._native import BatchBuilder
 from tailrace.app import App
 from tailrace.app.call import Caller
+from tailrace.app.writer import AppWriter
 from tailrace.error import Fatal, Reject, Retryable
 from tailrace.model import Batch, Change, Column, Limits, Table
 
@@ -403,3 +405,34 @@ def test_a_parked_truncate_parks_what_comes_after_it_and_waits_for_what_is_parke
         writer.write(builder.take())
     assert sorted(rejected.value.reasons) == parked
     assert heard == called
+
+
+@dataclass
+class Row:
+    missing: str
+
+
+def test_what_was_gathered_before_a_table_that_no_handler_can_take_is_not_done(seen: list[tuple[Any, ...]]) -> None:
+    """Whoever goes on in a group goes on from what is not done: to say too little of it would lose it."""
+    shop = app()
+
+    @shop.on("public.orders")
+    async def order(change: Change) -> None:
+        seen.append((change.op,))
+
+    @shop.on("public.others")
+    def other(change: Change[Row]) -> None:
+        seen.append((change.after,))
+
+    builder = BatchBuilder("test/order")
+    builder.begin(xid=1, lsn=100, committed_at_us=0)
+    for table in (ORDERS, Table("public", "others", [Column("id", "int8")]), ORDERS):
+        builder.add("c", table, after={"id": "1"})
+    builder.commit()
+    writer, changes = shop.open("test", Limits()), builder.take()
+    assert isinstance(writer, AppWriter)
+    with pytest.raises(Fatal, match="has no column 'missing'"):
+        writer.write(changes)
+    assert writer.undone() == {"test/order": changes[0].position}
+    assert not seen
+    writer.close()
