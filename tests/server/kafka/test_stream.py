@@ -91,15 +91,16 @@ def test_a_bounded_member_says_what_it_does_not_wait_for(
     assert told in [record.getMessage() for record in caplog.records]
 
 
-def test_a_bounded_member_that_joins_others_waits_for_its_share(kafka: Broker, topic: str) -> None:
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_bounded_member_that_joins_others_waits_for_its_share(kafka: Broker, topic: str, protocol: str) -> None:
     """It is given no partition at first, and its own once the others have let go of them."""
     partitions = 4
     kafka.create_topic(topic, partitions)
     for at in range(partitions):
         produce(kafka, topic, [(None, event("c", after={"id": at}))], partition=at)
-    with stepping(source(kafka, topic)) as holder:
+    with stepping(source(kafka, topic, group_protocol=protocol)) as holder:
         holder.until_offered(partitions)
-        with stepping(source(kafka, topic), until_current=True) as bounded:
+        with stepping(source(kafka, topic, group_protocol=protocol), until_current=True) as bounded:
             until(lambda: holder.read() or bounded.read() or bounded.begin() or bounded.ended, "for the end")
     assert len(bounded.ids) == partitions // 2
 
@@ -324,9 +325,12 @@ def test_i8_a_batch_is_no_larger_than_the_limits_say(kafka: Broker, topic: str) 
     with stepping(source(kafka, topic), limits=limits) as steps:
         steps.until_offered()
         steps.begin()
-        steps.until_read(3_000)
+        held: list[int] = []
+        until(lambda: steps.read() or held.append(len(steps.stream._held)) or len(steps.ids) == 3_000, "for changes")
         assert steps.ids == list(range(3_000))
-        assert max(steps.sizes) <= 20_000 / len(event("c", after={"id": 0, "n": 0})) + 1
+        most = 20_000 / len(event("c", after={"id": 0, "n": 0})) + 1
+        assert max(steps.sizes) <= most
+        assert max(held) <= most, "more than the next batch waits in memory"
 
 
 def test_i3_a_claim_of_an_earlier_time_does_not_begin_a_partition(kafka: Broker, topic: str) -> None:

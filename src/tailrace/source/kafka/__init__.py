@@ -204,6 +204,10 @@ class Kafka:
             **{name: value for name, value in self._given().items() if _is_common(name)},
         }
 
+    def settle_s(self) -> float:
+        """How long a member may take to let go of partitions before they are given up: half of max.poll.interval.ms."""
+        return int(self._given().get("max.poll.interval.ms", 300_000)) / 1000 / 2
+
     def consuming(self, name: str) -> dict[str, Any]:
         """librdkafka's settings of the consumer of pipeline `name`; what it holds is bounded."""
         classic = {"partition.assignment.strategy": "cooperative-sticky"} if self.group_protocol == "classic" else {}

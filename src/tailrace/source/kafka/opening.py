@@ -65,7 +65,7 @@ def open_stream(
             source,
             consumer,
             place=place,
-            sharing=Sharing(admin, source.group_of(name), topics),
+            sharing=Sharing(admin, source.group_of(name), topics, settle_s=source.settle_s()),
             told=told,
             registry=registry,
             nbytes_max=limits.batch_bytes_max,

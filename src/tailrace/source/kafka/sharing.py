@@ -6,26 +6,30 @@ import time
 
 from confluent_kafka.admin import AdminClient
 
+from tailrace.error import Retryable
 from tailrace.source.kafka.fault import explained
 from tailrace.source.kafka.topic import Topics
 
 __all__ = ["Sharing"]
 
 _ASK_S = 15.0
-_PATIENCE_S = 20.0
+_ROUND_S = 20.0
 _LOOK_S = 0.2
 
 
 class Sharing:
     """Whether a group has dealt out all its partitions. Used on the reader thread."""
 
-    def __init__(self, admin: AdminClient, group: str, topics: Topics) -> None:
+    def __init__(self, admin: AdminClient, group: str, topics: Topics, *, settle_s: float) -> None:
         self._admin = admin
         self._group = group
         self.topics = topics
         """Of its cluster."""
+        self._patience_s = settle_s + _ROUND_S
+        """What others may take to let go, and the group to deal out what they let go of."""
         self._look_at = 0.0
-        self._until: float | None = None
+        self._ours: int | None = None
+        self._until = 0.0
 
     @property
     def existing(self) -> int:
@@ -40,18 +44,25 @@ class Sharing:
         now = time.monotonic()
         if ours >= self.existing:
             return True
-        if self._until is None:
-            self._until = now + _PATIENCE_S
+        if ours != self._ours:
+            self._ours, self._until = ours, now + self._patience_s
         if now < self._look_at:
             return False
         self._look_at = now + _LOOK_S
-        with explained(f"asking who is in the group {self._group}"):
-            asked = self._admin.describe_consumer_groups([self._group], request_timeout=_ASK_S)
-            members = asked[self._group].result().members
+        return now >= self._until or self._owned() >= self.existing
+
+    def _owned(self) -> int:
+        """Partitions that some member has; none while nobody can say, as in a group whose coordinator moves."""
+        try:
+            with explained(f"asking who is in the group {self._group}"):
+                asked = self._admin.describe_consumer_groups([self._group], request_timeout=_ASK_S)
+                members = asked[self._group].result().members
+        except Retryable:
+            return 0
         owned = {
             (place.topic, place.partition)
             for member in members
             for place in (member.assignment.topic_partitions if member.assignment else ())
             if self.topics.wants(place.topic)
         }
-        return len(owned) >= self.existing or now >= self._until
+        return len(owned)

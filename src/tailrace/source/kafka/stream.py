@@ -2,7 +2,7 @@
 
 A partition is ours step by step: the group gives it (`NEW`); `read` returns `Assigned` (`OFFERED`); the pipeline claims
 it, and it is sought where it ended in the sink (`SEEKING`) and read from there (`READING`). When the group takes it
-back, what was read of it is written before it goes.
+back, what was read of it is written, or dropped, before it goes.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["KafkaStream"]
 
 _RECORDS = 5_000
+_RECORD_BYTES = 1 << 10
 _ASK_S = 15.0
 _COMMIT_S = 1.0
 _PAUSE_S = 0.5
@@ -64,7 +65,7 @@ class KafkaStream:
         self._source = source
         self._nbytes_max = nbytes_max
         """Of values that are decoded together, and one value more."""
-        self._record_nbytes = 0
+        self._record_nbytes = _RECORD_BYTES
         """Of a value, as they came last."""
         self._consumer = consumer
         self._topics = sharing.topics
@@ -91,9 +92,8 @@ class KafkaStream:
         self._lags: dict[Key, int] = {}
         self._lag_at = 0.0
         self._watch = Watch(sharing.topics)
-        settings = source.consuming("")
-        self._isolation = str(settings["isolation.level"])
-        self._settle_s = int(settings.get("max.poll.interval.ms", 300_000)) / 1000 / 2
+        self._isolation = str(source.consuming("")["isolation.level"])
+        self._settle_s = source.settle_s()
 
     def subscribe(self, topics: list[str], ids: Mapping[str, str]) -> None:
         """Ask the group for partitions."""
