@@ -90,7 +90,7 @@ class Loop:
 
 
 class Caller:
-    """Tries a call again, with pauses that `interrupt` cuts short. Used from any thread."""
+    """Tries a call again, with pauses that `interrupt` and `break_off` cut short. Used from any thread."""
 
     def __init__(self, *, backoff_s_max: float, stop_timeout_s: float = math.inf, pauses: bool = True) -> None:
         self.loop = Loop()
