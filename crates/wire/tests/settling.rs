@@ -2,10 +2,11 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use support::*;
-use tailrace_wire::batch::Part;
+use tailrace_wire::batch::{Batch, Part, RowRef};
 use tailrace_wire::chunk::Chunk;
 use tailrace_wire::pgoutput::{Decoder, Relation, Settings};
 use tailrace_wire::position::Position;
@@ -37,6 +38,17 @@ fn follow(decoder: &mut Decoder, messages: &[Vec<u8>], settled: bool) -> Vec<Rel
 
 fn columns(asked: &[Relation]) -> Vec<usize> {
     asked.iter().map(|relation| relation.columns.len()).collect()
+}
+
+/// What the tables of the rows were described as, wherever these lie.
+fn natives(batch: &Batch) -> BTreeSet<String> {
+    let segments = batch.parts().iter().map(|part| part.load().unwrap());
+    let of = |row: RowRef<'_>| row.table().unwrap().columns[0].native.to_string();
+    segments.flat_map(|segment| segment.rows().map(of).collect::<Vec<_>>()).collect()
+}
+
+fn settled() -> BTreeSet<String> {
+    ["settled".to_owned()].into()
 }
 
 /// Blocks of a transaction that adds a column between its rows. The server announces a table anew in each.
@@ -96,7 +108,39 @@ fn a_null_that_was_seen_is_possible_in_the_last_description() {
     follow(&mut decoder, &messages, false);
     let [last] = &follow(&mut decoder, &[stream_commit(9, 0x100)], true)[..] else { panic!("asked once") };
     assert_eq!(last.nullable, [2]);
-    assert_eq!(changes(&decoder.take().unwrap()), ["c t - -> 1,a,b", "c t - -> 2,a,~"]);
+    let batch = decoder.take().unwrap();
+    assert_eq!(changes(&batch), ["c t - -> 1,a,b", "c t - -> 2,a,~"]);
+    assert_eq!(natives(&batch), settled());
+}
+
+#[test]
+fn rows_before_and_behind_nulls_are_of_the_table_that_was_described_at_the_end() {
+    let small = Settings { segment_bytes: 4_096, transaction_bytes_max: 16_384, ..settings() };
+    let announced = |columns| relation(Some(9), T, "t", columns);
+    let rows = |cells: &str| (0..500).map(|row| insert(Some(9), 1, T, &format!("{row},{cells}"))).collect::<Vec<_>>();
+    for settings in [settings(), small] {
+        for (shown_within, superseded) in [(false, false), (false, true), (true, false), (true, true)] {
+            let mut decoder = Decoder::new(settings.clone());
+            let start = [&[stream_start(9, true), announced("+id,v,w")][..], &rows("a,b"), &rows("a,~")].concat();
+            assert_eq!(follow(&mut decoder, &start, false).len(), 2);
+            // The transaction may have committed by now, so that the catalog shows what it has made.
+            let asked = follow(&mut decoder, &rows("~,~"), shown_within);
+            assert_eq!(asked.into_iter().map(|relation| relation.nullable).collect::<Vec<_>>(), [[1, 2]]);
+            let mut rest = vec![stream_stop()];
+            if superseded {
+                let another = [announced("+id,v,w,x"), insert(Some(9), 1, T, "500,a,b,c")];
+                rest.splice(..0, another);
+            }
+            assert_eq!(follow(&mut decoder, &rest, false).len(), usize::from(superseded));
+            let last = follow(&mut decoder, &[stream_commit(9, 0x100)], true);
+            assert_eq!(columns(&last), if superseded { vec![3, 4] } else { vec![3] });
+            assert_eq!(last[0].nullable, [1, 2]);
+            let batch = decoder.take().unwrap();
+            assert_eq!(lines(&batch).len(), 1_500 + usize::from(superseded));
+            assert_eq!(natives(&batch), settled());
+            assert_eq!(batch.tables().len(), last.len());
+        }
+    }
 }
 
 #[test]
@@ -113,4 +157,7 @@ fn what_is_rolled_back_or_was_delivered_is_not_described_again() {
     follow(&mut decoder, &block(1), false);
     assert!(follow(&mut decoder, &[stream_commit(9, 0x100)], true).is_empty());
     assert!(decoder.take().is_none());
+    let later = [begin(0x200, 10), insert(None, 1, T, "1,a"), commit(0x200)];
+    assert_eq!(columns(&follow(&mut decoder, &later, true)), [2], "what was for now is not for others");
+    assert_eq!(natives(&decoder.take().unwrap()), settled());
 }

@@ -105,6 +105,25 @@ def test_what_a_streamed_transaction_has_made_is_described_when_it_commits(
     assert len(described) == 2
 
 
+def test_rows_before_a_null_that_a_streamed_transaction_allows_are_described_when_it_commits(
+    streaming: str, sql: Sql, reading: Make, described: list[tuple[Table, bool]]
+) -> None:
+    sql(streaming, "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL)")
+    it = reading(streaming, snapshot="never").open().first()
+    made = "ALTER TABLE t ADD v text DEFAULT 'old', ALTER n DROP NOT NULL"
+    rows = "INSERT INTO t SELECT i, 7, repeat('v', 200) FROM generate_series(1, 5000) AS i"
+    with transaction(streaming, made, rows, rows.replace("i, 7,", "-i, NULL,")):
+        it.until(lambda: len(described) == 2)
+    it.count(10_000)
+    assert [shown for _, shown in described] == [False, False, True]
+    [table] = {table.version: table for batch in it.batches for table in batch.tables}.values()
+    assert [(column.nullable, column.backfill) for column in table.columns] == [
+        (False, None),
+        (True, None),
+        (True, "old"),
+    ]
+
+
 def test_types_that_a_streamed_transaction_has_made_are_those_of_its_rows(
     streaming: str, sql: Sql, reading: Make, described: list[tuple[Table, bool]]
 ) -> None:

@@ -229,7 +229,8 @@ impl Decoder {
         let (own, rows) = stream.map(|stream| (&mut stream.relations, &mut stream.rows)).unzip();
         let superseded = settling.and_then(|settling| settling.superseded);
         let own = own.and_then(|own| own.at_mut(oid, superseded));
-        let provisional = own.is_some() && settling.is_none() && !settled;
+        // Rows have provisional versions until the end, whatever the catalog shows by now.
+        let provisional = settling.is_none() && own.as_ref().is_some_and(|own| !settled || own.provisional);
         let known = own.or_else(|| shared.get_mut(oid));
         let known = known.ok_or_else(|| Error::Usage(format!("relation {oid} is unknown")))?;
         if !known.relation.fits(table) {
@@ -239,11 +240,11 @@ impl Decoder {
             )));
         }
         let table = if provisional { Arc::clone(table) } else { described.remember(&known.relation, table) };
-        let before = known.describe(Arc::clone(&table), provisional);
-        if let (Some(_), Some(rows), Some(before)) = (settling.take(), rows, before) {
-            rows.replace_table(&before, &table);
+        let outdated = known.describe(Arc::clone(&table), provisional);
+        if let Some(rows) = rows {
+            outdated.iter().for_each(|before| rows.replace_table(before, &table));
         }
-        self.waiting = None;
+        (self.settling, self.waiting) = (None, None);
         Ok(())
     }
 

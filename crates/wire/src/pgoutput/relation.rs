@@ -111,7 +111,9 @@ pub(super) struct Known {
     /// How many Relation messages came before this one, in whichever transaction.
     arrival: u64,
     /// The catalog did not show the table as its transaction has made it: that is described again when it commits.
-    provisional: bool,
+    pub(super) provisional: bool,
+    /// Provisional versions that a row has contradicted: the rows before it have them until then.
+    outdated: Vec<Arc<Table>>,
     /// The [`column_bit`]s of the columns that were null in a row meanwhile.
     nulls: u64,
 }
@@ -119,19 +121,21 @@ pub(super) struct Known {
 impl Known {
     fn new(relation: Relation, table: Option<Arc<Table>>, arrival: u64) -> Self {
         let (slot, epoch, provisional, nulls) = (0, 0, false, 0);
-        let mut known = Self { relation, table: None, required: 0, slot, epoch, arrival, provisional, nulls };
+        let outdated = Vec::new();
+        let mut known = Self { relation, table: None, required: 0, slot, epoch, arrival, provisional, outdated, nulls };
         if let Some(table) = table {
             known.set_table(table);
         }
         known
     }
 
-    /// The rows that follow belong to this version, which may be `provisional`; returns the one before.
-    pub(super) fn describe(&mut self, table: Arc<Table>, provisional: bool) -> Option<Arc<Table>> {
-        let before = self.table.take();
+    /// The rows that follow belong to this version, and unless it is `provisional`, those of the versions that are
+    /// returned do, too.
+    pub(super) fn describe(&mut self, table: Arc<Table>, provisional: bool) -> Vec<Arc<Table>> {
+        self.outdated.extend(self.table.take());
         self.set_table(table);
         self.provisional = provisional;
-        before
+        if provisional { Vec::new() } else { std::mem::take(&mut self.outdated) }
     }
 
     /// Note which columns were null in a row.
@@ -147,6 +151,14 @@ impl Known {
             self.relation.nullable = columns.filter(|column| self.nulls & column_bit(*column) != 0).collect();
         }
         self.provisional
+    }
+
+    /// Forget a description that is provisional still: nobody asked for the rows of its transaction.
+    fn drop_provisional(&mut self) {
+        if self.unsettle() {
+            (self.table, self.provisional) = (None, false);
+            self.outdated.clear();
+        }
     }
 
     fn set_table(&mut self, table: Arc<Table>) {
@@ -174,7 +186,9 @@ impl Known {
         seen.extend((0..table.columns.len()).filter(|column| table.columns[*column].nullable));
         seen.sort_unstable();
         seen.dedup();
-        (self.relation.nullable, self.table) = (seen, None);
+        self.relation.nullable = seen;
+        let table = self.table.take();
+        self.outdated.extend(table.filter(|_| self.provisional));
         true
     }
 }
@@ -239,10 +253,11 @@ impl Relations {
     }
 
     /// Take over what a streamed transaction learned, where nothing newer was announced since: the server does not
-    /// announce that again.
+    /// announce that again. What is provisional still is of a transaction that was delivered before.
     pub(super) fn absorb(&mut self, others: Self) {
-        for (oid, known) in others.by_oid {
+        for (oid, mut known) in others.by_oid {
             if self.get(oid).is_none_or(|shared| shared.arrival < known.arrival) {
+                known.drop_provisional();
                 self.by_oid.insert(oid, known);
             }
         }
