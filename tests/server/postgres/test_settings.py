@@ -16,7 +16,9 @@ def altered(url: str) -> str:
     return f"ALTER DATABASE {conninfo_to_dict(url)['dbname']}"
 
 
-@pytest.mark.parametrize(("variable", "value"), [("PGDATESTYLE", "SQL, DMY"), ("PGTZ", "Asia/Tokyo")])
+@pytest.mark.parametrize(
+    ("variable", "value"), [("PGDATESTYLE", "SQL, DMY"), ("PGTZ", "Asia/Tokyo"), ("PGTZ", "UTC+3")]
+)
 def test_what_libpq_takes_from_the_environment_changes_no_text(
     any_database: str, sql: Sql, reading: Make, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:

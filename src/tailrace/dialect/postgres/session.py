@@ -40,7 +40,8 @@ _SETTINGS = {
     "idle_session_timeout": "0",
 }
 _SET_BACK = {"DateStyle": ("ISO", b"SET DateStyle = 'ISO'"), "TimeZone": ("UTC", b"SET TimeZone = 'UTC'")}
-"""What a session must report, and the statement for one that reports another."""
+"""What a session must report (an ISO also with the order of day and month, by which nothing is printed), and the statement
+for one that reports another."""
 _DEFAULTS = {
     "fallback_application_name": "tailrace",
     "connect_timeout": "10",
@@ -178,6 +179,6 @@ def _missing(connection: Connection, *, formats: bool) -> Iterator[bytes]:
     """What could not be asked for in the startup packet, or not so that it holds."""
     if connection.info.server_version >= 170000:  # unknown before
         yield b"SET transaction_timeout = 0"
-    for name, (begin, statement) in _SET_BACK.items() if formats else ():
-        if not (connection.info.parameter_status(name) or "").startswith(begin):
+    for name, (wanted, statement) in _SET_BACK.items() if formats else ():
+        if (connection.info.parameter_status(name) or "").partition(",")[0] != wanted:
             yield statement
