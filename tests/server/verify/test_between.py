@@ -115,11 +115,23 @@ def test_two_rows_of_one_key_are_a_difference_that_is_repaired(target: Target) -
     stand = target.make()
     stand.source.execute("INSERT INTO items SELECT i, i FROM generate_series(1, 50) AS i")
     stand.start()
-    target.plant("INSERT INTO public.items VALUES (7, 7), (NULL, 1)")
-    report = only(stand.verify())
-    assert (report.different, report.extra) == (1, 1)
-    assert found(report)["different"] == keys(7)
-    only(stand.verify(repair=True))
+    target.plant("INSERT INTO public.items VALUES (7, 7)")
+    report = only(stand.verify(repair=True))
+    assert (found(report), report.differences) == ({"different": keys(7)}, 0)
+
+
+def test_a_row_whose_key_is_null_is_one_that_is_too_many(target: Target) -> None:
+    target.prepare("CREATE TABLE items (id int PRIMARY KEY, n int)")
+    if target.kind == "postgres":
+        target.plant(
+            "ALTER TABLE items DROP CONSTRAINT items_pkey", "ALTER TABLE items ALTER id DROP NOT NULL",
+            "CREATE UNIQUE INDEX ON items (id)",
+        )  # fmt: skip
+    stand = target.make()
+    stand.source.execute("INSERT INTO items SELECT i, i FROM generate_series(1, 50) AS i")
+    stand.start()
+    target.plant("UPDATE public.items SET n = -1 WHERE id = 7", "INSERT INTO public.items VALUES (NULL, 1)")
+    assert found(only(stand.verify(repair=True))) == {"different": keys(7), "extra": {(None,)}}
     assert found(only(stand.verify())) == {"extra": {(None,)}}
 
 

@@ -38,11 +38,14 @@ def digest(cells: Iterable[tuple[sql.Composable, str, str, str]]) -> sql.Compose
 
 
 def spelled(expression: sql.Composable, type: str) -> sql.Composed:
-    """The text of a cell of this portable type that is not null, as the server sends it.
+    """The text of a cell of this portable type, as the server sends it; null if the cell is.
 
     A cast to text says something else of some types: `true` for `t`, an inet with `/32`, a char(n) without its blanks.
     """
-    return sql.SQL("{}::text" if type.partition("(")[0] in _STRINGS else "pg_catalog.concat({})").format(expression)
+    if type.partition("(")[0] in _STRINGS:
+        return sql.SQL("{}::text").format(expression)
+    # concat makes '' of null. A composite value whose attributes are all null IS NULL.
+    return sql.SQL("(CASE WHEN {0} IS DISTINCT FROM NULL THEN pg_catalog.concat({0}) END)").format(expression)
 
 
 def _cell(expression: sql.Composable, type: str, native: str, *, held: str) -> sql.Composed:
@@ -61,9 +64,7 @@ def _cell(expression: sql.Composable, type: str, native: str, *, held: str) -> s
 def _as_kept(expression: sql.Composable, type: str, held: str) -> sql.Composed:
     """What a target with a column of another type keeps of a cell, as text."""
     if _KEEPS_TEXT.fullmatch(held):
-        text = spelled(expression, type)
-        # A composite value whose attributes are all null IS NULL.
-        return sql.SQL("(CASE WHEN {} IS DISTINCT FROM NULL THEN {} END)").format(expression, text)
+        return spelled(expression, type)
     if _SCALED.fullmatch(held):
         return sql.SQL("({}::{})::text").format(expression, sql.SQL(held))
     return sql.SQL("{}::text").format(expression)
