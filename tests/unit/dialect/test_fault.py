@@ -6,7 +6,9 @@ import psycopg
 import pytest
 
 from tailrace.dialect.postgres.fault import translate_connect
-from tailrace.error import Retryable
+from tailrace.error import ConfigError, Retryable
+
+REFUSED = 'connection to server at "{}" (10.0.0.1), port 5432 failed: Connection refused'
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,35 @@ def test_a_fault_of_connecting_that_may_pass_says_what_to_look_at(text: str, nex
 def test_a_fault_of_connecting_that_nobody_knows_passes_without_advice() -> None:
     error = translate_connect(psycopg.OperationalError("the moon is full"), "db/shop")
     assert isinstance(error, Retryable) and error.hint is None
+
+
+@pytest.mark.parametrize("name", ["oauth-db", "certificate", "requirepeer.internal"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        REFUSED,
+        "failed to resolve host '{}': [Errno -3] Temporary failure in name resolution",
+        'connection to server on socket "/{}/.s.PGSQL.5432" failed: No such file or directory',
+        'connection to server at "{}" (10.0.0.1), port 5432 failed: FATAL:  the database system is starting up',
+        f"{REFUSED}\nMultiple connection attempts failed. All failures were:"
+        f"\n- host: '{{}}', port: '5432', hostaddr: '10.0.0.1': connection failed: {REFUSED}"
+        "\n- host: 'other', port: '5432', hostaddr: '10.0.0.2': connection timeout expired",
+    ],
+)
+def test_a_name_is_not_taken_for_what_went_wrong(text: str, name: str) -> None:
+    assert isinstance(translate_connect(psycopg.OperationalError(text.replace("{}", name)), "db/shop"), Retryable)
+
+
+@pytest.mark.parametrize(
+    ("text", "next_step"),
+    [
+        ("server requires OAuth authentication, but oauth_issuer and oauth_client_id are not both set", "another way"),
+        ('requirepeer specifies "oauth", but actual peer user name is "postgres"', "runs as another user"),
+        ('FATAL:  no pg_hba.conf entry for host "::1", user "oauth", database "shop", no encryption', "must admit"),
+        ('FATAL:  role "oauth" does not exist', "check database and user"),
+        ('could not read root certificate file "/oauth/root.crt": no start line', "sslrootcert"),
+    ],
+)
+def test_what_went_wrong_is_told_beside_names(text: str, next_step: str) -> None:
+    error = translate_connect(psycopg.OperationalError(text), "db/shop")
+    assert isinstance(error, ConfigError) and next_step in (error.hint or "")

@@ -29,6 +29,8 @@ _ENCODING = {
 """What to do about character_not_in_repertoire and untranslatable_character, whose messages quote bytes of the text."""
 _QUOTED_BYTES = re.compile(r"0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
 _LOCKED_HINT = "another session has locked a table, as ALTER TABLE and VACUUM FULL do: it goes on when that has ended"
+_NAMES = re.compile(r""""[^"\n]*"|(?<=host )'[^'\n]*'|(?<=host: )'[^'\n]*'""")
+"""Of hosts, users, files and so on: what stands in libpq's quotes, and the hosts in psycopg's own."""
 _RIGHTS_HINT = "run `tailrace check`: it prints the statement that grants what is missing"
 _CONNECT_CONFIG = {
     # OpenSSL's words for what the server said of our certificate, and libpq's for the files and the server's own.
@@ -109,7 +111,7 @@ def translate(error: psycopg.Error, doing: str) -> TailraceError:
 def translate_connect(error: psycopg.Error, target: str) -> TailraceError:
     """The error for a connection that was not made; `target` is where to, without secrets."""
     text = first_line(error)
-    lowered = str(error).lower()
+    lowered = _NAMES.sub("", str(error)).lower()
     for phrase, advice in _CONNECT_LACKS.items():
         if phrase in lowered:
             return CheckFailed(f"cannot connect to {target}: {text}", hint=advice)
