@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tailrace.source.postgres")
 _SLOTS_MIGRATE = 170000
-_FRAME_BYTES = 1 << 20
 _SIZES = "SELECT pg_size_bytes(current_setting('wal_segment_size')), current_setting('wal_block_size')::int"
 
 
@@ -37,7 +36,7 @@ def successor(source: Postgres, names: Names, saved: Mapping[str, Position | Non
     """See `Succeeded.successor`."""
     with (
         closing(connect(source.login)) as side,
-        closing(Walsender(source.login, frame_bytes_max=_FRAME_BYTES)) as walsender,
+        closing(Walsender(source.login, frame_bytes_max=wal.FRAME_BYTES_MAX)) as walsender,
     ):
         here = host.load(side)
         host.require_same(here, walsender.host())
@@ -121,6 +120,6 @@ def _require_fresh(side: Connection, place: Place, found: Slot, *, login: Login)
 
 def _untouched(login: Login, begin: int, end: int) -> bool:
     """A log begins with the records between, and no transaction wrote any of them."""
-    with closing(Walsender(login, frame_bytes_max=_FRAME_BYTES)) as walsender:
+    with closing(Walsender(login, frame_bytes_max=wal.FRAME_BYTES_MAX)) as walsender:
         head = list(wal.records(walsender, begin, end))
     return bool(head) and head[0].before == 0 and all(record.xid == 0 for record in head)

@@ -21,7 +21,8 @@ from tailrace.source.postgres.place import ROW, Place, format_lsn
 from tailrace.source.postgres.walsender import Walsender
 
 _log = logging.getLogger("tailrace.source.postgres")
-_FRAME_BYTES_MAX = 1 << 20
+FRAME_BYTES_MAX = 1 << 20
+"""Of a walsender that is asked for a few records."""
 _PAGE_HEADER_BYTES, _LATER_HEADER_BYTES = 40, 24
 """Of a segment's first page, and of the others."""
 _PAGE = struct.Struct("<HHIQI")
@@ -57,7 +58,7 @@ def diverged(side: Connection, login: Login, place: Place, *, stop: threading.Ev
     try:
         ((page_bytes,),) = fetch(side, "SELECT current_setting('wal_block_size')::int")
         begin = (place.end - 1) // page_bytes * page_bytes
-        with closing(Walsender(login, frame_bytes_max=_FRAME_BYTES_MAX, stop=stop)) as walsender:
+        with closing(Walsender(login, frame_bytes_max=FRAME_BYTES_MAX, stop=stop)) as walsender:
             host.require_same(host.load(side), walsender.host())
             return contradicts(walsender.read_log(begin, place.end - begin), begin, place)
     except TailraceError as error:  # there is no walsender left for it, or the server gives its log to nobody
