@@ -28,7 +28,7 @@ _ENCODING = {
 }
 """What to do about character_not_in_repertoire and untranslatable_character, whose messages quote bytes of the text."""
 _QUOTED_BYTES = re.compile(r"0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
-_LOCKED_HINT = "another session has locked a table, as ALTER TABLE and VACUUM FULL do: it goes on when that has ended"
+_LOCKED_HINT = "another session has locked a table, as ALTER TABLE and VACUUM do: it goes on when that has ended"
 _NAMES = re.compile(r""""[^"\n]*"|(?<=host )'[^'\n]*'|(?<=host: )'[^'\n]*'""")
 """Of hosts, users, files and so on: what stands in libpq's quotes, and the hosts in psycopg's own."""
 _RIGHTS_HINT = "run `tailrace check`: it prints the statement that grants what is missing"

@@ -40,7 +40,7 @@ _SETTINGS = {
     "idle_session_timeout": "0",
 }
 _SET_BACK = {"DateStyle": ("ISO", b"SET DateStyle = 'ISO'"), "TimeZone": ("UTC", b"SET TimeZone = 'UTC'")}
-"""What a session must report (an ISO also with the order of day and month, by which nothing is printed), and the statement
+"""What a session must report, up to a comma (behind it DateStyle has the order that dates are read in), and the statement
 for one that reports another."""
 _DEFAULTS = {
     "fallback_application_name": "tailrace",
