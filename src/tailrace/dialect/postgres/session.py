@@ -40,8 +40,8 @@ _SETTINGS = {
     "idle_session_timeout": "0",
 }
 _SET_BACK = {"DateStyle": ("ISO", b"SET DateStyle = 'ISO'"), "TimeZone": ("UTC", b"SET TimeZone = 'UTC'")}
-"""What a session must report, up to a comma (behind it DateStyle has the order that dates are read in), and the statement
-for one that reports another."""
+"""What a session must report, up to a comma (behind it DateStyle has the order that dates are read in), and the
+statement for one that reports another."""
 _DEFAULTS = {
     "fallback_application_name": "tailrace",
     "connect_timeout": "10",
