@@ -29,3 +29,24 @@ def test_partitions_that_bring_rows_or_take_them_along_are_told(
         it.until(lambda: "no partition of public.m any more" in caplog.text).count(2)
     assert "public.m_0, public.m_1: no partition of public.m any more" in caplog.text
     assert "public.new" not in caplog.text and "m_2" not in caplog.text
+
+
+def test_a_partition_that_was_made_filled_and_attached_between_two_looks_is_told(
+    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "_ROSTER_S", 0.0)
+    monkeypatch.setattr(measure, "_PACE_S", 0.0)
+    sql(any_database, "CREATE TABLE m (id int PRIMARY KEY) PARTITION BY RANGE (id)")
+    sql(any_database, "CREATE TABLE grown (LIKE m INCLUDING ALL) PARTITION BY RANGE (id)")
+    sql(any_database, "ALTER TABLE m ATTACH PARTITION grown FOR VALUES FROM (0) TO (10)")
+    it = reading(any_database, tables=["public.m"], snapshot="never").open().first()
+    with caplog.at_level(logging.WARNING):
+        sql(any_database, "CREATE TABLE leaf PARTITION OF grown FOR VALUES FROM (0) TO (10)")
+        sql(any_database, "CREATE TABLE late (LIKE m INCLUDING ALL)", "INSERT INTO late VALUES (11)")
+        sql(any_database, "CREATE TABLE wide (LIKE m INCLUDING ALL) PARTITION BY RANGE (id)")
+        sql(any_database, "CREATE TABLE below PARTITION OF wide FOR VALUES FROM (20) TO (30)")
+        sql(any_database, "INSERT INTO wide VALUES (21)")
+        sql(any_database, "ALTER TABLE m ATTACH PARTITION wide FOR VALUES FROM (20) TO (30)")
+        sql(any_database, "ALTER TABLE m ATTACH PARTITION late FOR VALUES FROM (10) TO (20)")
+        it.until(lambda: all(f"public.{name}" in caplog.text for name in ("late", "below")))
+    assert "attached to public.m, with rows" in caplog.text and "leaf" not in caplog.text

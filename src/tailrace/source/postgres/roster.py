@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from psycopg import sql
 
@@ -23,6 +24,15 @@ _log = logging.getLogger("tailrace.source.postgres")
 _MISSED = "then `tailrace verify --repair` for what was missed"
 
 
+@dataclass(frozen=True, slots=True)
+class _Partition:
+    root: str
+    """The oid of the table in whose name its rows come."""
+    name: str
+    joined: bool
+    """It came below that table in a later transaction than the one that made it."""
+
+
 class Roster:
     """What publication `name` sends of the tables that `globs` mean; all of them, if None."""
 
@@ -31,8 +41,8 @@ class Roster:
         self._globs = globs
         self._tables: dict[str, tuple[str, str, str | None]] | None = None
         self._operations: frozenset[str] = frozenset()
-        self._partitions: dict[str, tuple[str, str]] = {}
-        """By oid: that of the table in whose name its rows come, and its own name."""
+        self._partitions: dict[str, _Partition] = {}
+        """By oid."""
         self._newest = 0
         """The greatest oid of a table at the last look: whatever has a greater one was made since."""
 
@@ -45,7 +55,7 @@ class Roster:
             if self._globs is None or pattern.matches(f"{schema}.{table}", self._globs)
         }
         operations = frozenset(found["operations"])
-        partitions = {oid: (root, name) for oid, (root, name) in found["partitions"].items() if root in tables}
+        partitions = {oid: _Partition(*each) for oid, each in found["partitions"].items() if each[0] in tables}
         if self._tables is not None:
             self._compare_tables(self._tables, tables)
             for root in self._tables.keys() & tables.keys():
@@ -77,19 +87,23 @@ class Roster:
                     schema, table, self.name, _MISSED,
                 )  # fmt: skip
 
-    def _compare_partitions(self, table: str, root: str, now: dict[str, tuple[str, str]]) -> None:
+    def _compare_partitions(self, table: str, root: str, now: dict[str, _Partition]) -> None:
         before = self._partitions
-        gone = [name for oid, (of, name) in before.items() if of == root and oid not in now]
+        gone = [each.name for oid, each in before.items() if each.root == root and oid not in now]
         if gone:
             _log.warning(
                 "%s: no partition of %s any more (detached, or dropped): no change tells of its rows, which stay in the"
                 " target; to have them removed: `tailrace verify --repair`",
                 some(sorted(gone)), table,
             )  # fmt: skip
-        # One that was made since came empty: what was written to it later is told.
-        came = [n for oid, (of, n) in now.items() if of == root and oid not in before and int(oid) <= self._newest]
+        # One that was made where it is came empty: what was written to it later is told.
+        came = [
+            each.name
+            for oid, each in now.items()
+            if each.root == root and oid not in before and (each.joined or int(oid) <= self._newest)
+        ]
         if came:
             _log.warning(
-                "%s: attached to %s, with rows that no change tells of; to get them: `tailrace verify --repair`",
+                "%s: attached to %s, with rows (if any) that no change tells of; for them: `tailrace verify --repair`",
                 some(sorted(came)), table,
             )  # fmt: skip
