@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from servers.kafka import Broker
@@ -18,11 +18,22 @@ from tests.waiting import until
 
 
 def take(broker: Broker, nbytes: int) -> None:
-    """Let the topic of groups' offsets take records of so many bytes."""
+    """Let the topic of groups' offsets take records of so many bytes; returns once the broker does so."""
     entry = ConfigEntry("max.message.bytes", str(nbytes), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, "__consumer_offsets", incremental_configs=[entry])
     admin = broker.admin()
     admin.incremental_alter_configs([resource])[resource].result(30)
+    with closing(Consumer({"bootstrap.servers": broker.address, "group.id": "probe"})) as probe:
+        until(lambda: is_taken(probe) == (nbytes > 1), "for the broker to heed the limit")
+
+
+def is_taken(consumer: Consumer) -> bool:
+    """Whether an offset of this consumer's group can be committed."""
+    try:
+        [place] = consumer.commit(offsets=[TopicPartition("t", 0, 0)], asynchronous=False)
+    except KafkaException:
+        return False
+    return place.error is None
 
 
 def committed(broker: Broker, group: str) -> int:
