@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["drop_group", "open_stream"]
 
 _ASK_S = 15.0
+_READ_BYTES_MAX = 8 << 20
+"""Of one batch: the shelf puts them together again, and records lie in memory twice while they are read."""
 
 
 def open_stream(
@@ -68,7 +70,7 @@ def open_stream(
             sharing=Sharing(admin, source.group_of(name), topics, settle_s=source.settle_s()),
             told=told,
             registry=registry,
-            nbytes_max=limits.batch_bytes_max,
+            nbytes_max=min(limits.batch_bytes_max, _READ_BYTES_MAX),
         )
         stream.subscribe(subscription(source.topics), ids)
         opened.pop_all()  # the stream closes them
