@@ -56,7 +56,7 @@ _COMMON = (
     "reconnect.",
     "metadata.",
 )
-_QUEUE_KB = 16 << 10
+_QUEUE_KB = 8 << 10
 _PARTITION_BYTES = 256 << 10
 """Of one answer, as it was compressed: events with schemas are twenty times as large when they are unpacked."""
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["drop_group", "open_stream"]
 
 _ASK_S = 15.0
-_READ_BYTES_MAX = 8 << 20
+_READ_BYTES_MAX = 4 << 20
 """Of one batch: the shelf puts them together again, and records lie in memory twice while they are read."""
 
 
