@@ -16,16 +16,22 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from confluent_kafka import ElectionType, TopicPartition
 from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
     AdminClient,
     ConfigResource,
     NewTopic,
     PartitionMetadata,
+    ResourcePatternType,
     ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
@@ -118,11 +124,19 @@ class Broker:
         return AdminClient({"bootstrap.servers": self.address})
 
     def create_topic(self, name: str, partitions: int = 1, **config: str) -> str:
-        """Create topic `name`, options with underscores for dots; returns its name."""
+        """Create topic `name`, options with underscores for dots; returns its name once the broker knows of it too: the
+        controller that makes a topic answers before."""
         options = {key.replace("_", "."): value for key, value in config.items()}
         topic = NewTopic(name, num_partitions=partitions, replication_factor=-1, config=options)
         admin = self.admin()  # futures die with their client
         admin.create_topics([topic])[name].result(_ASK_S)
+
+        def known() -> bool:
+            found = admin.list_topics(timeout=_ASK_S).topics.get(name)
+            leaders = [] if found is None else [part.leader for part in found.partitions.values()]
+            return len(leaders) == partitions and all(leader >= 0 for leader in leaders)
+
+        _wait(known, f"Kafka does not know of the topic {name}")
         return name
 
     def drop_topics(self, prefix: str) -> None:
@@ -139,6 +153,21 @@ class Broker:
         found = admin.describe_configs([resource])[resource].result(_ASK_S)
         return {option: str(entry.value) for option, entry in found.items()}
 
+    def allow(self, user: str, kind: ResourceType, name: str, *rights: AclOperation, prefixed: bool = False) -> None:
+        """Let `user` do this with what is called `name`, or begins so; returns once the broker heeds it, some time
+        after the controller has answered."""
+        admin, pattern = self.admin(), ResourcePatternType.PREFIXED if prefixed else ResourcePatternType.LITERAL
+        for what in _bindings(user, kind, name, rights=rights, pattern=pattern):
+            admin.create_acls([binding := AclBinding(*what)])[binding].result(_ASK_S)
+            _wait(lambda what=what: _acls(admin, what), f"Kafka does not heed an ACL for {name}")  # type: ignore[misc]
+
+    def forbid(self, user: str, kind: ResourceType, name: str, *rights: AclOperation) -> None:
+        """Take back what `allow` gave; returns as that does."""
+        admin = self.admin()
+        for what in _bindings(user, kind, name, rights=rights, pattern=ResourcePatternType.LITERAL):
+            admin.delete_acls([given := AclBindingFilter(*what)])[given].result(_ASK_S)
+            _wait(lambda what=what: not _acls(admin, what), f"Kafka heeds an ACL for {name} still")  # type: ignore[misc]
+
     def throttle(self, client_id: str, bytes_per_s: int) -> None:
         """From now on whoever calls itself so writes and reads no more than this many bytes a second, each."""
         tool = [maven.java(), "-cp", f"{self.root}/*", str(_QUOTA), self.address, client_id, str(bytes_per_s)]
@@ -150,11 +179,7 @@ class Broker:
 
     def wait_log(self, words: str, *, timeout_s: float = 60.0) -> None:
         """Until the broker has logged `words`; TimeoutError when it does not in time."""
-        deadline = time.monotonic() + timeout_s
-        while words not in self.log():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"Kafka has not logged {words!r} within {timeout_s:g} s")
-            time.sleep(0.05)
+        _wait(lambda: words in self.log(), f"Kafka has not logged {words!r}", timeout_s=timeout_s)
 
     def start(self) -> None:
         """Start the broker on its ports and wait until it is ready; `Unavailable` with its last words if it dies."""
@@ -206,6 +231,11 @@ class Cluster:
     def leads(self, node: Broker, topic: str) -> list[int]:
         """The partitions of `topic` that `node` leads, as a live node tells it."""
         return [number for number, part in self._partitions(topic).items() if part.leader == node.node]
+
+    def elect(self, topic: str) -> None:
+        """Have each partition of `topic` led by the node that is to lead it, where that is in sync."""
+        parts = [TopicPartition(topic, number) for number in self._partitions(topic)]
+        AdminClient({"bootstrap.servers": self.address}).elect_leaders(ElectionType.PREFERRED, parts).result(_ASK_S)
 
     def is_whole(self) -> bool:
         """Whether each replica of each partition is in sync, those of groups and transactions too: a leader of one that
@@ -353,6 +383,30 @@ def _signed(issuer: token.Issuer) -> dict[str, str]:
         "sasl.oauthbearer.expected.audience": AUDIENCE,
     }
     return {f"listener.name.signed.{name}": value for name, value in checked.items()}
+
+
+def _wait(condition: Callable[[], object], otherwise: str, *, timeout_s: float = _ASK_S) -> None:
+    """Until the condition holds; TimeoutError with the words for what is so otherwise."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{otherwise} within {timeout_s:g} s")
+        time.sleep(0.05)
+
+
+_Acl = tuple[ResourceType, str, ResourcePatternType, str, str, AclOperation, AclPermissionType]
+
+
+def _bindings(
+    user: str, kind: ResourceType, name: str, *, rights: Sequence[AclOperation], pattern: ResourcePatternType
+) -> list[_Acl]:
+    return [(kind, name, pattern, f"User:{user}", "*", right, AclPermissionType.ALLOW) for right in rights]
+
+
+def _acls(admin: AdminClient, what: _Acl) -> list[AclBinding]:
+    """Those that the broker knows of, by which it decides."""
+    found: list[AclBinding] = admin.describe_acls(AclBindingFilter(*what)).result(_ASK_S)
+    return found
 
 
 def _make_users(admin: AdminClient) -> None:

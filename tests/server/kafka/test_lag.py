@@ -56,8 +56,12 @@ def test_records_behind_are_counted_by_partition(kafka: Broker, topic: str, tmp_
     source = Kafka(f"kafka://{kafka.address}/{topic}", group=topic)
     member = Member(source, gate, "p", tmp_path, Limits(shelf_bytes_max=1))
     with running(member):
-        until(lambda: member.pipeline.status().lags.get(f"{topic}/0", 0) > 0, "for records that were not read")
-        assert member.pipeline.status().lags[f"{topic}/1"] == 0
+
+        def behind() -> bool:
+            lags = member.pipeline.status().lags
+            return lags.get(f"{topic}/0", 0) > 0 and lags.get(f"{topic}/1") == 0
+
+        until(behind, "for records of one partition that were not read")
         gate.open_.set()
         until(lambda: member.pipeline.status().lags == {f"{topic}/0": 0, f"{topic}/1": 0}, "for the end")
 

@@ -9,16 +9,7 @@ from concurrent.futures import Future
 
 import pytest
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Message, TopicPartition
-from confluent_kafka.admin import (
-    AclBinding,
-    AclBindingFilter,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-    TopicDescription,
-)
+from confluent_kafka.admin import AclOperation, AdminClient, ResourceType, TopicDescription
 
 from servers.kafka import PASSWORD, Broker
 from tailrace.error import Fatal, Retryable, TailraceError
@@ -41,6 +32,11 @@ def tend(steps: Steps, for_s: float) -> None:
     until(lambda: steps.stream.tend() or time.monotonic() - began > for_s)
 
 
+def until_paused(steps: Steps) -> None:
+    """The shelf is full for so long that what comes is not fetched."""
+    until(lambda: steps.stream.tend() or steps.stream._paused, "for a pause")
+
+
 @pytest.mark.parametrize("until_current", [False, True])
 def test_i6_what_comes_while_a_partition_waits_to_be_claimed_is_read_in_its_turn(
     kafka: Broker, topic: str, until_current: bool
@@ -49,7 +45,7 @@ def test_i6_what_comes_while_a_partition_waits_to_be_claimed_is_read_in_its_turn
     fill(kafka, topic, range(5))
     with stepping(source(kafka, topic), until_current=until_current) as steps:
         steps.until_offered()
-        tend(steps, 1)  # longer than it takes until partitions are paused
+        until_paused(steps)
         fill(kafka, topic, range(5, 8))
         tend(steps, 2)
         steps.begin()
@@ -78,14 +74,15 @@ def test_i6_a_claim_that_comes_at_once_is_read_from_where_it_says(
         assert sorted(steps.ids) == list(range(partitions))
 
 
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_a_bounded_member_says_what_it_does_not_wait_for(
-    kafka: Broker, topic: str, caplog: pytest.LogCaptureFixture
+    kafka: Broker, topic: str, caplog: pytest.LogCaptureFixture, protocol: str
 ) -> None:
     kafka.create_topic(topic)
     fill(kafka, topic, range(3))
-    with stepping(source(kafka, topic)) as holder:
+    with stepping(source(kafka, topic, group_protocol=protocol)) as holder:
         holder.until_offered()
-        with stepping(source(kafka, topic), until_current=True) as bounded:
+        with stepping(source(kafka, topic, group_protocol=protocol), until_current=True) as bounded:
             until(lambda: holder.read() or bounded.read() or bounded.ended, "for the end")
     told = "1 of 1 partition(s) are read by other members of the group, and not waited for"
     assert told in [record.getMessage() for record in caplog.records]
@@ -103,6 +100,32 @@ def test_a_bounded_member_that_joins_others_waits_for_its_share(kafka: Broker, t
         with stepping(source(kafka, topic, group_protocol=protocol), until_current=True) as bounded:
             until(lambda: holder.read() or bounded.read() or bounded.begin() or bounded.ended, "for the end")
     assert len(bounded.ids) == partitions // 2
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_share_that_is_on_its_way_to_a_bounded_member_is_not_taken_for_anothers(
+    kafka: Broker, topic: str, protocol: str
+) -> None:
+    """The group knows what it has dealt out before the member hears of it."""
+    kafka.create_topic(topic, 2)
+    for at in range(2):
+        produce(kafka, topic, [(None, event("c", after={"id": at}))], partition=at)
+    with stepping(source(kafka, topic, group_protocol=protocol)) as holder:
+        holder.until_offered(2)
+        with stepping(source(kafka, topic, group_protocol=protocol), until_current=True) as bounded:
+            # The holder lets go of nothing before it hears of that; until then the other is given nothing.
+            until(
+                lambda: (
+                    bounded.read()
+                    or bounded.stream._joined
+                    or (protocol == "consumer" and len(shares(kafka, topic)) == 2)
+                ),
+                "for the other",
+            )
+            until(lambda: holder.read() or shares(kafka, topic) == [1, 1], "for the group to deal out its share")
+            assert not bounded.stream._sharing.complete(bounded.stream._parts.keys())
+            until(lambda: holder.read() or bounded.read() or bounded.begin() or bounded.ended, "for the end")
+    assert len(bounded.ids) == 1
 
 
 def test_i6_nothing_behind_an_error_of_a_partition_is_handed_on(kafka: Broker, topic: str) -> None:
@@ -180,7 +203,7 @@ def test_a_reader_that_is_overtaken_goes_on_where_it_was_told(
         steps.until_offered()
         steps.begin()
         steps.until_read(2)
-        tend(steps, 1)  # paused: what comes is not fetched
+        until_paused(steps)
         fill(kafka, topic, range(2, 10))
         delete_records(kafka, topic, 7)
         until(lambda: steps.read() or "offset 2 comes next and is gone" in caplog.text, "for the warning")
@@ -193,15 +216,13 @@ def test_a_reader_that_is_overtaken_goes_on_where_it_was_told(
 def test_i6_an_error_of_one_partition_is_not_taken_for_one_that_was_never_read(secure_kafka: Broker) -> None:
     assert secure_kafka.secure is not None
     name = secure_kafka.create_topic("denied")
-    admin = secure_kafka.admin()
-    allow(admin, ResourceType.GROUP, "denied")
-    allowed = allow(admin, ResourceType.TOPIC, "denied")
+    secure_kafka.allow("stranger", ResourceType.GROUP, name, AclOperation.READ)
+    secure_kafka.allow("stranger", ResourceType.TOPIC, name, AclOperation.READ)
     login = Security(mechanism="PLAIN", username="stranger", password=PASSWORD)
     made = Kafka(f"kafka://{secure_kafka.secure.sasl}/{name}", group=name, security=login, auto_offset_reset="latest")
     with stepping(made) as steps:
         steps.until_offered()
-        for future in admin.delete_acls([allowed]).values():
-            future.result(30)
+        secure_kafka.forbid("stranger", ResourceType.TOPIC, name, AclOperation.READ)
         with pytest.raises(Fatal, match=r"the offset of topic denied, partition 0: .*authorization") as caught:
             steps.begin()
     assert "READ and DESCRIBE on the topic" in str(caught.value.hint)
@@ -213,8 +234,8 @@ def test_a_missing_right_that_is_told_before_the_claim_is_not_forgotten(secure_k
     assert secure_kafka.secure is not None
     name = secure_kafka.create_topic(f"described{full}".lower())
     fill(secure_kafka, name, [1])
-    allow(secure_kafka.admin(), ResourceType.GROUP, name)
-    allow(secure_kafka.admin(), ResourceType.TOPIC, name, AclOperation.DESCRIBE)
+    secure_kafka.allow("stranger", ResourceType.GROUP, name, AclOperation.READ)
+    secure_kafka.allow("stranger", ResourceType.TOPIC, name, AclOperation.DESCRIBE)
     login = Security(mechanism="PLAIN", username="stranger", password=PASSWORD)
     made = Kafka(f"kafka://{secure_kafka.secure.sasl}/{name}", group=name, security=login)
     with stepping(made) as steps, pytest.raises(Fatal, match=f"topic {name}, partition 0: .*authorization") as caught:
@@ -237,7 +258,7 @@ def test_what_is_not_read_yet_is_not_taken_for_caught_up(kafka: Broker, topic: s
         tend(steps, 0.5)
         assert steps.stream.lag_bytes() is None
         steps.begin()
-        until(lambda: steps.stream.lag_bytes() is not None, "for a first measure")
+        until(lambda: steps.stream.tend() or steps.stream.lag_bytes() is not None, "for a first measure")
         assert steps.stream.lag_bytes() == 50
         assert steps.stream.lags() == {f"{topic}/0": 50}
         steps.until_read(50)
@@ -359,7 +380,7 @@ def test_i1_a_partition_that_goes_while_the_shelf_is_full_is_read_when_it_comes_
         steps.until_offered(2)
         steps.begin()
         steps.until_read(2)
-        tend(steps, 1)  # paused: what comes is not fetched
+        until_paused(steps)
         place = TopicPartition(topic, 0)
         position = next(position for position in steps.positions if position.lineage.endswith("/0"))
         stream._on_lost(stream._consumer, [place])
@@ -390,22 +411,19 @@ def test_one_answer_of_a_broker_without_the_topic_does_not_end_the_reading(kafka
             until(steps.read, "for the loss to be seen")
 
 
+def shares(broker: Broker, group: str) -> list[int]:
+    """How many partitions each member has, as the group knows it; none while it is sharing them out."""
+    admin = broker.admin()
+    found = admin.describe_consumer_groups([group])[group].result(30)
+    return [len(member.assignment.topic_partitions) if member.assignment else 0 for member in found.members]
+
+
 def committed(broker: Broker, topic: str) -> int:
     """The offset that the group has committed of the topic's only partition."""
     admin = broker.admin()
     asked = ConsumerGroupTopicPartitions(topic, [TopicPartition(topic, 0)])
     [place] = admin.list_consumer_group_offsets([asked])[topic].result(30).topic_partitions
     return int(place.offset)
-
-
-def allow(
-    admin: AdminClient, kind: ResourceType, name: str, operation: AclOperation = AclOperation.READ
-) -> AclBindingFilter:
-    """Let the stranger read it, or do less; returns what takes that back."""
-    what = kind, name, ResourcePatternType.LITERAL, "User:stranger", "*", operation, AclPermissionType.ALLOW
-    for future in admin.create_acls([AclBinding(*what)]).values():
-        future.result(30)
-    return AclBindingFilter(*what)
 
 
 def delete_records(broker: Broker, topic: str, before: int) -> None:

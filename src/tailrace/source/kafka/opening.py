@@ -67,7 +67,7 @@ def open_stream(
             source,
             consumer,
             place=place,
-            sharing=Sharing(admin, source.group_of(name), topics, settle_s=source.settle_s()),
+            sharing=Sharing(consumer, admin, topics, group=source.group_of(name), settle_s=source.settle_s()),
             told=told,
             registry=registry,
             nbytes_max=min(limits.batch_bytes_max, _READ_BYTES_MAX),

@@ -1,10 +1,12 @@
-"""How many partitions the members of a group have between them. Asked only at the end of a bounded stream."""
+"""How the members of a group share its partitions. Asked only at the end of a bounded stream."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Set as AbstractSet
 
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, ConsumerGroupState
+from confluent_kafka.admin import AdminClient, MemberDescription
 
 from tailrace.error import Retryable
 from tailrace.source.kafka.fault import explained
@@ -15,12 +17,14 @@ __all__ = ["Sharing"]
 _ASK_S = 15.0
 _ROUND_S = 20.0
 _LOOK_S = 0.2
+Key = tuple[str, int]
 
 
 class Sharing:
-    """Whether a group has dealt out all its partitions. Used on the reader thread."""
+    """Whether a group has dealt out all its partitions, and a member has got its share. Used on the reader thread."""
 
-    def __init__(self, admin: AdminClient, group: str, topics: Topics, *, settle_s: float) -> None:
+    def __init__(self, consumer: Consumer, admin: AdminClient, topics: Topics, *, group: str, settle_s: float) -> None:
+        self._consumer = consumer
         self._admin = admin
         self._group = group
         self.topics = topics
@@ -28,41 +32,47 @@ class Sharing:
         self._patience_s = settle_s + _ROUND_S
         """What others may take to let go, and the group to deal out what they let go of."""
         self._look_at = 0.0
-        self._ours: int | None = None
-        self._until = 0.0
+        self._ours: AbstractSet[Key] | None = None
+        self._until: float | None = None
+        """How long to be patient; None until the group is known to have us."""
 
     @property
     def existing(self) -> int:
         """Partitions of all topics that are wanted."""
         return sum(count for name, count in self.topics.existing.items() if self.topics.wants(name))
 
-    def complete(self, ours: int) -> bool:
-        """Whether nothing more comes to a member that has `ours` partitions: each has an owner, or nobody gets it.
+    def complete(self, ours: AbstractSet[Key]) -> bool:
+        """Whether nothing more comes to a member that has `ours`: the group has come to rest, each partition has an
+        owner, and of us it knows just these; or nobody gets the rest in time.
 
-        A member that joins others is given none at first, and its own once they have let go of them (KIP-429).
+        A member that joins others is given none at first, and its own once they have let go of them (KIP-429). The
+        group knows what it has dealt out before its members do: a share of ours that is still on its way to us must
+        not pass for another member's.
         """
         now = time.monotonic()
-        if ours >= self.existing:
+        if len(ours) >= self.existing:
             return True
         if ours != self._ours:
-            self._ours, self._until = ours, now + self._patience_s
+            self._ours, self._until = frozenset(ours), None
         if now < self._look_at:
             return False
         self._look_at = now + _LOOK_S
-        return now >= self._until or self._owned() >= self.existing
-
-    def _owned(self) -> int:
-        """Partitions that some member has; none while nobody can say, as in a group whose coordinator moves."""
         try:
             with explained(f"asking who is in the group {self._group}"):
                 asked = self._admin.describe_consumer_groups([self._group], request_timeout=_ASK_S)
-                members = asked[self._group].result().members
-        except Retryable:
-            return 0
-        owned = {
-            (place.topic, place.partition)
-            for member in members
-            for place in (member.assignment.topic_partitions if member.assignment else ())
-            if self.topics.wants(place.topic)
-        }
-        return len(owned)
+                found = asked[self._group].result()
+        except Retryable:  # nobody can say, as in a group whose coordinator moves
+            return False
+        shares = {member.member_id: self._wanted(member) for member in found.members}
+        own = shares.get(self._consumer.memberid())
+        if own is None:  # not in it yet
+            return False
+        if self._until is None:
+            self._until = now + self._patience_s
+        dealt_out = own == ours and len(set().union(*shares.values())) >= self.existing
+        return (found.state is ConsumerGroupState.STABLE and dealt_out) or now >= self._until
+
+    def _wanted(self, member: MemberDescription) -> set[Key]:
+        """What a member has of the topics that are wanted."""
+        places = member.assignment.topic_partitions if member.assignment else ()
+        return {(place.topic, place.partition) for place in places if self.topics.wants(place.topic)}

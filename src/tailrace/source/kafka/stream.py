@@ -155,7 +155,7 @@ class KafkaStream:
             return batch
         if self._fault is not None:
             raise self._fault
-        if self._place.until_current and not self._ready and self._done() and self._sharing.complete(len(self._parts)):
+        if self._place.until_current and not self._ready and self._done():
             self._tell_others()
             raise EndOfStream
         return None
@@ -360,8 +360,11 @@ class KafkaStream:
         return [TopicPartition(*key) for key, part in self._parts.items() if part.state in states]
 
     def _done(self) -> bool:
-        """A bounded stream has all that it wanted of every partition that is ours."""
-        return self._joined and all(part.ended for part in self._parts.values())
+        """A bounded stream has all that it wanted of every partition that is ours, and no other is to come."""
+        # With KIP-848 a member hears nothing of a share without partitions.
+        heard = self._joined or self._source.group_protocol == "consumer"
+        ended = heard and all(part.ended for part in self._parts.values())
+        return ended and self._sharing.complete(self._parts.keys())
 
     def _tell_others(self) -> None:
         """Whoever waits for the end of what there was must know when that was not all of it."""
