@@ -111,8 +111,8 @@ def test_a_kill_in_the_middle_of_a_repair_of_a_file_that_one_process_holds(
         until(lambda: (tmp_path / ".tailrace" / "shop.sock").exists(), "for the pipeline")
         before = written(tmp_path)
         verifying = start("verify", "shop", "--repair", "--rate", "4000")
-        # A thousand rows take 170 kB of the log, most of it before they are committed: here the second thousand is under
-        # way, so the first is in.
+        # A thousand rows take 170 kB of the log, most of it before they are committed: here the second thousand is
+        # under way, so the first is in.
         until(lambda: written(tmp_path) > before + 250_000, "for a repair")
         (running if killed == "run" else verifying).kill()
         if killed == "run":
