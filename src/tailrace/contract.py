@@ -224,6 +224,14 @@ class Measured(Protocol):
 
 
 @runtime_checkable
+class Dated(Protocol):
+    """A `Measured` stream that asks its server only now and then also says of when the answer is."""
+
+    def measured_at(self) -> float | None:
+        """When the server was asked for what `lag_bytes` goes by, on the monotonic clock; None before that."""
+
+
+@runtime_checkable
 class Partitioned(Protocol):
     """A Stream of several partitions may also say how far it is behind in each; asked as `Measured` is."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -80,9 +82,26 @@ def test_a_stuck_sink_is_told_with_the_age_of_what_it_holds(
     target.gate.set()
     until(lambda: pipeline.status().changes_per_s > 0 and pipeline.status().bytes_per_s > 0, "for the rates")
     until(lambda: verdict(server)[0] == 200)
-    until(lambda: pipeline.status().lag_s == 0)
-    assert pipeline.status().lag_bytes == 0 and pipeline.status().changes == 2 + 20 * 999
+    until(lambda: pipeline.status().changes == 2 + 20 * 999)  # the lag is that of when the server was last asked
+    until(lambda: (status := pipeline.status()).lag_s == status.lag_bytes == 0)
     assert (pipeline.status().caught_up_at or 0) >= after
+
+
+def test_what_the_server_was_asked_before_says_nothing_of_what_it_has_not_sent_since(
+    database: str, pipeline: Pipeline
+) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        slot = "select active_pid from pg_replication_slots where database = current_database()"
+        [(walsender,)] = connection.execute(slot).fetchall()
+        os.kill(walsender, signal.SIGSTOP)
+        try:
+            connection.execute("insert into orders values (1, 'one')")
+            after = time.time()
+            until(lambda: (pipeline.status().lag_bytes or 0) > 0, "for the next answer of the server")
+            assert (pipeline.status().caught_up_at or 0) <= after
+        finally:
+            os.kill(walsender, signal.SIGCONT)
+    until(lambda: (pipeline.status().caught_up_at or 0) > after and pipeline.status().changes == 1)
 
 
 def test_a_log_that_grows_without_rows_for_us_is_no_lag_for_long(

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-from tailrace.contract import Measured, Partitioned, Shared, Stream
+from tailrace.contract import Dated, Measured, Partitioned, Shared, Stream
 from tailrace.error import EndOfStream, TailraceError, trace
 from tailrace.model import Position, Revoked
 from tailrace.pipeline.failpoint import Place, reach
@@ -53,11 +53,12 @@ class Reader:
         run = contextvars.copy_context().run
         self._thread = threading.Thread(target=run, args=(self._run,), name=f"tailrace-{name}-reader", daemon=True)
         self._measured: Measured | None = None
+        self._dated: Dated | None = None
         self._lag: int | None = None
         self.alive_at = self.moved_at = time.monotonic()
         """When the stream last came back from a call, and when it last brought something, or had nothing to bring."""
         self.caught_at: float | None = None
-        """When last all that the server had was on the shelf; like the others by the monotonic clock."""
+        """All that the server had then is on the shelf; like the others by the monotonic clock."""
 
     @property
     def opened(self) -> bool:
@@ -118,6 +119,7 @@ class Reader:
             self._shelf.put(End(error))
             return
         self._measured = stream if isinstance(stream, Measured) else None
+        self._dated = stream if isinstance(stream, Dated) else None
         self._note(moved=True)
         if isinstance(stream, Shared):
             stream.attach(self._settle)
@@ -169,7 +171,8 @@ class Reader:
         if moved or not lag or self._lag is None or lag < self._lag:  # without rows for us, the log still goes by
             self.moved_at = now
         if lag == 0:
-            self.caught_at = now
+            # What was committed since the server was asked may not have come yet.
+            self.caught_at = now if self._dated is None else self._dated.measured_at()
         self._lag = lag
 
     def _answer(self, stream: Stream) -> None:

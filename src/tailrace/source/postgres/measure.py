@@ -29,7 +29,7 @@ _ROSTER_S = 10.0
 class Extent:
     """The end of the server's log, and bytes of it that are kept for the slot; None when nothing is any more.
 
-    `at` is when the answer came, on the monotonic clock, in seconds.
+    `at` is when the server was asked, on the monotonic clock, in seconds: what was committed before that is in it.
     """
 
     wal_end: int
@@ -92,6 +92,7 @@ class Measure:
         return None
 
     def _answer(self) -> Extent | None:
+        asked_at = self._asked_at or 0.0
         result, self._result, self._asked_at = self._result, None, None
         if result is None:
             raise Retryable(f"cannot {_DOING}")
@@ -105,7 +106,7 @@ class Measure:
         if published is not None:
             self._roster.look(published.decode())
             self._roster_due_at = time.monotonic() + _ROSTER_S
-        self.last = Extent(int(end or 0), None if retained is None else int(retained), time.monotonic())
+        self.last = Extent(int(end or 0), None if retained is None else int(retained), asked_at)
         return self.last
 
     def overdue(self, silence_s: float) -> bool:

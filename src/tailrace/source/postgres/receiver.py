@@ -132,6 +132,11 @@ class Receiver:
             return None
         return max(self._wal_end_seen - self._received_seen, 0)
 
+    @property
+    def measured_at(self) -> float | None:
+        """When the server was last asked how much log it has; from any thread."""
+        return self._extent_at
+
     def close(self) -> None:
         """Send a last status and end the stream; closing twice is harmless (I12)."""
         if self._confirmed > self._confirmed_sent:

@@ -141,6 +141,10 @@ class PostgresStream:
         """See `Measured.lag_bytes`; unknown until the log is read."""
         return self._receiver.lag_bytes() if self._receiver is not None else None
 
+    def measured_at(self) -> float | None:
+        """See `Dated.measured_at`."""
+        return self._receiver.measured_at if self._receiver is not None else None
+
     def release(self, lineages: Sequence[str]) -> None:
         """See `Stream.release`; nothing is ever revoked here."""
 
