@@ -192,6 +192,14 @@ def test_i15_an_interrupted_snapshot_is_a_new_attempt(shop: str, sql: Sql, readi
     assert len(fresh) == 49990
 
 
+def test_a_stream_that_is_closed_has_let_go_of_its_slot(shop: str, sql: Sql, reading: Make) -> None:
+    it = reading(shop, snapshot="never")
+    active = f"SELECT active FROM pg_replication_slots WHERE slot_name = 'tailrace_{it.name}'"
+    for _ in range(5):
+        it.open().first().close()
+        assert sql(shop, active) == [(False,)]
+
+
 def test_an_empty_table_begins_and_ends_in_one_batch(shop: str, reading: Make) -> None:
     it = reading(shop).open().first()
     (mark,) = [batch.snapshot for batch in it.batches]

@@ -207,7 +207,10 @@ class Walsender:
             self._send_error = error
 
     def close(self) -> None:
-        """End the stream politely, so that the server reads the last status, and close. Never raises; idempotent."""
+        """End the stream politely, so that the server reads the last status and lets go of the slot, and close.
+
+        Never raises; idempotent.
+        """
         if self._connection.closed:
             return
         try:
@@ -236,9 +239,20 @@ class Walsender:
         self._pgconn.put_copy_end()
         self._pgconn.flush()
         deadline = time.monotonic() + _FAREWELL_S
-        while not reader.done and time.monotonic() < deadline:
-            reader.drain(1 << 20)
-            self.wait(min(0.05, deadline - time.monotonic()))
+        while (left_s := deadline - time.monotonic()) > 0:
+            if not reader.done:
+                reader.drain(1 << 20)
+            if reader.done and self._is_over():
+                return
+            self.wait(min(0.05, left_s))
+
+    def _is_over(self) -> bool:
+        """The server has ended the command, behind the end of the stream: by then it has let go of the slot."""
+        self._pgconn.consume_input()
+        while not self._pgconn.is_busy():
+            if self._pgconn.get_result() is None:
+                return True
+        return False
 
     def _broken(self, error: Exception) -> Retryable:
         return Retryable(f"{broken(self._slot)}: {_text(error)}")
