@@ -13,7 +13,7 @@ import pytest
 
 from servers.postgres import Server
 from tailrace.pipeline import ask, socket_path
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, await_full_pipe
 from tests.waiting import until
 
 FAILURES = [
@@ -51,6 +51,7 @@ def test_a_signal_stops_cleanly_and_status_sees_it_running(
     until(lambda: len(lines(cli.folder)) == 3)
     execute(shop, "insert into orders values (4, 'four')")
     until(lambda: len(lines(cli.folder)) == 4)
+    until(lambda: (status := ask(socket_path(cli.folder / ".tailrace", "orders"))) and status.changes == 4)
     [seen] = json.loads(cli.run("status", "t.toml", "--json").out)
     assert seen["state"] == "streaming"
     assert seen["pid"] == process.pid
@@ -77,6 +78,7 @@ def test_a_second_signal_aborts(cli: Cli, config: Path, shop: str, number: signa
     process = cli.start("run", "t.toml")  # nobody reads its stdout: the sink is stuck once the pipe is full
     execute(shop, "insert into orders select i, repeat('x', 1000) from generate_series(10, 5000) i")
     until(lambda: json.loads(cli.run("status", "t.toml", "--json").out)[0]["shelf_nbytes"] > 0)
+    await_full_pipe(process)
     process.send_signal(number)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(1)

@@ -13,6 +13,7 @@ from tailrace.contract import Positions, Stream
 from tailrace.error import EndOfStream
 from tailrace.model import UNCHANGED, Batch, Limits, Position
 from tailrace.source import Postgres
+from tests.waiting import until
 
 PATIENCE_S = 90.0
 
@@ -131,9 +132,7 @@ class Reading:
 
 def eventually(condition: Callable[[], bool]) -> None:
     """Wait for what the server does in its own time."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"not after {PATIENCE_S} s"
+    until(condition, timeout_s=PATIENCE_S)
 
 
 def folded(changes: list[Seen]) -> dict[tuple[str, ...], dict[str, Any]]:

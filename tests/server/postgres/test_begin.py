@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -19,11 +20,20 @@ from tailrace.source import Postgres
 from tailrace.source.postgres.place import Place
 from tests.server.postgres.reading import PATIENCE_S, Make, Sql, eventually
 
+WAITS = "waiting for replication slot"
+
 
 @pytest.fixture
 def shop(any_database: str, sql: Sql) -> str:
     sql(any_database, "CREATE TABLE orders (id int PRIMARY KEY, note text)", "INSERT INTO orders VALUES (1, 'one')")
     return any_database
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """What the source says, that it waits included."""
+    caplog.set_level(logging.INFO, logger="tailrace.source.postgres")
+    return caplog
 
 
 def slots(url: str, sql: Sql) -> list[str]:
@@ -34,6 +44,21 @@ def slots(url: str, sql: Sql) -> list[str]:
 
 def publications(url: str, sql: Sql) -> list[str]:
     return [name for (name,) in sql(url, "SELECT pubname FROM pg_publication")]
+
+
+@contextmanager
+def stopping(once: Callable[[], bool]) -> Iterator[threading.Event]:
+    """A wish to stop that comes `once` that is so."""
+    stop = threading.Event()
+
+    def ask() -> None:
+        eventually(once)
+        stop.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        yield stop
+    asking.result()
 
 
 def test_drop_removes_what_open_made_and_no_more(shop: str, sql: Sql, reading: Make) -> None:
@@ -181,7 +206,9 @@ def test_i6_a_slot_that_the_server_invalidated_is_an_error(
         it.open()
 
 
-def test_a_slot_that_is_active_is_waited_for(shop: str, sql: Sql, reading: Make) -> None:
+def test_a_slot_that_is_active_is_waited_for(
+    shop: str, sql: Sql, reading: Make, told: pytest.LogCaptureFixture
+) -> None:
     it = reading(shop, snapshot="never").open().first()
     walsender = sql(shop, f"SELECT active_pid FROM pg_replication_slots WHERE slot_name = 'tailrace_{it.name}'")[0][0]
     again = reading(shop, it.name, snapshot="never")
@@ -189,18 +216,19 @@ def test_a_slot_that_is_active_is_waited_for(shop: str, sql: Sql, reading: Make)
     again.positions.save(it.batches[0].positions)
     waiting = threading.Thread(target=again.open)
     waiting.start()
-    while sql(shop, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_replication_slots AS s%'") == [(0,)]:
-        pass
+    eventually(lambda: WAITS in told.text)
+    assert waiting.is_alive()
     sql(shop, f"SELECT pg_terminate_backend({walsender}, 5000)")
-    waiting.join(20)
-    assert again.read() is None
+    waiting.join(PATIENCE_S)
+    again.read()
+    assert again.seen == []
     assert sql(shop, f"SELECT active_pid FROM pg_replication_slots WHERE slot_name = 'tailrace_{it.name}'") != [(None,)]
 
 
 def test_a_slot_that_stays_active_is_retryable_naming_the_pid(
     sql: Sql, reading: Make, start_postgres: Callable[..., postgres.Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = start_postgres(18, settings={"wal_sender_timeout": "1s"})
+    server = start_postgres(18, settings={"wal_sender_timeout": "3s"})
     sql(server.url, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
     monkeypatch.setattr("tailrace.source.postgres.slot._GRACE_S", 0.1)
     it = reading(server.url, snapshot="never").open()
@@ -297,32 +325,31 @@ def test_a_server_that_does_not_answer_is_retryable() -> None:
         Postgres("postgresql://cdc@127.0.0.1:1/shop").drop("x")
 
 
-def test_a_stop_ends_the_wait_for_a_slot_that_is_in_use(shop: str, reading: Make) -> None:
+def test_a_stop_ends_the_wait_for_a_slot_that_is_in_use(
+    shop: str, reading: Make, told: pytest.LogCaptureFixture
+) -> None:
     it = reading(shop, snapshot="never").open().first()
-    stop = threading.Event()
-    threading.Timer(0.5, stop.set).start()
-    began = time.monotonic()
-    with pytest.raises(Retryable, match="stopped while"):
-        reading(shop, it.name, snapshot="never").open(stop=stop)
-    assert time.monotonic() - began < 5
+    with stopping(once=lambda: WAITS in told.text) as stop:
+        with pytest.raises(Retryable, match=r"stopped while replication slot .* was still active"):
+            reading(shop, it.name, snapshot="never").open(stop=stop)
+        assert stop.is_set()
 
 
 def test_a_stop_ends_the_wait_for_old_transactions_and_leaves_no_slot(shop: str, sql: Sql, reading: Make) -> None:
-    stop = threading.Event()
     it = reading(shop)
     with psycopg.connect(shop) as old:
         old.execute("INSERT INTO orders VALUES (2, 'not committed')")
-        threading.Timer(1.0, stop.set).start()
-        began = time.monotonic()
-        with pytest.raises(Retryable, match="stopped while waiting to create replication slot"):
+        with (
+            stopping(once=lambda: slots(shop, sql) != []) as stop,  # it is there while it is made
+            pytest.raises(Retryable, match="stopped while waiting to create replication slot"),
+        ):
             it.open(stop=stop)
-        assert time.monotonic() - began < 10
         eventually(lambda: slots(shop, sql) == [])
     it.restart().count(2)
 
 
 def test_a_stopped_pipeline_that_waits_for_its_slot_leaves_no_thread_behind(
-    shop: str, reading: Make, tmp_path: Path
+    shop: str, reading: Make, tmp_path: Path, told: pytest.LogCaptureFixture
 ) -> None:
     it = reading(shop, snapshot="never").open().first()
     pipeline = Pipeline(
@@ -331,7 +358,8 @@ def test_a_stopped_pipeline_that_waits_for_its_slot_leaves_no_thread_behind(
     running = threading.Thread(target=pipeline.run)
     running.start()
     reader = f"tailrace-{it.name}-reader"
-    eventually(lambda: reader in [thread.name for thread in threading.enumerate()])
+    eventually(lambda: WAITS in told.text)
+    assert reader in [thread.name for thread in threading.enumerate()]
     pipeline.stop()
     running.join(PATIENCE_S)
     assert not running.is_alive()

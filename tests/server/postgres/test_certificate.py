@@ -64,7 +64,7 @@ def test_a_renewed_certificate_is_taken_at_the_next_connection(guarded: Guarded,
     assert guarded.authority.issue("cdc") == ours  # in its place
     sql(guarded.server.url, "INSERT INTO t VALUES (1)")
     it.count(1)
-    guarded.server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cdc'")
+    guarded.server.execute("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE usename = 'cdc'")
     with pytest.raises(Retryable):
         it.until(lambda: False)
     it.restart()

@@ -95,7 +95,7 @@ def test_stop_ends_a_stuck_stream_and_keeps_the_slot_which_can_then_catch_up(
     pile_up(shop, sql)
     error = tends_until_it_breaks(it)
     assert type(error) is Fatal and "stopped, and the slot stays" in str(error)
-    assert (f"tailrace_{it.name}", False) in sql(shop, SLOT)
+    waiting.until(lambda: (f"tailrace_{it.name}", False) in sql(shop, SLOT), "for a slot that is free")
     sql(shop, "INSERT INTO orders VALUES (3, 'three')")
     it.restart().count(3)
     assert [change.key for change in it.seen] == [{"id": "1"}, {"id": "2"}, {"id": "3"}]
@@ -143,7 +143,7 @@ def test_a_gap_that_cannot_be_recorded_whole_keeps_the_slot(database: str, sql: 
     error = tends_until_it_breaks(it)
     assert type(error) is Retryable and f"cannot write {gaps}: No space left on device" in str(error)
     assert gaps.read_text() == before
-    assert (f"tailrace_{it.name}", False) in sql(database, SLOT)
+    waiting.until(lambda: (f"tailrace_{it.name}", False) in sql(database, SLOT), "for a slot that is free")
     it.restart().count(1)
 
 
@@ -193,12 +193,13 @@ def test_a_long_snapshot_is_watched_as_well(shop: str, sql: Sql, reading: Make) 
 
 @dataclass
 class Stuck:
-    """A sink that takes the first rows and then hangs until it is let go."""
+    """A sink that takes the snapshot (`begun`) and then hangs until it is let go."""
 
     kind: ClassVar[str] = "stuck"
     transactional: ClassVar[bool] = False
     table_like: ClassVar[bool] = False
     truncate: ClassVar[bool] = True
+    begun: threading.Event = field(default_factory=threading.Event)
     reached: threading.Event = field(default_factory=threading.Event)
     free: threading.Event = field(default_factory=threading.Event)
 
@@ -209,7 +210,9 @@ class Stuck:
         return self
 
     def write(self, batch: Batch) -> None:
-        if batch.snapshot is None and len(batch):
+        if batch.snapshot is not None:
+            self.begun.set()
+        elif len(batch):
             self.reached.set()
             self.free.wait(waiting.TIMEOUT_S)
 
@@ -235,7 +238,7 @@ def test_a_pipeline_whose_sink_hangs_lets_go_of_the_log_meanwhile(shop: str, sql
 
     running = threading.Thread(target=run)
     running.start()
-    waiting.until(lambda: [s for s in sql(shop, SLOT) if s == (f"tailrace_{name}", True)])
+    assert sink.begun.wait(waiting.TIMEOUT_S)  # what comes now is not in it
     sql(shop, "INSERT INTO orders VALUES (2, 'two')")
     assert sink.reached.wait(waiting.TIMEOUT_S)
     sql(shop, "INSERT INTO orders VALUES (3, 'three')")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from servers import postgres
 from servers.proxy import Proxy
@@ -57,17 +58,17 @@ def test_a_silent_connection_is_given_up_and_nothing_is_lost(
     assert [change.key for change in it.seen] == [{"id": "1"}, {"id": "2"}]
 
 
-def test_a_cut_connection_is_noticed_at_once_and_nothing_is_lost(
-    hasty: postgres.Server, proxy: Proxy, sql: Sql, reading: Make
-) -> None:
-    it = reading(proxy.through(hasty.url), "cut", snapshot="never").open().first()
-    sql(hasty.url, "INSERT INTO orders SELECT i, repeat('x', 1000) FROM generate_series(1, 20000) AS i")
-    proxy.cut_after(5_000_000)
-    began = time.monotonic()
-    with pytest.raises(Retryable):
-        reads_until_it_breaks(it)
-    assert time.monotonic() - began < 4
-    it.restart().count(20000)
+def test_a_cut_connection_is_noticed_at_once_and_nothing_is_lost(database: str, sql: Sql, reading: Make) -> None:
+    parts = conninfo_to_dict(database)  # of a server that is patient: nobody but the proxy cuts, and only once
+    sql(database, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
+    with Proxy(str(parts["host"]), int(str(parts["port"]))) as proxy:
+        it = reading(proxy.through(database), str(parts["dbname"]), snapshot="never").open().first()
+        sql(database, "INSERT INTO orders SELECT i, repeat('x', 1000) FROM generate_series(1, 20000) AS i")
+        proxy.cut_after(5_000_000)
+        with pytest.raises(Retryable) as broken:
+            reads_until_it_breaks(it)
+        assert "nothing was heard" not in str(broken.value)  # as after a silence
+        it.restart().count(20000)
     assert len(it.seen) == 20000
 
 
@@ -85,13 +86,10 @@ def test_i11_a_side_session_that_does_not_answer_delays_no_ping(
     os.kill(side, signal.SIGSTOP)
     wakes = threading.Timer(4.0, os.kill, (side, signal.SIGCONT))
     wakes.start()
-    slowest = 0.0
     while wakes.is_alive():
-        began = time.monotonic()
         it.stream.tend()
         it.read(0.05)
-        slowest = max(slowest, time.monotonic() - began)
-    assert slowest < 1.0
+    # A ping that is a second late ends it.
     assert sql(hasty.url, "SELECT pid FROM pg_stat_replication") == [walsender]
     sql(hasty.url, "ALTER TABLE orders ADD n int", "INSERT INTO orders VALUES (2)")
     it.count(2)

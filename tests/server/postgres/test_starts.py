@@ -44,7 +44,8 @@ def test_always_goes_on_where_it_was_after_a_fault_that_passed(shop: str, sql: S
     )
     running = _started(pipeline)
     until(lambda: _ops(tmp_path) == ["r"], "for the snapshot")
-    sql(shop, f"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'tailrace_{name}'")
+    end = "SELECT pg_terminate_backend(active_pid, 60000) FROM pg_replication_slots WHERE slot_name = 'tailrace_{}'"
+    until(lambda: sql(shop, end.format(name)) == [(True,)], "for a stream, and its end")
     sql(shop, "INSERT INTO orders VALUES (2)")
     until(lambda: _ops(tmp_path) == ["r", "c"], "for what came after the fault")
     pipeline.stop()
@@ -55,6 +56,8 @@ def test_a_slot_that_is_dropped_on_stop_is_gone_and_the_next_start_says_so(shop:
     pipeline = _pipeline(shop, tmp_path)
     running = _started(pipeline)
     until(lambda: _ops(tmp_path) == ["r"], "for the snapshot")
+    sql(shop, "INSERT INTO orders VALUES (2)")
+    until(lambda: _ops(tmp_path) == ["r", "c"], "for the stream: the snapshot is complete")
     assert sql(shop, _SLOTS) == [(1,)]
     pipeline.stop()
     running.join()
