@@ -3,9 +3,8 @@
 //! Every length is checked against the bytes that are there; a schema that contains itself is refused, so that no input
 //! can make this overflow the stack.
 
-use std::borrow::Cow;
-
 use super::avro_schema::{Node, parse};
+use super::cursor::Cursor;
 use crate::encode::connect::{Format, Json, write_schema};
 use crate::error::{Error, Result};
 
@@ -36,59 +35,38 @@ impl Decoder {
     pub(super) fn decode(&self, bytes: &[u8], at: usize, out: &mut Vec<u8>) -> Result<()> {
         out.extend_from_slice(&self.head);
         let room = ROOM_TIMES.saturating_mul(bytes.len()).saturating_add(ROOM_BYTES);
-        let mut cursor = Cursor { bytes, at, end: out.len().saturating_add(room) };
-        value(&self.node, &mut cursor, &mut Json::new(out, false))?;
-        if cursor.at != bytes.len() {
-            return Err(cursor.fault("bytes behind the Avro value"));
+        let mut input = Input { cursor: Cursor::new("Avro", bytes, at, 0), end: out.len().saturating_add(room) };
+        value(&self.node, &mut input, &mut Json::new(out, false))?;
+        if !input.cursor.is_done() {
+            return Err(input.fault("bytes behind the Avro value"));
         }
         out.push(b'}');
         Ok(())
     }
 }
 
-/// A place in binary Avro.
-struct Cursor<'a> {
-    bytes: &'a [u8],
-    at: usize,
+/// A value's bytes, and how much may come of them.
+struct Input<'a> {
+    cursor: Cursor<'a>,
     /// Where the output has to end.
     end: usize,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> Input<'a> {
     #[cold]
-    fn fault(&self, what: impl Into<Cow<'static, str>>) -> Error {
-        Error::malformed(what.into(), self.at)
+    fn fault(&self, what: impl Into<String>) -> Error {
+        self.cursor.fault(what)
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len());
-        let Some(end) = end else { return Err(self.fault("Avro ends early")) };
-        let taken = &self.bytes[self.at..end];
-        self.at = end;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.take(N)?);
-        Ok(array)
-    }
-
+    /// A number whose sign is in its lowest bit.
     fn integer(&mut self) -> Result<i64> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = u64::from(self.array::<1>()?[0]);
-            number |= (byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed());
-            }
-        }
-        Err(self.fault("an Avro number of more than 64 bits"))
+        let number = self.cursor.varint()?;
+        Ok((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
     }
 
     fn blob(&mut self) -> Result<&'a [u8]> {
         let length = self.integer()?;
-        self.take(usize::try_from(length).map_err(|_| self.fault("an Avro length below zero"))?)
+        self.cursor.take(usize::try_from(length).map_err(|_| self.fault("an Avro length below zero"))?)
     }
 
     /// Values in the block that comes next; 0 behind the last.
@@ -99,28 +77,28 @@ impl<'a> Cursor<'a> {
         }
         let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
         // A value has at least one byte; otherwise few bytes could stand for values without end.
-        if count > self.bytes.len() - self.at {
+        if count > self.cursor.left().len() {
             return Err(self.fault("an Avro block of more values than it has bytes"));
         }
         Ok(count)
     }
 }
 
-fn value(node: &Node, from: &mut Cursor<'_>, out: &mut Json<'_>) -> Result<()> {
+fn value(node: &Node, from: &mut Input<'_>, out: &mut Json<'_>) -> Result<()> {
     if out.nbytes() > from.end {
         return Err(from.fault("an Avro value that becomes much larger than its bytes"));
     }
     match node {
         Node::Null => out.null(),
-        Node::Boolean => out.boolean(from.array::<1>()?[0] != 0),
+        Node::Boolean => out.boolean(from.cursor.array::<1>()?[0] != 0),
         Node::Integer => {
             let number = from.integer()?;
             out.integer(number);
         }
-        Node::Float => out.single(f32::from_le_bytes(from.array()?)),
-        Node::Double => out.double(f64::from_le_bytes(from.array()?)),
+        Node::Float => out.single(f32::from_le_bytes(from.cursor.array()?)),
+        Node::Double => out.double(f64::from_le_bytes(from.cursor.array()?)),
         Node::Bytes => out.bytes(from.blob()?),
-        Node::Fixed(length) => out.bytes(from.take(*length)?),
+        Node::Fixed(length) => out.bytes(from.cursor.take(*length)?),
         Node::String => {
             let text = from.blob()?;
             out.string(text).map_err(|reason| from.fault(reason))?;
@@ -149,7 +127,7 @@ fn value(node: &Node, from: &mut Cursor<'_>, out: &mut Json<'_>) -> Result<()> {
     Ok(())
 }
 
-fn list(element: &Node, from: &mut Cursor<'_>, out: &mut Json<'_>) -> Result<()> {
+fn list(element: &Node, from: &mut Input<'_>, out: &mut Json<'_>) -> Result<()> {
     out.begin_list();
     let mut count = 0;
     loop {
@@ -166,7 +144,7 @@ fn list(element: &Node, from: &mut Cursor<'_>, out: &mut Json<'_>) -> Result<()>
     }
 }
 
-fn map(element: &Node, from: &mut Cursor<'_>, out: &mut Json<'_>) -> Result<()> {
+fn map(element: &Node, from: &mut Input<'_>, out: &mut Json<'_>) -> Result<()> {
     out.begin_map(true);
     let mut count = 0;
     loop {
@@ -187,7 +165,7 @@ fn map(element: &Node, from: &mut Cursor<'_>, out: &mut Json<'_>) -> Result<()> 
 }
 
 /// A list of records that stands for a map whose keys are no text.
-fn entries((key, element): &(Node, Node), from: &mut Cursor<'_>, out: &mut Json<'_>) -> Result<()> {
+fn entries((key, element): &(Node, Node), from: &mut Input<'_>, out: &mut Json<'_>) -> Result<()> {
     out.begin_map(false);
     let mut count = 0;
     loop {

@@ -2,7 +2,7 @@
 //! JSON (with schemas, without, or wrapped), whoever wrote it, and plain JSON.
 //!
 //! What is framed for a schema registry becomes JSON first (`frame`; `avro`, `avro_schema`, `json_schema`, `protobuf`;
-//! `tree` for the texts of schemas).
+//! `tree` for the texts of schemas, `cursor` for binary values).
 //!
 //! `scan` is the cursor over JSON, `source` the envelope, `control` records that are no rows, `flat` rows that say what
 //! happened to them, `schema` Connect's schemas, `decode` a value (`number`,
@@ -15,6 +15,7 @@ mod avro;
 mod avro_schema;
 mod base64;
 mod control;
+mod cursor;
 mod decode;
 mod flat;
 mod frame;

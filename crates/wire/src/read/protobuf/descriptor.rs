@@ -4,7 +4,7 @@
 use rustc_hash::FxHashMap;
 
 use super::file::{Enum, Field, File, Label, Message, NUMBER_MAX, Scope};
-use super::wire::{Cursor, Raw};
+use super::wire::{Raw, cursor};
 use crate::error::{Error, Result};
 use crate::read::base64;
 
@@ -26,7 +26,7 @@ struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self> {
-        let mut cursor = Cursor { bytes, at: 0, base: 0 };
+        let mut cursor = cursor(bytes, 0);
         let mut found = Vec::new();
         while !cursor.is_done() {
             let tag = cursor.varint()?;

@@ -20,7 +20,7 @@ use std::sync::OnceLock;
 
 use self::link::Types;
 use self::value::Out;
-use self::wire::Cursor;
+use super::cursor::Cursor;
 use crate::encode::connect::write_schema;
 use crate::error::Result;
 
@@ -43,7 +43,7 @@ impl Decoder {
 
     /// Append the value that stands in `bytes` from `at` to their end: which message it is, and its fields.
     pub(super) fn decode(&self, bytes: &[u8], at: usize, out: &mut Vec<u8>) -> Result<()> {
-        let mut cursor = Cursor { bytes, at, base: 0 };
+        let mut cursor = wire::cursor(&bytes[at..], at);
         let index = self.chosen(&mut cursor)?;
         let head = self.heads[index].get_or_init(|| {
             let mut head = b"{\"schema\":".to_vec();
@@ -53,8 +53,7 @@ impl Decoder {
         });
         let head = head.as_ref().ok_or_else(|| cursor.fault("a protobuf message whose schema is too large"))?;
         out.extend_from_slice(head);
-        let at = cursor.at;
-        self.types.write(index, (&bytes[at..], at), &mut Out::new(out))?;
+        self.types.write(index, (cursor.left(), cursor.place()), &mut Out::new(out))?;
         out.push(b'}');
         Ok(())
     }

@@ -161,7 +161,7 @@ fn indexes_choose_the_message() {
         (&[4, 2, 0], "a message that the schema does not have at 3"),
         (&[1], "an index of a message below zero at 1"),
         (&[], "protobuf ends early at 0"),
-        (&[0xff; 11], "a protobuf number of more than 64 bits at 10"),
+        (&[0xff; 11], "a number of more than 64 bits in protobuf at 10"),
     ] {
         assert_eq!(payload(&decoder, bytes), expected, "{bytes:?}");
     }

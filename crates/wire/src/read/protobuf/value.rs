@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::link::{Field, Kind, Meaning, Message, Presence, Types};
 use super::schema::scale;
-use super::wire::{Cursor, Raw, Seen, fields};
+use super::wire::{Raw, Seen, cursor, fields};
 use crate::encode::connect::{Format, Json};
 use crate::encode::protobuf::GREGORIAN_DAY;
 use crate::error::{Error, Result};
@@ -121,7 +121,7 @@ impl Types {
                     continue;
                 }
             };
-            let mut cursor = Cursor { bytes: packed, at: 0, base: seen.at };
+            let mut cursor = cursor(packed, seen.at);
             while !cursor.is_done() {
                 let raw = cursor.packed(field.kind)?;
                 one(Seen { raw, ..*seen }, out)?;

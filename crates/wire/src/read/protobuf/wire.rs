@@ -1,18 +1,10 @@
-//! Protobuf's binary encoding: fields as they come. Every length is checked against the bytes that are there.
+//! Protobuf's binary encoding: fields as they come.
 
 use rustc_hash::FxHashMap;
 
+use super::super::cursor::Cursor;
 use super::link::{Kind, Message, Presence};
-use crate::error::{Error, Result};
-
-/// A place in a message.
-#[derive(Debug)]
-pub(super) struct Cursor<'a> {
-    pub(super) bytes: &'a [u8],
-    pub(super) at: usize,
-    /// Where `bytes` begin in the record, for messages.
-    pub(super) base: usize,
-}
+use crate::error::Result;
 
 /// What stands behind a field's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,45 +24,12 @@ pub(super) struct Seen<'a> {
     pub(super) at: usize,
 }
 
+/// The place of a message, or a part of one, whose bytes begin at `base` in the record.
+pub(super) fn cursor(bytes: &[u8], base: usize) -> Cursor<'_> {
+    Cursor::new("protobuf", bytes, 0, base)
+}
+
 impl<'a> Cursor<'a> {
-    #[cold]
-    pub(super) fn fault(&self, what: impl Into<String>) -> Error {
-        Error::malformed(what, self.base + self.at)
-    }
-
-    pub(super) fn is_done(&self) -> bool {
-        self.at == self.bytes.len()
-    }
-
-    fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len());
-        let Some(end) = end else { return Err(self.fault("protobuf ends early")) };
-        let taken = &self.bytes[self.at..end];
-        self.at = end;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let mut array = [0; N];
-        array.copy_from_slice(self.take(N)?);
-        Ok(array)
-    }
-
-    pub(super) fn varint(&mut self) -> Result<u64> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = u64::from(self.array::<1>()?[0]);
-            if shift == 63 && byte > 1 {
-                break;
-            }
-            number |= (byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(number);
-            }
-        }
-        Err(self.fault("a protobuf number of more than 64 bits"))
-    }
-
     /// A number as Kafka writes one: a sign in its lowest bit.
     pub(super) fn index(&mut self) -> Result<usize> {
         let number = self.varint()?;
@@ -102,7 +61,7 @@ impl<'a> Cursor<'a> {
 /// The fields of a message, in the order of their declaration, each in the order in which its values came. Of a oneof
 /// only what came last is there.
 pub(super) fn fields<'a>(message: &Message, bytes: &'a [u8], base: usize) -> Result<Vec<Seen<'a>>> {
-    let mut cursor = Cursor { bytes, at: 0, base };
+    let mut cursor = cursor(bytes, base);
     let mut found = Vec::with_capacity(message.fields.len().min(bytes.len() / 2));
     let mut sorted = true;
     while !cursor.is_done() {
@@ -120,7 +79,7 @@ pub(super) fn fields<'a>(message: &Message, bytes: &'a [u8], base: usize) -> Res
         let raw = cursor.value(given)?;
         let length = if let Raw::Bytes(bytes) = raw { bytes.len() } else { 0 };
         sorted &= found.last().is_none_or(|last: &Seen<'_>| last.field <= field);
-        found.push(Seen { field, raw, at: base + cursor.at - length });
+        found.push(Seen { field, raw, at: cursor.place() - length });
     }
     if message.choices {
         decide(message, &mut found);
