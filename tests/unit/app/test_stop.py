@@ -104,8 +104,7 @@ def test_no_call_begins_when_the_time_for_a_stop_is_over(
         assert over.wait(30)
         calls.append("done")
 
-    for at in range(1_000):
-        log.insert(at)
+    log.commit(*(("c", {"id": str(at), "note": ""}) for at in range(1_000)))  # one batch, however the threads run
     with _stopping(app, called, tmp_path) as pipeline:
         until(lambda: pipeline._stopping.overdue, "for the end of the time for a stop")
         over.set()

@@ -380,7 +380,8 @@ def test_stop_gives_up_at_its_timeout() -> None:
 
     class Slow(Target):
         def write(self, batch: Batch, commit: object = None) -> None:
-            threading.Event().wait(0.2)
+            if self.records:
+                until(lambda: pipeline._stopping.overdue or not pipeline._running, "for the end of the time for a stop")
             super().write(batch)
 
     target = Slow()
@@ -389,7 +390,7 @@ def test_stop_gives_up_at_its_timeout() -> None:
         target.wait(1)
         pipeline.stop()
     assert raised == []
-    assert len(target.records) < 5
+    assert 1 <= len(target.records) <= 2
     make(log, target).run(until_current=True)
 
 
@@ -487,7 +488,9 @@ def test_group_commit_what_waits_is_written_at_once() -> None:
         target.wait_for(lambda: target.offers == 1)
         for key in range(1, 50):
             log.insert(key)
-        until(lambda: pipeline.status().shelf_nbytes >= 49 * 1024)
+        line = pipeline._line
+        assert line is not None
+        until(lambda: len(line.shelf._items) == 49, "for all that waits")
         target.gate.set()
         target.wait(50)
     assert target.writes[:2] == [1, 49]
