@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from servers import connect, debezium, kafka, pgbouncer, postgres
 from servers import registry as servers_registry
@@ -22,6 +23,10 @@ from tests.wanting import WANTING, or_skip
 
 # A shell that starts the tests in the background leaves SIGINT ignored, and what the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# An example of a random test takes as long as others let it; Hypothesis itself knows that in CI.
+settings.register_profile("shared", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 pytest_plugins = ["tests.outcome", "tests.server.subject"]
 
