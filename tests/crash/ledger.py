@@ -179,6 +179,8 @@ class Again:
         self._place = 0
         self._latest: dict[int, int] = {}
         self._removed: tuple[Any, ...] = ()
+        self._gone: dict[int, tuple[Any, ...]] = {}
+        """Accounts as they were removed last: a kill may have torn off what follows, and all of it comes again."""
 
     def complete(self) -> dict[int, int]:
         return complete(self._entries, list(self._logged))
@@ -215,13 +217,19 @@ class Again:
     def _account(self, op: str, before: dict[str, Any] | None, row: dict[str, Any]) -> None:
         if op == "d":
             assert before is not None
-            self._removed = self.accounts.pop(before["id"], self._removed)
+            self._remove(before["id"])
             return
-        if before is not None and before["id"] != row["id"]:  # a handler is told of a change of key as one change
-            self._removed = self.accounts.pop(before["id"], self._removed)
-        was = self.accounts.get(row["id"], self._removed)
+        moved = before is not None and before["id"] != row["id"]  # a handler is told of a change of key as one change
+        if before is not None and moved:
+            self._remove(before["id"])
+        was = self.accounts.get(row["id"])
+        if was is None:
+            was = self._removed if moved or op == "c" else self._gone.get(row["id"], self._removed)
         text = was[4] if row["note"] == UNSENT else row["note"]
         self.accounts[row["id"]] = (row["id"], row["version"], row["writer"], row["tx"], text)
+
+    def _remove(self, id: int) -> None:
+        self._removed = self._gone[id] = self.accounts.pop(id, self._gone.get(id, self._removed))
 
 
 class Lines:

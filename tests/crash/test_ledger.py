@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash.ledger import Again, Replay, complete, current
+from tests.crash.ledger import UNSENT, Again, Replay, complete, current
 
 Event = tuple[str, dict[str, Any]]
 
@@ -79,6 +79,31 @@ def test_repeats_are_no_fault_but_leaving_out_a_commit_is() -> None:
     with pytest.raises(AssertionError, match="left out"):
         for table, change in BEGIN + SECOND:
             skipping.take(table, change)
+
+
+def moved(id: int, *, torn: bool = False) -> list[Event]:
+    """An account that gets another key and its own back; its note is not sent. All of it, or what a kill has left."""
+
+    def row(key: int, version: int) -> dict[str, Any]:
+        return {"id": key, "version": version, "writer": 1, "tx": 1, "note": UNSENT}
+
+    away = id + 10_000
+    events = [
+        ("accounts", {"op": "d", "before": {"id": id}, "after": None}),
+        ("accounts", {"op": "c", "before": None, "after": row(away, 1)}),
+        ("accounts", {"op": "d", "before": {"id": away}, "after": None}),
+        ("accounts", {"op": "c", "before": None, "after": row(id, 1)}),
+    ]
+    return events[:1] if torn else events
+
+
+def test_a_note_that_is_not_sent_outlives_a_kill_within_a_change_of_key() -> None:
+    again = Again()
+    begin = [event("accounts", "r", id=id, version=0, writer=0, tx=0, note=f"of {id}") for id in (7, 9)]
+    update = event("accounts", "u", id=7, version=1, writer=1, tx=1, note=UNSENT)
+    for table, change in [*begin, *moved(9), *moved(7, torn=True), *moved(9), update, *moved(7)]:
+        again.take(table, change)
+    assert {id: account[4] for id, account in again.accounts.items()} == {7: "of 7", 9: "of 9"}
 
 
 @pytest.mark.parametrize(
