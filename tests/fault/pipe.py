@@ -65,6 +65,8 @@ class Pipe:
     states: list[Image] = field(default_factory=list)
     """What the source held before and after each of the transactions that `commits` made."""
     process: subprocess.Popen[bytes] | None = None
+    former: int = 0
+    """The walsender that had the slot when this life began; 0 for none."""
 
     def __post_init__(self) -> None:
         self.direct = self.direct or self.url
@@ -121,6 +123,7 @@ class Pipe:
 
     def start(self, *options: str, **environ: str) -> None:
         """Begin a life."""
+        self.former = self._asked("active_pid") or 0
         environment = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_")}
         with (self.folder / "stderr").open("ab") as stderr, (self.folder / "stdout").open("ab") as stdout:
             self.process = subprocess.Popen(
@@ -204,12 +207,21 @@ class Pipe:
         return any(self.end.said_in(line) for line in told)
 
     def attached(self) -> None:
-        """Wait until it reads its slot."""
-        self._alive_until(lambda: self._slot("active"), "for the slot to be read")
+        """Wait until it reads its slot; the walsender of a life before may hold that for a moment."""
+        self._alive_until(lambda: self._slot(f"active_pid <> {self.former}"), "for the slot to be read")
 
     def waits(self) -> None:
         """Wait until it has said the declared message."""
         self._alive_until(lambda: self.waited, f"for {self.end.message!r}")
+
+    def loses_slot(self) -> None:
+        """Have its walsender ended and the slot dropped: both while it is paused, or it might be back in between."""
+        self.signal(signal.SIGSTOP)
+        with psycopg.connect(self.direct, autocommit=True) as connection:
+            ended = "SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots WHERE slot_name = %s"
+            connection.execute(ended.encode(), [self.slot])
+            connection.execute(b"SELECT pg_drop_replication_slot(%s)", [self.slot])
+        self.signal(signal.SIGCONT)
 
     def says(self, text: str) -> None:
         """Wait until a line of its log has this in it."""
@@ -265,13 +277,17 @@ class Pipe:
         return {"file": Lines, "duckdb": Duck, "stdout": Repeated}[self.kind](self.target)
 
     def _slot(self, condition: str) -> bool:
+        return bool(self._asked(condition))
+
+    def _asked(self, column: str) -> Any:
+        """What the server says of the slot; None where it does not, or has none."""
         try:
             with psycopg.connect(self.direct, autocommit=True) as connection:
-                query = f"SELECT {condition} FROM pg_replication_slots WHERE slot_name = %s"
+                query = f"SELECT {column} FROM pg_replication_slots WHERE slot_name = %s"
                 found = connection.execute(query.encode(), [self.slot]).fetchone()
         except psycopg.OperationalError:  # it is being restarted
-            return False
-        return found is not None and bool(found[0])
+            return None
+        return found and found[0]
 
     def _alive_until(self, condition: Callable[[], object], what: str) -> None:
         def met() -> object:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import psutil
 import pytest
 
 from servers.postgres import Server
 from tests.fault.conftest import MakeDisk, MakePipe, MakeTraffic
+from tests.fault.disk import Disk
+from tests.fault.pipe import Pipe
 from tests.fault.row import fault, goes_on, stops, waits
 from tests.waiting import until
 
@@ -54,8 +58,7 @@ def test_no_space_at_the_target(
     running = traffic(database)
     pipe.start()
     pipe.catch_up()
-    disk.fill()
-    pipe.waits()
+    _fills(disk, pipe)
     running.passes()
     disk.clear()
     pipe.goes_on(running)
@@ -67,6 +70,7 @@ def test_no_space_at_the_source(
     traffic: MakeTraffic,
     start_postgres: Start,
     make_disk: MakeDisk,
+    execute: Execute,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     disk = make_disk("200m")
@@ -77,9 +81,11 @@ def test_no_space_at_the_source(
     running = traffic(server.url)
     pipe.start()
     pipe.catch_up()
-    disk.fill()
-    until(lambda: running.cuts, "for a writer to fail")
-    disk.clear()
+    with _without_snapshots(server, execute):
+        pipe.catch_up()
+        disk.fill()
+        until(lambda: running.cuts, "for a writer to fail")
+        disk.clear()
     running.passes()
     pipe.goes_on(running)
 
@@ -98,8 +104,30 @@ def test_no_space_for_the_checkpoint(
     running = traffic(database)
     pipe.start()
     pipe.catch_up()
-    disk.fill()
-    pipe.waits()
+    _fills(disk, pipe)
     running.passes()
     disk.clear()
     pipe.goes_on(running)
+
+
+def _fills(disk: Disk, pipe: Pipe) -> None:
+    """Leave no room until that is told: a file that was being replaced meanwhile gives back what it had."""
+
+    def told() -> bool:
+        disk.fill()
+        return pipe.waited
+
+    until(told, f"for {pipe.end.message!r}", timeout_s=100.0)
+
+
+@contextmanager
+def _without_snapshots(server: Server, execute: Execute) -> Iterator[None]:
+    """Let the server log no running transactions: at each such record its walsender writes a file, and needs room."""
+    asked = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'background writer'"
+    [[pid]] = execute(server.url, asked)
+    writer = psutil.Process(pid)
+    writer.suspend()
+    try:
+        yield
+    finally:
+        writer.resume()

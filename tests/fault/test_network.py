@@ -201,7 +201,8 @@ def test_packets_that_are_lost(
     server.execute("SELECT pg_reload_conf()")
     running = traffic(server.url, rows=5_000)
     url = server.url.replace("127.0.0.1", lossy.host)
-    pipe = make_pipe(url, "duckdb", direct=server.url, inside=lossy.command)
+    # In the ten seconds by default the first packets of a connection are lost too often.
+    pipe = make_pipe(f"{url}?connect_timeout=60", "duckdb", direct=server.url, inside=lossy.command)
     lossy.lose(0.1)
     pipe.start()
     pipe.catch_up()

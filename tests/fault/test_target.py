@@ -27,7 +27,8 @@ LOST = "the session with … was lost"
 COMPLETE = "the snapshot is complete"
 SHOP = f"""CREATE TABLE shop (id int PRIMARY KEY, a int, b text);
     INSERT INTO shop SELECT n, n, '{CANARY}' FROM generate_series(1, 100) n"""
-BLOCKED = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+BLOCKED = WAITING.replace("count(*)", "count(*) > 0")
 
 
 @pytest.mark.parametrize("version", [18, 14])
@@ -250,14 +251,20 @@ def test_a_deadlock_at_the_target(make_pipe: MakePipe, database: str, start_post
     pipe = make_pipe(database, "postgres", replica=replica)
     pipe.start()
     pipe.catch_up()
-    with psycopg.connect(replica) as holder:
-        # The victim is who has waited for deadlock_timeout: not this session.
-        holder.execute("SET deadlock_timeout = '1min'")
-        holder.execute("UPDATE shop SET a = a WHERE id = 2")
-        execute(database, "BEGIN; UPDATE shop SET a = -1 WHERE id = 1; UPDATE shop SET a = -1 WHERE id = 2; COMMIT")
-        until(lambda: execute(replica, BLOCKED) == [(True,)], "for the pipeline to be blocked")
-        holder.execute("UPDATE shop SET a = a WHERE id = 1")
+    with psycopg.connect(replica) as gate, psycopg.connect(replica) as holder:
+        # The victim is who waits last: it looks for a deadlock once, so the others must wait by then.
+        holder.execute("SET deadlock_timeout = '10min'")
+        holder.execute("UPDATE shop SET a = a WHERE id = 3")
+        gate.execute("UPDATE shop SET a = a WHERE id = 2")
+        updates = "; ".join(f"UPDATE shop SET a = -1 WHERE id = {id}" for id in (1, 2, 3))
+        execute(database, f"BEGIN; {updates}; COMMIT")
+        until(lambda: execute(replica, WAITING) == [(1,)], "for the pipeline to be blocked")
+        holder.pgconn.send_query(b"UPDATE shop SET a = a WHERE id = 1")
+        until(lambda: execute(replica, WAITING) == [(2,)], "for the other session to be blocked")
+        gate.rollback()
         pipe.waits()
+        while holder.pgconn.get_result() is not None:  # it has its row now
+            continue
         holder.rollback()
     pipe.goes_on()
 
@@ -352,6 +359,10 @@ def test_i16_a_process_that_wakes_up_is_fenced(
     sleeper.catch_up()
     sleeper.signal(signal.SIGSTOP)
     running.passes(3)
+    # It must have something to write when it wakes up.
+    [[end]] = execute(database, "SELECT pg_current_wal_insert_lsn()::text")
+    sent = f"SELECT sent_lsn >= '{end}' FROM pg_stat_replication JOIN pg_replication_slots ON pid = active_pid"
+    until(lambda: execute(database, f"{sent} WHERE slot_name = '{sleeper.slot}'") == [(True,)], "for what it has")
     execute(
         database,
         "SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots"

@@ -70,13 +70,7 @@ def test_i6_a_slot_that_is_dropped_on_older_servers(
     running = traffic(server.url, writers=(1,))
     pipe.start()
     pipe.catch_up()
-    execute(
-        server.url,
-        f"""DO $$ BEGIN
-            PERFORM pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots WHERE slot_name = '{pipe.slot}';
-            PERFORM pg_drop_replication_slot('{pipe.slot}');
-        END $$""",
-    )
+    pipe.loses_slot()
     pipe.stops(running)
     pipe.resets(running)
 
