@@ -6,14 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
+from confluent_kafka.admin import AclOperation, ResourceType
 
 from servers import kafka as server
 from tailrace.cli import main
@@ -29,13 +22,8 @@ from tests.server.kafka.filling import fill, produce
 from tests.waiting import until
 
 
-def _allow(admin: AdminClient, kind: ResourceType, name: str, *operations: AclOperation) -> None:
-    bindings = [
-        AclBinding(kind, name, ResourcePatternType.PREFIXED, "User:guest", "*", operation, AclPermissionType.ALLOW)
-        for operation in operations
-    ]
-    for future in admin.create_acls(bindings).values():
-        future.result(30)
+def _allow(broker: server.Broker, kind: ResourceType, name: str, *rights: AclOperation) -> None:
+    broker.allow("guest", kind, name, *rights, prefixed=True)
 
 
 @fault("a right is missing", "source", stops(1, "… authorization failed", "goes on once an ACL allows it"))
@@ -45,7 +33,6 @@ def test_a_user_reads_over_tls_and_sasl_where_an_acl_allows_it(
 ) -> None:
     assert secure_kafka.secure is not None
     topic = f"read{mechanism.lower()}"
-    admin = secure_kafka.admin()
     secure_kafka.create_topic(topic)
     fill(secure_kafka, topic, range(3))
     produce(secure_kafka, topic, [(None, b"{")])
@@ -69,17 +56,19 @@ def test_a_user_reads_over_tls_and_sasl_where_an_acl_allows_it(
 
     for name in (f"{topic}_dead", f"{topic}_dead.retry"):
         secure_kafka.create_topic(name, cleanup_policy="compact")
-    _allow(admin, ResourceType.TOPIC, f"{topic}_dead", AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE)
+    _allow(
+        secure_kafka, ResourceType.TOPIC, f"{topic}_dead", AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE
+    )
     with pytest.raises(Fatal, match=topic) as denied:
         run()
     assert server.PASSWORD not in str(denied.value)
-    _allow(admin, ResourceType.TOPIC, topic, AclOperation.DESCRIBE)
+    _allow(secure_kafka, ResourceType.TOPIC, topic, AclOperation.DESCRIBE)
     until(lambda: "it may not be read" in [found.message for found in source.check()], "for what check says")
-    _allow(admin, ResourceType.TOPIC, topic, AclOperation.READ)
+    _allow(secure_kafka, ResourceType.TOPIC, topic, AclOperation.READ)
     with pytest.raises(Fatal, match=r"[Gg]roup.* authorization failed") as denied:
         run()
     assert "READ on the group" in str(denied.value.hint)
-    _allow(admin, ResourceType.GROUP, topic, AclOperation.READ)
+    _allow(secure_kafka, ResourceType.GROUP, topic, AclOperation.READ)
     until(lambda: all(found.severity is Severity.OK for found in source.check()), "for the broker to hear of the ACL")
     run()
     assert target.keys == ["0", "1", "2"]
@@ -89,10 +78,10 @@ def test_consume_logs_in_as_the_query_of_its_url_says(
     secure_kafka: server.Broker, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert secure_kafka.secure is not None
-    admin, topic = secure_kafka.admin(), secure_kafka.create_topic("consumed")
+    topic = secure_kafka.create_topic("consumed")
     fill(secure_kafka, topic, range(3))
-    _allow(admin, ResourceType.TOPIC, topic, AclOperation.READ, AclOperation.DESCRIBE)
-    _allow(admin, ResourceType.GROUP, "tailrace.consume_", AclOperation.READ, AclOperation.DELETE)
+    _allow(secure_kafka, ResourceType.TOPIC, topic, AclOperation.READ, AclOperation.DESCRIBE)
+    _allow(secure_kafka, ResourceType.GROUP, "tailrace.consume_", AclOperation.READ, AclOperation.DELETE)
     login = f"security.protocol=SASL_SSL&sasl.mechanism=SCRAM-SHA-512&ssl.ca.location={secure_kafka.secure.authority}"
     url = f"kafka://guest:{server.PASSWORD}@{secure_kafka.secure.sasl_tls}/{topic}?{login}"
 

@@ -10,14 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
+from confluent_kafka.admin import AclOperation, ResourceType
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
@@ -197,7 +190,7 @@ def test_what_is_larger_than_its_topic_takes_is_refused_and_nothing_else(kafka: 
 
 def test_what_a_topic_takes_is_written_however_large(kafka: server.Broker, topic: str) -> None:
     kafka.create_topic(f"{topic}.public.orders", max_message_bytes="5000000")
-    write(kafka_sink(kafka, topic, delivery_timeout_s=5.0), batch(("1", "x" * 2_000_000), ("2", "b")))
+    write(kafka_sink(kafka, topic), batch(("1", "x" * 2_000_000), ("2", "b")))
     assert [record.row["id"] for record in read(kafka, f"{topic}.public.orders")] == [1, 2]
 
 
@@ -276,21 +269,11 @@ def test_check_looks_at_the_topics_that_will_be_written(kafka: server.Broker, to
     assert [found.subject for found in routed.check_tables("p", [ORDERS])] == ["topics"]
 
 
-def _allow(admin: AdminClient, *operations: AclOperation, kind: ResourceType, name: str) -> None:
-    bindings = [
-        AclBinding(kind, name, ResourcePatternType.LITERAL, "User:guest", "*", operation, AclPermissionType.ALLOW)
-        for operation in operations
-    ]
-    for future in admin.create_acls(bindings).values():
-        future.result(30)
-
-
 @fault("a right is missing", "sink", stops(1, "topic …: Topic authorization failed", "goes on once an ACL allows it"))
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"])
 def test_a_user_writes_over_tls_and_sasl_where_an_acl_allows_it(secure_kafka: server.Broker, mechanism: str) -> None:
     assert secure_kafka.secure is not None
     prefix = f"acl{mechanism.lower()}"
-    admin = secure_kafka.admin()
     security = Security(
         tls=True,
         ca=secure_kafka.secure.authority,
@@ -307,14 +290,14 @@ def test_a_user_writes_over_tls_and_sasl_where_an_acl_allows_it(secure_kafka: se
     )
     name = secure_kafka.create_topic(f"{prefix}.public.orders")
     # Whoever may write somewhere gets a producer's id.
-    _allow(admin, AclOperation.WRITE, kind=ResourceType.TOPIC, name="elsewhere")
+    secure_kafka.allow("guest", ResourceType.TOPIC, "elsewhere", AclOperation.WRITE)
     with pytest.raises(Fatal, match=rf"topic {prefix}\.public\.orders: Topic authorization failed") as denied:
         write(sink, batch(("1", "a")))
     assert "ACL" in str(denied.value)
-    _allow(admin, AclOperation.DESCRIBE, kind=ResourceType.TOPIC, name=name)
+    secure_kafka.allow("guest", ResourceType.TOPIC, name, AclOperation.DESCRIBE)
     (finding,) = sink.check_tables("p", [ORDERS])
     assert (finding.severity, finding.message) == (Severity.ERROR, "this user may not write to it")
-    _allow(admin, AclOperation.WRITE, kind=ResourceType.TOPIC, name=name)
+    secure_kafka.allow("guest", ResourceType.TOPIC, name, AclOperation.WRITE)
     assert [found.severity for found in sink.check_tables("p", [ORDERS])] == [Severity.OK]
     write(sink, batch(("1", "a")))
     assert [record.row["id"] for record in read(secure_kafka, name)] == [1]
