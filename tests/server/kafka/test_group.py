@@ -86,7 +86,7 @@ def test_i16_members_share_the_partitions_and_lose_and_double_nothing(
 
     more()
     with running(members[0]):
-        target.wait(200, 30)
+        target.wait(200, 60)
         with running(members[1], members[2]):
             before = len(target.records)
             until(written, "for changes while members join")
@@ -112,7 +112,7 @@ def test_i16_a_member_that_hangs_is_given_up_and_writes_nothing_when_it_wakes(
     healthy.gate.set()
     first, second = (Member(made, sink, "p", tmp_path / str(at)) for at, sink in enumerate((hanging, healthy)))
     with running(first):
-        assert hanging.arrived.wait(30)
+        assert hanging.arrived.wait(60)
         with running(second):
             until(lambda: target.records, "for the other member to take over")
             hanging.gate.set()
@@ -133,11 +133,11 @@ def test_a_slow_sink_does_not_cost_the_membership(
     limits = Limits(shelf_bytes_max=32 << 10, batch_bytes_max=8 << 10)
     member = Member(made, ListSink(target), "p", tmp_path, limits)
     with caplog.at_level(logging.INFO, "tailrace"), running(member):
-        target.wait_for(lambda: target.offers > 0, 30)
+        target.wait_for(lambda: target.offers > 0, 60)
         began = time.monotonic()
         until(lambda: time.monotonic() - began > 8, "longer than a member may be silent")
         target.gate.set()
-        target.wait(2_000, 30)
+        target.wait(2_000, 60)
     assert "given this member up" not in caplog.text
     assert member.pipeline.status().restarts == 0
     assert len(target.keys) == len(set(target.keys)) == 2_000

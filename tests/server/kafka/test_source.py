@@ -105,10 +105,10 @@ def test_topics_that_are_made_later_are_found_by_their_pattern(kafka: Broker, to
     made = Kafka(url, topics=[f"{topic}.*"], options={"topic.metadata.refresh.interval.ms": "500"})
     target = Target()
     with running(Member(made, ListSink(target), "p", tmp_path)):
-        target.wait(1)
+        target.wait(1, 60)
         kafka.create_topic(f"{topic}.two")
         fill(kafka, f"{topic}.two", [2])
-        target.wait(2, 30)
+        target.wait(2, 60)
 
 
 @fault(
@@ -219,7 +219,7 @@ def test_a_topic_that_is_deleted_while_it_is_read_is_a_loud_end(
     target = Target()
     member = Member(source(kafka, topic), ListSink(target), "p", tmp_path)
     with running(member):
-        target.wait(4)
+        target.wait(4, 60)
         kafka.drop_topics(topic)
         if anew:
             until(lambda: topic not in kafka.admin().list_topics().topics, "for the topic to go")

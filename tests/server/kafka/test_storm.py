@@ -146,7 +146,7 @@ def test_records_that_go_while_they_are_waited_for_are_a_hole_unless_told(
     made = source(kafka, topic, **({"out_of_range": "earliest"} if told else {}), **options)
     member = Member(made, ListSink(target), "p", tmp_path, SMALL)
     with running(member):
-        target.wait_for(lambda: target.offers > 0, 30)
+        target.wait_for(lambda: target.offers > 0, 60)
         admin = kafka.admin()
         gone = TopicPartition(topic, 0, 59_000)
         admin.delete_records([gone])[gone].result(30)

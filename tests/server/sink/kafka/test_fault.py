@@ -6,7 +6,6 @@ import itertools
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -15,6 +14,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from servers import kafka as server
+from tailrace.contract import Writer
 from tailrace.error import Fatal, Retryable
 from tailrace.format import Format
 from tailrace.model import Limits
@@ -22,6 +22,7 @@ from tailrace.pipeline import Pipeline
 from tailrace.sink.kafka import Kafka
 from tailrace.sink.kafka import topic as topics
 from tailrace.sink.kafka.transaction import TransactionalWriter
+from tailrace.sink.kafka.writer import KafkaWriter
 from tailrace.source import Postgres
 from tests.fault.row import fault, stops, waits, warns
 from tests.server.sink.kafka.topics import Got, read
@@ -138,16 +139,24 @@ def _threads(process: psutil.Process) -> list[psutil.Process]:
     return [psutil.Process(thread.id) for thread in process.threads()]
 
 
+def expect(writer: Writer, silence_s: float) -> None:
+    """From now on brokers may be silent for so long only: before, a slow machine may take its time."""
+    assert isinstance(writer, KafkaWriter | TransactionalWriter)
+    writer._sender.patience.silence_s = silence_s
+
+
 def test_a_broker_that_hangs_makes_the_writer_give_up_whole(start_kafka: Callable[..., server.Broker]) -> None:
     broker = start_kafka()
     sink = Kafka(
-        f"kafka://{broker.address}", format=Format(topic_prefix="t"), create_topics=True, delivery_timeout_s=2.0
+        f"kafka://{broker.address}", format=Format(topic_prefix="t"), create_topics=True, delivery_timeout_s=60.0
     )
     feed, writer = Feed(), sink.open("p", Limits())
+    assert writer._sender.patience.silence_s == 60.0
     # What only a human could mend is mended once the brokers acknowledge: it is no reason for what comes later.
     writer._sender._told(KafkaError(KafkaError._SSL, "a certificate had expired"))
     writer.write(feed.insert(1))
     process = hang(broker)
+    expect(writer, 2.0)
     with pytest.raises(Retryable, match="Kafka has acknowledged nothing for 2 s"):
         writer.write(feed.insert(2))
     writer.close()
@@ -164,16 +173,14 @@ def test_whether_somebody_else_has_come_is_not_asked_for_long_of_brokers_that_ha
 ) -> None:
     monkeypatch.setattr("tailrace.sink.kafka.transaction._EXPLAIN_S", 1.0)
     broker = start_kafka()
-    sink = Kafka(
-        f"kafka://{broker.address}", format=Format(topic_prefix="t"), create_topics=True, delivery_timeout_s=2.0,
-        transactions=True,
-    )  # fmt: skip
+    sink = Kafka(f"kafka://{broker.address}", format=Format(topic_prefix="t"), create_topics=True, transactions=True)
     feed, writer = Feed(), sink.open("p", Limits())
     assert isinstance(writer, TransactionalWriter)
     writer.claim(LINEAGE)
     writer.write(feed.insert(1))
     writer._sender.fenced = True  # by whatever the client said before
     process, ended = hang(broker), list[BaseException]()
+    expect(writer, 2.0)
 
     def work() -> None:
         try:
@@ -216,10 +223,11 @@ def test_a_topic_that_is_deleted_under_the_sink_stops_it_and_is_made_as_configur
     monkeypatch.setattr(topics, "_WATCH_S", 0.1)
     for prefix in (f"{topic}.{turn}" for turn in range(5)):
         name, feed = f"{prefix}.public.orders", Feed()
-        sink = replace(_written(kafka, prefix, transactions=transactions), delivery_timeout_s=3.0)
+        sink = _written(kafka, prefix, transactions=transactions)
         writer = sink.open("p", Limits())
         writer.write(feed.insert(1))
         _delete(kafka, name)
+        expect(writer, 3.0)
         with pytest.raises(Fatal, match=rf"topic {name}: "):
             writer.write(feed.insert(2))
         writer.close()
@@ -296,7 +304,6 @@ def _written(broker: server.Broker, prefix: str, *, transactions: bool) -> Kafka
         format=Format(topic_prefix=prefix),
         create_topics=True,
         partitions=3,
-        delivery_timeout_s=5.0,
         transactions=transactions,
         positions_topic=f"{prefix}.positions",
         transactional_id=prefix,

@@ -187,7 +187,7 @@ def test_a_writer_that_was_only_slow_goes_on(
     kafka: server.Broker, topic: str, transactional: Callable[..., Kafka], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The coordinator gives up a transaction that takes too long, in the very words with which it fences a zombie."""
-    feed, sink = Feed(), transactional(transaction_timeout_s=1.0)
+    feed, sink = Feed(), transactional(transaction_timeout_s=5.0)
     writer = opened(sink)
     writer.write(feed.insert(1))
     writer._begin()
@@ -195,7 +195,7 @@ def test_a_writer_that_was_only_slow_goes_on(
     writer._sender.settle()
     kafka.wait_log("Completed rollback of ongoing transaction for transactionalId " + topic)
     monkeypatch.setattr(writer, "_begin", lambda: setattr(writer, "_open", True))
-    with pytest.raises(Retryable, match="transaction_timeout_s = 1: raise it"):
+    with pytest.raises(Retryable, match="transaction_timeout_s = 5: raise it"):
         writer.write(feed.insert(3))
     writer.close()
     again = opened(sink)
