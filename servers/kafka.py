@@ -235,7 +235,8 @@ class Cluster:
     def elect(self, topic: str) -> None:
         """Have each partition of `topic` led by the node that is to lead it, where that is in sync."""
         parts = [TopicPartition(topic, number) for number in self._partitions(topic)]
-        AdminClient({"bootstrap.servers": self.address}).elect_leaders(ElectionType.PREFERRED, parts).result(_ASK_S)
+        admin = AdminClient({"bootstrap.servers": self.address})  # futures die with their client
+        admin.elect_leaders(ElectionType.PREFERRED, parts).result(_ASK_S)
 
     def is_whole(self) -> bool:
         """Whether each replica of each partition is in sync, those of groups and transactions too: a leader of one that

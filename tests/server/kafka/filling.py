@@ -32,7 +32,7 @@ def produce(
     producer = Producer({"bootstrap.servers": broker.address, "enable.idempotence": True})
     for key, value in records:
         producer.produce(topic, key=key, value=value, **to)
-    assert producer.flush(30) == 0
+    assert producer.flush(120) == 0
 
 
 def fill(broker: Broker, topic: str, ids: Iterable[int]) -> None:
