@@ -120,7 +120,11 @@ def test_two_rows_of_one_key_are_a_difference_that_is_repaired(target: Target) -
     assert (found(report), report.differences) == ({"different": keys(7)}, 0)
 
 
-def test_a_row_whose_key_is_null_is_one_that_is_too_many(target: Target) -> None:
+@pytest.mark.parametrize("rows", [65536, 7])
+def test_a_row_whose_key_is_null_is_one_that_is_too_many(
+    target: Target, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_CHUNK_ROWS", rows)
     target.prepare("CREATE TABLE items (id int PRIMARY KEY, n int)")
     if target.kind == "postgres":
         target.plant(
@@ -133,6 +137,29 @@ def test_a_row_whose_key_is_null_is_one_that_is_too_many(target: Target) -> None
     target.plant("UPDATE public.items SET n = -1 WHERE id = 7", "INSERT INTO public.items VALUES (NULL, 1)")
     assert found(only(stand.verify(repair=True))) == {"different": keys(7), "extra": {(None,)}}
     assert found(only(stand.verify())) == {"extra": {(None,)}}
+
+
+def test_rows_whose_key_is_null_in_part_are_found_in_whatever_range(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_CHUNK_ROWS", "_CHUNK_ROWS_BINARY"):
+        monkeypatch.setattr(session, name, 7)
+    target.prepare("CREATE TABLE pairs (a int, b text, n int, PRIMARY KEY (a, b))")
+    if target.kind == "postgres":
+        target.plant(
+            "ALTER TABLE pairs DROP CONSTRAINT pairs_pkey", "CREATE UNIQUE INDEX ON pairs (a, b)",
+            "ALTER TABLE pairs ALTER a DROP NOT NULL, ALTER b DROP NOT NULL",
+        )  # fmt: skip
+    stand = target.make()
+    stand.source.execute("INSERT INTO pairs SELECT i / 5, 'b' || i % 5, i FROM generate_series(0, 99) AS i")
+    stand.start()
+    nobodys = {("0", None), ("3", None), ("19", None), ("99", None), (None, "b1"), (None, None)}
+    texts = ((a or "NULL", f"'{b}'" if b else "NULL") for a, b in nobodys)
+    target.plant("INSERT INTO public.pairs VALUES " + ", ".join(f"({a}, {b}, 1)" for a, b in texts))
+    target.plant("UPDATE public.pairs SET n = -1 WHERE a = 7 AND b = 'b2'")
+    report = only(stand.verify())
+    assert found(report) == {"different": {("7", "b2")}, "extra": nobodys}
+    assert (report.rows, report.different, report.extra) == (100, 1, len(nobodys))
 
 
 def test_parked_rows_are_named_as_such(target: Target) -> None:

@@ -22,7 +22,8 @@ from tailrace.sink.postgres.target import Placing
 __all__ = ["PostgresView"]
 
 _COLUMNS = """
-SELECT c.oid, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), pg_catalog.format_type(a.atttypid, -1)
+SELECT c.oid, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), pg_catalog.format_type(a.atttypid, -1),
+    a.attnotnull
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %(schema)s AND c.relname = %(name)s AND a.attnum > 0 AND NOT a.attisdropped
@@ -38,6 +39,7 @@ class PostgresView:
         self._placing = placing
         self._inputs: dict[tuple[str, str], dict[str, str]] = {}
         self._operators: dict[tuple[str, str], Mapping[str, str]] = {}
+        self._optional: dict[tuple[str, str], frozenset[str]] = {}
 
     def mirror(self, shape: Shape) -> Mirror | str:
         """See `TargetView.mirror`."""
@@ -50,10 +52,11 @@ class PostgresView:
             return "its snapshot is not complete"
         if record.shared:
             return "the target table holds rows of others, which nothing tells from its own"
-        held = {column: type for _, column, type, _ in rows}
+        held = {column: type for _, column, type, _, _ in rows}
         if missing := [field.name for field in shape.fields if field.name not in held]:
             return f"the target has no column {', '.join(missing)}"
-        self._inputs[schema, name] = {column: type for _, column, _, type in rows}
+        self._inputs[schema, name] = {column: type for _, column, _, type, _ in rows}
+        self._optional[schema, name] = frozenset(column for _, column, _, _, required in rows if not required)
         self._operators[schema, name] = foreign = operators(self._session, rows[0][0])
         types = tuple(held[field.name] for field in shape.fields)
         [[probe]] = fetch(self._session, PROBE)
@@ -140,10 +143,18 @@ class PostgresView:
             else _column(field.name)
             for field in mirror.shape.of_key
         )
-        for bound, than in ((span.after, ">"), (span.upto, "<=")):
-            if bound is not None:
-                parts.append(sql.SQL("({}) {} ({})").format(cells, sql.SQL(than), _list(map(sql.Literal, bound))))
+        if span.after is not None:
+            behind = _bounded(cells, ">", span.after)
+            # Rows without a key, which no source has, are found in the last range.
+            parts.append(behind if span.upto is not None else _or_null(behind, self._optional_key(mirror)))
+        if span.upto is not None:
+            parts.append(_bounded(cells, "<=", span.upto))
         return sql.SQL(" AND ").join(parts)
+
+    def _optional_key(self, mirror: Mirror) -> list[str]:
+        """The columns of the key that the target lets be null: a unique index may stand in for its primary key."""
+        optional = self._optional[mirror.schema, mirror.name]
+        return [name for name in mirror.shape.key if name in optional]
 
     def _fetch(self, statement: sql.Composed, mirror: Mirror) -> list[tuple[Any, ...]]:
         doing = f"compare {mirror.schema}.{mirror.name} of the target"
@@ -155,6 +166,16 @@ def _digest(mirror: Mirror) -> sql.Composed:
         (_column(field.name), field.type, field.native, type)
         for field, type in zip(mirror.shape.fields, mirror.types, strict=True)
     )
+
+
+def _bounded(cells: sql.Composed, than: str, bound: Key) -> sql.Composed:
+    return sql.SQL("({}) {} ({})").format(cells, sql.SQL(than), _list(map(sql.Literal, bound)))
+
+
+def _or_null(within: sql.Composed, names: Sequence[str]) -> sql.Composed:
+    # A composite value whose attributes are all null IS NULL.
+    nulls = (sql.SQL("{} IS NOT DISTINCT FROM NULL").format(_column(name)) for name in names)
+    return sql.SQL("({})").format(sql.SQL(" OR ").join([within, *nulls]))
 
 
 def _table(mirror: Mirror) -> sql.Composed:
