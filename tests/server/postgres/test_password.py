@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from servers import postgres
 from servers.proxy import Proxy
@@ -76,6 +77,14 @@ def test_a_password_that_changes_between_command_and_login_is_asked_for_again(
     session.connect(Login(server.dsn(user="cdc"), command)).close()
     with pytest.raises(ConfigError, match="password authentication failed"):
         session.connect(Login(server.dsn(user="cdc"), "echo stale"))
+
+
+def test_what_a_host_is_called_has_no_command_run_again(server: postgres.Server, tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    url = make_conninfo(server.dsn("nowhere", user="cdc"), host="password-db", hostaddr="127.0.0.1")
+    with pytest.raises(ConfigError, match=r'password-db.*database "nowhere" does not exist'):
+        session.connect(Login(url, f"sh -c 'echo >> {asked}; echo first'"))
+    assert asked.read_text() == "\n"
 
 
 def test_source_and_sink_check_with_the_commands_password(server: postgres.Server, token: Path) -> None:

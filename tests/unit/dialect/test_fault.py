@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from tailrace.dialect.postgres.fault import translate_connect
+from tailrace.dialect.postgres.fault import of_password, translate_connect
 from tailrace.error import ConfigError, Retryable
 
 REFUSED = 'connection to server at "{}" (10.0.0.1), port 5432 failed: Connection refused'
@@ -19,6 +19,11 @@ REFUSED = 'connection to server at "{}" (10.0.0.1), port 5432 failed: Connection
         ('could not translate host name "nowhere" to address: Name or service not known', "check host"),
         ("connection timeout expired", "firewall"),
         ("FATAL:  sorry, too many clients already", "max_connections"),
+        (
+            'connection to server at "db", port 5432 failed: received invalid response to SSL negotiation: H',
+            "a proxy without one behind it",
+        ),
+        ("received invalid response to GSSAPI negotiation: 5", "a proxy without one behind it"),
     ],
 )
 def test_a_fault_of_connecting_that_may_pass_says_what_to_look_at(text: str, next_step: str) -> None:
@@ -62,3 +67,17 @@ def test_a_name_is_not_taken_for_what_went_wrong(text: str, name: str) -> None:
 def test_what_went_wrong_is_told_beside_names(text: str, next_step: str) -> None:
     error = translate_connect(psycopg.OperationalError(text), "db/shop")
     assert isinstance(error, ConfigError) and next_step in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_so"),
+    [
+        ('FATAL:  password authentication failed for user "cdc"', True),
+        ("fe_sendauth: no password supplied", True),
+        (REFUSED.replace("{}", "password-db"), False),
+        ('connection to server at "password-db", port 5432 failed: FATAL:  database "password" does not exist', False),
+        ("failed to resolve host 'password-db': [Errno -3] Temporary failure in name resolution", False),
+    ],
+)
+def test_that_a_password_was_refused_is_told_beside_names(text: str, is_so: bool) -> None:
+    assert of_password(psycopg.OperationalError(text)) is is_so

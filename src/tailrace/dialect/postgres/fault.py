@@ -64,6 +64,8 @@ _CONNECT_CONFIG = {
     "definition of service": "name a service of ~/.pg_service.conf or PGSERVICEFILE",
     "invalid ": "check the options of the url",
 }
+_CONNECT_FOREIGN = "received invalid response to"
+"""libpq of whoever answers its request for TLS or GSSAPI with none of the bytes of the protocol."""
 _CONNECT_LACKS = {
     "must be superuser or replication role": "ALTER ROLE ... REPLICATION",
     "permission denied to start wal sender": "ALTER ROLE ... REPLICATION",
@@ -75,6 +77,7 @@ _CONNECT_PASSING = {
     "failed to resolve host": "check host in the url, or the network's name service",
     "timeout expired": "does a firewall drop what goes to this host and port?",
     "unexpected eof": "does the server speak TLS? sslnegotiation=direct needs PostgreSQL 17",
+    _CONNECT_FOREIGN: "what answers there is no PostgreSQL server: a proxy without one behind it, or another service",
     "too many clients": "raise max_connections and restart the server, or close sessions that nobody uses",
 }
 
@@ -111,17 +114,22 @@ def translate(error: psycopg.Error, doing: str) -> TailraceError:
 def translate_connect(error: psycopg.Error, target: str) -> TailraceError:
     """The error for a connection that was not made; `target` is where to, without secrets."""
     text = first_line(error)
-    lowered = _NAMES.sub("", str(error)).lower()
+    words = _words(error)
     for phrase, advice in _CONNECT_LACKS.items():
-        if phrase in lowered:
+        if phrase in words:
             return CheckFailed(f"cannot connect to {target}: {text}", hint=advice)
     for phrase, advice in _CONNECT_CONFIG.items():
-        if phrase in lowered:
+        if phrase in words and _CONNECT_FOREIGN not in words:
             return ConfigError(f"cannot connect to {target}: {text}", hint=advice)
     if isinstance(error, psycopg.ProgrammingError):  # psycopg's own opinion of an option
         return ConfigError(f"cannot connect to {target}: {text}", hint="check the options of the url")
-    hint = next((hint for phrase, hint in _CONNECT_PASSING.items() if phrase in lowered), None)
+    hint = next((hint for phrase, hint in _CONNECT_PASSING.items() if phrase in words), None)
     return Retryable(f"cannot connect to {target}: {text}", hint=hint)
+
+
+def of_password(error: BaseException | None) -> bool:
+    """Whether a connection was not made for its password, as far as libpq and the server tell."""
+    return isinstance(error, psycopg.Error) and "password" in _words(error)
 
 
 def lost(error: BaseException | None) -> psycopg.Error | None:
@@ -139,6 +147,11 @@ def full(error: BaseException | None) -> bool:
     What a pooler in front of a dead server says is FATAL too, and so is what a server says that begins or ends.
     """
     return isinstance(error, psycopg.Error) and any(words in str(error) for words in _FULL)
+
+
+def _words(error: psycopg.Error) -> str:
+    """What libpq, the server and psycopg said, in lower case and without the names in it."""
+    return _NAMES.sub("", str(error)).lower()
 
 
 def first_line(error: psycopg.Error) -> str:

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import conninfo, pq, sql
 
 from tailrace.dialect.postgres import password
-from tailrace.dialect.postgres.fault import told, translate_connect
+from tailrace.dialect.postgres.fault import of_password, told, translate_connect
 from tailrace.error import ConfigError
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -147,7 +147,7 @@ def _login(login: Login | str, **extra: str) -> Connection:
     try:
         return _open(login.url, password=password.run(login.password_command), **extra)
     except ConfigError as error:
-        if not isinstance(error.__cause__, psycopg.Error) or "password" not in str(error.args[0]):
+        if not of_password(error.__cause__):
             raise
     # It may have been changed between the two steps; a second refusal is final.
     return _open(login.url, password=password.run(login.password_command), **extra)
