@@ -18,6 +18,7 @@ from servers import kafka, maven
 from tailrace.demo import broker
 from tests.terminal import terminal
 from tests.tidy import tree
+from tests.waiting import until
 from tests.wanting import or_skip
 
 RESULT = {"target", "identical", "rows", "changes", "seconds", "p50 lag", "p99 lag"}
@@ -101,6 +102,22 @@ def test_on_a_terminal_it_is_a_live_panel_and_then_the_result(folder: Path) -> N
 
 def test_an_interrupt_leaves_neither_processes_nor_files(folder: Path) -> None:
     _interrupt(_start(folder), "streaming")
+    assert not list(folder.iterdir())
+
+
+def test_an_interrupt_while_its_server_is_made_leaves_neither_processes_nor_files(folder: Path) -> None:
+    demo = _start(folder)
+    family: list[psutil.Process] = []
+
+    def makes() -> bool:
+        family[:] = psutil.Process(demo.pid).children(recursive=True)
+        return any("initdb" in child.name() for child in family)
+
+    until(makes, "for initdb")
+    demo.send_signal(signal.SIGINT)
+    said, _ = demo.communicate(timeout=TIMEOUT_S)
+    assert demo.returncode == 130 and "Traceback" not in said, said
+    assert not [process for process in family if process.is_running()]
     assert not list(folder.iterdir())
 
 

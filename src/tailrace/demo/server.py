@@ -103,8 +103,9 @@ class Server:
     def _initdb(self) -> None:
         command: list[str | Path] = [self.binaries / "initdb", "-D", self.data, "-U", "postgres"]
         command += ["--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"]
-        with self.log.open("ab") as log:
-            code = self._spawn(command, log.fileno()).wait()
+        with self.log.open("ab") as log, held():
+            self._process = self._spawn(command, log.fileno())  # or a Ctrl-C would leave it behind
+        code = self._process.wait()
         if code != 0:
             raise Fatal(f"initdb failed with code {code}: {_last_line(self.log)}", hint=f"read {self.log}")
 
