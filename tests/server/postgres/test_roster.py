@@ -39,9 +39,11 @@ def test_a_partition_that_was_made_filled_and_attached_between_two_looks_is_told
     sql(any_database, "CREATE TABLE m (id int PRIMARY KEY) PARTITION BY RANGE (id)")
     sql(any_database, "CREATE TABLE grown (LIKE m INCLUDING ALL) PARTITION BY RANGE (id)")
     sql(any_database, "ALTER TABLE m ATTACH PARTITION grown FOR VALUES FROM (0) TO (10)")
-    it = reading(any_database, tables=["public.m"], snapshot="never").open().first()
+    sql(any_database, "CREATE TABLE d (a int DEFAULT 1, b int DEFAULT 2) PARTITION BY LIST (a)")
+    it = reading(any_database, tables=["public.m", "public.d"], snapshot="never").open().first()
     with caplog.at_level(logging.WARNING):
         sql(any_database, "CREATE TABLE leaf PARTITION OF grown FOR VALUES FROM (0) TO (10)")
+        sql(any_database, "CREATE TABLE leaf_d PARTITION OF d (b DEFAULT 3, PRIMARY KEY (a)) FOR VALUES IN (1)")
         sql(any_database, "CREATE TABLE late (LIKE m INCLUDING ALL)", "INSERT INTO late VALUES (11)")
         sql(any_database, "CREATE TABLE wide (LIKE m INCLUDING ALL) PARTITION BY RANGE (id)")
         sql(any_database, "CREATE TABLE below PARTITION OF wide FOR VALUES FROM (20) TO (30)")
@@ -50,3 +52,31 @@ def test_a_partition_that_was_made_filled_and_attached_between_two_looks_is_told
         sql(any_database, "ALTER TABLE m ATTACH PARTITION late FOR VALUES FROM (10) TO (20)")
         it.until(lambda: all(f"public.{name}" in caplog.text for name in ("late", "below")))
     assert "attached to public.m, with rows" in caplog.text and "leaf" not in caplog.text
+
+
+def test_a_partition_that_one_transaction_makes_fills_and_attaches_is_told(
+    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "_ROSTER_S", 0.0)
+    monkeypatch.setattr(measure, "_PACE_S", 0.0)
+    sql(any_database, "CREATE TABLE m (id int PRIMARY KEY, n int DEFAULT 7) PARTITION BY RANGE (id)")
+    it = reading(any_database, tables=["public.m"], snapshot="never").open().first()
+    with caplog.at_level(logging.WARNING):
+        sql(
+            any_database, "CREATE TABLE leaf PARTITION OF m FOR VALUES FROM (0) TO (10)", "INSERT INTO leaf VALUES (1)",
+            "CREATE TABLE tree PARTITION OF m FOR VALUES FROM (10) TO (20) PARTITION BY RANGE (id)",
+            "CREATE TABLE twig PARTITION OF tree FOR VALUES FROM (10) TO (20)", "INSERT INTO m VALUES (11)",
+        )  # fmt: skip
+        it.count(2)
+        sql(
+            any_database, "CREATE TABLE wide (LIKE m INCLUDING ALL) PARTITION BY RANGE (id)",
+            "CREATE TABLE below PARTITION OF wide FOR VALUES FROM (30) TO (40)", "INSERT INTO wide VALUES (31)",
+            "ALTER TABLE m ATTACH PARTITION wide FOR VALUES FROM (30) TO (40)",
+        )  # fmt: skip
+        sql(
+            any_database, "CREATE TABLE late (id int NOT NULL, n int)", "INSERT INTO late VALUES (21)",
+            "ALTER TABLE m ATTACH PARTITION late FOR VALUES FROM (20) TO (30)",
+        )  # fmt: skip
+        it.until(lambda: all(f"public.{name}" in caplog.text for name in ("late", "below")))
+    assert all(name not in caplog.text for name in ("leaf", "tree", "twig"))
+    assert len(it.seen) == 2

@@ -30,7 +30,7 @@ class _Partition:
     """The oid of the table in whose name its rows come."""
     name: str
     joined: bool
-    """It came below that table in a later transaction than the one that made it."""
+    """It came below that table after it was made."""
 
 
 class Roster:

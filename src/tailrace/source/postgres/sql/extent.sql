@@ -1,7 +1,8 @@
 -- The end of the log, how much of it a slot keeps, and, if one is named, what a publication sends, with the partitions that
 -- come in the name of a table above them. Row filters exist from 15 on, hence the detour by JSON; from 16 on the server
--- locks a table to tell what of it is sent. A partition has joined when the last row of pg_inherits that leads to it was
--- written, and was made when a column that no statement touches (ctid) was. An age below 0 is one of 2^31 transactions.
+-- locks a table to tell what of it is sent. ATTACH writes all columns of a partition anew with its link to the table above, and
+-- PARTITION OF has written them before; and a partition comes along with one that is attached after it was made below that.
+-- What was written later has the smaller number: age, then command. An age below 0 is one of 2^31 transactions.
 SELECT (log_end - '0/0'::pg_lsn)::int8, (log_end - s.restart_lsn)::int8, CASE WHEN $2::text IS NOT NULL THEN (
     WITH RECURSIVE sent AS MATERIALIZED (
         SELECT c.oid, c.relkind, n.nspname, c.relname, to_jsonb(t) ->> 'rowfilter' AS row_filter
@@ -9,13 +10,16 @@ SELECT (log_end - '0/0'::pg_lsn)::int8, (log_end - s.restart_lsn)::int8, CASE WH
         JOIN pg_namespace AS n ON n.nspname = t.schemaname
         JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = t.tablename
         WHERE t.pubname = $2
+    ), link AS NOT MATERIALIZED (
+        SELECT i.inhparent AS parent, i.inhrelid AS oid,
+               nullif(greatest(age(i.xmin), -1), -1)::int8 * 4294967296 - i.cmin::text::int8 AS written
+        FROM pg_inherits AS i
     ), below AS (
-        SELECT s.oid AS root, i.inhrelid AS oid, nullif(greatest(age(i.xmin), -1), -1) AS joined
-        FROM sent AS s JOIN pg_inherits AS i ON i.inhparent = s.oid
+        SELECT s.oid AS root, l.oid, l.written, NULL::int8 AS above
+        FROM sent AS s JOIN link AS l ON l.parent = s.oid
         WHERE s.relkind = 'p'
         UNION ALL
-        SELECT b.root, i.inhrelid, least(b.joined, nullif(greatest(age(i.xmin), -1), -1))
-        FROM below AS b JOIN pg_inherits AS i ON i.inhparent = b.oid
+        SELECT b.root, l.oid, l.written, least(b.above, b.written) FROM below AS b JOIN link AS l ON l.parent = b.oid
     )
     SELECT jsonb_build_object(
         'operations', ARRAY(
@@ -29,12 +33,15 @@ SELECT (log_end - '0/0'::pg_lsn)::int8, (log_end - s.restart_lsn)::int8, CASE WH
         ),
         'partitions', (
             SELECT coalesce(jsonb_object_agg(c.oid::text, jsonb_build_array(
-                b.root::text, n.nspname || '.' || c.relname, coalesce(b.joined < age(a.xmin), false)
+                b.root::text, n.nspname || '.' || c.relname, coalesce(b.above < b.written, false) OR NOT EXISTS (
+                    SELECT FROM pg_attribute AS a
+                    WHERE a.attrelid = c.oid AND a.attinhcount > 0
+                      AND age(a.xmin)::int8 * 4294967296 - a.cmin::text::int8 > b.written
+                )
             )), '{}')
             FROM below AS b
             JOIN pg_class AS c ON c.oid = b.oid AND c.relkind = 'r'
             JOIN pg_namespace AS n ON n.oid = c.relnamespace
-            JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = -1
         ),
         'newest', (SELECT max(c.oid)::int8 FROM pg_class AS c)
     )::text
