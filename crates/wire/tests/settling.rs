@@ -114,6 +114,20 @@ fn a_null_that_was_seen_is_possible_in_the_last_description() {
 }
 
 #[test]
+fn a_null_in_a_wide_row_makes_no_other_column_possible() {
+    let mut decoder = Decoder::new(settings());
+    let wide = (0..70).map(|column| if column == 67 { "+id".to_owned() } else { format!("c{column}") });
+    let announced = relation(Some(9), T, "t", &wide.collect::<Vec<_>>().join(","));
+    let cells =
+        |null: usize| (0..70).map(|column| if column == null { "~" } else { "a" }).collect::<Vec<_>>().join(",");
+    let rows = [66, 69, 3].map(|null| insert(Some(9), 1, T, &cells(null)));
+    let messages = [&[stream_start(9, true), announced][..], &rows, &[stream_stop()]].concat();
+    follow(&mut decoder, &messages, false);
+    let [last] = &follow(&mut decoder, &[stream_commit(9, 0x100)], true)[..] else { panic!("asked once") };
+    assert_eq!(last.nullable, [3, 66, 69]);
+}
+
+#[test]
 fn rows_before_and_behind_nulls_are_of_the_table_that_was_described_at_the_end() {
     let small = Settings { segment_bytes: 4_096, transaction_bytes_max: 16_384, ..settings() };
     let announced = |columns| relation(Some(9), T, "t", columns);

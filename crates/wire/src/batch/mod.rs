@@ -17,8 +17,8 @@ pub use segment::{
     SnapshotFlag, Txn,
 };
 pub use spill::{OpenSegment, Settlement, SpillFile, SpillQuota, SpilledSegment};
-pub(crate) use tuple::column_bit;
 pub use tuple::{Cell, Cells, Tuple};
+pub(crate) use tuple::{SHARED_BIT, column_bit};
 
 use crate::error::Result;
 use crate::table::Table;

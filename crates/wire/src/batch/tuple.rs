@@ -13,6 +13,9 @@ pub(crate) fn column_bit(column: usize) -> u64 {
     1 << column.min(63)
 }
 
+/// The bit of [`column_bit`] that stands for more than one column.
+pub(crate) const SHARED_BIT: u64 = 1 << 63;
+
 /// One cell, as the server sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell<'a> {

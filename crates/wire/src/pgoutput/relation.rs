@@ -1,11 +1,12 @@
 //! What the server says of a table before its rows: the Relation message, and the table that it was described as.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
 use super::message::Reader;
-use crate::batch::column_bit;
+use crate::batch::{SHARED_BIT, column_bit};
 use crate::error::{Error, Result};
 use crate::table::Table;
 
@@ -116,13 +117,26 @@ pub(super) struct Known {
     outdated: Vec<Arc<Table>>,
     /// The [`column_bit`]s of the columns that were null in a row meanwhile.
     nulls: u64,
+    /// While it is provisional, which columns those are that share a bit.
+    shared_nulls: BTreeSet<usize>,
 }
 
 impl Known {
     fn new(relation: Relation, table: Option<Arc<Table>>, arrival: u64) -> Self {
         let (slot, epoch, provisional, nulls) = (0, 0, false, 0);
-        let outdated = Vec::new();
-        let mut known = Self { relation, table: None, required: 0, slot, epoch, arrival, provisional, outdated, nulls };
+        let (outdated, shared_nulls) = (Vec::new(), BTreeSet::new());
+        let mut known = Self {
+            relation,
+            table: None,
+            required: 0,
+            slot,
+            epoch,
+            arrival,
+            provisional,
+            outdated,
+            nulls,
+            shared_nulls,
+        };
         if let Some(table) = table {
             known.set_table(table);
         }
@@ -138,17 +152,27 @@ impl Known {
         if provisional { Vec::new() } else { std::mem::take(&mut self.outdated) }
     }
 
-    /// Note which columns were null in a row.
+    /// Note which columns were null in a row: their [`column_bit`]s, and for those that share one, the columns.
     #[inline]
-    pub(super) fn saw(&mut self, nulls: u64) {
+    pub(super) fn saw<I: Iterator<Item = usize>>(&mut self, nulls: u64, columns: impl FnOnce() -> I) {
         self.nulls |= nulls;
+        if self.provisional && nulls & SHARED_BIT != 0 {
+            self.shared_nulls.extend(columns());
+        }
+    }
+
+    fn was_null(&self, column: usize) -> bool {
+        match column_bit(column) {
+            SHARED_BIT => self.shared_nulls.contains(&column),
+            bit => self.nulls & bit != 0,
+        }
     }
 
     /// Whether it must be described again, now that its transaction has ended. What its rows have shown holds then, too.
     fn unsettle(&mut self) -> bool {
         if self.provisional {
             let columns = 0..self.relation.columns.len();
-            self.relation.nullable = columns.filter(|column| self.nulls & column_bit(*column) != 0).collect();
+            self.relation.nullable = columns.filter(|column| self.was_null(*column)).collect();
         }
         self.provisional
     }

@@ -161,7 +161,7 @@ impl Decoder {
         if known.may_contradict(images.nulls) && known.contradict(images.null_columns()) {
             return Ok(Step::Describe(oid));
         }
-        known.saw(images.nulls);
+        known.saw(images.nulls, || images.null_columns());
         let table = rows.slot(known, ready)?;
         let (old, new) = images.write(&mut rows.builder)?;
         let row = Entry { old, new, old_image: images.old_image, ..entry(images.op, table, lsn) };
