@@ -121,7 +121,7 @@ def test_kafka_keeps_the_contract(kafka: server.Broker, topic: str, transactions
     )
 
     def read() -> Rows:
-        rows = (record.row for record in topics.read(kafka, f"{topic}.public.orders"))
+        rows = (record.row for record in topics.read(kafka, f"{topic}.public.orders", settled=True))
         return [{name: None if cell is None else str(cell) for name, cell in row.items()} for row in rows]
 
     shown = testing.check_sink(lambda: sink, read, refused={"id": "13", "note": random.randbytes(1 << 20).hex()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from collections import defaultdict
@@ -106,7 +107,7 @@ def test_a_broker_that_is_killed_and_restarted_under_load_costs_nothing(
     pipeline.stop()
     running.join(120)
     pipeline.run(until_current=True)
-    judge(read(broker, "t.public.steps"), last=load.rounds, once=transactions)
+    judge(read(broker, "t.public.steps", settled=True), last=load.rounds, once=transactions)
 
 
 def judge(records: Iterable[Got], *, last: int, once: bool) -> None:
@@ -129,14 +130,17 @@ def hang(broker: server.Broker) -> psutil.Process:
     """Stop the broker's process as a debugger would, until it is resumed."""
     process = psutil.Process(broker.pid)
     process.suspend()
-    until(
-        lambda: {thread.status() for thread in _threads(process)} == {psutil.STATUS_STOPPED}, "for the broker to hang"
-    )
+    until(lambda: _statuses(process) == {psutil.STATUS_STOPPED}, "for the broker to hang")
     return process
 
 
-def _threads(process: psutil.Process) -> list[psutil.Process]:
-    return [psutil.Process(thread.id) for thread in process.threads()]
+def _statuses(process: psutil.Process) -> set[str]:
+    """Of its threads; one that was about to end when they were listed has none."""
+    statuses = set[str]()
+    for thread in process.threads():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            statuses.add(psutil.Process(thread.id).status())
+    return statuses
 
 
 def expect(writer: Writer, silence_s: float) -> None:
@@ -235,7 +239,7 @@ def test_a_topic_that_is_deleted_under_the_sink_stops_it_and_is_made_as_configur
         again.write(feed.insert(3))
         again.close()
         assert len(kafka.admin().list_topics(timeout=30).topics[name].partitions) == 3
-        assert [record.row["id"] for record in read(kafka, name)] == [3]
+        assert [record.row["id"] for record in read(kafka, name, settled=True)] == [3]
 
 
 @pytest.mark.parametrize("transactions", [False, True])
@@ -249,7 +253,8 @@ def test_a_topic_that_is_deleted_and_made_anew_under_the_sink_gets_all_that_come
     for key in range(2, 12):
         writer.write(feed.insert(key))
     writer.close()
-    assert sorted(record.row["id"] for record in read(kafka, f"{topic}.public.orders")) == list(range(2, 12))
+    records = read(kafka, f"{topic}.public.orders", settled=True)
+    assert sorted(record.row["id"] for record in records) == list(range(2, 12))
 
 
 @fault(

@@ -66,6 +66,7 @@ def test_what_the_broker_refuses_is_parked_with_its_key_and_arrives_when_the_bro
         _raise_limit(broker, 1_000_000)
         replayed = cli.run("dead-letters", "replay", "shop.toml", "shop")
         assert (replayed.code, replayed.out) == (0, "replayed 4, still parked 0\n"), replayed.err
+        until(lambda: "anew" in _of(broker, 2), "for what was replayed")
         notes = _of(broker, 2)
         assert [note and len(note) for note in notes] == [3, 32_000, len("small again"), None, len("anew")]
         shop.execute("UPDATE orders SET note = 'free' WHERE id = 2")

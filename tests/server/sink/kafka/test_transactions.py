@@ -19,6 +19,7 @@ from tailrace.sink.kafka.ledger import Held
 from tailrace.sink.kafka.transaction import TransactionalWriter
 from tests.server.sink.kafka.topics import read
 from tests.unit.sink.feed import LINEAGE, Feed
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -48,7 +49,13 @@ def opened(sink: Kafka, *, claim: bool = True, limits: Limits | None = None) -> 
 
 
 def keys(broker: server.Broker, topic: str, isolation: str = "read_committed") -> list[int]:
-    return [record.row["id"] for record in read(broker, f"{topic}.public.orders", isolation=isolation)]
+    settled = isolation == "read_committed"
+    return [record.row["id"] for record in read(broker, f"{topic}.public.orders", isolation=isolation, settled=settled)]
+
+
+def until_saved(sink: Kafka, position: Position) -> None:
+    """Wait for what was committed a moment ago, and can be read a moment later."""
+    until(lambda: sink.saved("p") == {position.lineage: position}, "for the commit to be readable")
 
 
 def end(broker: server.Broker, topic: str) -> int:
@@ -69,7 +76,7 @@ def test_the_position_is_committed_with_the_rows_and_found_again(
     writer.write(first)
     writer.write(second)
     writer.close()
-    assert sink.saved("p") == {LINEAGE: second.positions[0]}
+    until_saved(sink, second.positions[0])
     again = opened(sink, claim=False)
     assert again.claim(LINEAGE) == second.positions[0]
     again.close()
@@ -134,6 +141,7 @@ def test_a_topic_of_positions_with_an_open_transaction_is_not_taken_for_settled(
     writer = opened(sink)
     writer.write(batch)
     writer.close()
+    until_saved(sink, batch.positions[0])
     other = Producer({"bootstrap.servers": kafka.address, "transactional.id": f"{topic}.other"})
     other.init_transactions(30)
     other.begin_transaction()
@@ -314,7 +322,7 @@ def test_a_move_is_found_by_the_next_life(transactional: Callable[..., Kafka]) -
     there = Position("postgres/1/other/slot", batch.positions[0].text)
     writer.move(LINEAGE, there)
     writer.close()
-    assert sink.saved("p") == {there.lineage: there}
+    until_saved(sink, there)
 
 
 def test_transactions_and_a_checkpoint_exclude_each_other(tmp_path: Path) -> None:

@@ -85,10 +85,12 @@ def test_topics_have_as_many_replicas_as_are_asked_for(kafka_cluster: server.Clu
     )
     write(sink, batch(("1", "a")))
     write(sink, batch(("1", "a"), table=LOG))
-    found = kafka_cluster.nodes[0].admin().list_topics(timeout=30).topics
+    names, admin = {"t.public.orders", "t.public.log", "tailrace.p.positions"}, kafka_cluster.nodes[0].admin()
+    until(lambda: names <= admin.list_topics(timeout=30).topics.keys(), "for the broker that is asked to know of them")
+    found = admin.list_topics(timeout=30).topics
     made = {
         name: ([len(part.replicas) for part in found[name].partitions.values()], config["cleanup.policy"])
-        for name in ("t.public.orders", "t.public.log", "tailrace.p.positions")
+        for name in names
         if (config := kafka_cluster.nodes[0].topic_config(name))
     }
     assert made == {

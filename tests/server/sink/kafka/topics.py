@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 from servers import kafka
+from tests.waiting import TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,33 +36,45 @@ class Got:
         return self.event["after"] or self.event["before"]  # type: ignore[no-any-return]
 
 
-def read(broker: kafka.Broker | kafka.Cluster, *topics: str, isolation: str = "read_committed") -> list[Got]:
-    """Every record of `topics`, by topic and partition, in order; none of a topic that is not there."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": broker.address,
-            "group.id": "reads",
-            "enable.partition.eof": True,
-            "enable.auto.commit": False,
-            "isolation.level": isolation,
-            "allow.auto.create.topics": False,
-        }
-    )
+def read(
+    broker: kafka.Broker | kafka.Cluster, *topics: str, isolation: str = "read_committed", settled: bool = False
+) -> list[Got]:
+    """Every record of `topics`, by topic and partition, in order; none of a topic that is not there.
+
+    A commit is answered before its end can be read. With `settled` it is waited for; no transaction may stay open then.
+    """
+    settings = {
+        "bootstrap.servers": broker.address,
+        "group.id": "reads",
+        "enable.partition.eof": True,
+        "enable.auto.commit": False,
+        "allow.auto.create.topics": False,
+    }
+    consumer = Consumer({**settings, "isolation.level": isolation})
     known = consumer.list_topics(timeout=30).topics
     parts = [(topic, at) for topic in topics if topic in known for at in known[topic].partitions]
+    ends = _ends(settings, parts) if settled else dict.fromkeys(parts, 0)
     consumer.assign([TopicPartition(topic, at, OFFSET_BEGINNING) for topic, at in parts])
     unread, got = set(parts), dict[tuple[str, int], list[Got]]()
+    deadline = time.monotonic() + TIMEOUT_S
     while unread:
+        assert time.monotonic() < deadline, f"waited in vain for the end of {sorted(unread)}"
         for message in consumer.consume(500, 0.05):
             error, part = message.error(), (message.topic(), message.partition())
             if error is None:
                 got.setdefault(part, []).append(_got(message))
             else:
                 assert error.code() == KafkaError._PARTITION_EOF or error.retriable(), error
-                if error.code() == KafkaError._PARTITION_EOF:
+                if error.code() == KafkaError._PARTITION_EOF and message.offset() >= ends[part]:
                     unread.discard(part)
     consumer.close()
     return [record for part in parts for record in got.get(part, [])]
+
+
+def _ends(settings: dict[str, Any], parts: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
+    """Where partitions end, what is not committed included."""
+    with closing(Consumer({**settings, "isolation.level": "read_uncommitted"})) as measure:
+        return {part: measure.get_watermark_offsets(TopicPartition(*part), timeout=30)[1] for part in parts}
 
 
 def _got(message: Any) -> Got:
