@@ -167,6 +167,8 @@ def test_a_signal_ends_the_wait_of_a_cutover(road: Road, config: Path) -> None:
     road.at_source(*SHOP)
     road.target.execute("CREATE SEQUENCE tickets INCREMENT 5")
     assert main(["run", str(config), "--until-current"]) == 0
+    ask = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tailrace'"
+    until(lambda: not road.source.execute(ask).fetchall(), "for the sessions of that to end")
     with psycopg.connect(road.urls[0]) as writer:
         writer.execute("INSERT INTO orders (note) VALUES ('n')")  # and does not commit
         command = [
@@ -182,7 +184,6 @@ def test_a_signal_ends_the_wait_of_a_cutover(road: Road, config: Path) -> None:
             "debug",
         ]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-            ask = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tailrace'"
             until(lambda: road.source.execute(ask).fetchall(), "for the cutover to look")
             process.send_signal(signal.SIGTERM)
             _, said = process.communicate(timeout=60)

@@ -67,12 +67,11 @@ def test_i16_a_process_that_was_stopped_wakes_up_and_writes_nothing(road: Road) 
     with subprocess.Popen(command, stderr=subprocess.PIPE, cwd=Path(__file__).parents[4]) as zombie:
         try:
             until(lambda: _count(road) == [(100,)], "for the snapshot")
+            until(lambda: _readers(road), "for the stream")
             os.kill(zombie.pid, signal.SIGSTOP)
             road.at_source("UPDATE accounts SET n = n + 1", "INSERT INTO accounts VALUES (500, 0)")
-            road.source.execute(
-                "SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots"
-                " WHERE database = current_database() AND active"
-            )
+            for pid in _readers(road):
+                road.source.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
             road.run()
             road.same("accounts")
             os.kill(zombie.pid, signal.SIGCONT)
@@ -88,3 +87,9 @@ def test_i16_a_process_that_was_stopped_wakes_up_and_writes_nothing(road: Road) 
 def _count(road: Road) -> list[tuple[int]]:
     made = road.rows("SELECT to_regclass('public.accounts')::text")
     return road.rows("SELECT count(*) FROM accounts") if made != [(None,)] else []
+
+
+def _readers(road: Road) -> list[int]:
+    """The walsenders that read the source's slots."""
+    asked = "SELECT active_pid FROM pg_replication_slots WHERE database = current_database() AND active"
+    return [pid for (pid,) in road.source.execute(asked).fetchall()]

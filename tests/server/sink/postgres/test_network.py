@@ -70,6 +70,7 @@ def test_a_server_that_is_gone_is_not_waited_for_and_nothing_is_lost(
 def test_a_server_that_is_at_work_is_waited_for(database: str, proxy: Proxy) -> None:
     feed, writer = Feed(), opened(proxy.through(database))
     writer.write(feed.insert(1))
+    writer._connection.execute("SET lock_timeout = 0")
     with psycopg.connect(database) as holder, psycopg.connect(database, autocommit=True) as other:
         asked = proxy.accepted
         holder.execute("LOCK TABLE orders IN ACCESS EXCLUSIVE MODE")

@@ -73,13 +73,13 @@ def pair(database: str, target_database: str, postgres18: postgres.Server, tmp_p
         left.execute(f"GRANT CREATE ON DATABASE {left.info.dbname} TO {role}".encode())
         yield Pair(left, right, (database, target_database), role, tmp_path)
         for side in (left, right):
+            drop_origins(side, side.info.dbname)  # no session is left that could use a slot
             side.execute(
                 b"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
                 b" WHERE database = current_database()"
             )
             side.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER".encode())
             side.execute(f"DROP OWNED BY {role}".encode())
-            drop_origins(side, side.info.dbname)
         left.execute(f"DROP ROLE {role}".encode())
 
 
