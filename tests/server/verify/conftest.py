@@ -14,6 +14,7 @@ from tailrace.contract import Transform
 from tailrace.sink import DuckDB
 from tailrace.sink.postgres import Postgres as PostgresSink
 from tests.server.verify.stand import Stand
+from tests.waiting import until
 
 Plant = Callable[..., None]
 
@@ -55,13 +56,14 @@ class Target:
 
     @staticmethod
     def _plant(session: Any, statement: str) -> None:
-        for _ in range(1000):
+        def planted() -> bool:
             try:
                 session.execute(statement)
             except duckdb.TransactionException:
-                continue
-            return
-        raise AssertionError(f"the pipeline was always faster: {statement}")
+                return False
+            return True
+
+        until(planted, f"for a moment when the pipeline is not in the way of {statement}")
 
     def close(self) -> None:
         """End every stand."""
