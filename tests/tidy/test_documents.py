@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import psycopg
 import pytest
 
 from tests.tidy import tree
+from tests.waiting import until
 
 URL = "postgresql://localhost/shop"
 """What documents and examples call their database: it stands for the test's own."""
@@ -99,10 +101,9 @@ def _run(command: list[str], database: str, folder: Path) -> None:
     shown = command[-1] if "-c" in command else " ".join(command)
     try:
         _wait(process, database, out)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_S)  # a command that ends by itself may do so
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)
+        _interrupt(process, database)
         code = process.wait(TIMEOUT_S)
     finally:
         process.kill()
@@ -112,6 +113,15 @@ def _run(command: list[str], database: str, folder: Path) -> None:
         return
     assert code in (0, 130), f"{shown}\nended with {code}:\n{said}"
     assert "Traceback" not in said, f"{shown}\n{said}"
+
+
+def _interrupt(process: subprocess.Popen[bytes], database: str) -> None:
+    """Interrupt what goes on reading its slot. Without one it is on its way out, where Python hears of no signal."""
+    reads = "SELECT 1 FROM pg_replication_slots WHERE database = current_database() AND active"
+    with psycopg.connect(database, autocommit=True) as connection:
+        until(lambda: process.poll() is not None or connection.execute(reads).fetchall(), "for its end")
+    if process.poll() is None:
+        process.send_signal(signal.SIGINT)
 
 
 def _wait(process: subprocess.Popen[bytes], database: str, out: Path) -> None:
