@@ -23,6 +23,8 @@ class Leaving:
         self._asked: deque[Revoked] = deque()
         self._gone: Counter[str] = Counter()
         """Lineages that went ahead of their marks: of how many."""
+        self._done: dict[str, Position] = {}
+        """How far those are done that went within a batch."""
 
     def ask(self, revoked: Revoked) -> None:
         """On the reader thread, before the mark is put on the shelf."""
@@ -30,13 +32,15 @@ class Leaving:
             self._asked.append(revoked)
             self._writer.break_off()
 
-    def take(self) -> list[Revoked]:
-        """What was asked since the last call: to be let go now. What is held of it is dropped from here on."""
+    def take(self, done: Sequence[Position] = ()) -> list[Revoked]:
+        """What was asked since the last call: to be let go now. What is held of it is dropped from here on, but for
+        what is `done` of the batch that was broken off for it."""
         if self._writer is None:
             return []
         taken = [self._asked.popleft() for _ in range(len(self._asked))]
         lineages = [lineage for revoked in taken for lineage in revoked.lineages]
         self._gone.update(lineages)
+        self._done.update((position.lineage, position) for position in done if position.lineage in self._gone)
         self.renew(lineages)
         return taken
 
@@ -54,6 +58,7 @@ class Leaving:
             return False
         self._gone.subtract(revoked.lineages)
         self._gone = +self._gone
+        self._done = {lineage: at for lineage, at in self._done.items() if lineage in self._gone}
         return True
 
     def __contains__(self, lineage: str) -> bool:
@@ -62,9 +67,18 @@ class Leaving:
 
     def kept(self, batch: Batch) -> Batch:
         """The batch without changes of lineages that went; it still ends where it did."""
+        return self._without(batch, {})
+
+    def handled(self, batch: Batch) -> Batch:
+        """What was handled of a batch that is finished: lineages that went meanwhile only as far as they are done."""
+        return self._without(batch, self._done)
+
+    def _without(self, batch: Batch, done: Mapping[str, Position]) -> Batch:
         if not any(position.lineage in self._gone for position in batch.positions):
             return batch
-        return batch.without([index for index, change in enumerate(batch) if change.position.lineage in self._gone])
+        places = [change.position for change in batch]
+        gone = (index for index, at in enumerate(places) if at.lineage in self._gone)
+        return batch.without([index for index in gone if _is_behind(places[index], done.get(places[index].lineage))])
 
     def reached(self, batch: Batch, undone: Mapping[str, Position] | None = None) -> list[Position]:
         """How far each lineage of a batch is done that was not written whole, of those that have not gone: the last
@@ -79,3 +93,7 @@ class Leaving:
             if position.lineage in undone and position < undone[position.lineage]:
                 done[position.lineage] = position
         return list(done.values())
+
+
+def _is_behind(position: Position, done: Position | None) -> bool:
+    return done is None or done < position

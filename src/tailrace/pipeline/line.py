@@ -320,7 +320,8 @@ class Line:
                 continue
             self._last[position.lineage] = self._unsaved[position.lineage] = position
         self.progressed = True
-        self._gauge.wrote(len(batch), batch.nbytes)
+        handled = self._leaving.handled(batch)
+        self._gauge.wrote(len(handled), handled.nbytes)
 
     def _transform(self, batch: Batch) -> Batch:
         # An empty table has a mark to be renamed or left out; progress has nothing to transform.
@@ -346,7 +347,7 @@ class Line:
                 self._write(batch, writer)
             except BrokenOff as broken:
                 done = self._leaving.reached(batch, broken.undone)
-                going = self._leaving.take()
+                going = self._leaving.take(done)
                 for position in done:
                     if position.lineage in self._leaving:
                         self._last[position.lineage] = self._unsaved[position.lineage] = position
@@ -432,7 +433,6 @@ class Line:
             return  # nothing is ours yet: what is parked may belong to other members, in the middle of their changes
         assert self._last is not None
         self._asked_at = time.monotonic() + _ASKED_S
-
         try:
             if left := replay(self._letters, writer, at=self._last, plan=self._plan):
                 log.info("%s: %d dead letter(s) replayed or dropped", self._plan.name, left)

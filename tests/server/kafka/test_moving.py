@@ -79,8 +79,8 @@ def test_no_call_of_a_partition_begins_once_another_member_has_it(
             until(lambda: len(ledger.of("first")) > before + 2, "for the first member to go on with what it has")
             ledger.quick.set()
             until(lambda: len(ledger.calls) >= PARTITIONS * KEYS * VERSIONS, "for all calls")
-    for at, (member, partition, _, _) in enumerate(ledger.calls):
-        if member == "second":
+    for at, (name, partition, _, _) in enumerate(ledger.calls):
+        if name == "second":
             assert ("first", partition) not in [call[:2] for call in ledger.calls[at:]]
     versions = defaultdict(list)
     for _, partition, key, version in ledger.calls:
@@ -88,6 +88,8 @@ def test_no_call_of_a_partition_begins_once_another_member_has_it(
     assert len(versions) == PARTITIONS * KEYS
     assert all(seen == list(range(1, VERSIONS + 1)) for seen in versions.values())
     assert "not finished with" not in caplog.text
+    for member, name in ((first, "first"), (second, "second")):  # what was left to the other is not counted
+        assert member.pipeline.status().changes == len(ledger.of(name))
     assert [member.error for member in (first, second)] == [None, None]
 
 
