@@ -71,6 +71,8 @@ class Sender:
         """The brokers were waited for in vain."""
         self._untold = False
         """They have not been told that a transaction of the producer's is to be aborted."""
+        self._sent = False
+        """Something was handed over since the last `settle`: only then its end is an answer."""
         self._closed = False
         self.fenced = False
         self.producer = client.producer(self._settings, told)
@@ -97,6 +99,7 @@ class Sender:
 
     def put(self, topic: str, key: bytes, value: bytes | None) -> None:
         """Hand over one record of our own."""
+        self._sent = True
         self._retry(topic, value, key, headers=None)
 
     @property
@@ -139,7 +142,9 @@ class Sender:
         faults = [self.fault(f"topic {topic}", error) for topic, error in failed if not _of_the_record(error)]
         if faults:
             raise next((fault for fault in faults if isinstance(fault, Fatal)), faults[0])
-        self._told.answered()
+        if self._sent:
+            self._told.answered()
+        self._sent = False
         return not failed
 
     def remake(self) -> None:
@@ -191,6 +196,7 @@ class Sender:
             self.producer.purge()
             self.producer.flush(_PAUSE_S)
         self._failed.clear()
+        self._sent = False
 
     def close(self) -> None:
         """Drop what is left and end the connections; closing twice is harmless (I12)."""
@@ -238,6 +244,7 @@ class Sender:
                 self._fitting(message, records.change(index), refused) for index, message in enumerate(messages)
             ]
         if not refused:
+            self._sent = self._sent or bool(messages)
             self._hand_over(messages, records, batch=batch, told=told)
 
     def _hand_over(

@@ -172,6 +172,19 @@ def test_a_broker_that_hangs_makes_the_writer_give_up_whole(start_kafka: Callabl
     assert [key for key in seen if key != 2] == [1, 3]
 
 
+def test_a_batch_without_records_is_no_answer_of_a_broker(kafka: server.Broker, topic: str) -> None:
+    sink = Kafka(f"kafka://{kafka.address}", format=Format(topic_prefix=topic), create_topics=True)
+    writer, feed = sink.open("p", Limits()), Feed()
+    assert isinstance(writer, KafkaWriter)
+    told = writer._sender._told
+    told(KafkaError(KafkaError.SASL_AUTHENTICATION_FAILED))
+    writer.write(feed.progress())
+    assert told.grave is not None
+    writer.write(feed.insert(1))
+    assert told.grave is None
+    writer.close()
+
+
 def test_whether_somebody_else_has_come_is_not_asked_for_long_of_brokers_that_hang(
     start_kafka: Callable[..., server.Broker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
