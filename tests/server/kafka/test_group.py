@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +19,9 @@ import duckdb
 import pytest
 
 from servers.kafka import Broker
+from tailrace import Pipeline
 from tailrace.contract import Writer
+from tailrace.error import Fatal
 from tailrace.model import Batch, Finding, Limits
 from tailrace.source.kafka import Kafka
 from tailrace.testing.fake import AtomicSink, ListSink, Target
@@ -28,6 +31,11 @@ from tests.waiting import until
 ROOT = Path(__file__).parents[3]
 PROTOCOLS = ("classic", "consumer")
 QUICK = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "500"}
+IMPATIENT = {
+    "classic": {**QUICK, "max.poll.interval.ms": "6000"},
+    "consumer": {"max.poll.interval.ms": "6000"},
+}
+"""A member may be silent for six seconds, and take half of them to let go."""
 
 
 def source(broker: Broker, topic: str, **options: object) -> Kafka:
@@ -101,13 +109,14 @@ def test_i16_members_share_the_partitions_and_lose_and_double_nothing(
     assert sum(member.pipeline.status().restarts for member in members) == 0
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_i16_a_member_that_hangs_is_given_up_and_writes_nothing_when_it_wakes(
-    kafka: Broker, topic: str, tmp_path: Path
+    kafka: Broker, topic: str, tmp_path: Path, protocol: str
 ) -> None:
     kafka.create_topic(topic, 2)
     fill(kafka, topic, range(50))
     target = Target()
-    made = source(kafka, topic, options={**QUICK, "max.poll.interval.ms": "6000"})
+    made = source(kafka, topic, group_protocol=protocol, options=IMPATIENT[protocol])
     hanging, healthy = Gated(target), Gated(target)
     healthy.gate.set()
     first, second = (Member(made, sink, "p", tmp_path / str(at)) for at, sink in enumerate((hanging, healthy)))
@@ -122,14 +131,15 @@ def test_i16_a_member_that_hangs_is_given_up_and_writes_nothing_when_it_wakes(
     assert sorted(map(int, filter(None, target.keys))) == list(range(80))
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_slow_sink_does_not_cost_the_membership(
-    kafka: Broker, topic: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    kafka: Broker, topic: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, protocol: str
 ) -> None:
     kafka.create_topic(topic)
     fill(kafka, topic, range(2_000))
     target = Target()
     target.gate.clear()
-    made = source(kafka, topic, options={**QUICK, "max.poll.interval.ms": "6000"})
+    made = source(kafka, topic, group_protocol=protocol, options=IMPATIENT[protocol])
     limits = Limits(shelf_bytes_max=32 << 10, batch_bytes_max=8 << 10)
     member = Member(made, ListSink(target), "p", tmp_path, limits)
     with caplog.at_level(logging.INFO, "tailrace"), running(member):
@@ -141,6 +151,14 @@ def test_a_slow_sink_does_not_cost_the_membership(
     assert "given this member up" not in caplog.text
     assert member.pipeline.status().restarts == 0
     assert len(target.keys) == len(set(target.keys)) == 2_000
+
+
+def test_brokers_without_kip_848_are_told_of(start_kafka: Callable[..., Broker], tmp_path: Path) -> None:
+    broker = start_kafka(settings={"group.coordinator.rebalance.protocols": "classic"})
+    broker.create_topic("t")
+    made = source(broker, "t", group_protocol="consumer")
+    with pytest.raises(Fatal, match=r"reading: .*[Vv]ersion|reading: .*[Ff]eature"):
+        Pipeline(made, ListSink(Target()), name="p", state_dir=tmp_path).run(until_current=True)
 
 
 def _process(broker: Broker, topic: str, kind: str, target: str, state: Path, *once: str) -> subprocess.Popen[str]:

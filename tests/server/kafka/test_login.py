@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from confluent_kafka.admin import AclOperation, ResourceType
@@ -72,6 +73,25 @@ def test_a_user_reads_over_tls_and_sasl_where_an_acl_allows_it(
     until(lambda: all(found.severity is Severity.OK for found in source.check()), "for the broker to hear of the ACL")
     run()
     assert target.keys == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_group_that_no_acl_lets_us_join_stops_the_pipeline(
+    secure_kafka: server.Broker, tmp_path: Path, protocol: Literal["classic", "consumer"]
+) -> None:
+    assert secure_kafka.secure is not None
+    topic = secure_kafka.create_topic(f"joined_{protocol}")
+    _allow(secure_kafka, ResourceType.TOPIC, topic, AclOperation.READ, AclOperation.DESCRIBE)
+    source = Kafka(
+        f"kafka://guest:{server.PASSWORD}@{secure_kafka.secure.sasl}/{topic}",
+        group=topic,
+        group_protocol=protocol,
+        security=Security(mechanism="SCRAM-SHA-512"),
+    )
+
+    with pytest.raises(Fatal, match=r"[Gg]roup authorization failed") as denied:
+        Pipeline(source, AtomicSink(Target()), name="p", state_dir=tmp_path).run(until_current=True)
+    assert "READ on the group" in str(denied.value.hint)
 
 
 def test_consume_logs_in_as_the_query_of_its_url_says(

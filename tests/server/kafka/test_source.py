@@ -210,14 +210,15 @@ def test_a_topic_that_was_made_anew_is_not_the_same(kafka: Broker, topic: str, t
 
 
 @fault("a topic is deleted, or made anew", "source, reading", stops(1, "… topic …"))
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
 @pytest.mark.parametrize("anew", [False, True], ids=["deleted", "made anew"])
 def test_a_topic_that_is_deleted_while_it_is_read_is_a_loud_end(
-    kafka: Broker, topic: str, tmp_path: Path, anew: bool
+    kafka: Broker, topic: str, tmp_path: Path, anew: bool, protocol: str
 ) -> None:
     kafka.create_topic(topic)
     fill(kafka, topic, range(4))
     target = Target()
-    member = Member(source(kafka, topic), ListSink(target), "p", tmp_path)
+    member = Member(source(kafka, topic, group_protocol=protocol), ListSink(target), "p", tmp_path)
     with running(member):
         target.wait(4, 60)
         kafka.drop_topics(topic)

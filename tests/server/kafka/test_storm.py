@@ -189,3 +189,24 @@ def test_a_static_member_gets_its_partitions_back_and_nobody_else_notices(
             until(lambda: (fill(kafka, topic, [1]), len(held(again)) == 2)[1], "for it to be back")
             assert (held(again), held(two)) == before
     assert all(target.epochs[lineage] == claims[lineage] for lineage in before[1])  # nobody claimed them anew
+
+
+def test_a_member_of_a_name_that_is_taken_waits_until_it_is_free(kafka: Broker, topic: str, tmp_path: Path) -> None:
+    """KIP-848: the group takes no second one, where the classic protocol fences the first."""
+    kafka.create_topic(topic, 2)
+    fill(kafka, topic, range(20))
+    target = Target()
+    made = source(kafka, topic, member="one", group_protocol="consumer")
+    first, second = (Member(made, AtomicSink(target), "p", tmp_path / name, SMALL) for name in ("first", "second"))
+    with running(first):
+        target.wait(20, 60)
+        with running(second):
+            said = "another member of our name"
+            until(lambda: said in (second.pipeline.status().error or ""), "for the second to be told")
+            fill(kafka, topic, range(20, 40))
+            target.wait(40, 60)
+            first.stop()
+            fill(kafka, topic, range(40, 60))
+            target.wait(60, 60)
+            assert second.alive
+    assert sorted(int(key) for key in target.keys if key) == list(range(60))

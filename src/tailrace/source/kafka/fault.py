@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from tailrace.dialect.kafka import fault
 from tailrace.dialect.kafka.fault import error_of
-from tailrace.error import Fatal, HistoryLost, TailraceError
+from tailrace.error import Fatal, HistoryLost, Retryable, TailraceError
 from tailrace.source.kafka.part import HOLE
 
 __all__ = ["DROPPING", "GONE", "MOVING", "RANGE", "error_of", "explain", "explained", "unread"]
@@ -51,6 +51,15 @@ GONE = frozenset(
     )
 )
 """What says that a broker does not know the topic."""
+_NAMESAKE = frozenset((KafkaError.FENCED_INSTANCE_ID, KafkaError.UNRELEASED_INSTANCE_ID))
+"""What says that the group has another static member of our name, or has not given it up yet."""
+_LAST = (
+    *_NAMESAKE,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.UNSUPPORTED_VERSION,
+    KafkaError._UNSUPPORTED_FEATURE,
+)
+"""What a client gives up for, whose error has another code then, and this one's words."""
 
 
 def explain(error: KafkaError, where: str, *, hints: Mapping[int, str] = _READING) -> TailraceError:
@@ -60,12 +69,19 @@ def explain(error: KafkaError, where: str, *, hints: Mapping[int, str] = _READIN
 
 def unread(error: KafkaError, where: str) -> TailraceError:
     """As `explain`, of a partition that is being read: its topic, or what comes next in it, may be gone."""
+    if error.code() == KafkaError._FATAL:
+        error = next((cause for code in _LAST if (cause := KafkaError(code)).str() in error.str()), error)
     if error.code() in GONE:
         return Fatal(
             f"{where}: the topic does not exist any more", hint="make it anew and `tailrace reset`, or leave it out"
         )
     if error.code() in RANGE:
         return HistoryLost(f"{where}: the records that come next are no longer there", hint=HOLE)
+    if error.code() in _NAMESAKE:
+        return Retryable(
+            f"{where}: the group has another member of our name",
+            hint="one that was killed keeps it until its session ends; of two that run, one needs another `member`",
+        )
     return explain(error, where)
 
 
