@@ -73,7 +73,8 @@ ALTER TABLE accounts ENABLE ALWAYS TRIGGER note;
 class Load:
     """Writes versions of accounts, and a line of the log for each, until it is stopped; knows what it has written."""
 
-    def __init__(self, broker: Broker, topic: str, seed: int) -> None:
+    def __init__(self, broker: Broker, topic: str, seed: int, *, together: int = 10) -> None:
+        self._together = together
         self._producer = Producer({"bootstrap.servers": broker.address, "enable.idempotence": True, "linger.ms": 5})
         self._topic = topic
         self._random = random.Random(seed)
@@ -101,7 +102,7 @@ class Load:
 
     def _work(self) -> None:
         while not self._stopped.wait(0.01):
-            for _ in range(10):
+            for _ in range(self._together):
                 self._change(self._random.randrange(KEYS))
 
     def _change(self, key: int) -> None:
@@ -127,12 +128,13 @@ class Members:
         self._started = 0
         self.alive: list[subprocess.Popen[bytes]] = []
 
-    def join(self) -> None:
-        """One more."""
+    def join(self, name: str | None = None) -> None:
+        """One more, with a `name` a static member."""
         self._started += 1
         folder = self._folder / f"member{self._started}"
         folder.mkdir()
-        (folder / "shop.toml").write_text(self._config)
+        static = f'kind = "kafka"\nmember = "{name}"' if name else 'kind = "kafka"'
+        (folder / "shop.toml").write_text(self._config.replace('kind = "kafka"', static))
         with (folder / "stderr").open("wb") as errors:
             command = [sys.executable, "-m", "tailrace", "run", str(folder / "shop.toml")]
             environment = os.environ | {"PYTHONFAULTHANDLER": "1"}
@@ -142,6 +144,14 @@ class Members:
     def take(self, chance: random.Random) -> subprocess.Popen[bytes]:
         """One that is going to leave."""
         return self.alive.pop(chance.randrange(len(self.alive)))
+
+    def replace(self, at: int, name: str) -> None:
+        """A static member is killed, and starts again at once under its name."""
+        victim = self.alive.pop(at)
+        victim.kill()
+        assert victim.wait(30) == -signal.SIGKILL
+        self.join(name)
+        self.alive.insert(at, self.alive.pop())
 
     def check(self) -> None:
         """None has ended by itself."""
@@ -259,26 +269,21 @@ def loaded(load: Load) -> Iterator[None]:
         load.stop()
 
 
-@pytest.mark.parametrize("protocol", ACTS)
-def test_i16_members_that_are_killed_paused_and_replaced_lose_and_double_nothing(
-    broker: Broker, database: str, tmp_path: Path, protocol: str, seed: int
-) -> None:
-    topic = broker.create_topic(f"group_{protocol}", PARTITIONS)
+@contextmanager
+def staged(broker: Broker, database: str, folder: Path, *, topic: str, protocol: str, seed: int) -> Iterator[Scene]:
+    """A group that is to be under load. At the end all that was written is waited for, and compared."""
+    broker.create_topic(topic, PARTITIONS)
     with psycopg.connect(database, autocommit=True) as target:
         target.execute(TABLES.encode())
     config = CONFIG.format(
         target=database, address=broker.address, topic=topic, protocol=protocol, options=OPTIONS[protocol]
     )
-    scene = Scene(Members(tmp_path, config), database, random.Random(seed), ACTS[protocol])
+    scene = Scene(Members(folder, config), database, random.Random(seed), ACTS[protocol])
     load = Load(broker, topic, seed)
     with ExitStack() as stack:
         stack.callback(scene.close)
         with loaded(load):
-            for _ in range(3):
-                scene.members.join()
-            scene.go_on(everywhere=True)
-            while scene.left:
-                scene.act()
+            yield scene
         total = sum(load.versions)
         scene.members.until(lambda: sum(scene.written().values()) >= total, f"for the rest after {scene.done}")
         while scene.members.alive:
@@ -286,3 +291,32 @@ def test_i16_members_that_are_killed_paused_and_replaced_lose_and_double_nothing
             leaving.terminate()
             assert leaving.wait(60) in STOPPED, scene.members.said()
         scene.compare(load)
+
+
+@pytest.mark.parametrize("protocol", ACTS)
+def test_i16_members_that_are_killed_paused_and_replaced_lose_and_double_nothing(
+    broker: Broker, database: str, tmp_path: Path, protocol: str, seed: int
+) -> None:
+    with staged(broker, database, tmp_path, topic=f"group_{protocol}", protocol=protocol, seed=seed) as scene:
+        for _ in range(3):
+            scene.members.join()
+        scene.go_on(everywhere=True)
+        while scene.left:
+            scene.act()
+
+
+@pytest.mark.parametrize("protocol", ACTS)
+def test_i16_static_members_that_are_killed_and_come_back_under_their_names_lose_and_double_nothing(
+    broker: Broker, database: str, tmp_path: Path, protocol: str, seed: int
+) -> None:
+    """With KIP-848 a name is taken until the session of the process that was killed has ended."""
+    names, chance = ("one", "two", "three"), random.Random(seed)
+    with staged(broker, database, tmp_path, topic=f"static_{protocol}", protocol=protocol, seed=seed) as scene:
+        for name in names:
+            scene.members.join(name)
+        scene.go_on(everywhere=True)
+        for at in (0, 1, 2, chance.randrange(3), chance.randrange(3)):
+            scene.members.replace(at, names[at])
+            scene.done.append(f"kill {names[at]}")
+            scene.go_on(everywhere=chance.random() < 0.5)
+        scene.go_on(everywhere=True)
