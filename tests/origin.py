@@ -10,7 +10,7 @@ import psycopg
 def drop_origins(connection: psycopg.Connection[Any], database: str) -> None:
     """End every other session of `database`, then drop the origins of pipelines that write into it."""
     connection.execute(
-        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
         [database],
     )
     connection.execute(

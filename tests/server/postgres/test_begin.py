@@ -218,7 +218,7 @@ def test_a_slot_that_is_active_is_waited_for(
     waiting.start()
     eventually(lambda: WAITS in told.text)
     assert waiting.is_alive()
-    sql(shop, f"SELECT pg_terminate_backend({walsender}, 5000)")
+    sql(shop, f"SELECT pg_terminate_backend({walsender}, 60000)")
     waiting.join(PATIENCE_S)
     again.read()
     assert again.seen == []
@@ -257,7 +257,7 @@ def test_a_tail_leaves_nothing_and_sweeps_what_a_killed_one_left(shop: str, sql:
     (left,) = publications(shop, sql)
     sql(
         shop,
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
         " WHERE application_name = 'tailrace' AND datname = current_database()",
     )
     assert publications(shop, sql) == [left]

@@ -105,7 +105,7 @@ def test_a_terminated_session_is_retryable(shop: str, sql: Sql, reading: Make, b
     it.count(1)
     sql(
         shop,
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database()"
         f" AND application_name = 'tailrace' AND backend_type = '{backend}'",
     )
     sql(shop, "ALTER TABLE orders ADD n int", "INSERT INTO orders VALUES (2)")
@@ -121,7 +121,7 @@ def test_a_session_terminated_during_the_snapshot_is_retryable(shop: str, sql: S
     it.open().count(1)
     sql(
         shop,
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
+        "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = current_database()"
         " AND application_name = 'tailrace' AND query LIKE 'COPY%'",
     )
     with pytest.raises(Retryable):
@@ -135,7 +135,7 @@ def test_i6_a_slot_dropped_under_the_stream_is_history_lost(shop: str, sql: Sql,
     it = reading(shop, snapshot="never").open().first()
     sql(
         shop,
-        "SELECT pg_terminate_backend(active_pid, 5000) FROM pg_replication_slots"
+        "SELECT pg_terminate_backend(active_pid, 60000) FROM pg_replication_slots"
         f" WHERE slot_name = 'tailrace_{it.name}'",
     )
     sql(shop, f"SELECT pg_drop_replication_slot('tailrace_{it.name}')")
