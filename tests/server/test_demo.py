@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
+from importlib.resources import files
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from servers import kafka, maven
 from tailrace.demo import broker
+from tests.server.postgres.reading import Reading
 from tests.terminal import terminal
 from tests.tidy import tree
 from tests.waiting import until
@@ -78,11 +84,29 @@ def test_as_it_comes_both_targets_are_identical_after_two_kills(folder: Path) ->
     assert said.count("SIGKILL") == 2
     assert said.count("identical ") >= 10
     assert {word for line in said.splitlines() for word in re.split(r"\s{2,}", line.strip())} >= RESULT
+    assert "\x1b" not in said, "an escape code, and there is no terminal"
     for target in ("duckdb", "handler"):
         # identical, rows, changes, seconds, p50 and p99 lag, kills survived
         lag = r"[\d.]+ m?s"
-        assert re.search(rf"^ *{target} +yes +[\d,]+ +[\d,]+ +[\d.]+ +{lag} +{lag} +2 *$", said, re.MULTILINE), said
+        told = re.search(rf"^ *{target} +yes +([\d,]+) +([\d,]+) +[\d.]+ +{lag} +{lag} +2 *$", said, re.MULTILINE)
+        assert told is not None, said
+        rows, changes = (int(number.replace(",", "")) for number in told.groups())
+        assert rows > 1000 and changes > 10_000, said
     assert not list(folder.iterdir())
+
+
+def test_the_load_is_rows_that_come_change_and_go_in_transactions(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as shop:
+        shop.execute(files("tailrace.demo").joinpath("shop.sql").read_bytes())
+    it = Reading(database, f"demo_{database.rpartition('_')[2]}", snapshot="never", tables=["shop.*"]).open().first()
+    with closing(it):
+        writer = [sys.executable, "-m", "tailrace.demo.writer", database, "3000", "1"]
+        last = json.loads(subprocess.run(writer, check=True, capture_output=True).stdout.splitlines()[-1])
+        it.count(last["rows"])
+    assert last["rows"] > 1000
+    ops = Counter(change.op for change in it.seen)
+    assert set(ops) == {"c", "u", "d"}, ops
+    assert len({change.transaction for change in it.seen}) == last["transactions"] < last["rows"]
 
 
 def test_on_a_terminal_it_is_a_live_panel_and_then_the_result(folder: Path) -> None:
