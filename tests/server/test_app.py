@@ -3,24 +3,57 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
+import msgspec
 import psycopg
+import pydantic
 import pytest
 
 import tailrace as tr
 
 
 @dataclasses.dataclass
-class Event:
+class EventClass:
     id: UUID
     amount: Decimal
     at: datetime
-    tags: list[str]
+    day: date
+    tags: list[str | None]
+    body: dict[str, Any]
+    raw: bytes
+
+
+class EventStruct(msgspec.Struct):
+    id: UUID
+    amount: Decimal
+    at: datetime
+    day: date
+    tags: list[str | None]
+    body: dict[str, Any]
+    raw: bytes
+
+
+class EventModel(pydantic.BaseModel):
+    id: UUID
+    amount: Decimal
+    at: datetime
+    day: date
+    tags: list[str | None]
+    body: dict[str, Any]
+    raw: bytes
+
+
+class EventDict(TypedDict):
+    id: UUID
+    amount: Decimal
+    at: datetime
+    day: date
+    tags: list[str | None]
     body: dict[str, Any]
     raw: bytes
 
@@ -29,24 +62,25 @@ class Event:
 def connection(any_database: str) -> Any:
     with psycopg.connect(any_database, autocommit=True) as connection:
         connection.execute(
-            "CREATE TABLE events (id uuid PRIMARY KEY, amount numeric(9,2), at timestamptz, tags text[], body jsonb,"
-            " raw bytea)"
+            "CREATE TABLE events (id uuid PRIMARY KEY, amount numeric(9,2), at timestamptz, day date, tags text[],"
+            " body jsonb, raw bytea)"
         )
         yield connection
 
 
 INSERT = """INSERT INTO events VALUES ('6f1c1f0e-0000-4000-8000-00000000000{}', 1.50, '2026-01-02 03:04:05.678+00',
-            '{{a,NULL}}', '{{"a": [1]}}', '\\x00ff')"""
+            '2026-02-28', '{{a,NULL}}', '{{"a": [1]}}', '\\x00ff')"""
 
 
+@pytest.mark.parametrize("kind", [EventClass, EventStruct, EventModel, EventDict])
 def test_typed_rows_have_python_values_from_snapshot_and_stream(
-    connection: psycopg.Connection, any_database: str, tmp_path: Path
+    connection: psycopg.Connection, any_database: str, tmp_path: Path, kind: Any
 ) -> None:
-    seen: list[tuple[str, Event]] = []
+    seen: list[tuple[str, Any]] = []
     app = tr.App(any_database, name="typed")
 
     @app.on("public.events")
-    def note(change: tr.Change[Event]) -> None:
+    def note(change: tr.Change[kind]) -> None:
         assert change.after is not None
         seen.append((change.op, change.after))
 
@@ -54,18 +88,19 @@ def test_typed_rows_have_python_values_from_snapshot_and_stream(
     app.pipeline(state_dir=tmp_path).run(until_current=True)
     connection.execute(INSERT.format(2).encode())
     app.pipeline(state_dir=tmp_path).run(until_current=True)
-    wanted = [
-        Event(
-            UUID(f"6f1c1f0e-0000-4000-8000-00000000000{number}"),
-            Decimal("1.50"),
-            datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC),
-            ["a", None],  # type: ignore[list-item]
-            {"a": [1]},
-            b"\x00\xff",
-        )
-        for number in (1, 2)
-    ]
-    assert seen == [("r", wanted[0]), ("c", wanted[1])]
+    wanted = {
+        "amount": Decimal("1.50"),
+        "at": datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC),
+        "day": date(2026, 2, 28),
+        "tags": ["a", None],
+        "body": {"a": [1]},
+        "raw": b"\x00\xff",
+    }
+    ids = [UUID(f"6f1c1f0e-0000-4000-8000-00000000000{number}") for number in (1, 2)]
+    assert seen == [("r", kind(id=ids[0], **wanted)), ("c", kind(id=ids[1], **wanted))]
+    for _, row in seen:
+        values = row if kind is EventDict else {name: getattr(row, name) for name in wanted}
+        assert {name: type(values[name]) for name in wanted} == {name: type(value) for name, value in wanted.items()}
 
 
 def test_messages_and_truncate_come_in_their_place(
