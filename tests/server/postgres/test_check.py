@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain
 
 import psutil
 import psycopg
@@ -16,6 +18,7 @@ from tailrace.source import Postgres
 from tailrace.source.postgres import check
 from tests.server.postgres.reading import Make, Sql
 from tests.waiting import until
+from tests.wanting import lacking
 
 Start = Callable[..., postgres.Server]
 StartPooler = Callable[..., pgbouncer.Pooler]
@@ -140,6 +143,62 @@ def test_what_a_role_lacks_is_mended_by_the_statements(shop: str, stranger: str,
     assert statement is not None
     sql(shop, statement)
     assert grave(Postgres(stranger, publication="tailrace_pipeline").check()) == []
+
+
+def test_an_owner_who_may_not_create_in_the_database_is_mended_by_the_statement(
+    shop: str, stranger: str, sql: Sql
+) -> None:
+    sql(shop, 'ALTER ROLE "str""anger" REPLICATION', 'ALTER TABLE orders OWNER TO "str""anger"')
+    findings = Postgres(stranger).check()
+    assert grave(findings) == ["publication"]
+    finding = of(findings, "publication")
+    assert finding.message == 'role str"anger may not create one'
+    assert finding.fix == f'GRANT CREATE ON DATABASE "{shop.rpartition("/")[2]}" TO "str""anger"'
+    sql(shop, finding.fix)
+    assert of(Postgres(stranger).check(), "publication").severity is Severity.OK
+
+
+def test_a_transaction_that_a_new_slot_would_wait_for_is_ended_by_the_statement(
+    shop: str, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told() -> list[Finding]:
+        return [finding for finding in Postgres(shop).check() if finding.subject == "transactions"]
+
+    with psycopg.connect(shop) as old:
+        pid = old.info.backend_pid
+        old.execute("INSERT INTO orders VALUES (1)")
+        assert told() == [], "it is young"
+        monkeypatch.setattr(check, "_OLD_S", 0.0)
+        [finding] = told()
+        assert finding.severity is Severity.WARNING
+        assert re.fullmatch(
+            rf"PID {pid} has had a transaction open for \d+ s: a new slot waits for .*", finding.message
+        )
+        assert finding.fix == f"SELECT pg_terminate_backend({pid})"
+        sql(shop, finding.fix)
+        until(lambda: told() == [], "for it to end")
+        with pytest.raises(psycopg.OperationalError):
+            old.execute("SELECT 1")
+
+
+def test_a_connection_from_elsewhere_that_is_not_encrypted_is_a_warning(start_postgres: Start, sql: Sql) -> None:
+    addresses = [each.address for each in chain(*psutil.net_if_addrs().values()) if each.family is socket.AF_INET]
+    outside = [address for address in addresses if not address.startswith("127.")]
+    if not outside:
+        lacking("an address that is not the loopback's")
+    server = start_postgres(18, tls=True, settings={"listen_addresses": f"127.0.0.1,{outside[0]}"})
+    with (server.data / "pg_hba.conf").open("a") as rules:
+        rules.write(f"host all,replication all {outside[0]}/32 trust\n")
+    sql(server.url, "SELECT pg_reload_conf()", "CREATE TABLE orders (id int PRIMARY KEY)")
+    elsewhere = server.url.replace("127.0.0.1", outside[0])
+    for url, told in (
+        (f"{elsewhere}?sslmode=disable", ["the connection is not encrypted: add sslmode=verify-full to the url"]),
+        (f"{elsewhere}?sslmode=require", []),
+        (f"{server.url}?sslmode=disable", []),
+    ):
+        findings = Postgres(url).check()
+        assert grave(findings) == []
+        assert [finding.message for finding in findings if finding.subject == "encryption"] == told
 
 
 def test_a_table_without_an_identity_is_a_warning(shop: str, sql: Sql) -> None:

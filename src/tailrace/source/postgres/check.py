@@ -33,6 +33,8 @@ _ANY_PIPELINE = "tailrace_pipeline"
 _RESTART = "; -- then restart the server"
 _RELOAD = "; SELECT pg_reload_conf()"
 _OLDEST, _ORIGINS = 140000, 160000
+_OLD_S = 60.0
+"""A transaction that is open for longer is told of: a new slot waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def _findings(source: Postgres, connection: Connection) -> Iterator[Finding]:
     yield from _tables(source, connection, facts)
     if source.heartbeat_action_query is not None:
         yield from heartbeat.check(source.login, source.heartbeat_action_query, standby=facts.standby)
-    for pid, seconds in fetch(connection, query.load("elders")):
+    for pid, seconds in fetch(connection, query.load("elders"), {"older_s": _OLD_S}):
         yield _warning(
             "transactions",
             f"PID {pid} has had a transaction open for {seconds} s: a new slot waits for it to end",
