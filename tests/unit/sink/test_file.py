@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,27 @@ def test_an_old_file_is_rotated_and_an_empty_one_is_not(tmp_path: Path) -> None:
     assert out.rotated == []
     out.write(out.feed.insert(1), out.feed.progress(), out.feed.progress())
     assert len(out.rotated) == 1
+
+
+def test_a_file_is_rotated_by_the_age_that_it_has_over_all_lives_of_its_writer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1_800_000_000.0]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    out = Out(tmp_path / "orders.jsonl", rotate_s=3600)
+    out.write(out.feed.insert(1))
+    now[0] += 3599
+    out.write(out.feed.insert(2))
+    assert out.rotated == [], "it is young"
+    now[0] += 1
+    out.write(out.feed.insert(3))
+    assert [out.keys(path) for path in (*out.rotated, out.path)] == [[1, 2], [3]]
+    now[0] += 3599
+    out.write(out.feed.insert(4))
+    assert len(out.rotated) == 1, "the new file has an age of its own"
+    now[0] += 1
+    out.write(out.feed.progress())
+    assert [out.keys(path) for path in out.rotated] == [[1, 2], [3, 4]]
 
 
 def test_a_rotation_that_was_interrupted_is_carried_through(tmp_path: Path) -> None:
