@@ -97,6 +97,12 @@ def test_a_table_that_matches_later_is_added_with_a_warning(
     with caplog.at_level(logging.WARNING):
         it.restart()
     assert "added public.later" in caplog.text and "rows from before are not in" in caplog.text
+    sql(shop, "INSERT INTO later VALUES (2)", "UPDATE orders SET note = 'new'")
+    it.count(2)
+    assert [(change.table, change.op, change.key) for change in it.seen] == [
+        ("public.later", "c", {"id": "2"}),
+        ("public.orders", "u", {"id": "1"}),
+    ]
 
 
 def test_a_missing_table_is_named_and_nothing_is_made(shop: str, sql: Sql, reading: Make) -> None:
