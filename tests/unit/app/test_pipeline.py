@@ -55,6 +55,44 @@ def test_i14_what_a_handler_rejects_is_parked_and_the_rest_goes_on(tmp_path: Pat
     assert (tmp_path / "dead.jsonl").read_text().count("not this one") == 1
 
 
+@pytest.mark.parametrize("form", ["plain", "async", "list"])
+def test_i14_what_fails_at_its_last_try_is_parked_with_its_error_and_the_next_goes_on(
+    tmp_path: Path, form: str
+) -> None:
+    log, tried, seen = Log(), [], []
+    parked = tr.DeadLetterFile(tmp_path / "dead.jsonl")
+    app = tr.App(LogSource(log), name="failing", dead_letters=parked, limits=tr.Limits(backoff_s_max=0.01))
+
+    def take(change: tr.Change) -> None:
+        if change.after["id"] == 2:
+            tried.append(2)
+            raise KeyError("unheard of")
+        seen.append(change.after["id"])
+
+    async def take_later(change: tr.Change) -> None:
+        take(change)
+
+    def take_all(changes: list[tr.Change]) -> None:
+        for change in changes:
+            take(change)
+
+    handler = {"plain": take, "async": take_later, "list": take_all}[form]
+    app.on("public.orders", retries=2)(handler)
+    log.insert(1)
+    at = log.insert(2)
+    log.insert(3)
+    app.pipeline(state_dir=tmp_path).run(until_current=True)
+    assert set(seen) == {1, 3} and seen[-1] == 3
+    [letter] = read_all(parked.path)
+    assert (letter.op, letter.key, letter.lineage) == ("c", {"id": "2"}, at.lineage)
+    assert letter.reason.startswith("KeyError in ") and letter.reason.endswith(", 3 tries"), letter.reason
+    assert f".{handler.__name__} at test_pipeline.py:" in letter.reason
+    assert "unheard of" not in letter.reason, "a message may hold values of the row"
+    assert letter.attempts == 1, "the pipeline's, not the handler's"
+    if form != "list":  # a list that fails is halved, and its halves are tried too
+        assert (seen, len(tried)) == ([1, 3], 3)
+
+
 def test_a_retryable_fault_of_a_handler_reopens_the_pipeline_and_repeats_nothing(tmp_path: Path) -> None:
     log, seen, away = Log(), [], [True]
     app = tr.App(LogSource(log), name="patient")
