@@ -1,5 +1,6 @@
-# Everything a clone needs: Python 3.11, cargo, a JDK, Maven and a C++ compiler (for Kafka, Debezium and
-# libFuzzer in tests) and make. No other step.
+# `make demo` needs Python 3.11, cargo and make. `make test` and `make bench` need a JDK 17 and Maven (for Kafka, and for
+# comparing with Debezium), Go (for an object store), a C++ compiler (for libFuzzer) and openssl (for TLS) too: what
+# needs one that is missing is skipped and counted (docs/design/0027-what-make-needs.md). No other step.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # Tests wait for servers more than they compute, so one process more than there are cores.

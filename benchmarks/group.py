@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from confluent_kafka import Consumer, Producer
 
+from benchmarks import topics
 from benchmarks.handlers import Seen, register
 from benchmarks.meter import Meter, Numbers
 from benchmarks.result import quantiles
@@ -85,7 +86,7 @@ def latency(*, url: str, slot: str, address: str, topic: str, count: int, warm_u
             time.sleep(0.05)
         arguments = json.dumps({"url": url, "slot": slot, "address": address, "topic": topic})
         command = [sys.executable, "-m", "benchmarks.side", "kafka_feed", arguments]
-        writer = [sys.executable, "-m", "benchmarks.writer", url, "40000000", str(count), str(rate), slot]
+        writer = [sys.executable, "-m", "benchmarks.writer", url, str(topics.FIRST), str(count), str(rate), slot]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as feeder:
             subprocess.run(writer, check=True)
             deadline = time.monotonic() + _PATIENCE_S

@@ -136,3 +136,16 @@ def drop_slot(load: Load, name: str) -> None:
                 connection.execute("SELECT pg_sleep(0.05)")
             except psycopg.errors.UndefinedObject:
                 return
+
+
+def rate(load: Load, first: int, count: int) -> float:
+    """Commits a second that a writer of single rows reached over `count` of them from id `first`, by the server.
+
+    A writer that falls behind does not say so: what was asked of it is not what was measured.
+    """
+    query = """SELECT extract(epoch FROM max(at) - min(at))::float8
+               FROM (SELECT pg_xact_commit_timestamp(xmin) AS at FROM orders WHERE id >= %s AND id < %s) AS commits"""
+    with psycopg.connect(load.url) as connection:
+        row = connection.execute(query, [first, first + count]).fetchone()
+    assert row is not None
+    return float((count - 1) / row[0])

@@ -119,7 +119,7 @@ def handlers(*, url: str, slot: str, rows: str) -> Numbers:
     return numbers
 
 
-def latency(*, url: str, slot: str, count: int, warm_up: int, rate: int) -> Numbers:
+def latency(*, url: str, slot: str, first: int, count: int, warm_up: int, rate: int) -> Numbers:
     """From each commit's time stamp to the call of the handler; the writer is a process of its own."""
     from benchmarks.handlers import Seen, register
     from tailrace.app import App
@@ -129,7 +129,7 @@ def latency(*, url: str, slot: str, count: int, warm_up: int, rate: int) -> Numb
     pipeline = Pipeline(_source(url, slot, snapshot=False, create=True), app, name=NAME, state_dir=None)
     pipeline.checkpoint = Memory()
     seen.done = pipeline.stop
-    command = [sys.executable, "-m", "benchmarks.writer", url, "30000000", str(count), str(rate), slot]
+    command = [sys.executable, "-m", "benchmarks.writer", url, str(first), str(count), str(rate), slot]
     with subprocess.Popen(command), Meter() as meter:
         pipeline.run()
     cuts = quantiles(seen.lags_s[warm_up:])

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from benchmarks.bench import Bench
 
 PARTITIONS = 6
+FIRST = 40_000_000
+"""The id of the first row that is committed for a latency through Kafka."""
 _VALUE = (
     b'{"before":null,"after":{"id":%d,"customer_id":79190,"product_id":47290,"quantity":2,"amount":"H0A=","status":'
     b'"packed","note":null,"paid":true,"created_at":"2026-01-01T00:20:34.567000Z","due":20812,"token":'

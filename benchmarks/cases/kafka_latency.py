@@ -31,7 +31,11 @@ def measure(bench: Bench) -> list[Row]:
         run, ours = bench.run("kafka_latency", url=load.url, slot=slot, address=broker.address, topic=name, **pace)
         _, theirs = bench.run("kafka_echo", address=broker.address, topic=other, **pace)
     orders.drop_slot(load, slot)
-    told = f"{count - warm_up:,} commits at {RATE:,}/s, from the commit's time stamp; memory and CPU are the consumer's"
+    reached = orders.rate(load, topics.FIRST + warm_up, count - warm_up)
+    told = (
+        f"{count - warm_up:,} commits at {reached:,.0f}/s of {RATE:,} asked, from the commit's time stamp; memory and"
+        " CPU are the consumer's"
+    )
     beside = note({"MB of memory in the process that fills the topic": ours["feeder_rss_mb"]})
     return [
         Row(

@@ -190,8 +190,10 @@ def _latency(bench: Bench, target: Target) -> list[Row]:
             subprocess.run(command, check=True)
     orders.drop_slot(load, slot)
     other = quantiles(_lags(load, seen, first)[warm_up:])
+    reached, beside = (orders.rate(load, start + warm_up, count - warm_up) for start in (first // 2, first))
     note = (
-        f"{count - warm_up:,} commits at {RATE:,}/s, from the commit's time stamp until a reader of the target sees it"
+        f"{count - warm_up:,} commits at {reached:,.0f}/s of {RATE:,} asked, {beside:,.0f}/s under the reference, from"
+        " the commit's time stamp until a reader of the target sees it"
     )
     return [
         Row(

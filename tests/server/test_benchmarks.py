@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import orders
 from benchmarks.cases import cases
 from servers import debezium, kafka, postgres
 from tests.tidy import tree
@@ -53,9 +56,21 @@ def bench(output: Path, **asked: str) -> list[dict[str, Any]]:
 
 def test_every_case_yields_its_rows(tmp_path: Path, postgres18: postgres.Server) -> None:
     or_skip(kafka.install)
-    names = {row["name"] for row in bench(tmp_path / "bench.json")}
+    rows = bench(tmp_path / "bench.json")
+    names = {row["name"] for row in rows}
     assert names == {name for case in cases() for name in case.NAMES}
     assert names >= NAMES
+    for row in rows:
+        if "_latency_p" in row["name"]:
+            assert re.match(r"400 commits at [1-9][\d,]*/s of 1,000 asked, ", row["note"]), row
+
+
+def test_the_rate_that_is_told_is_the_one_that_was_reached(start_postgres: Callable[..., postgres.Server]) -> None:
+    load = orders.load(start_postgres(18, settings=orders.SETTINGS), "rates", 10)
+    for asked, first, most in ((20, 100, 40), (10**9, 200, 10**6)):
+        writer = [sys.executable, "-m", "benchmarks.writer", load.url, str(first), "20", str(asked)]
+        subprocess.run(writer, cwd=tree.ROOT, check=True)
+        assert 0 < orders.rate(load, first, 20) < most
 
 
 def test_only_what_is_asked_for_is_run_and_the_real_debezium_beside_it(

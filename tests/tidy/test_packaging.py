@@ -53,3 +53,16 @@ def _text(packed: tarfile.TarFile, ending: str) -> str:
     member = packed.extractfile(name)
     assert member is not None
     return member.read().decode()
+
+
+TOOLS = ("Python 3.11", "cargo", "make", "JDK", "Maven", "Go", "C++ compiler", "openssl")
+
+
+def test_what_make_needs_is_said_alike_in_every_place() -> None:
+    for name in ("Makefile", "CONTRIBUTING.md", "docs/design/0027-what-make-needs.md"):
+        said = (tree.ROOT / name).read_text()
+        if name != "docs/design/0027-what-make-needs.md":
+            said = said.partition("0027-what-make-needs.md")[0]  # the text above its reference to the reasons
+        words = " ".join(said.replace("# ", " ").replace("`", "").split())
+        missing = [tool for tool in TOOLS if not re.search(rf"(?<!\w){re.escape(tool)}(?!\w)", words)]
+        assert not missing, name
