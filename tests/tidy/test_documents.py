@@ -7,15 +7,18 @@ command with a code of its own, a program by Python's KeyboardInterrupt at the w
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import psycopg
 import pytest
 
@@ -65,6 +68,56 @@ def test_links_lead_to_files_that_exist(document: Path) -> None:
 def test_every_example_runs_against_a_real_server(example: Path, database: str, tmp_path: Path) -> None:
     _prepare(database)
     _run([sys.executable, "-c", example.read_text().replace(URL, database)], database, tmp_path)
+    if example.stem in PRINTED:
+        assert re.search(PRINTED[example.stem], (tmp_path / "stdout").read_text(), re.MULTILINE)
+    if example.stem in HELD:
+        assert HELD[example.stem](database, tmp_path)
+
+
+def _replicated(database: str, _: Path) -> bool:
+    """The orders of before are equal (others are written meanwhile), and the names of customers are masked."""
+    with psycopg.connect(database) as connection:
+        orders = connection.execute(
+            "SELECT (SELECT array_agg(o ORDER BY id) FROM orders AS o WHERE id <= 5)::text"
+            " = (SELECT array_agg(o ORDER BY id) FROM reports.orders AS o WHERE id <= 5)::text"
+        ).fetchone()
+        customers = connection.execute(
+            "SELECT count(*), count(*) FILTER (WHERE name LIKE 'customer%') FROM reports.customers"
+        ).fetchone()
+    return orders == (True,) and customers == (3, 0)
+
+
+def _duckdb(_: str, folder: Path) -> bool:
+    with duckdb.connect(str(folder / "shop.duckdb")) as copy:
+        return copy.execute("SELECT count(*) >= 5 FROM public.orders").fetchone() == (True,)
+
+
+def _audited(_: str, folder: Path) -> bool:
+    entries = [json.loads(line) for line in (folder / "audit.jsonl").read_text().splitlines()]
+    return {entry["table"] for entry in entries} == {"public.orders"} and {entry["op"] for entry in entries} >= {"c"}
+
+
+HELD: dict[str, Callable[[str, Path], bool]] = {
+    "audit_log": _audited,
+    "custom_sink": lambda _, folder: _tallied(folder) >= 8,
+    "to_duckdb": _duckdb,
+    "to_postgres": _replicated,
+}
+"""What an example must have written where it says."""
+PRINTED = {
+    "audit_log": r"^logged [1-9]\d* changes$",
+    "cache_invalidation": r"^invalidated public\.orders .*id",
+    "outbox": r"^send outbox\.mail \d+$",
+    "search_index": r"^indexed [1-9]\d* changes$",
+    "tail": r"^\S+ \S+ [cud] public\.orders ",
+    "to_postgres": r"^the copy is up to date",
+    "typed_handlers": r"^thank [12] for (9|19)\.99$",
+}
+"""What an example must have printed."""
+
+
+def _tallied(folder: Path) -> int:
+    return sum(int(line.split()[0]) for line in (folder / "tally.txt").read_text().splitlines())
 
 
 @pytest.mark.parametrize("document", [path for path in DOCUMENTS if _BLOCK.search(path.read_text())], ids=tree.shown)
