@@ -633,7 +633,8 @@ class EventReader:
     show: int8, float8, numeric (integers beyond 64 bits), bool, text, json, widened when a value does not fit. A
     delete's tombstone is no change of its own; one without its delete is a delete. Plain values are op c, or op u with
     `plain="upsert"`, of the table that the topic's last two parts name (`public` and the topic when it has one).
-    `binary_handling_mode` is that of whoever writes: with hex the contents of messages are taken for hex.
+    `binary_handling_mode` is that of whoever writes: with hex the contents of messages are taken for hex. A TRUNCATE
+    of a table of which no row was read yet has a table without columns; without `truncates` it is not understood.
     """
 
     def __new__(
@@ -645,6 +646,7 @@ class EventReader:
         plain: Literal["append", "upsert"] = "append",
         unavailable_value_placeholder: str = "__debezium_unavailable_value",
         binary_handling_mode: Literal["bytes", "base64", "base64-url-safe", "hex"] = "bytes",
+        truncates: bool = True,
         segment_bytes: int = ...,
     ) -> EventReader: ...
     def feed(

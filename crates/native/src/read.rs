@@ -34,9 +34,10 @@ impl EventReader {
     #[new]
     #[pyo3(signature = (
         lineage, *, topic, partition=0, plain="append",
-        unavailable_value_placeholder="__debezium_unavailable_value", binary_handling_mode="bytes",
+        unavailable_value_placeholder="__debezium_unavailable_value", binary_handling_mode="bytes", truncates=true,
         segment_bytes=1 << 20
     ))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         lineage: String,
         topic: String,
@@ -44,6 +45,7 @@ impl EventReader {
         plain: &str,
         unavailable_value_placeholder: &str,
         binary_handling_mode: &str,
+        truncates: bool,
         segment_bytes: usize,
     ) -> PyResult<Self> {
         let plain = match plain {
@@ -57,7 +59,8 @@ impl EventReader {
             "hex" => true,
             _ => return Err(PyValueError::new_err("binary_handling_mode is bytes, base64, base64-url-safe or hex")),
         };
-        let reader = Reader::new(Settings { lineage, topic, partition, plain, unavailable, hex, segment_bytes });
+        let reader =
+            Reader::new(Settings { lineage, topic, partition, plain, unavailable, hex, truncates, segment_bytes });
         Ok(Self { reader })
     }
 

@@ -91,6 +91,7 @@ fn reader() -> Reader {
         plain: Plain::Append,
         unavailable: "__debezium_unavailable_value".into(),
         hex: false,
+        truncates: true,
         segment_bytes: 1 << 20,
     })
 }

@@ -14,6 +14,7 @@ fn reader(plain: Plain) -> Reader {
         plain,
         unavailable: "__debezium_unavailable_value".into(),
         hex: false,
+        truncates: true,
         segment_bytes: 4096,
     })
 }
@@ -426,6 +427,7 @@ fn what_may_be_the_end_of_a_transaction_or_a_delete_is_refused() {
         plain: Plain::Append,
         unavailable: "u".into(),
         hex: false,
+        truncates: true,
         segment_bytes: 4096,
     };
     let (key, row) = (Some(r#"{"id":"5:9"}"#), r#"{"id":"5:9"}"#);

@@ -21,6 +21,7 @@ fuzz_target!(|data: &[u8]| {
         plain: Plain::Upsert,
         unavailable: "u".into(),
         hex: false,
+        truncates: true,
         segment_bytes: 256,
     });
     let kind = [SchemaKind::Avro, SchemaKind::Json, SchemaKind::Protobuf][usize::from(kind % 3)];

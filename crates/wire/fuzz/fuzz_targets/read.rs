@@ -16,6 +16,7 @@ fuzz_target!(|data: &[u8]| {
         plain: Plain::Upsert,
         unavailable: "u".into(),
         hex: false,
+        truncates: true,
         segment_bytes: 256,
     });
     let lines: Vec<&[u8]> = data.split(|byte| *byte == b'\n').collect();

@@ -88,6 +88,8 @@ pub struct Settings {
     pub unavailable: Vec<u8>,
     /// `binary.handling.mode` of whoever writes is hex, for the contents of messages: nothing in an event tells.
     pub hex: bool,
+    /// A TRUNCATE is read; otherwise it is refused, as its place among rows of other partitions is not known.
+    pub truncates: bool,
     /// Size at which a segment is closed.
     pub segment_bytes: usize,
 }
@@ -333,6 +335,7 @@ impl Reader {
         let name = (schema, said(source.table).unwrap_or_else(|| self.name.1.clone()));
         let place = |at| Place { bytes: value, at: Some(at), key };
         let images = match (op, parts.before, parts.after) {
+            (Op::Truncate, ..) if !self.settings.truncates => return Err(Error::malformed(UNORDERED, at)),
             (Op::Truncate, ..) => [None, None],
             (Op::Create | Op::Read, _, Some(after)) => [None, Some(place(after))],
             (Op::Update, before, Some(after)) => [before.map(place), Some(place(after))],
@@ -415,6 +418,7 @@ impl Reader {
         loop {
             let shape = match self.known(&row, tried) {
                 Some(shape) => shape,
+                None if fact.op == Op::Truncate => Arc::new(Shape::untold(row.name.clone())),
                 None if learnt => return Err(Error::malformed("a row that contradicts itself", 0)),
                 None => {
                     (tried, learnt) = (0, true);
@@ -580,6 +584,10 @@ impl Reader {
         self.assembler.push(Fact { flags, ..fact }, table, (OldImage::None, ABSENT, new), record.offset)
     }
 }
+
+/// Why a TRUNCATE is refused.
+const UNORDERED: &str = "a TRUNCATE, of which nothing tells before which rows of the topic's other partitions it was: \
+    truncate = \"apply\" takes it where it stands";
 
 /// A row of a record, before it is written.
 #[derive(Debug, Default)]

@@ -106,6 +106,11 @@ impl Shape {
         Self::of(name, fields, described, (form, key.map(|(form, _)| form)))
     }
 
+    /// A table of which nothing but its name is known.
+    pub(super) fn untold(name: (String, String)) -> Self {
+        Self::of(name, Vec::new(), Vec::new(), (None, None))
+    }
+
     fn of(
         (schema, name): (String, String),
         fields: Vec<Field>,

@@ -82,7 +82,7 @@ class Targets:
         if ready is not None and identity.same(table, ready.source) and attempt in {None, ready.record.attempt}:
             return ready
         check_names(table)
-        record = self._known().get(_fold(schema, table.name))
+        record = self.known(table)
         fresh = attempt is not None and (record is None or record.attempt != attempt)
         place, held = (schema, table.name), None
         if record is not None and not fresh:
@@ -104,6 +104,10 @@ class Targets:
             self._connection.execute(sql.create_table(record.stage, target.stored))
         self._ready[schema, table.name] = target
         return target
+
+    def known(self, table: Table) -> Record | None:
+        """What is known of the target of `table`; None before the first row."""
+        return self._known().get(_fold(self._schemas.get(table.schema, table.schema), table.name))
 
     def remember(self, record: Record) -> None:
         """Keep `record` in place of what was known of its table."""

@@ -154,7 +154,8 @@ class DuckDBWriter:
 
     def _change(self, batch: Batch) -> None:
         for table in batch.tables:
-            self._targets.prepare(table)
+            if table.columns:
+                self._targets.prepare(table)
         self._append(batch)
         self._upsert(batch)
 
@@ -196,10 +197,20 @@ class DuckDBWriter:
             return
         for segment in batch.segments():
             for table in segment.tables:
-                if not table.key:
+                if not table.key and not self._emptied(segment, table):
                     target = self._targets.prepare(table)
                     with _indexes_of(batch, segment):
                         self._read(segment.arrow(table), sql.insert(target.record.target, target.stored, sql.INCOMING))
+
+    def _emptied(self, segment: Batch, table: Table) -> bool:
+        """Whether nothing is known of a table but that it was emptied, and its target, which has a key or is not there,
+        is empty now."""
+        if table.columns or any(change.op != "t" for change in segment if change.table == table):
+            return False
+        record = self._targets.known(table)
+        if record is not None and record.key:
+            self._execute(f"TRUNCATE {record.target}")
+        return record is None or bool(record.key)
 
     def _upsert(self, batch: Batch) -> None:
         """Changes of tables with a key, folded to one a key."""

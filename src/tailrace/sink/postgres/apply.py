@@ -32,7 +32,7 @@ from tailrace.sink.postgres.refusal import (
 from tailrace.sink.postgres.rows import Rows, Statement
 from tailrace.sink.postgres.stage import Stage
 from tailrace.sink.postgres.standing import Standing
-from tailrace.sink.postgres.target import Target, Targets
+from tailrace.sink.postgres.target import Target, Targets, nothing_to_write
 
 __all__ = ["Applier", "around_truncates"]
 
@@ -61,9 +61,11 @@ class Applier:
         self._standing = standing
         self._ready: dict[int, Target] = {}
         """Targets that need no statement any more, by the version of their table."""
+        self._untold: dict[int, Target | None] = {}
+        """Likewise of tables whose columns nobody told."""
         self._receivers: dict[tuple[str, str], Mapping[str, tuple[str, str]]] = {}
         """The types that a table's statements were prepared with."""
-        self._rows = Rows(self._target)
+        self._rows = Rows(self._target, self._emptied)
         self._pipe = Pipe(connection)
         self._bulk = Bulk(connection, self._target)
         self._nulls: set[tuple[str, str, str]] = set()
@@ -256,6 +258,9 @@ class Applier:
 
     def _prepare(self, tables: Sequence[Table], *, attempt: str | None = None) -> None:
         for table in tables:
+            if not table.columns and attempt is None:
+                self._untold[table.version] = self._targets.emptied(table)
+                continue
             self._ready[table.version] = target = self._targets.prepare(table, attempt=attempt)
             place = table.schema, table.name
             if self._receivers.get(place, target.receivers) != target.receivers:
@@ -354,7 +359,12 @@ class Applier:
         return bool(table.key) and Stage.fits(self._target(table))
 
     def _target(self, table: Table) -> Target:
+        if not table.columns:
+            raise nothing_to_write(table)
         return self._ready[table.version]
+
+    def _emptied(self, table: Table) -> Target | None:
+        return self._ready[table.version] if table.columns else self._untold[table.version]
 
     def _roll_back(self) -> None:
         """End the transaction, and forget what it made."""

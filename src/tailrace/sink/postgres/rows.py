@@ -35,10 +35,12 @@ class Statement:
 
 
 class Rows:
-    """Makes statements, and remembers their texts. `targets` gives the target of a table version."""
+    """Makes statements, and remembers their texts. `targets` gives the target of a table version, `emptied` that of one
+    that was emptied, if there is any."""
 
-    def __init__(self, targets: Callable[[Table], Target]) -> None:
+    def __init__(self, targets: Callable[[Table], Target], emptied: Callable[[Table], Target | None]) -> None:
         self._targets = targets
+        self._emptied = emptied
         self._texts: dict[tuple[object, ...], bytes] = {}
 
     def forget(self) -> None:
@@ -137,8 +139,8 @@ class Rows:
         """One TRUNCATE of the source, which names several tables: they are emptied together."""
         index, first = run[0]
         _, restart = first.truncate_options
-        targets = list({change.table: self._targets(change.table) for _, change in run}.values())
-        for statement in statements.truncate(targets, restart=restart):
+        found = {change.table: self._emptied(change.table) for _, change in run}.values()
+        for statement in statements.truncate([target for target in found if target is not None], restart=restart):
             yield Statement(index, statement.as_bytes(None), ())
 
     def _text(self, key: tuple[object, ...], make: Callable[[], sql.Composed]) -> bytes:

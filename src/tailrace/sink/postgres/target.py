@@ -23,7 +23,7 @@ from tailrace.sink.postgres.definition import Definitions, Spelled
 from tailrace.sink.postgres.present import Present, find
 from tailrace.sink.postgres.record import Record, Records
 
-__all__ = ["Placing", "Target", "TargetColumn", "Targets"]
+__all__ = ["Placing", "Target", "TargetColumn", "Targets", "nothing_to_write"]
 
 _TABLES = frozenset(("r", "p"))
 
@@ -111,6 +111,8 @@ class Targets:
         Returns the same object as long as nothing about it has changed. `Fatal` when the target may not be touched or
         cannot follow; no row was touched then.
         """
+        if not table.columns:
+            raise nothing_to_write(table)
         place = self._placing.of(table)
         record = self._records.get(*place)
         fresh = attempt is not None and (record is None or record.attempt != attempt)
@@ -135,6 +137,12 @@ class Targets:
         target = self._target(table, present, stage=self._clearing.stage(present) if staged else None)
         self._ready[place] = target, staged
         return target
+
+    def emptied(self, table: Table) -> Target | None:
+        """The target of a table of which nothing is known but that it was emptied; None where none is ours."""
+        record = self._records.get(*self._placing.of(table))
+        present = None if record is None else find(self._connection, record.schema, record.name)
+        return None if present is None else self._target(table, present, stage=None)
 
     def allow_null(self, place: tuple[str, str], column: str) -> None:
         """Let a column of a target that was prepared be null, unless it is none that the source writes."""
@@ -242,11 +250,8 @@ class Targets:
     def _target(self, table: Table, present: Present, *, stage: sql.Composed | None) -> Target:
         written = [(c.name, present.columns[c.name]) for c in table.columns]
         columns = tuple(TargetColumn(name, held.name, held.type) for name, held in written if not held.generated)
-        if not columns:
-            raise Fatal(
-                f"{table} has no column that could be written at the target",
-                hint="leave it out of the source's tables, or with a select transform",
-            )
+        if table.columns and not columns:
+            raise nothing_to_write(table)
         key = (*self._placing.constants, *table.key) if table.key else ()
         constants = dict(self._placing.constants)
         all_names = (*(column.name for column in columns), *constants)
@@ -256,3 +261,11 @@ class Targets:
         named = {column.name for column in table.columns} | set(constants)
         extra = any(name not in named and not held.generated for name, held in present.columns.items())
         return Target(table, stage or present.name, columns, key, constants, equals, receivers, extra)
+
+
+def nothing_to_write(table: Table) -> Fatal:
+    """What is said of a table whose rows cannot be written."""
+    return Fatal(
+        f"{table} has no column that could be written at the target",
+        hint="leave it out of the source's tables, or with a select transform",
+    )

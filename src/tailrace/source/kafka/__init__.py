@@ -80,6 +80,9 @@ class Kafka:
     `auto_offset_reset` is for partitions that were never read; of what was read and is no longer there `out_of_range`
     decides: `stop`, or go on at the `earliest` or `latest` record that is.
 
+    A TRUNCATE stands in one partition, and nothing tells before which rows of the others it was: of a topic with
+    several it is taken as a record that cannot be read, unless `truncate="apply"` says to take it where it stands.
+
     `claim_check`, which the query may name too, is the folder, or `s3://bucket/prefix`, in which the Kafka sink has
     stored values that were too large for their topics; no other file is read, and a record that stands for such a
     value is refused without it.
@@ -100,6 +103,7 @@ class Kafka:
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
     out_of_range: Literal["stop", "earliest", "latest"] = "stop"
     plain: Literal["append", "upsert"] = "append"
+    truncate: Literal["stop", "apply"] = "stop"
     unavailable_value_placeholder: str = "__debezium_unavailable_value"
     binary_handling_mode: Literal["bytes", "base64", "base64-url-safe", "hex"] = "bytes"
     claim_check: Path | str | None = None

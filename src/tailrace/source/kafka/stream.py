@@ -223,7 +223,13 @@ class KafkaStream:
                     continue
                 raise explain(error_of(error), f"topic {part.topic}, partition {part.partition}") from error
             self._held = [message for message in self._held if (message.topic(), message.partition()) != key]
-            part.reader = reader(self._source, part.lineage, topic=part.topic, partition=part.partition)
+            part.reader = reader(
+                self._source,
+                part.lineage,
+                topic=part.topic,
+                partition=part.partition,
+                truncates=self._source.truncate == "apply" or self._topics.partitions(part.topic) == 1,
+            )
             part.state = State.READING
             if self._paused:
                 with explained("pausing"):

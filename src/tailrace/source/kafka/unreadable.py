@@ -52,8 +52,8 @@ def unreadable(
     return Unreadable(Batch.progress(position).with_changes(list(builder.take())), reason, hint or MEND)
 
 
-def reader(source: Kafka, lineage: str, *, topic: str, partition: int) -> EventReader:
-    """What turns the records of a partition into batches."""
+def reader(source: Kafka, lineage: str, *, topic: str, partition: int, truncates: bool = True) -> EventReader:
+    """What turns the records of a partition into batches. An operator who has a TRUNCATE replayed says where it is."""
     return EventReader(
         lineage,
         topic=topic,
@@ -61,6 +61,7 @@ def reader(source: Kafka, lineage: str, *, topic: str, partition: int) -> EventR
         plain=source.plain,
         unavailable_value_placeholder=source.unavailable_value_placeholder,
         binary_handling_mode=source.binary_handling_mode,
+        truncates=truncates,
     )
 
 
