@@ -1,13 +1,16 @@
 """The process that crash tests kill: one pipeline into a sink of any kind, with small batches.
 
-    python -m tests.crash.runner SINK URL TARGET [--until-current]
+    python -m tests.crash.runner SINK URL TARGET [--until-current] [--at-most=WRITES]
 
-Prints a line to stderr when the sink is open, and one after each write. What `stdout`, `sqlite` and `app` deliver goes
-to stdout; TARGET is then the folder of their position, of `sqlite` the database file; of `kafka`, see `topics`.
+Prints a line to stderr when the sink is open, and one after each write; rests after as many as it may do. What
+`stdout`, `sqlite` and `app` deliver goes to stdout; TARGET is then the folder of their position, of `sqlite` the
+database file; of `kafka`, see `topics`.
 """
 
+import itertools
 import json
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -85,6 +88,8 @@ class Told:
 
     inner: Sink
     transactional: bool
+    most: int | None
+    """So many writes, if not None, and it rests until it is killed: whoever listens may be late."""
     kind: ClassVar[str] = "told"
     table_like: ClassVar[bool] = True
     truncate: ClassVar[bool] = True
@@ -94,11 +99,13 @@ class Told:
 
     def open(self, name: str, limits: Limits) -> Writer:
         writer = self.inner.open(name, limits)
-        write = writer.write
+        write, written = writer.write, itertools.count(1)
 
         def told(batch: Batch) -> None:
             write(batch)
             print("snapshot" if batch.snapshot else "stream", len(batch), file=sys.stderr, flush=True)
+            if next(written) == self.most:
+                threading.Event().wait()
 
         writer.write = told  # type: ignore[method-assign]
         print("open", file=sys.stderr, flush=True)
@@ -109,7 +116,8 @@ def main(kind: str, url: str, target: str, *options: str) -> None:
     source = Postgres(url=url, tables=["public.*"])
     under_test = sink(kind, target)
     state_dir = None if under_test.transactional else Path(target.split("/", 2)[2] if kind == "kafka" else target)
-    told = Told(under_test, under_test.transactional)
+    most = next((int(option.partition("=")[2]) for option in options if option.startswith("--at-most=")), None)
+    told = Told(under_test, under_test.transactional, most)
     checkpoint = SQLite(Path(target)) if kind == "sqlite" else None
     if checkpoint is not None:
         state_dir = None

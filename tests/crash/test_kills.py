@@ -31,6 +31,8 @@ ROOMS = [
 SNAPSHOT_ROOMS = ["read:3", "decode:2", "shelf:5", "transform:3", "write.before:2", "write.after:2"]
 """Where a process is before it has a whole snapshot; the first thing that it saves is that it has one."""
 SNAPSHOT_KILLS = 8
+SNAPSHOT_WRITES = 16
+"""Fewer than any sink makes of a whole snapshot."""
 STREAM_KILLS = 20
 LIFE = 150
 """Transactions of each writer in a life of some two seconds."""
@@ -168,7 +170,7 @@ def test_i4_i15_kills_during_the_snapshot_leave_one_attempt_and_no_ghost(
 ) -> None:
     killed = scene(kind)
     for kill in range(SNAPSHOT_KILLS):
-        killed.victim.live(writes=1 + kill, after_s=0.01)
+        killed.victim.live(writes=1 + kill, after_s=0.01, most=SNAPSHOT_WRITES)
         shrink(killed.url)
     killed.victim.live(failpoint="write.before:9")
     killed.victim.live(failpoint="write.after:5")

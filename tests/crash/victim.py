@@ -24,14 +24,20 @@ class Victim:
         self.lives: list[set[str]] = []
         """What the writes that were heard of each life were part of: `snapshot`, `stream`."""
 
-    def live(self, *, failpoint: str | None = None, writes: int = 0, after_s: float = 0.0) -> None:
-        """One life, to its end: at a failpoint, or at a random instant up to `after_s` after so many writes."""
+    def live(
+        self, *, failpoint: str | None = None, writes: int = 0, after_s: float = 0.0, most: int | None = None
+    ) -> None:
+        """One life, to its end: at a failpoint, or at a random instant up to `after_s` after so many writes.
+
+        It rests after `most` of them, for a kill that comes later than it should.
+        """
+        command = self._command if most is None else [*self._command, f"--at-most={most}"]
         environment = os.environ | ({"TAILRACE_FAILPOINT": failpoint} if failpoint else {})
         heard: list[str] = []
         with (
             self.printed.open("ab") as printed,
             subprocess.Popen(
-                self._command, stdout=printed, stderr=subprocess.PIPE, env=environment, cwd=ROOT, text=True
+                command, stdout=printed, stderr=subprocess.PIPE, env=environment, cwd=ROOT, text=True
             ) as process,
         ):
             assert process.stderr is not None
