@@ -60,8 +60,9 @@ _QUEUE_KB = 8 << 10
 _PARTITION_BYTES = 256 << 10
 """Of one answer, as it was compressed: events with schemas are twenty times as large when they are unpacked."""
 
-_ANSWER_BYTES = 4 << 20
-"""Of one answer for all partitions together: what lies in memory must not grow with their number."""
+_ANSWER_BYTES = 1 << 20
+"""Of one answer for all partitions together: what lies in memory must not grow with their number. It may be twenty
+times as large when it is unpacked, and the client keeps as much again beside small records."""
 
 
 @dataclass(frozen=True, slots=True)
