@@ -571,6 +571,9 @@ class Relation:
     @property
     def replica_identity(self) -> Literal["d", "n", "f", "i"]: ...
     @property
+    def xid(self) -> int | None:
+        """The transaction that it comes with, which has committed; None while that is streamed before its end."""
+    @property
     def columns(self) -> tuple[tuple[str, int, int, bool], ...]:
         """(name, type oid, type modifier, part of the replica identity)."""
     @property

@@ -17,6 +17,7 @@ use crate::table::Table;
 #[pyclass(frozen, module = "tailrace._native")]
 pub struct Relation {
     inner: pgoutput::Relation,
+    xid: Option<u32>,
 }
 
 #[pymethods]
@@ -39,6 +40,11 @@ impl Relation {
     #[getter]
     fn replica_identity(&self) -> char {
         self.inner.replica_identity
+    }
+
+    #[getter]
+    fn xid(&self) -> Option<u32> {
+        self.xid
     }
 
     #[getter]
@@ -103,7 +109,7 @@ impl PgOutput {
         let chunk = chunk.map(|chunk| Arc::clone(&chunk.inner));
         let decoder = &mut self.decoder;
         let found = py.detach(|| decoder.feed(chunk)).map_err(|error| raise(py, error))?;
-        Ok(found.map(|inner| Relation { inner }))
+        Ok(found.map(|inner| Relation { inner, xid: self.decoder.committed_xid() }))
     }
 
     fn hand_over(&mut self, xid: u32, lsn: u64) {

@@ -65,9 +65,10 @@ def described(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Table, bool]]:
     answers: list[tuple[Table, bool]] = []
     describe = Describer.__call__
 
-    def noted(self: Describer, relation: Relation) -> tuple[Table, bool]:
-        answers.append(describe(self, relation))
-        return answers[-1]
+    def noted(self: Describer, relation: Relation) -> tuple[Table, bool] | None:
+        answer = describe(self, relation)
+        answers.extend([answer] if answer is not None else [])
+        return answer
 
     monkeypatch.setattr(Describer, "__call__", noted)
     return answers
@@ -139,6 +140,38 @@ def test_types_that_a_streamed_transaction_has_made_are_those_of_its_rows(
         ["int4", "text", "enum", "int4"],
     ]
     assert {table.columns[2].labels for table in tables} == {("low", "high")}
+
+
+@pytest.mark.parametrize("identity", ["DEFAULT", "FULL"])
+@pytest.mark.parametrize("given_up", [True, False])
+def test_the_key_that_a_streamed_transaction_leaves_is_that_of_its_rows(
+    streaming: str, sql: Sql, reading: Make, described: list[tuple[Table, bool]], given_up: bool, identity: str
+) -> None:
+    sql(streaming, "CREATE TABLE t (id int NOT NULL, v text)", f"ALTER TABLE t REPLICA IDENTITY {identity}")
+    change = "ADD CONSTRAINT k PRIMARY KEY (id)"
+    if given_up:
+        sql(streaming, f"ALTER TABLE t {change}", "INSERT INTO t VALUES (0)")
+        change = "DROP CONSTRAINT k"
+    it = reading(streaming, snapshot="never").open().first()
+    with transaction(streaming, f"ALTER TABLE t {change}", ROWS, *[ROWS] * given_up):
+        it.until(lambda: bool(described))
+    it.count(10_000 if given_up else 5_000)
+    keys = {table.key for batch in it.batches for table in batch.tables}
+    assert keys == {() if given_up else ("id",)}
+
+
+def test_a_null_of_a_wide_table_in_a_streamed_transaction_makes_no_other_column_possible(
+    streaming: str, sql: Sql, reading: Make, described: list[tuple[Table, bool]]
+) -> None:
+    wide = ", ".join(f"c{number} int" for number in range(67))
+    sql(streaming, f"CREATE TABLE t ({wide}, id int PRIMARY KEY, v text)", "ALTER TABLE t REPLICA IDENTITY FULL")
+    it = reading(streaming, snapshot="never").open().first()
+    with transaction(streaming, "ALTER TABLE t ADD n int DEFAULT 7", ROWS.replace("INTO t", "INTO t (id, v)")):
+        it.until(lambda: bool(described))
+    it.count(5_000)
+    [table] = {table.version: table for batch in it.batches for table in batch.tables}.values()
+    assert table.key == ("id",)
+    assert [column.name for column in table.columns if not column.nullable] == ["id"]
 
 
 def test_a_streamed_transaction_that_is_rolled_back_leaves_no_description(

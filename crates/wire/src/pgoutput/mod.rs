@@ -418,6 +418,16 @@ impl Decoder {
         }
     }
 
+    /// The transaction that a relation which `feed` has stopped at comes with, once that has committed; None while it is
+    /// streamed before its end.
+    #[must_use]
+    pub fn committed_xid(&self) -> Option<u32> {
+        match (self.settling, self.plain) {
+            (Some(Settling { xid, .. }), _) | (None, Plain::Open { xid, .. }) => Some(xid),
+            (None, Plain::Closed | Plain::Skipped) => None,
+        }
+    }
+
     fn known(&self, oid: u32) -> Option<&relation::Known> {
         if let Some(Settling { xid, superseded }) = self.settling {
             return self.streams.get(&xid).and_then(|stream| stream.relations.at(oid, superseded));

@@ -90,8 +90,8 @@ def tables(connection: Connection, relations: Sequence[Described]) -> list[Table
 
 
 def described(connection: Connection, relations: Sequence[Described]) -> list[tuple[Table, bool]]:
-    """As `tables`, and whether the catalog shows all columns and types of a relation: it may have moved on, or the
-    transaction that made them may not have ended."""
+    """As `tables`, and whether the catalog shows what the message says of a relation, and is not alone in saying by
+    which columns its rows are known: it may have moved on, or show what was before a transaction that has not ended."""
     oids = [relation.oid for relation in relations]
     known, indexes = attributes(connection, oids), keys(connection, oids)
     asked = "SELECT oid, obj_description(oid, 'pg_class') FROM unnest(%(oids)s::oid[]) AS asked (oid)"
@@ -110,7 +110,7 @@ def described(connection: Connection, relations: Sequence[Described]) -> list[tu
 
 def _is_shown(relation: Described, attributes: Sequence[Attribute], types: Mapping[tuple[int, int], _Type]) -> bool:
     known = {attribute.name: attribute.type_oid for attribute in attributes}
-    return all(
+    return bool(_flagged(relation)) and all(
         known.get(name) == oid and types[oid, typmod] is not _UNKNOWN for name, oid, typmod, _ in relation.columns
     )
 
@@ -148,12 +148,18 @@ def choose_key(relation: Described, indexes: Sequence[Key], not_null: set[str]) 
     in their index. Without any it is the primary key, else the first unique index that cannot be null, clustered ones
     before others, by name: under full an old row shows it, and otherwise there are no old rows.
     """
-    flagged = [name for name, _, _, part in relation.columns if part]
-    if relation.replica_identity in ("d", "i") and flagged:
+    flagged = _flagged(relation)
+    if flagged:
         same = (key.columns for key in indexes if set(key.columns) == set(flagged))
         return next(same, tuple(flagged))
     present = {name for name, *_ in relation.columns} & not_null
     return next((key.columns for key in indexes if present.issuperset(key.columns)), ())
+
+
+def _flagged(relation: Described) -> list[str]:
+    """The columns by which the message says that a row is known; none where only the catalog says that."""
+    flagged = relation.replica_identity in ("d", "i")
+    return [name for name, _, _, part in relation.columns if part and flagged]
 
 
 def identity_columns(identity: str, indexes: Sequence[Key], columns: Sequence[str]) -> frozenset[str]:

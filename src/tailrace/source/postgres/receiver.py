@@ -29,6 +29,7 @@ _CONFIRM_S = 1.0
 _PING_S = 10.0
 _HURRY_S = 0.05
 _REPLY_S = 0.05
+_ASK_S = 0.02
 _AWAITED_S = 2.0
 _STALE_S = 10.0
 _FAREWELL_S = 1.0
@@ -56,7 +57,7 @@ class Receiver:
         walsender: Walsender,
         course: Course,
         *,
-        describe: Callable[[Relation], tuple[Table, bool]],
+        describe: Callable[[Relation], tuple[Table, bool] | None],
         measure: Measure,
         limits: Limits,
         sender_timeout_s: float,
@@ -92,6 +93,8 @@ class Receiver:
         self._flooded = False
         self._owed = False
         self._awaited_until = 0.0
+        self._undescribed: Relation | None = None
+        """What waits for the catalog, and all behind it."""
 
     @property
     def finished(self) -> bool:
@@ -109,7 +112,8 @@ class Receiver:
                 batch = self._take(now) or self._progress(now)
                 if batch is not None or now >= deadline:
                     return batch
-                self._walsender.wait(min(deadline - now, self._next_beat(now)))
+                if self._undescribed is None:
+                    self._walsender.wait(min(deadline - now, self._next_beat(now)))
             elif now >= deadline or self._decoder.ready_nbytes >= self._enough():
                 return self._take(now) or self._progress(now)
 
@@ -152,6 +156,10 @@ class Receiver:
         pause = self._not_before - time.monotonic()
         if pause > 0:
             time.sleep(pause)
+        if self._undescribed is not None:
+            self._heard_at = time.monotonic()  # what we do not read cannot be held against the server
+            self._decode(None)
+            return Chunk.of(())
         chunk = self._walsender.drain(_DRAIN_BYTES)
         if len(chunk):
             self._heard_at = time.monotonic()
@@ -175,11 +183,17 @@ class Receiver:
         """In a flood a segment's worth is collected; otherwise everything goes on at once."""
         return min(self._limits.segment_bytes, self._limits.batch_bytes_max) if self._flooded else 1
 
-    def _decode(self, chunk: Chunk) -> None:
+    def _decode(self, chunk: Chunk | None) -> None:
+        """A chunk, or what is left of the one before. What the catalog does not show yet is asked for again soon."""
         try:
-            relation = self._decoder.feed(chunk)
+            relation = self._undescribed or self._decoder.feed(chunk)
+            self._undescribed = None
             while relation is not None:
-                table, settled = self._describe(relation)
+                described = self._describe(relation)
+                if described is None:
+                    self._undescribed, self._not_before = relation, time.monotonic() + _ASK_S
+                    return
+                table, settled = described
                 self._decoder.describe(relation.oid, table, settled=settled)
                 relation = self._decoder.feed(None)
         except ValueError as error:

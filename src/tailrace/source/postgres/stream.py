@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -10,10 +11,10 @@ from typing import TypeVar
 
 from tailrace._native import Relation, Select
 from tailrace.dialect.postgres.fault import first_line, lost
-from tailrace.dialect.postgres.session import Connection
+from tailrace.dialect.postgres.session import Connection, fetch
 from tailrace.error import EndOfStream, HistoryLost, Retryable
 from tailrace.model import Batch, Position, Table
-from tailrace.source.postgres import catalog, pattern
+from tailrace.source.postgres import catalog, pattern, query
 from tailrace.source.postgres.catalog import Described
 from tailrace.source.postgres.fault import broken
 from tailrace.source.postgres.guardian import Guardian
@@ -23,6 +24,9 @@ from tailrace.source.postgres.receiver import Receiver
 from tailrace.source.postgres.snapshot import Snapshot
 
 _log = logging.getLogger("tailrace.source.postgres")
+_VISIBLE_S = 10.0
+"""How long what a transaction has made is waited for. Not for ever: it may be we whom its commit waits for, as one of
+`synchronous_standby_names`."""
 T = TypeVar("T")
 
 
@@ -42,11 +46,17 @@ class Describer:
         self._publication = publication
         self._globs = globs
         self._expected = {str(table) for table in published(connection, publication)}
+        self._visible: int | None = None
+        """The last transaction that the catalog shows, or is not waited for any more."""
+        self._awaited: tuple[int, float] | None = None
+        """The transaction that it does not show yet, and since when it has been waited for."""
 
-    def __call__(self, relation: Relation) -> tuple[Table, bool]:
-        """The table version that rows under this Relation message belong to, and whether the catalog shows it as the
-        message does; `Retryable` when cut off."""
+    def __call__(self, relation: Relation) -> tuple[Table, bool] | None:
+        """The table version that rows under this Relation message belong to, and whether the catalog has shown all of
+        it; None when it has yet to be asked again. `Retryable` when cut off."""
         self._settle()
+        if relation.xid is not None and not self._shows(relation.xid):
+            return None
         described = Described(
             relation.oid,
             relation.schema,
@@ -65,6 +75,25 @@ class Describer:
                 self._publication,
             )
         return table, settled
+
+    def _shows(self, xid: int) -> bool:
+        """Whether the catalog shows what a transaction has done that has committed in the log."""
+        if xid == self._visible:
+            return True
+        [[visible]] = fetch(self._connection, query.load("visible"), {"xid": str(xid)})
+        now = time.monotonic()
+        if self._awaited is None or self._awaited[0] != xid:
+            self._awaited = xid, now
+        if not visible:
+            if now - self._awaited[1] < _VISIBLE_S:
+                return False
+            _log.warning(
+                "transaction %d has committed in the log, and after %.0f s the server does not show it yet (does it"
+                " wait for a synchronous standby?): its tables are taken for what they were before it",
+                xid, _VISIBLE_S,
+            )  # fmt: skip
+        self._visible = xid
+        return True
 
 
 @dataclass(slots=True)
