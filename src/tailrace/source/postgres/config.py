@@ -42,7 +42,8 @@ class Postgres:
     `snapshot`: `initial` reads the tables first; `never` begins with the changes; `only` ends after the tables and
     leaves no slot; `when_needed` is `initial` and makes a new snapshot where the others would raise `HistoryLost`;
     `always` makes a new one at every start of a process, whatever is saved, and not after a fault that passed.
-    `origin="none"` leaves out what came by replication from elsewhere (16 or newer). `temporary` leaves nothing on the
+    `origin="none"` leaves out what came by replication from elsewhere (16 or newer); a snapshot, which could not, is
+    refused then of tables that another pipeline or a subscription fills. `temporary` leaves nothing on the
     server: its slot goes with the connection, and its publication with the stream.
 
     `failover` (17 or newer) has the slot synchronised to standbys, so that the stream goes on after one is promoted;
@@ -134,7 +135,7 @@ class Postgres:
 
     def outlook(self, name: str, saved: Mapping[str, Position | None]) -> list[Finding]:
         """See `Starting.outlook`."""
-        return [] if self.temporary else outlook.outlook(self, Names.of(self, name), saved)
+        return [] if self.temporary else outlook.outlook(self, name, saved)
 
     def open(
         self,

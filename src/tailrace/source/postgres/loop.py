@@ -16,7 +16,9 @@ from tailrace.dialect.postgres.session import Connection, fetch, statement_text
 from tailrace.error import CheckFailed
 from tailrace.source.postgres import query
 
-__all__ = ["Unmarked", "Watch", "unmarked"]
+__all__ = ["Unmarked", "Watch", "closed", "unmarked"]
+
+_MARKS = "whether they mark what they write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class Unmarked:
 
 def unmarked(connection: Connection) -> list[Unmarked]:
     """Every pipeline into this database without a replication origin, or that the role may not see them."""
-    return [] if (closed := _closed(connection)) is None else [*closed, *([] if closed else _pipelines(connection))]
+    hidden = closed(connection, _MARKS, "position")
+    return [] if hidden is None else [*hidden, *([] if hidden else _pipelines(connection))]
 
 
 class Watch:
@@ -46,20 +49,24 @@ class Watch:
         found = list(_pipelines(self._connection)) if self._readable else unmarked(self._connection)
         if found:
             raise CheckFailed(f'{found[0].reason}, and origin = "none" would send it back', hint=found[0].fix)
-        self._readable = self._readable or _closed(self._connection) == []
+        self._readable = self._readable or closed(self._connection, _MARKS, "position") == []
 
 
-def _closed(connection: Connection) -> list[Unmarked] | None:
-    """That the role may not look; nothing if it may; None while no pipeline has ever written here."""
-    found = fetch(connection, query.load("bookkeeping"))
+def closed(connection: Connection, what: str, *tables: str) -> list[Unmarked] | None:
+    """That the role may not see `what`, which `tables` of the schema tailrace hold; nothing if it may.
+
+    None while no pipeline has ever written here.
+    """
+    found = fetch(connection, query.load("bookkeeping"), {"tables": list(tables)})
     if not found:
         return None
     [[readable, role]] = found
     if readable:
         return []
-    fix = sql.SQL("GRANT USAGE ON SCHEMA tailrace TO {0}; GRANT SELECT ON tailrace.position TO {0}")
-    reason = f"pipelines write into this database, and role {role} may not see whether they mark what they write"
-    return [Unmarked(reason, statement_text(fix.format(sql.Identifier(role))))]
+    names = sql.SQL(", ").join(sql.Identifier("tailrace", table) for table in tables)
+    fix = sql.SQL("GRANT USAGE ON SCHEMA tailrace TO {0}; GRANT SELECT ON {1} TO {0}")
+    reason = f"pipelines write into this database, and role {role} may not see {what}"
+    return [Unmarked(reason, statement_text(fix.format(sql.Identifier(role), names)))]
 
 
 def _pipelines(connection: Connection) -> Iterator[Unmarked]:

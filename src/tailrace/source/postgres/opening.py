@@ -24,7 +24,7 @@ from tailrace.dialect.postgres.session import Connection, connect, fetch, run
 from tailrace.dialect.postgres.witness import Witness, silence_s
 from tailrace.error import CheckFailed, ConfigError, HistoryLost, Retryable, TailraceError
 from tailrace.model import Batch, Limits
-from tailrace.source.postgres import gap, host, pattern, plan, publication, resume, slot, snapshot, wal
+from tailrace.source.postgres import foreign, gap, host, pattern, plan, publication, resume, slot, snapshot, wal
 from tailrace.source.postgres.guardian import Guardian
 from tailrace.source.postgres.heartbeat import Heartbeat
 from tailrace.source.postgres.host import Host
@@ -117,6 +117,8 @@ class Opening:
         scene = _Scene(side, walsender, lineage, identity.timeline, here)
         situation = self._situation(scene, positions)
         decision = resume.decide(situation)
+        if decision.road is Road.SNAPSHOT:
+            self._require_own_rows(side)
         self._claim(scene, positions, decision)
         self._source.begun.add(self._pipeline)
         if averted := resume.averted(situation, decision):
@@ -127,6 +129,9 @@ class Opening:
                 self._source.gaps,
             )
         return self._go(scene, decision, until_current)
+
+    def _require_own_rows(self, side: Connection) -> None:
+        foreign.require_own_rows(side, self._source, name=self._names.publication, pipeline=self._pipeline)
 
     def _situation(self, scene: _Scene, positions: Positions) -> Situation:
         # Whoever had the slot saves and confirms until it lets go: what was saved is read behind that.
@@ -174,6 +179,7 @@ class Opening:
         globs = publication.selection(scene.side, found, self._source.tables)
         taken = None
         if decision.road is Road.SNAPSHOT:
+            self._require_own_rows(scene.side)  # of two that start at once, each has claimed before it looks again
             taken, place = self._snapshot(scene, globs)
         elif place is None:
             slot.drop(scene.side, scene.lineage.slot, self._stop)

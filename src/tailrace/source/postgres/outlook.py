@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tailrace.dialect.postgres import session
 from tailrace.error import Fatal, HistoryLost, Retryable, TailraceError
 from tailrace.model import Finding, Limits, Position
-from tailrace.source.postgres import gap, host, publication, resume, slot, wal
+from tailrace.source.postgres import foreign, gap, host, publication, resume, slot, wal
 from tailrace.source.postgres.finding import error, ok, warning
 from tailrace.source.postgres.opening import Names, wal_end
 from tailrace.source.postgres.place import Lineage, format_lsn
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from tailrace.source.postgres.config import Postgres
 
 
-def outlook(source: Postgres, names: Names, saved: Mapping[str, Position | None]) -> list[Finding]:
+def outlook(source: Postgres, name: str, saved: Mapping[str, Position | None]) -> list[Finding]:
     """One finding; none where a process reads the slot now, or where `check` has said more. Raises `HistoryLost`."""
+    names = Names.of(source, name)
     with ExitStack() as held:
         try:
             side = held.enter_context(closing(session.connect(source.login)))
@@ -52,13 +53,16 @@ def outlook(source: Postgres, names: Names, saved: Mapping[str, Position | None]
             gap=None if gaps is None else gap.last(gaps, str(lineage)),
             takeover=source.takeover,
         )
-        return [_finding(situation)]
+        own = partial(foreign.require_own_rows, side, source, name=names.publication, pipeline=name)
+        return [_finding(situation, own)]
 
 
-def _finding(situation: Situation) -> Finding:
+def _finding(situation: Situation, require_own_rows: Callable[[], None]) -> Finding:
     subject = f"slot {situation.lineage.slot}"
     try:
         decision = resume.decide(situation)
+        if decision.road is Road.SNAPSHOT:
+            require_own_rows()
     except HistoryLost:
         raise
     except Retryable as passing:

@@ -3,84 +3,15 @@
 from __future__ import annotations
 
 import threading
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
 
-from servers import postgres
 from tailrace.error import CheckFailed
 from tailrace.model import Finding, Severity
-from tailrace.pipeline import Pipeline
-from tailrace.sink.postgres import Existing
-from tailrace.sink.postgres import Postgres as Sink
-from tailrace.source import Postgres as Source
-from tests.origin import drop_origins
+from tests.server.sink.postgres.two_way import Pair
 from tests.waiting import until
 
 WRITTEN = "SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE relname = 'notes'"
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two databases with the same table, and a role of either side that is no superuser."""
-
-    left: psycopg.Connection[Any]
-    right: psycopg.Connection[Any]
-    urls: tuple[str, str]
-    role: str
-    folder: Path
-
-    def there(self, *, user: str | None = None) -> Pipeline:
-        """From the left, read as `user`, to the right."""
-        return self._make("there", self.urls, reader=user)
-
-    def back(self, *, user: str | None = None) -> Pipeline:
-        """From the right to the left, written as `user`."""
-        return self._make("back", self.urls[::-1], writer=user)
-
-    def _make(
-        self, name: str, urls: tuple[str, ...], *, reader: str | None = None, writer: str | None = None
-    ) -> Pipeline:
-        here, target = (
-            make_conninfo(url, **({"user": user} if user else {}))
-            for url, user in zip(urls, (reader, writer), strict=True)
-        )
-        slot = f"{name}_{self.role}"
-        source = Source(url=here, tables=["public.notes"], snapshot="never", origin="none", slot=slot, publication=slot)
-        return Pipeline(source, Sink(target, existing=Existing.APPEND), name=name, state_dir=self.folder)
-
-    def grant(self, finding: Finding) -> None:
-        """Do at the left what a finding says."""
-        assert finding.fix is not None
-        self.left.execute(finding.fix.encode())
-
-
-@pytest.fixture
-def pair(database: str, target_database: str, postgres18: postgres.Server, tmp_path: Path) -> Iterator[Pair]:
-    role = f"writer_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(database, autocommit=True) as left, psycopg.connect(target_database, autocommit=True) as right:
-        left.execute(f"CREATE ROLE {role} LOGIN REPLICATION".encode())
-        for side in (left, right):
-            side.execute(b"CREATE TABLE notes (id int PRIMARY KEY, n int)")
-            side.execute(f"CREATE SCHEMA tailrace AUTHORIZATION {role}".encode())
-        left.execute(f"ALTER TABLE notes OWNER TO {role}".encode())
-        left.execute(f"GRANT CREATE ON DATABASE {left.info.dbname} TO {role}".encode())
-        yield Pair(left, right, (database, target_database), role, tmp_path)
-        for side in (left, right):
-            drop_origins(side, side.info.dbname)  # no session is left that could use a slot
-            side.execute(
-                b"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-                b" WHERE database = current_database()"
-            )
-            side.execute(f"REASSIGN OWNED BY {role} TO CURRENT_USER".encode())
-            side.execute(f"DROP OWNED BY {role}".encode())
-        left.execute(f"DROP ROLE {role}".encode())
 
 
 def origin(findings: list[Finding]) -> Finding:
