@@ -49,8 +49,7 @@ class Positions(Protocol):
         """
 
     def save(self, positions: Sequence[Position]) -> None:
-        """Make these positions durable before returning; `Fenced` when a newer epoch exists. Saving twice is
-        harmless."""
+        """Make these positions durable before returning; `Fenced` when a newer epoch exists. Idempotent."""
 
     def forget(self) -> None:
         """Remove every claim and position of this pipeline (`tailrace reset` and `drop`), durably."""
@@ -82,8 +81,7 @@ class Stream(Protocol):
         """Called instead of `read` while the shelf is full: keeps the connection alive, reads nothing (I11)."""
 
     def confirm(self, positions: Sequence[Position]) -> None:
-        """These positions are durable: the server may forget what is before them. Cheap, idempotent, only advice
-        (I2)."""
+        """These positions are durable: the server may forget what is before them. Cheap, idempotent, advice (I2)."""
 
     def release(self, lineages: Sequence[str]) -> None:
         """What was held of the revoked `lineages` is finished or dropped."""
@@ -115,8 +113,7 @@ class Shared(Protocol):
 
 @runtime_checkable
 class Yielding(Protocol):
-    """A `Positions` that others may claim from while it lives, lineage by lineage, also wants to know of each that it
-    has given up."""
+    """A `Positions` whose lineages others may claim while it lives also wants to know of each that it gave up."""
 
     def yield_up(self, lineages: Sequence[str]) -> None:
         """These are finished here: whoever claims them next has nothing to end first."""
@@ -232,6 +229,14 @@ class Dated(Protocol):
 
 
 @runtime_checkable
+class Unheard(Protocol):
+    """A Stream whose server can fall silent without an error also says so."""
+
+    def unheard(self) -> str | None:
+        """What it does not tell, in words, and then nothing is idle; None while it answers. On the reader thread."""
+
+
+@runtime_checkable
 class Partitioned(Protocol):
     """A Stream of several partitions may also say how far it is behind in each; asked as `Measured` is."""
 
@@ -275,8 +280,7 @@ class Divisible(Protocol):
 
     def go_on(self, without: Collection[str]) -> None:
         """Begin again: the batch is offered once more, and nothing that was done of it is done again, but for the
-        lineages in `without`: others had them since, up to an older state, and whatever comes of them is to be done.
-        On the writer thread."""
+        lineages in `without`: others had them since, and what comes of them is to be done. On the writer thread."""
 
     def undone(self) -> Mapping[str, Position]:
         """As `BrokenOff.undone`, of the batch for which `write` has just raised something else than `Reject`."""
@@ -384,8 +388,7 @@ class Receiving(Protocol):
     def check_tables(self, name: str, tables: Sequence[Table]) -> list[Finding]:
         """What keeps the targets of `tables` from being filled by pipeline `name`, with statements as in `Sink.check`.
 
-        Read-only. `tables` are as the transforms leave them.
-        """
+        Read-only. `tables` are as the transforms leave them."""
 
 
 @runtime_checkable
@@ -395,8 +398,7 @@ class Selective(Protocol):
     kind: ClassVar[str]
 
     def unmatched(self, tables: Sequence[Table]) -> list[str]:
-        """The names and globs that match no table or column of `tables`, which are as the transforms before leave
-        them."""
+        """The names and globs that match nothing of `tables`, which are as the transforms before leave them."""
 
 
 @runtime_checkable
@@ -455,8 +457,7 @@ class Letters(Protocol):
 
     def parked(self, batch: Batch, *, transform: str | None = None) -> Mapping[int, str]:
         """Changes of `batch` that are stored, or that come after a stored change of their key: they must be parked
-        behind it, or order would break. Only what the same `transform` was given counts. Cheap when nothing is
-        stored."""
+        behind it, or order would break. Only what the same `transform` was given counts. Cheap when none is."""
 
     def replay(
         self,

@@ -37,6 +37,7 @@ MODULES = {
     "tests.server.sink.kafka.test_unencodable": "Kafka",
     "tests.server.kafka.test_cluster": "Kafka",
     "tests.server.kafka.test_storm": "Kafka",
+    "tests.server.kafka.test_silence": "Kafka",
     "tests.server.kafka.test_source": "Kafka",
     "tests.server.kafka.test_login": "Kafka",
     "tests.server.kafka.test_registry_outage": "Kafka",

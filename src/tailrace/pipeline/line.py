@@ -108,7 +108,7 @@ class Line:
             return f"source {self._plan.source.kind} has not come back for {silent_s:.0f} s"
         if self.shelf.holding:
             return f"writing to {self._plan.sink.kind}"
-        return "caught up" if reader.lag_bytes() == 0 else f"reading from {self._plan.source.kind}"
+        return "caught up" if reader.lag_bytes() == 0 else reader.unheard or f"reading from {self._plan.source.kind}"
 
     def interrupt(self) -> None:
         """A stop was asked for: nobody waits for next tries; from any thread or signal handler."""

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
-from tailrace.contract import Dated, Measured, Partitioned, Shared, Stream
+from tailrace.contract import Dated, Measured, Partitioned, Shared, Stream, Unheard
 from tailrace.error import EndOfStream, TailraceError, trace
 from tailrace.model import Position, Revoked
 from tailrace.pipeline.failpoint import Place, reach
@@ -55,6 +55,8 @@ class Reader:
         self._measured: Measured | None = None
         self._dated: Dated | None = None
         self._lag: int | None = None
+        self.unheard: str | None = None
+        """What the server did not tell at the stream's last call, in words; None while it answers."""
         self.alive_at = self.moved_at = time.monotonic()
         """When the stream last came back from a call, and when it last brought something, or had nothing to bring."""
         self.caught_at: float | None = None
@@ -168,7 +170,9 @@ class Reader:
         """Remember what the last call of the stream showed, once all of it is on the shelf."""
         self.alive_at = now = time.monotonic()
         lag = None if self._measured is None else self._measured.lag_bytes()
-        if moved or not lag or self._lag is None or lag < self._lag:  # without rows for us, the log still goes by
+        self.unheard = self._stream.unheard() if isinstance(self._stream, Unheard) else None
+        flows = not lag or self._lag is None or lag < self._lag  # without rows for us, the log still goes by
+        if moved or (flows and self.unheard is None):
             self.moved_at = now
         if lag == 0:
             # What was committed since the server was asked may not have come yet.

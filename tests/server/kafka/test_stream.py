@@ -117,7 +117,7 @@ def test_a_share_that_is_on_its_way_to_a_bounded_member_is_not_taken_for_another
             until(
                 lambda: (
                     bounded.read()
-                    or bounded.stream._joined
+                    or bounded.stream._lag.joined
                     or (protocol == "consumer" and len(shares(kafka, topic)) == 2)
                 ),
                 "for the other",

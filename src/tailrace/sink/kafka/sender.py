@@ -29,6 +29,7 @@ __all__ = ["Refit", "Sender"]
 
 _PAUSE_S = 0.2
 _ABORT_S = 10.0
+_NAMED_MAX = 3
 _OVERHEAD = 100
 """Bytes of a record batch around its only record, generously."""
 _PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
@@ -71,8 +72,8 @@ class Sender:
         """The brokers were waited for in vain."""
         self._untold = False
         """They have not been told that a transaction of the producer's is to be aborted."""
-        self._sent = False
-        """Something was handed over since the last `settle`: only then its end is an answer."""
+        self._sent: set[str] = set()
+        """Topics of what was handed over since the last `settle`: only if there are any its end is an answer."""
         self._closed = False
         self.fenced = False
         self.producer = client.producer(self._settings, told)
@@ -99,7 +100,7 @@ class Sender:
 
     def put(self, topic: str, key: bytes, value: bytes | None) -> None:
         """Hand over one record of our own."""
-        self._sent = True
+        self._sent.add(topic)
         self._retry(topic, value, key, headers=None)
 
     @property
@@ -144,7 +145,7 @@ class Sender:
             raise next((fault for fault in faults if isinstance(fault, Fatal)), faults[0])
         if self._sent:
             self._told.answered()
-        self._sent = False
+        self._sent.clear()
         return not failed
 
     def remake(self) -> None:
@@ -164,15 +165,18 @@ class Sender:
 
             return failed
 
+        topics = set[str]()
         try:
             self.send(batch, told=noting)
+            topics |= self._sent
             self.settle()
         except Retryable:
             if not refused:  # a transaction takes nothing more once a record was refused
                 raise
         self._failed.clear()
         if not refused:
-            raise Retryable("the brokers refused records, and took the same ones when they came again")
+            again = "the brokers refused records, and took the same ones when they came again"
+            raise Retryable(f"{_some(topics)}: {again}")
         return Reject(refused)
 
     def check_patience(self, moved_at: float) -> None:
@@ -180,12 +184,13 @@ class Sender:
         when a topic is gone, which the client waits for without end in a transaction."""
         now = time.monotonic()
         self._topics.watch()
+        where = f"{_some(self._sent)}: " if self._sent else ""
         if self.patience.over():
             self._silent = True
             self.drop()
-            raise Retryable("stopped before Kafka acknowledged all records; they come again at the next start")
+            raise Retryable(f"{where}stopped before Kafka acknowledged all records; they come again at the next start")
         if now - moved_at > self.patience.silence_s:
-            fault = self._told.fault(f"Kafka has acknowledged nothing for {self.patience.silence_s:g} s")
+            fault = self._told.fault(f"{where}Kafka has acknowledged nothing for {self.patience.silence_s:g} s")
             self._silent = True
             self.drop()
             raise _gone(self._topics.lost) if self._topics.lost else fault
@@ -196,7 +201,7 @@ class Sender:
             self.producer.purge()
             self.producer.flush(_PAUSE_S)
         self._failed.clear()
-        self._sent = False
+        self._sent.clear()
 
     def close(self) -> None:
         """Drop what is left and end the connections; closing twice is harmless (I12)."""
@@ -228,14 +233,15 @@ class Sender:
                     moved_at, before = time.monotonic(), left
                 self.check_patience(moved_at)
         except KafkaException as error:
-            raise self.fault("sending", error_of(error)) from None
+            raise self.fault(_some(self._sent) if self._sent else "sending", error_of(error)) from None
 
     def _send_part(
         self, records: Records, refused: dict[int, str], *, batch: Batch, told: Callable[[int], Failed] | None
     ) -> None:
         """Hand one segment over, unless something of the batch was refused; what is too large is added to `refused`."""
         messages = records.messages()
-        smallest = min((self._find(topic)[1] for topic in {message[0] for message in messages}), default=0)
+        found = [self._find(topic) for topic in {message[0] for message in messages}]
+        smallest = min((limit for _, limit in found), default=0)
         self._fit(smallest)
         if records.largest + _OVERHEAD > smallest:
             if self._claim_check is None:  # what is refused must not be what fits by now
@@ -244,7 +250,7 @@ class Sender:
                 self._fitting(message, records.change(index), refused) for index, message in enumerate(messages)
             ]
         if not refused:
-            self._sent = self._sent or bool(messages)
+            self._sent.update(name for name, _ in found)
             self._hand_over(messages, records, batch=batch, told=told)
 
     def _hand_over(
@@ -342,6 +348,13 @@ def _nbytes(message: Record) -> int:
     """What a topic must take for it."""
     _, value, key, headers = message
     return len(key or b"") + len(value or b"") + sum(len(head) + len(cell) for head, cell in headers or ()) + _OVERHEAD
+
+
+def _some(topics: set[str]) -> str:
+    """The first topics by name, and how many more."""
+    first = ", ".join(sorted(topics)[:_NAMED_MAX])
+    more = len(topics) - _NAMED_MAX
+    return f"topic {first}{f' and {more} more' if more > 0 else ''}"
 
 
 def _gone(topics: Iterable[str]) -> Fatal:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["drop_group", "open_stream"]
 
 _ASK_S = 15.0
+_LEADER_MS = 4_000
 _READ_BYTES_MAX = 4 << 20
 """Of one batch: the shelf puts them together again, and records lie in memory twice while they are read."""
 
@@ -41,7 +42,8 @@ def open_stream(
 ) -> KafkaStream:
     """A stream that has subscribed; its partitions come with its first reads. `Retryable` once `stop` is set."""
     told = client.Told()
-    admin = client.admin(source.settings(), told)
+    # Whoever leads a partition is asked where it ends, and the client remembers for this long who that is.
+    admin = client.admin({"metadata.max.age.ms": _LEADER_MS, **source.settings()}, told)
     stopped = None if stop is None else stop.is_set
     client.reach(admin, told, stopped=stopped)
     topics = Topics(admin, source.topics)

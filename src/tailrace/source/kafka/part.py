@@ -67,6 +67,8 @@ class Part:
     ended: bool = False
     high: int = 0
     """Offset behind the last record, as far as was heard."""
+    asked_at: float = 0.0
+    """When its leader was asked for `high`, which has answered; on the monotonic clock."""
     nbytes: int = 0
     count: int = 0
     headed: dict[int, Headed] = field(default_factory=dict)

@@ -1,12 +1,13 @@
-"""How the members of a group share its partitions. Asked only at the end of a bounded stream."""
+"""How the members of a group share its partitions. Asked at the end of a bounded stream, and by who has none."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Set as AbstractSet
+from concurrent.futures import Future
 
 from confluent_kafka import Consumer, ConsumerGroupState
-from confluent_kafka.admin import AdminClient, MemberDescription
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, MemberDescription
 
 from tailrace.error import Retryable
 from tailrace.source.kafka.fault import explained
@@ -26,7 +27,8 @@ class Sharing:
     def __init__(self, consumer: Consumer, admin: AdminClient, topics: Topics, *, group: str, settle_s: float) -> None:
         self._consumer = consumer
         self._admin = admin
-        self._group = group
+        self.group = group
+        """Its id."""
         self.topics = topics
         """Of its cluster."""
         self._patience_s = settle_s + _ROUND_S
@@ -35,6 +37,19 @@ class Sharing:
         self._ours: AbstractSet[Key] | None = None
         self._until: float | None = None
         """How long to be patient; None until the group is known to have us."""
+
+    def ask(self, *, timeout_s: float) -> Future[ConsumerGroupDescription]:
+        """Ask the group who is in it, and has which partitions."""
+        asked: dict[str, Future[ConsumerGroupDescription]] = self._admin.describe_consumer_groups(
+            [self.group], request_timeout=timeout_s
+        )
+        return asked[self.group]
+
+    def has_dealt_out(self, found: ConsumerGroupDescription, ours: AbstractSet[Key]) -> bool:
+        """Whether the group has come to rest, each partition has an owner, and of us it knows just `ours`."""
+        shares = self._shares(found)
+        dealt_out = len(set().union(*shares.values())) >= self.existing
+        return found.state is ConsumerGroupState.STABLE and dealt_out and shares.get(self._consumer.memberid()) == ours
 
     @property
     def existing(self) -> int:
@@ -58,19 +73,19 @@ class Sharing:
             return False
         self._look_at = now + _LOOK_S
         try:
-            with explained(f"asking who is in the group {self._group}"):
-                asked = self._admin.describe_consumer_groups([self._group], request_timeout=_ASK_S)
-                found = asked[self._group].result()
+            with explained(f"asking who is in the group {self.group}"):
+                found = self.ask(timeout_s=_ASK_S).result()
         except Retryable:  # nobody can say, as in a group whose coordinator moves
             return False
-        shares = {member.member_id: self._wanted(member) for member in found.members}
-        own = shares.get(self._consumer.memberid())
-        if own is None:  # not in it yet
+        if self._consumer.memberid() not in self._shares(found):  # not in it yet
             return False
         if self._until is None:
             self._until = now + self._patience_s
-        dealt_out = own == ours and len(set().union(*shares.values())) >= self.existing
-        return (found.state is ConsumerGroupState.STABLE and dealt_out) or now >= self._until
+        return self.has_dealt_out(found, ours) or now >= self._until
+
+    def _shares(self, found: ConsumerGroupDescription) -> dict[str, set[Key]]:
+        """What each member has, by its id."""
+        return {member.member_id: self._wanted(member) for member in found.members}
 
     def _wanted(self, member: MemberDescription) -> set[Key]:
         """What a member has of the topics that are wanted."""

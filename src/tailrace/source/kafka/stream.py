@@ -7,7 +7,6 @@ back, what was read of it is written, or dropped, before it goes.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections import Counter, deque
@@ -22,6 +21,7 @@ from tailrace.model import Assigned, Batch, Position, Revoked, Unreadable
 from tailrace.registry import Client
 from tailrace.source.kafka.fault import GONE, RANGE, error_of, explain, explained, unread
 from tailrace.source.kafka.header import headed
+from tailrace.source.kafka.lag import Lag
 from tailrace.source.kafka.offsets import Offsets
 from tailrace.source.kafka.part import Part, Place, Record, State, start
 from tailrace.source.kafka.reading import read_part
@@ -40,7 +40,6 @@ _RECORD_BYTES = 1 << 10
 _ASK_S = 15.0
 _COMMIT_S = 1.0
 _PAUSE_S = 0.5
-_LAG_S = 0.25
 _COMING_S = 0.02
 _SOON = frozenset((KafkaError._STATE, KafkaError._PREV_IN_PROGRESS))
 Key = tuple[str, int]
@@ -49,7 +48,7 @@ log = logging.getLogger("tailrace.source.kafka")
 
 
 class KafkaStream:
-    """A member of a consumer group. A `Stream`, `Shared`, `Measured` and `Partitioned`."""
+    """A member of a consumer group. A `Stream`, `Shared`, `Dated`, `Partitioned` and `Unheard`."""
 
     def __init__(
         self,
@@ -86,13 +85,20 @@ class KafkaStream:
         """What came while the shelf was full, or was too much for one batch."""
         self._fault: BaseException | None = None
         self._settle: Callable[[Revoked, float], bool] | None = None
-        self._joined = self._paused = self._closing = False
+        self._paused = self._closing = False
         self._full_since: float | None = None
         self._commit_at = 0.0
-        self._lags: dict[Key, int] = {}
-        self._lag_at = 0.0
         self._watch = Watch(sharing.topics)
         self._isolation = str(source.consuming("")["isolation.level"])
+        self._lag = Lag(
+            consumer,
+            self._parts,
+            sharing=sharing,
+            watch=self._watch,
+            told=told,
+            servers=source.address.servers,
+            isolation=self._isolation,
+        )
         self._settle_s = source.settle_s()
 
     def subscribe(self, topics: list[str], ids: Mapping[str, str]) -> None:
@@ -119,6 +125,7 @@ class KafkaStream:
         places = [TopicPartition(part.topic, part.partition) for part in parts]
         try:
             committed = {} if self._place.kept == "sink" else self.offsets.committed(places)
+            asked_at = time.monotonic()
             ends = self._topics.ends(places, isolation=self._isolation)
             for part in parts:
                 low, high = ends[part.topic, part.partition]
@@ -126,7 +133,7 @@ class KafkaStream:
                 part.next = start(part, self._place, saved=saved, committed=known, low=low, high=high)
                 part.until = high if self._place.until_current else None
                 part.ended = part.until is not None and part.next >= high
-                part.high = high
+                part.high, part.asked_at = high, asked_at
         except KafkaException as error:
             raise explain(error_of(error), f"beginning to read {parts[0].topic}") from error
         for part in parts:
@@ -152,6 +159,7 @@ class KafkaStream:
         batch = self._decoded(messages or self._fetch(timeout_s))
         if batch is not None:
             self._told.answered()
+            self._lag.heard()
             return batch
         if self._fault is not None:
             raise self._fault
@@ -182,19 +190,20 @@ class KafkaStream:
         """See `Stream.release`; `attach` has its answer already."""
 
     def lag_bytes(self) -> int | None:
-        """See `Measured`: records that are not read yet, as large as those that were."""
-        self._measure()
-        if not self._joined:
-            return None
-        parts, lags = self._parts, self._lags
-        if any(part.state is not State.READING or key not in lags for key, part in parts.items()):
-            return None
-        behind = [(part, lags[key]) for key, part in parts.items()]
-        return sum(lag * (part.nbytes // part.count if part.count else 1) for part, lag in behind)
+        """See `Measured`."""
+        return self._lag.nbytes()
+
+    def measured_at(self) -> float | None:
+        """See `Dated`."""
+        return self._lag.measured_at()
+
+    def unheard(self) -> str | None:
+        """See `Unheard`."""
+        return self._lag.unheard
 
     def lags(self) -> Mapping[str, int]:
         """See `Partitioned`."""
-        return {f"{topic}/{partition}": lag for (topic, partition), lag in sorted(self._lags.items())}
+        return {f"{topic}/{partition}": lag for (topic, partition), lag in sorted(self._lag.records.items())}
 
     def close(self) -> None:
         """See `Stream.close`: commits what was confirmed, and leaves the group (a static member stays in it)."""
@@ -264,7 +273,7 @@ class KafkaStream:
         if messages := self._consume(self._plenty()):
             return messages
         # A partition that comes does not end the waiting, and is to be read soon.
-        coming = not self._joined or any(part.state is not State.READING for part in self._parts.values())
+        coming = not self._lag.joined or any(part.state is not State.READING for part in self._parts.values())
         first = self._poll(min(timeout_s, _COMING_S) if coming else timeout_s)
         return [] if first is None else [first, *self._consume(self._plenty())]
 
@@ -353,6 +362,7 @@ class KafkaStream:
         if self._told.lasts:
             raise self._told.fault("no Kafka broker answered")
         self._watch.look(self._ids)
+        self._lag.look()
         self._seek()
         if time.monotonic() >= self._commit_at:
             self._commit_at = time.monotonic() + _COMMIT_S
@@ -367,8 +377,7 @@ class KafkaStream:
 
     def _done(self) -> bool:
         """A bounded stream has all that it wanted of every partition that is ours, and no other is to come."""
-        # With KIP-848 a member hears nothing of a share without partitions.
-        heard = self._joined or self._source.group_protocol == "consumer"
+        heard = self._lag.joined or self._source.group_protocol == "consumer"  # which may tell later that we have none
         ended = heard and all(part.ended for part in self._parts.values())
         return ended and self._sharing.complete(self._parts.keys())
 
@@ -379,20 +388,6 @@ class KafkaStream:
             log.warning(
                 "%d of %d partition(s) are read by other members of the group, and not waited for", others, there
             )
-
-    def _measure(self) -> None:
-        """Ask the client what it last heard of the ends of our partitions."""
-        if time.monotonic() < self._lag_at or self._closing:
-            return
-        self._lag_at = time.monotonic() + _LAG_S
-        lags = {}
-        for key, part in self._parts.items():
-            if part.state is State.READING:
-                with contextlib.suppress(KafkaException):  # never heard of: then what `begin` was told is the latest
-                    _, high = self._consumer.get_watermark_offsets(TopicPartition(*key), cached=True)
-                    part.high = max(part.high, high)
-                lags[key] = part.lag()
-        self._lags = lags
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """The group gives us partitions: nothing of them is read until the pipeline has claimed them."""
@@ -423,7 +418,7 @@ class KafkaStream:
             lineages.append(name)
         if lineages:
             self._ready.append(Assigned(tuple(lineages)))
-        self._joined = True
+        self._lag.joined = True
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """The group takes partitions back: what was read of them is written, or dropped, before another member has
@@ -439,6 +434,7 @@ class KafkaStream:
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """The group has given us up: others may read these partitions already, and our claims keep order (I16)."""
         log.warning("the group has taken %d partition(s) away without asking", len(partitions))
+        self._lag.joined = False
         parts = self._forget_new(partitions)
         if parts and self._settle is not None and not self._closing:
             self._settle(Revoked(tuple(part.lineage for part in parts)), 0)  # at once: the shelf may be full

@@ -8,7 +8,13 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec, TopicDescription
+from confluent_kafka.admin import (
+    AdminClient,
+    DescribeClusterResult,
+    ListOffsetsResultInfo,
+    OffsetSpec,
+    TopicDescription,
+)
 
 from tailrace.dialect.kafka.client import refuse_stopped
 from tailrace.error import Fatal
@@ -100,12 +106,8 @@ class Topics:
 
         All at once and over a connection of our own: on the consumer's each question waits for a fetch to end.
         """
-        level = IsolationLevel.READ_COMMITTED if isolation == "read_committed" else IsolationLevel.READ_UNCOMMITTED
         specs: list[OffsetSpec] = [OffsetSpec.earliest(), OffsetSpec.latest()]  # type: ignore[no-untyped-call]
-        asked = [
-            self._admin.list_offsets(dict.fromkeys(places, spec), isolation_level=level, request_timeout=_ASK_S)
-            for spec in specs
-        ]
+        asked = [self._ask_offsets(places, spec, isolation=isolation, timeout_s=_ASK_S) for spec in specs]
         low, high = ({(at.topic, at.partition): found.result().offset for at, found in each.items()} for each in asked)
         for (topic, partition), offset in (*low.items(), *high.items()):
             if offset < 0:  # librdkafka's answer for a partition whose leader did not give one, without an error
@@ -113,6 +115,31 @@ class Topics:
                     KafkaError(KafkaError.LEADER_NOT_AVAILABLE, f"no leader of {topic}/{partition} has told its end")
                 )
         return {place: (at, high[place]) for place, at in low.items()}
+
+    def ask_ends(
+        self, places: Sequence[TopicPartition], *, isolation: str, timeout_s: float
+    ) -> dict[TopicPartition, Future[ListOffsetsResultInfo]]:
+        """Ask for the offset behind the last record of each partition, which is negative when nobody knows it."""
+        return self._ask_offsets(
+            places,
+            OffsetSpec.latest(),  # type: ignore[no-untyped-call]
+            isolation=isolation,
+            timeout_s=timeout_s,
+        )
+
+    def _ask_offsets(
+        self, places: Sequence[TopicPartition], spec: OffsetSpec, *, isolation: str, timeout_s: float
+    ) -> dict[TopicPartition, Future[ListOffsetsResultInfo]]:
+        level = IsolationLevel.READ_COMMITTED if isolation == "read_committed" else IsolationLevel.READ_UNCOMMITTED
+        found: dict[TopicPartition, Future[ListOffsetsResultInfo]] = self._admin.list_offsets(
+            dict.fromkeys(places, spec), isolation_level=level, request_timeout=timeout_s
+        )
+        return found
+
+    def ask_cluster(self, *, timeout_s: float) -> Future[DescribeClusterResult]:
+        """Ask any broker which there are."""
+        found: Future[DescribeClusterResult] = self._admin.describe_cluster(request_timeout=timeout_s)
+        return found
 
     def ask(self, names: Sequence[str]) -> dict[str, Future[TopicDescription]]:
         """Ask what the cluster knows of these topics now."""

@@ -28,6 +28,8 @@ class Watch:
         self._missed: set[str] = set()
         """Topics that the last answers did not know."""
         self._ask_at = time.monotonic() + _EVERY_S
+        self.answered_at = 0.0
+        """When a broker has last answered, on the monotonic clock."""
 
     def look(self, ids: Mapping[str, str]) -> None:
         """Compare the last answers with `ids`, the topics that are read; `HistoryLost` for one that was made anew."""
@@ -45,6 +47,8 @@ class Watch:
         try:
             now = id_of(future.result())
         except KafkaException as error:
+            if error_of(error).code() > 0:  # negative are the client's own
+                self.answered_at = time.monotonic()
             if is_missing(error_of(error)):
                 if name not in self._missed:  # a broker that has just started does not know of all topics yet
                     self._missed.add(name)
@@ -52,7 +56,8 @@ class Watch:
                 raise Fatal(
                     f"the topic {name} was deleted", hint="make it anew and `tailrace reset`, or leave it out of topics"
                 ) from None
-            return  # a broker that is away: the reading itself will tell
+            return  # brokers that are away: `Lag` tells of them
+        self.answered_at = time.monotonic()
         self._missed.discard(name)
         if known is not None and now != known:
             raise HistoryLost(

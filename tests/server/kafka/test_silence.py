@@ -1,0 +1,133 @@
+"""Brokers that are away: librdkafka waits for them without a word, and what they do not tell is no idleness."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from servers.kafka import Broker, Cluster
+from tailrace.health import Address, HealthServer
+from tailrace.pipeline import State
+from tailrace.source.kafka import Kafka, lag
+from tailrace.testing.fake import AtomicSink, Target
+from tests.fault.row import fault, waits
+from tests.server.kafka.filling import Member, fill, running
+from tests.server.kafka.stepping import Steps, stepping
+from tests.unit.health.asking import verdict
+from tests.waiting import until
+
+WAIT_S = 120.0
+STALLED_S = 20.0
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Brokers that are silent are given up soon."""
+    monkeypatch.setattr(lag, "_SILENT_S", 10.0)
+
+
+def is_caught_up(member: Member, since: float) -> bool:
+    """Whether all that was there at `since` is known to be durable, and nothing more is there."""
+    status = member.pipeline.status()
+    return status.reason == "caught up" and status.lag_s == status.lag_bytes == 0 and (status.caught_up_at or 0) > since
+
+
+@fault("all brokers are away for long", "source", waits("no broker of … has answered for …", "nothing lost"))
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_member_whose_brokers_are_away_is_not_well_until_they_are_back(
+    start_kafka: Callable[..., Broker], tmp_path: Path, protocol: str
+) -> None:
+    """Nor is one without a partition, which knows only from them that it is to have none."""
+    broker = start_kafka()
+    fill(broker, broker.create_topic("orders"), range(3))
+    target = Target()
+    made = Kafka(f"kafka://{broker.address}/orders?group=g", group_protocol=protocol)  # type: ignore[arg-type]
+    members = [Member(made, AtomicSink(target), "p", tmp_path / str(at)) for at in range(2)]
+    pipelines = [member.pipeline for member in members]
+    with ExitStack() as stack:
+        stack.enter_context(running(*members))
+        servers = [
+            stack.enter_context(closing(HealthServer(Address("127.0.0.1", 0), [each], stalled_s=STALLED_S)))
+            for each in pipelines
+        ]
+        for member in members:
+            until(lambda member=member: is_caught_up(member, 0), "for one to read and one to idle", timeout_s=WAIT_S)  # type: ignore[misc]
+        assert sorted(dict(each.status().lags).get("orders/0", -1) for each in pipelines) == [-1, 0]
+        broker.kill()
+        for each in pipelines:
+            until(lambda each=each: broker.address in each.status().reason, "for the reason", timeout_s=WAIT_S)  # type: ignore[misc]
+            assert (each.status().lag_bytes, each.status().lag_s, each.status().lags) == (None, None, {})
+        caught_up_at = [each.status().caught_up_at for each in pipelines]
+        for each, server in zip(pipelines, servers, strict=True):
+            until(lambda server=server: verdict(server)[0] == 503, "for 503", timeout_s=WAIT_S)  # type: ignore[misc]
+            until(lambda each=each: each.status().state is State.RETRYING, "for a retry", timeout_s=WAIT_S)  # type: ignore[misc]
+            assert broker.address in (each.status().error or "")
+        assert [each.status().caught_up_at for each in pipelines] == caught_up_at
+        broker.start()
+        back = time.time()
+        fill(broker, "orders", range(3, 6))
+        for member, server in zip(members, servers, strict=True):
+            until(lambda member=member: is_caught_up(member, back), "for the rest", timeout_s=WAIT_S)  # type: ignore[misc]
+            until(lambda server=server: verdict(server)[0] == 200, "for 200")  # type: ignore[misc]
+    assert sorted(int(key) for key in target.keys if key) == list(range(6))
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_member_without_a_partition_is_caught_up_while_the_group_means_it_to_have_none(
+    kafka: Broker, topic: str, protocol: str
+) -> None:
+    kafka.create_topic(topic)
+    made = Kafka(f"kafka://{kafka.address}/{topic}", group=topic, group_protocol=protocol)  # type: ignore[arg-type]
+    with stepping(made) as holder:
+        holder.until_offered()
+        holder.begin()
+        with stepping(made) as surplus:
+            assert surplus.stream.lag_bytes() is None
+            until(lambda: holder.read() or surplus.read() or surplus.stream.lag_bytes() == 0, "for the group")
+            assert surplus.offered == []
+            holder.stream.close()
+            surplus.until_offered()
+            assert surplus.stream.lag_bytes() is None, "it is not claimed yet"
+            surplus.begin()
+            until(lambda: surplus.read() or surplus.stream.lag_bytes() == 0, "for the end")
+
+
+@pytest.fixture
+def steps(kafka_cluster: Cluster) -> Iterator[Steps]:
+    """A member that has read all of three partitions, one led by each node."""
+    kafka_cluster.create_topic("orders", 3)
+    with stepping(Kafka(f"kafka://{kafka_cluster.address}/orders?group=g")) as made:
+        made.until_offered(3)
+        made.begin()
+        until(lambda: made.read() or made.stream.lag_bytes() == 0, "for the ends", timeout_s=WAIT_S)
+        yield made
+
+
+@pytest.mark.usefixtures("impatient")
+def test_one_broker_that_is_away_is_no_failure_and_a_partition_that_nobody_leads_is_told(
+    kafka_cluster: Cluster, steps: Steps
+) -> None:
+    first, second, _ = kafka_cluster.nodes
+    first.kill()
+    killed_at = time.monotonic()
+
+    def measured() -> bool:
+        steps.read()
+        return steps.stream.lag_bytes() == 0 and (steps.stream.measured_at() or 0) > killed_at
+
+    until(measured, "for the new leaders to tell where their partitions end", timeout_s=WAIT_S)
+    second.kill()  # two of three controllers are gone: nobody is made a leader
+    until(lambda: steps.read() or steps.stream.unheard(), "for a leader to be missed", timeout_s=WAIT_S)
+    assert steps.stream.lag_bytes() is None
+    assert "has told for" in (steps.stream.unheard() or "")
+    seen_at = time.monotonic()
+    until(lambda: steps.read() or time.monotonic() - seen_at > 25, "longer than all brokers may be silent")
+    for node in (first, second):
+        node.launch()
+    until(lambda: steps.read() or steps.stream.lag_bytes() == 0, "for the leaders", timeout_s=WAIT_S)
+    assert steps.stream.unheard() is None
