@@ -43,6 +43,11 @@ class Target:
                 for statement in statements:
                     connection.execute(statement.encode())
 
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """What a PostgreSQL target has."""
+        with psycopg.connect(self._url) as connection:
+            return connection.execute(query.encode()).fetchall()
+
     def plant(self, *statements: str) -> None:
         """Change the target behind the pipeline's back; one that collides with the pipeline is tried again."""
         if self.kind == "postgres":
