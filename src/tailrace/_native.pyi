@@ -436,6 +436,11 @@ class Batch:
     def without(self, indexes: Collection[int]) -> Batch: ...
     def only(self, indexes: Collection[int]) -> Batch:
         """Just these changes; positions stay as they are."""
+    def cut(self, nbytes_max: int) -> Iterator[Batch]:
+        """Pieces that end where transactions end, of up to `nbytes_max` bytes of cells each; a transaction above that
+        is a piece by itself. A row of a snapshot and a record of a Kafka topic count as one each. The positions of a
+        piece are those of its last changes, where its source can go on, and the last one's are this batch's. One piece
+        if it is not larger, or if its changes are not in the order of their stream: a transform may have moved them."""
     def with_changes(self, changes: Sequence[Change]) -> Batch:
         """The same positions with these changes in place of the present ones (what `map_changes` uses)."""
     def with_arrow(self, table: Table, stream: object) -> Batch:

@@ -188,6 +188,12 @@ impl Batch {
         kept.map(Self::of).map_err(|error| raise(py, error))
     }
 
+    /// Pieces of whole transactions, each made when it is asked for.
+    fn cut(&self, py: Python<'_>, nbytes_max: usize) -> PyResult<Pieces> {
+        let cuts = py.detach(|| transform::cut(&self.inner, nbytes_max)).map_err(|error| raise(py, error))?;
+        Ok(Pieces { batch: self.inner.clone(), cuts: cuts.into_iter() })
+    }
+
     /// The same positions with these changes.
     fn with_changes(&self, py: Python<'_>, changes: Vec<PyRef<'_, Change>>) -> PyResult<Self> {
         let mut parts = Vec::new();
@@ -257,6 +263,26 @@ impl Segments {
         let part = self.batch.parts().get(self.part)?.clone();
         self.part += 1;
         Some(Batch::of(self.batch.with_parts(vec![part])))
+    }
+}
+
+/// Iterates over the pieces of a batch.
+#[pyclass(module = "tailrace._native")]
+pub struct Pieces {
+    batch: wire::Batch,
+    cuts: std::vec::IntoIter<transform::Cut>,
+}
+
+#[pymethods]
+impl Pieces {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&mut self, py: Python<'_>) -> PyResult<Option<Batch>> {
+        let Some(cut) = self.cuts.next() else { return Ok(None) };
+        let piece = py.detach(|| cut.make(&self.batch)).map_err(|error| raise(py, error))?;
+        Ok(Some(Batch::of(piece)))
     }
 }
 

@@ -7,7 +7,7 @@ import hmac
 
 import pytest
 
-from tailrace._native import Batch, BatchBuilder, Mask, Rename, Select
+from tailrace._native import Batch, BatchBuilder, Mask, Position, Rename, Select
 from tailrace.error import ConfigError
 from tests.unit.native.test_arrow import ORDERS, make, row
 
@@ -77,6 +77,70 @@ def test_only_and_without_are_each_others_rest() -> None:
     assert (ops(BATCH.only([3, 0])), ops(BATCH.without({0, 3}))) == ("ct", "ud")
     assert BATCH.only([1])[0].position == BATCH[1].position
     assert BATCH.tables == (ORDERS,)
+
+
+def several(*transactions: int, lineage: str = "postgres/1/shop/slot") -> Batch:
+    """One transaction of as many rows each, of some 30 bytes."""
+    builder = BatchBuilder(lineage)
+    for at, rows in enumerate(transactions):
+        builder.begin(xid=at, lsn=0x100 * (at + 1), committed_at_us=0)
+        for key in range(rows):
+            builder.add("c", ORDERS, after=row(key))
+        builder.commit()
+    return builder.take()
+
+
+def test_pieces_end_where_transactions_end_with_the_positions_of_their_last_changes() -> None:
+    batch = several(2, 1, 3, 9, 1)
+    size = batch.only([0]).nbytes
+    pieces = list(batch.cut(4 * size))
+    assert [len(piece) for piece in pieces] == [3, 3, 9, 1]
+    assert [change.position for piece in pieces for change in piece] == [change.position for change in batch]
+    assert [piece.positions for piece in pieces] == [(piece[len(piece) - 1].position,) for piece in pieces]
+    assert pieces[-1].positions == batch.positions
+    assert [piece.nbytes for piece in pieces] == [len(piece) * size for piece in pieces]
+
+
+def test_the_last_piece_ends_where_the_batch_does_and_each_with_the_lineages_that_it_touches() -> None:
+    one, two = several(2, 2, lineage="one"), several(2, 2, lineage="two")
+    end = Position("one", several(0, 0, 0, 1, lineage="one").positions[0].text)
+    (batch,) = Batch.merge([one, two, Batch.progress(end)])
+    size = batch.only([0]).nbytes
+    pieces = list(batch.cut(3 * size))
+    assert [len(piece) for piece in pieces] == [2, 2, 2, 2]
+    assert [piece.positions for piece in pieces[:3]] == [(batch[at].position,) for at in (1, 3, 5)]
+    assert pieces[3].positions == batch.positions == (end, two.positions[0])
+    both = [piece.positions for piece in batch.cut(6 * size)]
+    assert both == [(one.positions[0], batch[5].position), batch.positions]
+
+
+def test_a_batch_within_the_limit_or_out_of_the_order_of_its_stream_is_one_piece() -> None:
+    batch = several(1, 1, 1)
+    assert [len(piece) for piece in batch.cut(batch.nbytes)] == [3]
+    moved = batch.with_changes([batch[1], batch[0], batch[2]])
+    assert [(len(piece), piece.positions) for piece in moved.cut(1)] == [(3, batch.positions)]
+    assert [piece.positions for piece in Batch.progress(batch.positions[0]).cut(1)] == [batch.positions]
+
+
+def test_a_snapshot_is_cut_between_rows_and_begins_and_ends_once() -> None:
+    builder = BatchBuilder("postgres/1/shop/slot")
+    builder.begin(xid=0, lsn=0x100, committed_at_us=0)
+    for key in range(3):
+        builder.add("r", ORDERS, after=row(key))
+    builder.commit()
+    pieces = list(builder.take(snapshot=("1", ORDERS, True, True)).cut(1))
+    marks = [piece.snapshot for piece in pieces]
+    assert [(mark.begin, mark.end) for mark in marks if mark] == [(True, False), (False, False), (False, True)]
+    assert [piece.positions for piece in pieces] == [(piece[0].position,) for piece in pieces]
+
+
+def test_records_of_a_topic_are_cut_one_by_one() -> None:
+    builder = BatchBuilder("kafka/c/t/0")
+    for offset in (7, 9):
+        builder.begin(xid=5, at=f"{offset:020}", committed_at_us=0)
+        builder.add("c", ORDERS, after=row(1))
+        builder.commit()
+    assert [piece.positions[0].text for piece in builder.take().cut(1)] == [f"{7:020}", f"{9:020}"]
 
 
 def test_a_snapshot_of_a_table_that_is_left_out_is_still_a_snapshot() -> None:

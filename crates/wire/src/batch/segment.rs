@@ -330,6 +330,13 @@ impl<'a> RowRef<'a> {
         Position { lsn, phase, ordinal: self.entry.ordinal, timeline, end }
     }
 
+    /// Bytes of its images, a message's included.
+    #[must_use]
+    pub fn nbytes(&self) -> usize {
+        let images = [self.entry.old, self.entry.new].into_iter().filter_map(|offset| self.tuple(offset));
+        images.map(|image| image.raw().len()).sum()
+    }
+
     fn tuple(&self, offset: u32) -> Option<Tuple<'a>> {
         (offset != ABSENT).then(|| Tuple::trusted(&self.segment.arena[offset as usize..]))
     }

@@ -2,6 +2,7 @@
 //! that the same version always becomes the same new version. Parts on disk stay there: they are transformed when they are
 //! read.
 
+mod cut;
 mod glob;
 mod mask;
 mod pick;
@@ -11,6 +12,7 @@ mod select;
 #[cfg(test)]
 mod tests;
 
+pub use cut::{Cut, cut};
 pub use glob::Globs;
 pub use mask::{Mask, Method};
 pub use pick::{only, without};

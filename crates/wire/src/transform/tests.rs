@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Mask, Method, Rename, Select, Selection, only, without};
+use super::{Mask, Method, Rename, Select, Selection, cut, only, without};
 use crate::batch::sample::{Null, Row, Unchanged, Value, batch, rows, t, table, texts};
 use crate::batch::{Batch, OldImage, Part, SnapshotMark};
 use crate::error::Error;
@@ -245,4 +245,18 @@ proptest! {
         };
         prop_assert_eq!(position(&kept), ids(&kept).into_iter().map(|id| id as u64).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn a_transaction_is_one_piece_however_many_segments_it_has() {
+    both(|make| {
+        let users = users();
+        let rows_of_it = changes(&users);
+        let whole = make(&rows_of_it);
+        let cuts = cut(&whole, 1).unwrap();
+        assert_eq!(cuts.len(), 1);
+        assert_eq!(names(&cuts[0].make(&whole).unwrap()), names(&whole));
+        let sizes = whole.parts().iter().map(|part| part.load().unwrap().rows().map(|row| row.nbytes()).sum::<usize>());
+        assert_eq!(sizes.sum::<usize>(), whole.nbytes());
+    });
 }

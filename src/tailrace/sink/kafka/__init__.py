@@ -44,9 +44,10 @@ class Kafka:
     With `transactions`, readers with `isolation.level=read_committed` see each change once: the position is committed
     with the records, in `positions_topic` (default `tailrace.<pipeline>.positions`, compacted, of this pipeline alone,
     with `replication` replicas when it is made).
-    A source's transaction above `transaction_bytes_max`, counted in bytes of its cells as the source sent them, is an
-    error, or is split, and at-least-once, with `split_transactions`: one of Kafka's for each of its segments, or for
-    each part of one that is above the limit too; a single change is never cut. `limits.batch_bytes_max`, to which
+    What is above `transaction_bytes_max`, counted in bytes of its cells as the source sent them, is cut between the
+    source's transactions. One of those that is above it is an error, or is split, and at-least-once, with
+    `split_transactions`: one of Kafka's for each of its segments, or for each part of one that is above the limit too;
+    a single change is never cut. `limits.batch_bytes_max`, to which
     smaller ones are joined, must not be above it.
     """
 

@@ -60,6 +60,8 @@ class TransactionalWriter:
         self._claimed: dict[str, Held] = {}
         self._ready = False
         self._open = False
+        self._midway: tuple[Position, ...] | None = None
+        """Where the batch ends of which some was committed, and not all."""
         found = self._read()
         self._held: dict[str, Held] = dict(found.held)
         self._replayed: set[Position] = set(found.replayed)
@@ -120,21 +122,14 @@ class TransactionalWriter:
             self._claimed.pop(lineage, None)
 
     def write(self, batch: Batch) -> None:
-        """Commit the records of `batch` and its positions together."""
+        """Commit the records of `batch` and its positions together, one above the limit in pieces."""
         self._sender.watch()
         self._own()  # nobody may have claimed: dead letters are written without their source
         moves = any(self.known().get(position.lineage) != position for position in batch.positions)
         if batch.snapshot is None and not moves and len(batch):
             self._replay(batch)
-        elif batch.nbytes <= self._plan.nbytes_max:
-            self._commit(batch, batch.positions)
-        elif self._plan.split:
-            self._commit_parts(batch)
         else:
-            raise Fatal(
-                f"a transaction of {batch.nbytes} bytes, and one of Kafka's may hold {self._plan.nbytes_max}",
-                hint="raise transaction_bytes_max, or set split_transactions = true: that one is at-least-once then",
-            )
+            self._commit_shares(batch, self._left(batch))
 
     def interrupt(self) -> None:
         """See `Interruptible.interrupt`."""
@@ -156,16 +151,41 @@ class TransactionalWriter:
             raise Reject({kept[index]: reason for index, reason in reject.reasons.items()}) from None
         self._replayed.update(written)
 
-    def _commit_parts(self, batch: Batch) -> None:
-        """Part by part, and the position with the last: a crash in between makes the first ones come again."""
-        parts = [part for segment in batch.segments() for part in self._cut(segment)]
+    def _left(self, batch: Batch) -> Sequence[int]:
+        """A batch of which something was refused is offered again without that: what is committed of it is left out."""
+        if batch.positions != self._midway:
+            return range(len(batch))
+        held, places = self.known(), [change.position for change in batch]
+        return [index for index, at in enumerate(places) if (done := held.get(at.lineage)) is None or at > done]
+
+    def _commit_shares(self, batch: Batch, left: Sequence[int]) -> None:
+        """Each with the positions that it reaches: a crash in between makes come again what lies behind them."""
         begun = 0
-        for part in parts:
+        for share, positions in self._shares(batch if len(left) == len(batch) else batch.only(left)):
             try:
-                self._commit(part, batch.positions if part is parts[-1] else ())
+                self._commit(share, positions)
             except Reject as reject:
-                raise Reject({begun + index: reason for index, reason in reject.reasons.items()}) from None
-            begun += len(part)
+                raise Reject({left[begun + index]: reason for index, reason in reject.reasons.items()}) from None
+            begun += len(share)
+            self._midway = batch.positions
+        self._midway = None
+
+    def _shares(self, batch: Batch) -> Iterator[tuple[Batch, Sequence[Position]]]:
+        """What one of Kafka's transactions holds each, and the positions that go with it: whole transactions, but for
+        one that is above the limit, whose position goes with its last part."""
+        for piece in batch.cut(self._plan.nbytes_max):
+            if piece.nbytes <= self._plan.nbytes_max:
+                yield piece, piece.positions
+            elif self._plan.split:
+                *parts, last = (part for segment in piece.segments() for part in self._cut(segment))
+                yield from ((part, ()) for part in parts)
+                yield last, piece.positions
+            else:
+                raise Fatal(
+                    f"a transaction of {piece.nbytes} bytes, and one of Kafka's may hold {self._plan.nbytes_max}",
+                    hint="raise transaction_bytes_max, or set split_transactions = true:"
+                    " that one is at-least-once then",
+                )
 
     def _cut(self, part: Batch) -> Iterator[Batch]:
         """Within the limit each, but for a single change that is above it."""

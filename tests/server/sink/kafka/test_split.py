@@ -1,4 +1,5 @@
-"""A transaction of PostgreSQL above the sink's limit, on the whole road: an error, or split and killed on the way."""
+"""Above the sink's limit, on the whole road, and killed on the way: a transaction of PostgreSQL, an error or split, and
+many small ones that came together."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from tests.waiting import until
 
 ROWS = range(1000, 41000)
 LIMIT = 64 << 10
+SMALL = 20
 
 
 def test_a_split_transaction_that_is_killed_between_its_parts_is_whole_in_the_end_and_all_others_come_once(
@@ -31,8 +33,6 @@ def test_a_split_transaction_that_is_killed_between_its_parts_is_whole_in_the_en
         first = cli.run("run", "shop.toml", "--until-current")
         assert first.code == 0, first.err
         shop.execute("INSERT INTO orders VALUES (2, 'before')")
-        second = cli.run("run", "shop.toml", "--until-current")  # or it might wait together with the large one
-        assert second.code == 0, second.err
         shop.execute(
             "INSERT INTO orders SELECT n, repeat('x', 200) FROM generate_series(%s::int, %s) n", [ROWS[0], ROWS[-1]]
         )
@@ -61,6 +61,35 @@ def test_a_split_transaction_that_is_killed_between_its_parts_is_whole_in_the_en
     assert 0 < len(parts) < len(ROWS)
     assert parts == list(ROWS[: len(parts)])
     assert {key for key, count in Counter(came).items() if count > 1} == set(parts)
+
+
+def test_small_transactions_that_come_together_above_the_limit_come_once_each_whatever_is_killed_between_them(
+    kafka: server.Broker, topic: str, database: str, tmp_path: Path
+) -> None:
+    cli, config, name = Cli(tmp_path, os.environ), tmp_path / "shop.toml", f"{topic}.public.orders"
+    config.write_text(_config(database, kafka, topic, split=False))
+    with psycopg.connect(database, autocommit=True) as shop:
+        shop.execute("CREATE TABLE orders (id int PRIMARY KEY, note text)")
+        first = cli.run("run", "shop.toml", "--until-current")
+        assert first.code == 0, first.err
+        for begin in range(ROWS[0], ROWS[-1], SMALL):
+            shop.execute(
+                "INSERT INTO orders SELECT n, repeat('x', 200) FROM generate_series(%s::int, %s) n",
+                [begin, begin + SMALL - 1],
+            )
+    with closing(Consumer({"bootstrap.servers": kafka.address, "group.id": topic})) as measure:
+        place = TopicPartition(name, 0)
+
+        def written(rows: int) -> bool:
+            return int(measure.get_watermark_offsets(place, timeout=30)[1]) > rows
+
+        process = cli.start("run", "shop.toml")
+        until(lambda: name in measure.list_topics(timeout=30).topics and written(1_000), "for some of them")
+        process.kill()
+    process.communicate(timeout=60)
+    finished = cli.run("run", "shop.toml", "--until-current")
+    assert finished.code == 0, finished.err
+    assert _keys(kafka, name) == list(ROWS)
 
 
 def _keys(broker: server.Broker, name: str) -> list[int]:

@@ -58,6 +58,12 @@ def until_saved(sink: Kafka, position: Position) -> None:
     until(lambda: sink.saved("p") == {position.lineage: position}, "for the commit to be readable")
 
 
+def saved_one_after_another(broker: server.Broker, topic: str) -> list[str]:
+    """The texts of all positions that were committed."""
+    values = [record.event for record in read(broker, f"{topic}.positions", settled=True)]
+    return [value["position"] for value in values if isinstance(value, dict) and value["position"] is not None]
+
+
 def end(broker: server.Broker, topic: str) -> int:
     """The offset behind the last record or mark of its first partition."""
     consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "ends"})
@@ -249,6 +255,73 @@ def test_a_transaction_above_the_limit_is_an_error_unless_it_may_be_split(
     assert keys(kafka, topic) == list(range(10))
     # A commit leaves a mark in the log, which takes an offset.
     assert end(kafka, f"{topic}.public.orders") - 10 >= 3
+
+
+def test_small_transactions_that_came_together_are_cut_between_them_and_each_position_goes_with_its_rows(
+    kafka: server.Broker, topic: str, transactional: Callable[..., Kafka]
+) -> None:
+    feed = Feed()
+    small = [feed.insert(*range(3 * at, 3 * at + 3), note="x" * 500) for at in range(10)]
+    (flood,) = Batch.merge(small)
+    writer = opened(transactional(transaction_bytes_max=5000), limits=Limits(batch_bytes_max=5000))
+    writer.write(flood)
+    assert writer.known() == {LINEAGE: flood.positions[0]}
+    writer.close()
+    assert keys(kafka, topic) == list(range(30))
+    assert end(kafka, f"{topic}.public.orders") == 30 + 4  # three, three, three and one of them, a mark behind each
+    stored = saved_one_after_another(kafka, topic)
+    assert stored == [small[at].positions[0].text for at in (2, 5, 8, 9)]
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_of_a_batch_above_the_limit_only_a_transaction_that_is_above_it_is_refused_or_split(
+    kafka: server.Broker, topic: str, transactional: Callable[..., Kafka], split: bool
+) -> None:
+    feed = Feed()
+    before, large, behind = feed.insert(1), feed.insert(*range(10, 20), note="x" * 1000), feed.insert(3)
+    (flood,) = Batch.merge([before, large, behind])
+    options = {"transaction_bytes_max": 5000, "split_transactions": split}
+    writer = opened(transactional(**options), limits=Limits(batch_bytes_max=5000))
+    if split:
+        writer.write(flood)
+    else:
+        with pytest.raises(Fatal, match=f"a transaction of {large.nbytes} bytes"):
+            writer.write(flood)
+    last = behind if split else before
+    assert writer.known() == {LINEAGE: last.positions[0]}
+    writer.close()
+    assert keys(kafka, topic) == ([1, *range(10, 20), 3] if split else [1])
+    ends = [batch.positions[0].text for batch in (before, large, behind)]
+    assert saved_one_after_another(kafka, topic) == (ends if split else ends[:1])
+
+
+def test_a_change_that_is_refused_behind_what_is_committed_of_its_batch_does_not_make_that_come_again(
+    kafka: server.Broker, topic: str, transactional: Callable[..., Kafka]
+) -> None:
+    kafka.create_topic(f"{topic}.public.orders", max_message_bytes="4000")
+    feed = Feed()
+    (flood,) = Batch.merge(
+        [
+            feed.insert(1, 2, note="x" * 1500),
+            feed.insert(3, 4, note="x" * 1500),
+            feed.insert(5, note="x" * 4500),
+            feed.insert(6),
+            feed.insert(7, note="x" * 4500),
+        ]
+    )
+    writer = opened(transactional(transaction_bytes_max=5000), limits=Limits(batch_bytes_max=5000))
+    with pytest.raises(Reject) as refused:
+        writer.write(flood)
+    assert list(refused.value.reasons) == [4]
+    assert keys(kafka, topic) == [1, 2, 3, 4]
+    rest = flood.without([4])
+    with pytest.raises(Reject) as refused:
+        writer.write(rest)
+    assert [rest[index].after["id"] for index in refused.value.reasons] == [7]
+    writer.write(rest.without(refused.value.reasons))
+    assert writer.known() == {LINEAGE: flood.positions[0]}
+    writer.close()
+    assert keys(kafka, topic) == [1, 2, 3, 4, 6]
 
 
 def test_a_change_above_the_limit_is_a_part_by_itself(
