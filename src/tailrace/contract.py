@@ -69,9 +69,8 @@ class Stream(Protocol):
     """An open source. All methods run on the reader thread, save `confirm`, which may come from any."""
 
     def read(self, timeout_s: float) -> Batch | Assigned | Revoked | Unreadable | None:
-        """The next batch, or None after `timeout_s` without one. A batch ends where a transaction ends,
-        and the last change of each within it has a position to go on from too: a Writer may cut it there (`Batch.cut`).
-
+        """The next batch, or None after `timeout_s` without one. A batch ends where a transaction ends, and each in it
+        with a position to go on from: a Writer may cut it there (`Batch.cut`).
         `Unreadable` is for one record among others that can be read: it is parked, or stops the pipeline.
 
         Raises `EndOfStream` when the stream is bounded and done, `Retryable` when the connection broke, `HistoryLost`
