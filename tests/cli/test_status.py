@@ -167,7 +167,8 @@ def test_each_cell_of_the_table_says_what_the_json_of_the_same_moment_says(
         match = stood.fullmatch(row.pop("FOR"))
         assert match is not None
         unit_s = units[match[2]]
-        assert abs(time.time() - seen["since"] - int(match[1]) * unit_s) < 30 + unit_s / 2
+        youngest, oldest = (moment[end] - seen["since"] for end in ("from", "to"))
+        assert youngest - unit_s < int(match[1]) * unit_s < oldest + unit_s
         assert row == wanted(seen)
         lines = [line.removeprefix(f"{seen['name']}: ") for line in moment["table"].splitlines()]
         assert not seen["reason"] or seen["reason"] in lines
@@ -207,9 +208,11 @@ def telling(moment: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
     with monkeypatch.context() as patch:
         patch.setattr(status_command, "_look", once)
+        moment["from"] = time.time()
         for form in (True, False):
             assert status_command.status(Path("t.toml"), (), as_json=form, watch=False) == 0
             moment["json" if form else "table"] = capsys.readouterr().out
+        moment["to"] = time.time()
     moment["json"] = json.loads(moment["json"])
     busy, failing, idle = (wanted(seen) for seen in moment["json"])
     numbers = ("CHANGES", "ROWS/S", "KB/S", "LAG S", "LAG B", "RETAINED B", "DEAD")

@@ -218,7 +218,7 @@ class Pipe:
         """Have its walsender ended and the slot dropped: both while it is paused, or it might be back in between."""
         self.signal(signal.SIGSTOP)
         with psycopg.connect(self.direct, autocommit=True) as connection:
-            ended = "SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots WHERE slot_name = %s"
+            ended = "SELECT pg_terminate_backend(active_pid, 60000) FROM pg_replication_slots WHERE slot_name = %s"
             connection.execute(ended.encode(), [self.slot])
             connection.execute(b"SELECT pg_drop_replication_slot(%s)", [self.slot])
         self.signal(signal.SIGCONT)

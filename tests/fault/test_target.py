@@ -365,7 +365,7 @@ def test_i16_a_process_that_wakes_up_is_fenced(
     until(lambda: execute(database, f"{sent} WHERE slot_name = '{sleeper.slot}'") == [(True,)], "for what it has")
     execute(
         database,
-        "SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots"
+        "SELECT pg_terminate_backend(active_pid, 60000) FROM pg_replication_slots"
         f" WHERE slot_name = '{other.slot}' AND active",
     )
     other.start()

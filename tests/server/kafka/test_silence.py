@@ -67,7 +67,8 @@ def test_a_member_whose_brokers_are_away_is_not_well_until_they_are_back(
             until(lambda server=server: verdict(server)[0] == 503, "for 503", timeout_s=WAIT_S)  # type: ignore[misc]
             until(lambda each=each: each.status().state is State.RETRYING, "for a retry", timeout_s=WAIT_S)  # type: ignore[misc]
             assert broker.address in (each.status().error or "")
-        assert [each.status().caught_up_at for each in pipelines] == caught_up_at
+        # From two clocks, each time: equal but for parts of a second.
+        assert [each.status().caught_up_at for each in pipelines] == pytest.approx(caught_up_at, rel=0, abs=0.5)
         broker.start()
         back = time.time()
         fill(broker, "orders", range(3, 6))
@@ -108,10 +109,10 @@ def steps(kafka_cluster: Cluster) -> Iterator[Steps]:
         yield made
 
 
-@pytest.mark.usefixtures("impatient")
 def test_one_broker_that_is_away_is_no_failure_and_a_partition_that_nobody_leads_is_told(
-    kafka_cluster: Cluster, steps: Steps
+    kafka_cluster: Cluster, steps: Steps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lag, "_SILENT_S", 30.0)
     first, second, _ = kafka_cluster.nodes
     first.kill()
     killed_at = time.monotonic()
@@ -125,8 +126,15 @@ def test_one_broker_that_is_away_is_no_failure_and_a_partition_that_nobody_leads
     until(lambda: steps.read() or steps.stream.unheard(), "for a leader to be missed", timeout_s=WAIT_S)
     assert steps.stream.lag_bytes() is None
     assert "has told for" in (steps.stream.unheard() or "")
-    seen_at = time.monotonic()
-    until(lambda: steps.read() or time.monotonic() - seen_at > 25, "longer than all brokers may be silent")
+    answers = {steps.stream._lag._answered_at}
+
+    def answered() -> bool:
+        """The broker that is left has answered for longer than all of them may be silent."""
+        steps.read()
+        answers.add(steps.stream._lag._answered_at)
+        return max(answers) - min(answers) > 30
+
+    until(answered, "for the one that is left to answer on", timeout_s=WAIT_S)
     for node in (first, second):
         node.launch()
     # The group may have given the member up meanwhile, and gives it partitions anew.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import pytest
 
 from servers import postgres
 from servers.kafka import Broker
-from tailrace import Pipeline
+from tailrace import Batch, Column, Limits, Pipeline, Table
+from tailrace._native import BatchBuilder
 from tailrace.contract import Sink
 from tailrace.dead_letters import File
+from tailrace.dead_letters.request import Action, submit
 from tailrace.error import Fatal
 from tailrace.format import Format
+from tailrace.pipeline import replay_alone
 from tailrace.sink import DuckDB, Postgres
 from tailrace.sink import Kafka as KafkaSink
 from tailrace.source import Kafka
@@ -88,6 +92,48 @@ def test_replicas_are_emptied_also_by_one_that_comes_first_after_a_restart(
     same()
 
 
+def untold(*changes: tuple[str, Table, dict[str, str] | None]) -> Batch:
+    """One batch, each change a transaction of its own."""
+    builder = BatchBuilder("kafka/c/t/0")
+    for number, (op, table, row) in enumerate(changes, 1):
+        builder.begin(xid=number, lsn=number, committed_at_us=0)
+        builder.add(op, table, after=row)
+        builder.commit()
+    batch = builder.take()
+    assert batch is not None
+    return batch
+
+
+@pytest.mark.parametrize("kind", ["relational", "columnar"])
+def test_one_that_tells_no_column_keeps_its_place_in_a_batch_and_empties_no_other_tables_target(
+    target: str, tmp_path: Path, kind: str
+) -> None:
+    """As when one that was parked is replayed; and two schemas of the source go into one."""
+    file, schemas = tmp_path / "copy.duckdb", {"a": "public", "b": "public"}
+    sink: Sink = Postgres(target, schema=schemas) if kind == "relational" else DuckDB(file, schema=schemas)
+    orders = Table("a", "orders", [Column("id", "int4", nullable=False), Column("note", "text")], key=["id"])
+    emptied = Table("a", "orders", [])
+
+    def write(*changes: tuple[str, Table, dict[str, str] | None]) -> None:
+        writer = sink.open("p", Limits())
+        try:
+            writer.claim("kafka/c/t/0")  # type: ignore[attr-defined]
+            writer.write(untold(*changes))
+        finally:
+            writer.close()
+
+    rows = partial(relational, target) if kind == "relational" else partial(columnar, file)
+    write(("c", orders, {"id": "1", "note": "a"}))
+    write(
+        ("c", orders, {"id": "2", "note": "b"}), ("t", emptied, None), ("c", orders, {"id": "3", "note": "c"}),
+        ("c", orders, {"id": "4", "note": "d"}),
+    )  # fmt: skip
+    assert rows() == [(3, "c"), (4, "d")]
+    with pytest.raises(Fatal, match=r"b\.orders would be .*which holds a\.orders"):
+        write(*[("t", Table("b", "orders", []), None)] * 5)
+    assert rows() == [(3, "c"), (4, "d")]
+
+
 @pytest.mark.parametrize("kind", ["relational", "columnar"])
 def test_a_replica_that_has_no_such_table_yet_has_nothing_to_empty(
     kafka: Broker, topic: str, fill: Fill, target: str, tmp_path: Path, kind: str
@@ -127,3 +173,6 @@ def test_of_a_topic_with_several_partitions_it_stops_or_is_parked_unless_told_to
     fill("INSERT INTO orders VALUES (4, 'd')", "TRUNCATE orders", partitions=3)
     parked = run(tmp_path / "letters")
     assert (relational(target), parked.status().dead_letters) == ([(4, "d")], 1)
+    submit(tmp_path / "letters", Action.REPLAY, None)
+    replay_alone(parked)
+    assert relational(target) == []

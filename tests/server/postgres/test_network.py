@@ -72,26 +72,25 @@ def test_a_cut_connection_is_noticed_at_once_and_nothing_is_lost(database: str, 
     assert len(it.seen) == 20000
 
 
-def test_i11_a_side_session_that_does_not_answer_delays_no_ping(
-    hasty: postgres.Server, sql: Sql, reading: Make
-) -> None:
-    it = reading(hasty.url, "slow", snapshot="never").open()
-    sql(hasty.url, "INSERT INTO orders VALUES (1)")
+def test_i11_a_side_session_that_does_not_answer_delays_no_ping(start_postgres: Start, sql: Sql, reading: Make) -> None:
+    url = start_postgres(18, settings={"wal_sender_timeout": "5s"}).url
+    it = reading(url, "slow", snapshot="never").open()
+    sql(url, "CREATE TABLE orders (id int PRIMARY KEY, note text)", "INSERT INTO orders VALUES (1)")
     it.count(1)
-    (walsender,) = sql(hasty.url, "SELECT pid FROM pg_stat_replication")
+    (walsender,) = sql(url, "SELECT pid FROM pg_stat_replication")
     ((side,),) = sql(
-        hasty.url,
+        url,
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'tailrace' AND backend_type = 'client backend'",
     )
     os.kill(side, signal.SIGSTOP)
-    wakes = threading.Timer(4.0, os.kill, (side, signal.SIGCONT))
+    wakes = threading.Timer(12.0, os.kill, (side, signal.SIGCONT))
     wakes.start()
     while wakes.is_alive():
         it.stream.tend()
         it.read(0.05)
-    # A ping that is a second late ends it.
-    assert sql(hasty.url, "SELECT pid FROM pg_stat_replication") == [walsender]
-    sql(hasty.url, "ALTER TABLE orders ADD n int", "INSERT INTO orders VALUES (2)")
+    # Pings that wait for the side session end it.
+    assert sql(url, "SELECT pid FROM pg_stat_replication") == [walsender]
+    sql(url, "ALTER TABLE orders ADD n int", "INSERT INTO orders VALUES (2)")
     it.count(2)
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tailrace.model import Limits, Severity
 from tailrace.source import Postgres
+from tailrace.source.postgres import walsender
 from tailrace.source.postgres.place import Place
 from tests.server.postgres.reading import Make, Seen, Sql, eventually
 
@@ -192,7 +193,10 @@ def test_i15_an_interrupted_snapshot_is_a_new_attempt(shop: str, sql: Sql, readi
     assert len(fresh) == 49990
 
 
-def test_a_stream_that_is_closed_has_let_go_of_its_slot(shop: str, sql: Sql, reading: Make) -> None:
+def test_a_stream_that_is_closed_has_let_go_of_its_slot(
+    shop: str, sql: Sql, reading: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walsender, "_FAREWELL_S", 60.0)  # as long as a slow machine needs
     it = reading(shop, snapshot="never")
     active = f"SELECT active FROM pg_replication_slots WHERE slot_name = 'tailrace_{it.name}'"
     for _ in range(5):

@@ -157,7 +157,7 @@ impl Known {
     pub(super) fn saw<I: Iterator<Item = usize>>(&mut self, nulls: u64, columns: impl FnOnce() -> I) {
         self.nulls |= nulls;
         if self.provisional && nulls & SHARED_BIT != 0 {
-            self.shared_nulls.extend(columns());
+            self.shared_nulls.extend(columns().filter(|column| column_bit(*column) == SHARED_BIT));
         }
     }
 

@@ -22,6 +22,7 @@ _REACH_S, _STEP_S = 15.0, 1.0
 _SLICE_S = 5.0
 """Of a question that is asked anew: less than a stop may take, more than a busy broker does."""
 _SILENT = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT})
+_RECENT_S = 120.0
 _LASTS_S = 10.0
 _AGAIN_S, _SAID_MAX = 60.0, 1_000
 _VARYING = re.compile(r"\[[^\]]*#\w+-\d+\]|\(after \d+ms in state \w+(?:, \d+ identical error\(s\) suppressed)?\)")
@@ -99,8 +100,8 @@ class Told:
         self.grave = None
 
     def fault(self, otherwise: str) -> TailraceError:
-        """The error to raise when nothing has come in time."""
-        if self.grave is not None:
+        """The error to raise when nothing has come in time: what one broker said long ago is not why all are silent."""
+        if self.grave is not None and time.monotonic() - self._again_at <= _RECENT_S:
             return explain(self.grave, "connecting to Kafka")
         endpoint = ", and sasl.oauthbearer.token.endpoint.url" if self.tokens else ""
         hint = f"see whether the brokers{endpoint} run and can be reached"

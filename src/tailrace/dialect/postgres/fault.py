@@ -118,8 +118,9 @@ def translate_connect(error: psycopg.Error, target: str) -> TailraceError:
     for phrase, advice in _CONNECT_LACKS.items():
         if phrase in words:
             return CheckFailed(f"cannot connect to {target}: {text}", hint=advice)
+    ours = words.replace(_CONNECT_FOREIGN, "")  # of several hosts one may say that, and another what is to be mended
     for phrase, advice in _CONNECT_CONFIG.items():
-        if phrase in words and _CONNECT_FOREIGN not in words:
+        if phrase in ours:
             return ConfigError(f"cannot connect to {target}: {text}", hint=advice)
     if isinstance(error, psycopg.ProgrammingError):  # psycopg's own opinion of an option
         return ConfigError(f"cannot connect to {target}: {text}", hint="check the options of the url")

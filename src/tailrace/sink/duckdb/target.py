@@ -82,7 +82,7 @@ class Targets:
         if ready is not None and identity.same(table, ready.source) and attempt in {None, ready.record.attempt}:
             return ready
         check_names(table)
-        record = self.known(table)
+        record = self._known().get(_fold(schema, table.name))
         fresh = attempt is not None and (record is None or record.attempt != attempt)
         place, held = (schema, table.name), None
         if record is not None and not fresh:
@@ -105,9 +105,13 @@ class Targets:
         self._ready[schema, table.name] = target
         return target
 
-    def known(self, table: Table) -> Record | None:
-        """What is known of the target of `table`; None before the first row."""
-        return self._known().get(_fold(self._schemas.get(table.schema, table.schema), table.name))
+    def emptied(self, table: Table) -> Record | None:
+        """The target of a table of which nothing is known but that it was emptied; None where none is ours. `Fatal`
+        where it is another table's."""
+        record = self._known().get(_fold(self._schemas.get(table.schema, table.schema), table.name))
+        if record is not None:
+            _check_owner(table, record)
+        return record
 
     def remember(self, record: Record) -> None:
         """Keep `record` in place of what was known of its table."""

@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,6 +154,16 @@ class DuckDBWriter:
             self._ledger.forget_replayed(positions)
 
     def _change(self, batch: Batch) -> None:
+        if all(table.columns for table in batch.tables):
+            self._change_all(batch)
+            return
+        # What tells no column may be a TRUNCATE of a table whose rows come before and behind it.
+        for _, run in groupby(enumerate(batch), lambda item: bool(item[1].table.columns)):
+            part = batch.only([index for index, _ in run])
+            with _indexes_of(batch, part):
+                self._change_all(part)
+
+    def _change_all(self, batch: Batch) -> None:
         for table in batch.tables:
             if table.columns:
                 self._targets.prepare(table)
@@ -207,7 +218,7 @@ class DuckDBWriter:
         is empty now."""
         if table.columns or any(change.op != "t" for change in segment if change.table == table):
             return False
-        record = self._targets.known(table)
+        record = self._targets.emptied(table)
         if record is not None and record.key:
             self._execute(f"TRUNCATE {record.target}")
         return record is None or bool(record.key)

@@ -181,6 +181,7 @@ class Applier:
             raise
         self._aged = self._aged or len(batch) > 0
         self._nulls.clear()
+        self._untold.clear()
         self._bulk.committed()
         self._ledger.hold(batch.positions)
         self.missing += self._missing
@@ -372,6 +373,7 @@ class Applier:
         self._targets.roll_back()
         self._bulk.roll_back()
         self._ready.clear()
+        self._untold.clear()
 
 
 def around_truncates(batch: Batch) -> Iterator[Batch]:

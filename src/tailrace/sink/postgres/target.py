@@ -139,9 +139,14 @@ class Targets:
         return target
 
     def emptied(self, table: Table) -> Target | None:
-        """The target of a table of which nothing is known but that it was emptied; None where none is ours."""
-        record = self._records.get(*self._placing.of(table))
-        present = None if record is None else find(self._connection, record.schema, record.name)
+        """The target of a table of which nothing is known but that it was emptied; None where none is ours. `Fatal`
+        where it is another table's."""
+        place = self._placing.of(table)
+        record = self._records.get(*place)
+        if record is None:
+            return None
+        self._check_place(table, place, record.source)
+        present = find(self._connection, record.schema, record.name)
         return None if present is None else self._target(table, present, stage=None)
 
     def allow_null(self, place: tuple[str, str], column: str) -> None:

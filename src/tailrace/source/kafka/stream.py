@@ -37,7 +37,6 @@ __all__ = ["KafkaStream"]
 
 _RECORDS = 5_000
 _RECORD_BYTES = 1 << 10
-_ASK_S = 15.0
 _COMMIT_S = 1.0
 _PAUSE_S = 0.5
 _COMING_S = 0.02

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tailrace.dialect.postgres.session import Connection, fetch
 from tailrace.error import CheckFailed
 from tailrace.source.postgres import loop, pattern, plan, publication, query
+from tailrace.source.postgres.place import Lineage
 
 if TYPE_CHECKING:
     from tailrace.source.postgres.config import Postgres
@@ -22,7 +23,7 @@ __all__ = ["require_own_rows"]
 _FIX = 'set snapshot = "never" if the target has the rows; of two ways only the first begins with a snapshot, and alone'
 
 
-def require_own_rows(connection: Connection, source: Postgres, *, name: str, pipeline: str) -> None:
+def require_own_rows(connection: Connection, source: Postgres, *, name: str, pipeline: str, lineage: Lineage) -> None:
     """`CheckFailed` if `origin = "none"` and somebody else fills the tables that a snapshot of `pipeline` would read.
 
     `name` is that of its publication.
@@ -30,7 +31,8 @@ def require_own_rows(connection: Connection, source: Postgres, *, name: str, pip
     if source.origin != "none":
         return
     kin = fetch(connection, query.load("kin"), {"oids": _tables(connection, source, name)})
-    for reason, fix in _fillers(connection, [oid for (oid,) in kin], pipeline):
+    here = str(lineage).removesuffix(lineage.slot)
+    for reason, fix in _fillers(connection, [oid for (oid,) in kin], pipeline, here):
         raise CheckFailed(f'{reason}: a snapshot with origin = "none" would take its rows for those of here', hint=fix)
 
 
@@ -46,7 +48,7 @@ def _tables(connection: Connection, source: Postgres, name: str) -> list[int]:
     return [*inside, *oids] if found.chosen else inside
 
 
-def _fillers(connection: Connection, oids: list[int], pipeline: str) -> Iterator[tuple[str, str]]:
+def _fillers(connection: Connection, oids: list[int], pipeline: str, here: str) -> Iterator[tuple[str, str]]:
     """Each who fills one of these tables, and what to do about that."""
     for (name,) in fetch(connection, query.load("subscribers"), {"oids": oids}):
         yield f"subscription {name!r} fills tables of this pipeline", _FIX
@@ -57,6 +59,7 @@ def _fillers(connection: Connection, oids: list[int], pipeline: str) -> Iterator
         yield each.reason, each.fix
     if closed:
         return
-    for name, known in fetch(connection, query.load("fillers"), {"oids": oids, "pipeline": pipeline}):
+    params = {"oids": oids, "pipeline": pipeline, "here": here}
+    for name, known in fetch(connection, query.load("fillers"), params):
         what = "fills tables of this pipeline" if known else "writes into this database, it is not known yet where"
         yield f"pipeline {name!r} {what} (if it is no more: `tailrace drop`)", _FIX

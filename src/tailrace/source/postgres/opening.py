@@ -118,7 +118,7 @@ class Opening:
         situation = self._situation(scene, positions)
         decision = resume.decide(situation)
         if decision.road is Road.SNAPSHOT:
-            self._require_own_rows(side)
+            self._require_own_rows(scene)
         self._claim(scene, positions, decision)
         self._source.begun.add(self._pipeline)
         if averted := resume.averted(situation, decision):
@@ -130,8 +130,9 @@ class Opening:
             )
         return self._go(scene, decision, until_current)
 
-    def _require_own_rows(self, side: Connection) -> None:
-        foreign.require_own_rows(side, self._source, name=self._names.publication, pipeline=self._pipeline)
+    def _require_own_rows(self, scene: _Scene) -> None:
+        names = {"name": self._names.publication, "pipeline": self._pipeline}
+        foreign.require_own_rows(scene.side, self._source, **names, lineage=scene.lineage)
 
     def _situation(self, scene: _Scene, positions: Positions) -> Situation:
         # Whoever had the slot saves and confirms until it lets go: what was saved is read behind that.
@@ -179,7 +180,7 @@ class Opening:
         globs = publication.selection(scene.side, found, self._source.tables)
         taken = None
         if decision.road is Road.SNAPSHOT:
-            self._require_own_rows(scene.side)  # of two that start at once, each has claimed before it looks again
+            self._require_own_rows(scene)  # of two that start at once, each has claimed before it looks again
             taken, place = self._snapshot(scene, globs)
         elif place is None:
             slot.drop(scene.side, scene.lineage.slot, self._stop)

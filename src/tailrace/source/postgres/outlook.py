@@ -53,7 +53,8 @@ def outlook(source: Postgres, name: str, saved: Mapping[str, Position | None]) -
             gap=None if gaps is None else gap.last(gaps, str(lineage)),
             takeover=source.takeover,
         )
-        own = partial(foreign.require_own_rows, side, source, name=names.publication, pipeline=name)
+        told = {"name": names.publication, "pipeline": name}
+        own = partial(foreign.require_own_rows, side, source, **told, lineage=lineage)
         return [_finding(situation, own)]
 
 

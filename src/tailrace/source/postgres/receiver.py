@@ -33,6 +33,7 @@ _ASK_S = 0.02
 _AWAITED_S = 2.0
 _STALE_S = 10.0
 _FAREWELL_S = 1.0
+_DESCRIBE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,7 @@ class Receiver:
 
     def _decode(self, chunk: Chunk | None) -> None:
         """A chunk, or what is left of the one before. What the catalog does not show yet is asked for again soon."""
+        began = time.monotonic()
         try:
             relation = self._undescribed or self._decoder.feed(chunk)
             self._undescribed = None
@@ -196,6 +198,9 @@ class Receiver:
                 table, settled = described
                 self._decoder.describe(relation.oid, table, settled=settled)
                 relation = self._decoder.feed(None)
+                if relation is not None and time.monotonic() - began > _DESCRIBE_S:
+                    self._undescribed = relation  # the server wants to hear from us between so many tables
+                    return
         except ValueError as error:
             theirs = "is takeover of this slot? Without its xid and row_lsn all of the transaction comes again"
             raise Fatal(

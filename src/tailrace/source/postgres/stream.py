@@ -27,6 +27,8 @@ _log = logging.getLogger("tailrace.source.postgres")
 _VISIBLE_S = 10.0
 """How long what a transaction has made is waited for. Not for ever: it may be we whom its commit waits for, as one of
 `synchronous_standby_names`."""
+_VISIBLE_AGAIN_S = 1.0
+"""Once that was in vain, until something is shown in time again: each commit would stand still for so long."""
 T = TypeVar("T")
 
 
@@ -50,6 +52,7 @@ class Describer:
         """The last transaction that the catalog shows, or is not waited for any more."""
         self._awaited: tuple[int, float] | None = None
         """The transaction that it does not show yet, and since when it has been waited for."""
+        self._patience_s = _VISIBLE_S
 
     def __call__(self, relation: Relation) -> tuple[Table, bool] | None:
         """The table version that rows under this Relation message belong to, and whether the catalog has shown all of
@@ -85,13 +88,14 @@ class Describer:
         if self._awaited is None or self._awaited[0] != xid:
             self._awaited = xid, now
         if not visible:
-            if now - self._awaited[1] < _VISIBLE_S:
+            if now - self._awaited[1] < self._patience_s:
                 return False
             _log.warning(
                 "transaction %d has committed in the log, and after %.0f s the server does not show it yet (does it"
                 " wait for a synchronous standby?): its tables are taken for what they were before it",
-                xid, _VISIBLE_S,
+                xid, self._patience_s,
             )  # fmt: skip
+        self._patience_s = _VISIBLE_S if visible else _VISIBLE_AGAIN_S
         self._visible = xid
         return True
 

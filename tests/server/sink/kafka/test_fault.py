@@ -244,7 +244,7 @@ def test_a_topic_that_is_deleted_under_the_sink_stops_it_and_is_made_as_configur
         writer = sink.open("p", Limits())
         writer.write(feed.insert(1))
         _delete(kafka, name)
-        expect(writer, 3.0)
+        expect(writer, 10.0)
         with pytest.raises(Fatal, match=rf"topic {name}: "):
             writer.write(feed.insert(2))
         writer.close()

@@ -86,7 +86,8 @@ def test_small_transactions_that_come_together_above_the_limit_come_once_each_wh
         process = cli.start("run", "shop.toml")
         until(lambda: name in measure.list_topics(timeout=30).topics and written(1_000), "for some of them")
         process.kill()
-    process.communicate(timeout=60)
+        process.communicate(timeout=60)
+        assert not written(len(ROWS)), "it was killed too late"
     finished = cli.run("run", "shop.toml", "--until-current")
     assert finished.code == 0, finished.err
     assert _keys(kafka, name) == list(ROWS)

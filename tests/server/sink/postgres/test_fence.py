@@ -71,7 +71,7 @@ def test_i16_a_process_that_was_stopped_wakes_up_and_writes_nothing(road: Road) 
             os.kill(zombie.pid, signal.SIGSTOP)
             road.at_source("UPDATE accounts SET n = n + 1", "INSERT INTO accounts VALUES (500, 0)")
             for pid in _readers(road):
-                road.source.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+                road.source.execute("SELECT pg_terminate_backend(%s, 60000)", [pid])
             road.run()
             road.same("accounts")
             os.kill(zombie.pid, signal.SIGCONT)

@@ -79,7 +79,10 @@ def test_a_snapshot_is_refused_beside_a_pipeline_that_may_yet_fill_its_tables(pa
     assert "'back' fills tables" in refusal(pair.there(snapshot="initial"))
 
 
-def test_of_two_that_start_at_once_the_one_that_claims_last_sees_the_other(pair: Pair) -> None:
+@pytest.mark.parametrize("name", ["back", "there"])
+def test_of_two_that_start_at_once_the_one_that_claims_last_sees_the_other(pair: Pair, name: str) -> None:
+    """Also where both have one name."""
+
     class Meanwhile:
         def known(self) -> Mapping[str, Position | None]:
             return {}
@@ -92,7 +95,7 @@ def test_of_two_that_start_at_once_the_one_that_claims_last_sees_the_other(pair:
             raise AssertionError(self)
 
     with pytest.raises(CheckFailed, match="'there' writes into this database"):
-        pair.back(snapshot="initial").source.open("back", Meanwhile(), Limits())
+        pair.back(snapshot="initial").source.open(name, Meanwhile(), Limits())
     assert slots(pair.right) == []
 
 
@@ -154,8 +157,9 @@ def test_two_ways_that_begin_in_the_order_that_is_told_are_equal_at_rest(pair: P
         writers.enter_context(beside(lambda: write(pair.urls[0], 0), enough.set))
         stack.enter_context(running(pair.there(snapshot="initial")))
         arrives(100000, pair.left, pair.right)  # behind the snapshot
-        stack.enter_context(running(pair.back()))
-        until(lambda: len(slots(pair.right)) == 1, "for the slot of the way back")
+        back = pair.back()
+        stack.enter_context(running(back))
+        until(lambda: back.status().caught_up_at, "for the way back to have begun")
         writers.enter_context(beside(lambda: write(pair.urls[1], 1), enough.set))
         cross(100001)
         writers.close()
