@@ -87,8 +87,8 @@ def test_brokers_that_go_while_topics_are_listed_are_waited_for(monkeypatch: pyt
 @pytest.mark.parametrize(
     ("options", "nbytes"),
     [
-        ({}, 4 << 20),
-        ({"fetch.message.max.bytes": "20000000"}, 4 << 20),
+        ({}, 1 << 20),
+        ({"fetch.message.max.bytes": "20000000"}, 1 << 20),
         ({"message.max.bytes": "10000000"}, 10_000_000),
     ],
 )
