@@ -73,9 +73,10 @@ def test_a_cut_connection_is_noticed_at_once_and_nothing_is_lost(database: str, 
 
 
 def test_i11_a_side_session_that_does_not_answer_delays_no_ping(start_postgres: Start, sql: Sql, reading: Make) -> None:
-    url = start_postgres(18, settings={"wal_sender_timeout": "5s"}).url
+    url = start_postgres(18, settings={"wal_sender_timeout": "2s"}).url
+    sql(url, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
     it = reading(url, "slow", snapshot="never").open()
-    sql(url, "CREATE TABLE orders (id int PRIMARY KEY, note text)", "INSERT INTO orders VALUES (1)")
+    sql(url, "INSERT INTO orders VALUES (1)")
     it.count(1)
     (walsender,) = sql(url, "SELECT pid FROM pg_stat_replication")
     ((side,),) = sql(
@@ -83,7 +84,7 @@ def test_i11_a_side_session_that_does_not_answer_delays_no_ping(start_postgres: 
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'tailrace' AND backend_type = 'client backend'",
     )
     os.kill(side, signal.SIGSTOP)
-    wakes = threading.Timer(12.0, os.kill, (side, signal.SIGCONT))
+    wakes = threading.Timer(4.0, os.kill, (side, signal.SIGCONT))  # less than we wait for it
     wakes.start()
     while wakes.is_alive():
         it.stream.tend()

@@ -7,7 +7,7 @@ a subscription has `origin = none` and `copy_data = true`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from tailrace.dialect.postgres.session import Connection, fetch
@@ -32,7 +32,8 @@ def require_own_rows(connection: Connection, source: Postgres, *, name: str, pip
         return
     kin = fetch(connection, query.load("kin"), {"oids": _tables(connection, source, name)})
     here = str(lineage).removesuffix(lineage.slot)
-    for reason, fix in _fillers(connection, [oid for (oid,) in kin], pipeline, here):
+    told = {"oids": [oid for (oid,) in kin], "pipeline": pipeline, "here": here}
+    for reason, fix in _fillers(connection, told):
         raise CheckFailed(f'{reason}: a snapshot with origin = "none" would take its rows for those of here', hint=fix)
 
 
@@ -48,9 +49,9 @@ def _tables(connection: Connection, source: Postgres, name: str) -> list[int]:
     return [*inside, *oids] if found.chosen else inside
 
 
-def _fillers(connection: Connection, oids: list[int], pipeline: str, here: str) -> Iterator[tuple[str, str]]:
+def _fillers(connection: Connection, told: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Each who fills one of these tables, and what to do about that."""
-    for (name,) in fetch(connection, query.load("subscribers"), {"oids": oids}):
+    for (name,) in fetch(connection, query.load("subscribers"), {"oids": told["oids"]}):
         yield f"subscription {name!r} fills tables of this pipeline", _FIX
     closed = loop.closed(connection, "which tables they fill", "position", "target")
     if closed is None:
@@ -59,7 +60,6 @@ def _fillers(connection: Connection, oids: list[int], pipeline: str, here: str) 
         yield each.reason, each.fix
     if closed:
         return
-    params = {"oids": oids, "pipeline": pipeline, "here": here}
-    for name, known in fetch(connection, query.load("fillers"), params):
+    for name, known in fetch(connection, query.load("fillers"), told):
         what = "fills tables of this pipeline" if known else "writes into this database, it is not known yet where"
         yield f"pipeline {name!r} {what} (if it is no more: `tailrace drop`)", _FIX
