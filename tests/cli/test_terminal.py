@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.cli.conftest import Cli
 
 QUESTION = "Forget the position of pipeline orders and start again with a snapshot? [y/N] "
+REMOVE = "Remove what pipeline orders made on its source, and its position? [y/N] "
 
 
 def positions(cli: Cli) -> object:
@@ -38,6 +40,32 @@ def test_reset_asks_and_does_only_what_was_answered(cli: Cli, config: Path) -> N
         shown.type("y\n")
         assert shown.end() == 0, shown.shown
     assert positions(cli) == {}
+
+
+def test_drop_asks_and_does_only_what_was_answered(cli: Cli, config: Path, shop: str) -> None:
+    assert cli.run("run", "t.toml", "--until-current").code == 0
+
+    def made() -> object:
+        slots = "select count(*) from pg_replication_slots where database = current_database()"
+        with psycopg.connect(shop) as session:
+            return session.execute(f"select (select count(*) from pg_publication), ({slots})").fetchone()
+
+    kept = positions(cli)
+    assert kept and made() == (1, 1)
+    unasked = cli.run("drop", "t.toml", "orders")
+    assert unasked.code == 2 and "--yes" in unasked.err
+    for answer in ("", "n"):
+        with cli.terminal("drop", "t.toml", "orders") as shown:
+            shown.await_text(REMOVE)
+            shown.type(f"{answer}\n")
+            assert shown.end() == 2
+            assert "nothing was changed" in shown.shown
+    assert positions(cli) == kept and made() == (1, 1)
+    with cli.terminal("drop", "t.toml", "orders") as shown:
+        shown.await_text(REMOVE)
+        shown.type("y\n")
+        assert shown.end() == 0, shown.shown
+    assert positions(cli) == {} and made() == (0, 0)
 
 
 def test_logs_are_text_on_a_terminal_and_json_lines_otherwise(cli: Cli, config: Path) -> None:
