@@ -1,14 +1,22 @@
-"""Certificates for tests: an authority, and what it signs, expired if asked for. Needs the openssl command."""
+"""Certificates for tests: an authority, and what it signs, expired if asked for. Never reads what others issued."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+import hashlib
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
-from servers.artifact import Unavailable
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
+from cryptography.x509.oid import NameOID
+
+LOCALHOST = (x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1")))
+_VALID = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +33,9 @@ class Authority:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         self._folder = folder
-        self._key = folder / "authority.key"
         self.certificate = folder / "authority.crt"
-        openssl(
-            "req", "-x509", *_NEW_KEY, "-days", "2", "-subj", f"/CN={folder.name}", out=self.certificate, key=self._key
-        )
+        self._key = self_signed(Signed(self.certificate, folder / "authority.key"), folder.name)
+        self._name = _named(folder.name)
 
     def issue(self, subject: str, *, days: int = 2, name: str = "", passphrase: str | None = None) -> Signed:
         """A certificate for user `subject` or, if it is localhost, for a server; expired if `days` is negative, its key
@@ -38,42 +44,74 @@ class Authority:
         Issued again under the same `name` (by default the subject), it takes the place of the one before.
         """
         made = Signed(self._folder / f"{name or subject}.crt", self._folder / f"{name or subject}.key")
-        request, names = self._folder / "request.csr", self._folder / "names.txt"
-        openssl("req", *_NEW_KEY, "-subj", f"/CN={subject}", out=request, key=made.key)
-        names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1" if subject == "localhost" else "")
-        signing = ["x509", "-req", "-in", str(request), "-CA", str(self.certificate), "-CAkey", str(self._key)]
-        openssl(*signing, "-days", str(days), "-extfile", str(names), out=made.certificate)
-        if passphrase is not None:
-            openssl("rsa", "-in", str(made.key), "-aes256", "-passout", f"pass:{passphrase}", out=made.key)
-        made.key.chmod(0o600)
+        key = new_key(made.key, passphrase=passphrase)
+        valid = timedelta(days=days)
+        builder = _unsigned(_named(subject), key.public_key(), valid).issuer_name(self._name)
+        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(signer, critical=False)
+        if subject == "localhost":
+            builder = builder.add_extension(x509.SubjectAlternativeName(LOCALHOST), critical=False)
+        _write(builder.sign(self._key, hashes.SHA256()), made.certificate)
         return made
 
     def revoke(self, *names: str) -> Path:
         """A list of what is revoked (`sslcrl`): what was issued under these names. It lies in a folder of its own, as
         OpenSSL looks for one there (`sslcrldir`)."""
-        folder = Path(tempfile.mkdtemp(dir=self._folder))
-        (folder / "known").touch()
-        settings = folder / "settings"
-        settings.write_text(
-            f"[ca]\ndefault_ca=us\n[us]\ndatabase={folder / 'known'}\ndefault_md=sha256\ndefault_crl_days=2\n"
-        )
-        listed = folder / "listed.crl"
-        ca = ["ca", "-config", str(settings), "-cert", str(self.certificate), "-keyfile", str(self._key)]
+        now = datetime.now(UTC)
+        listed = x509.CertificateRevocationListBuilder().issuer_name(self._name)
+        listed = listed.last_update(now - _VALID).next_update(now + _VALID)
         for name in names:
-            openssl(*ca, "-revoke", str(self._folder / f"{name}.crt"), out=listed)
-        openssl(*ca, "-gencrl", out=listed)
-        found = subprocess.run(
-            ["openssl", "crl", "-in", str(listed), "-noout", "-hash"], check=True, capture_output=True, text=True
-        )
-        return listed.rename(folder / f"{found.stdout.strip()}.r0")
+            revoked = x509.load_pem_x509_certificate((self._folder / f"{name}.crt").read_bytes())
+            entry = x509.RevokedCertificateBuilder().serial_number(revoked.serial_number).revocation_date(now)
+            listed = listed.add_revoked_certificate(entry.build())
+        path = Path(tempfile.mkdtemp(dir=self._folder)) / f"{_looked_up(self._folder.name)}.r0"
+        path.write_bytes(listed.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        return path
 
 
-_NEW_KEY = ("-newkey", "rsa:2048", "-nodes")
+def self_signed(made: Signed, subject: str, names: Sequence[x509.GeneralName] = ()) -> RSAPrivateKey:
+    """Write a certificate that may sign others, with its key, which is returned; it stands for `names` too."""
+    key = new_key(made.key)
+    builder = _unsigned(_named(subject), key.public_key(), _VALID).issuer_name(_named(subject))
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    _write(builder.sign(key, hashes.SHA256()), made.certificate)
+    return key
 
 
-def openssl(*arguments: str, out: Path, key: Path | None = None) -> None:
-    """Run the command, which writes to `out`, and a new private key to `key`; `Unavailable` when there is none."""
-    if shutil.which("openssl") is None:
-        raise Unavailable("certificates need the openssl command")
-    command = ["openssl", *arguments, "-out", str(out), *(["-keyout", str(key)] if key else [])]
-    subprocess.run(command, check=True, capture_output=True)
+def new_key(path: Path, *, passphrase: str | None = None) -> RSAPrivateKey:
+    """A private key, which nobody but its owner can read at `path` (PEM, PKCS #8)."""
+    key = generate_private_key(65_537, 2048)
+    encrypted: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if passphrase is not None:
+        encrypted = serialization.BestAvailableEncryption(passphrase.encode())
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encrypted))
+    return key
+
+
+def _named(subject: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
+
+
+def _unsigned(subject: x509.Name, key: RSAPublicKey, valid: timedelta) -> x509.CertificateBuilder:
+    """Valid since long enough before now, and before its end, that no clock of a test is ahead of it."""
+    end = datetime.now(UTC) + valid
+    begin = min(datetime.now(UTC), end) - _VALID
+    builder = x509.CertificateBuilder().subject_name(subject).public_key(key)
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(begin).not_valid_after(end)
+    return builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+
+
+def _write(certificate: x509.Certificate, path: Path) -> None:
+    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _looked_up(subject: str) -> str:
+    """The name under which OpenSSL looks for what this subject issued (`X509_NAME_hash`): a digest of the name in small
+    letters, without the header of the outermost sequence (two bytes, as it is short)."""
+    canonical = _named(subject.lower()).public_bytes()[2:]
+    return hashlib.sha1(canonical).digest()[3::-1].hex()

@@ -27,7 +27,7 @@ import psycopg
 
 from servers import artifact
 from servers.artifact import Unavailable
-from servers.certificate import Signed
+from servers.certificate import LOCALHOST, Signed, self_signed
 from servers.process import as_server_user, free_port, own
 
 VERSIONS = (14, 15, 16, 17, 18)
@@ -331,21 +331,12 @@ def _initialise(server: Server, settings: Mapping[str, str], *options: str) -> N
     _run_as_server(server, [*command, "-E", "UTF8", "--no-locale", "--no-sync", *options])
     if server.certificate is not None:
         settings = {**settings, "ssl": "on"}
-        _sign(server.certificate, server.data / "server.key")
+        key = server.data / "server.key"
+        self_signed(Signed(server.certificate, key), "localhost", LOCALHOST)
+        own(key)  # the server reads none that another user's is
     server.configure(**settings)
     (server.data / "pg_hba.conf").write_text(_HBA)
     (server.data / "server.log").touch()
-
-
-def _sign(certificate: Path, key: Path) -> None:
-    """Write a self-signed certificate for localhost; the key must belong to the server's user."""
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", str(certificate), "-keyout", str(key)]
-    if shutil.which("openssl") is None:
-        raise Unavailable("a TLS server needs the openssl command")
-    subprocess.run(command, check=True, capture_output=True)
-    key.chmod(0o600)
-    own(key)
 
 
 def _lives(process: psutil.Process) -> bool:

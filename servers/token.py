@@ -4,14 +4,13 @@
         issuer.keys_url    # where a broker asks for the key
         issuer.sign({"sub": "tailrace", "exp": …})
 
-Never asks who wants a token. Needs the openssl command.
+Never asks who wants a token.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +19,11 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from servers.certificate import openssl
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+
+from servers.certificate import new_key
 
 _KEYS, _ID = "keys.json", "tailrace-1"
 
@@ -32,25 +35,22 @@ class Issuer:
     name: str
     """What its tokens should say of who made them (`iss`)."""
     keys_url: str
-    key: Path
+    key: RSAPrivateKey
 
     def sign(self, claims: Mapping[str, object]) -> str:
         """A token that says `claims`, signed."""
         said = f"{encoded({'alg': 'RS256', 'kid': _ID})}.{encoded(claims)}"
-        command = ["openssl", "dgst", "-sha256", "-sign", str(self.key)]
-        signed = subprocess.run(command, input=said.encode(), capture_output=True, check=True)
-        return f"{said}.{_text(signed.stdout)}"
+        return f"{said}.{_text(self.key.sign(said.encode(), PKCS1v15(), hashes.SHA256()))}"
 
 
 @contextmanager
 def issuing(folder: Path) -> Iterator[Issuer]:
     """An issuer whose keys can be asked for until the end of the block; it keeps them in `folder`, which it makes."""
     (shown := folder / "shown").mkdir(parents=True)
-    key = folder / "issuer.key"
-    openssl("genrsa", out=key)
+    key = new_key(folder / "issuer.key")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(shown))) as http:
         url = f"http://127.0.0.1:{http.server_port}"
-        (shown / _KEYS).write_text(json.dumps({"keys": [_public(key)]}))
+        (shown / _KEYS).write_text(json.dumps({"keys": [_public(key.public_key())]}))
         serving = threading.Thread(target=http.serve_forever, name="issuer", daemon=True)
         serving.start()
         try:
@@ -65,12 +65,9 @@ def encoded(part: Mapping[str, object]) -> str:
     return _text(json.dumps(part).encode())
 
 
-def _public(key: Path) -> dict[str, str]:
-    told = subprocess.run(
-        ["openssl", "rsa", "-in", str(key), "-noout", "-modulus"], capture_output=True, text=True, check=True
-    )
-    modulus = bytes.fromhex(told.stdout.strip().removeprefix("Modulus="))
-    exponent = (65_537).to_bytes(3, "big")  # openssl's, unless it is told another
+def _public(key: RSAPublicKey) -> dict[str, str]:
+    numbers = key.public_numbers()
+    modulus, exponent = (number.to_bytes((number.bit_length() + 7) // 8, "big") for number in (numbers.n, numbers.e))
     return {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": _ID, "n": _text(modulus), "e": _text(exponent)}
 
 
