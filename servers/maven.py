@@ -1,7 +1,8 @@
 """Fetches pinned JARs through Maven and unpacks each set once, under a lock. Never loads a class, never runs a service.
 
 A set is a file in `servers/jars/`: first the artifacts that are asked for (`group:artifact:version`, a packed one with
-`:type:classifier`), then the SHA-256 of everything that they bring. What does not match is not installed.
+`:type:classifier`), then the SHA-256 of everything that they bring. What does not match is not installed. Where
+there is no Maven, Debian's is unpacked beside the JARs.
 """
 
 from __future__ import annotations
@@ -15,12 +16,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers import artifact
+from servers import artifact, debian
 from servers.artifact import Unavailable
 from tailrace.demo import maven
 from tailrace.error import Fatal
 
 SETS = Path(__file__).parent / "jars"
+_PACKAGES = (
+    *("maven", "libmaven3-core-java", "libmaven-resolver-java", "libmaven-shared-utils-java", "libwagon-file-java"),
+    *("libwagon-http-shaded-java", "libwagon-provider-api-java", "libplexus-cipher-java", "libplexus-classworlds-java"),
+    *("libplexus-component-annotations-java", "libplexus-interpolation-java", "libplexus-sec-dispatcher-java"),
+    *("libplexus-utils2-java", "libsisu-inject-java", "libsisu-plexus-java", "libguice-java", "libguava-java"),
+    *("libaopalliance-java", "libatinject-jsr330-api-java", "libcdi-api-java", "libgeronimo-annotation-1.3-spec-java"),
+    *("libcommons-cli-java", "libcommons-io-java", "libcommons-lang3-java", "libjansi-java", "libslf4j-java"),
+)
+"""What Debian's Maven needs, save a JRE."""
 _ALONE = "2.8"
 """Later ones resolve an artifact's parents even when it alone is wanted, and some of them cannot be had."""
 
@@ -35,7 +45,7 @@ class _Set:
 def install(name: str) -> Path:
     """The folder with everything of `jars/<name>.txt`: JARs side by side, archives (`:tar.gz:…`) unpacked in `archive`.
 
-    `Unavailable` when there is no Maven or no JDK 17, when a file cannot be had, or when one is not what was pinned.
+    `Unavailable` when there is no JDK 17, when Maven or a file cannot be had, or when one is not what was pinned.
     """
     java()
     target = artifact.cache() / name
@@ -57,6 +67,14 @@ def java() -> str:
     return found
 
 
+def program() -> Path:
+    """The machine's `mvn` command, or Debian's, downloaded the first time; `Unavailable` when neither can be had."""
+    found = shutil.which("mvn")
+    if found is not None:
+        return Path(found)
+    return debian.install("maven", _PACKAGES) / "usr" / "share" / "maven" / "bin" / "mvn"
+
+
 @contextmanager
 def available() -> Iterator[None]:
     """What the package calls fatal means here that this machine cannot run a server."""
@@ -76,16 +94,17 @@ def _fill(wanted: _Set, filled: Path, scratch: Path) -> None:
     got = scratch / "got"
     got.mkdir()
     filled.mkdir()
+    mvn = str(program())
     plain = [line for line in wanted.artifacts if line.count(":") == 2]
     if plain:
         with available():
-            maven.resolve(plain, got, scratch=scratch)
+            maven.resolve(plain, got, scratch=scratch, mvn=mvn)
     for line in wanted.artifacts:
         if line.count(":") > 2:
             # Its tree of dependencies lies in the archive, and its parents need not be resolved.
             with available():
-                maven.run(scratch, f"{_ALONE}:get", "-Dtransitive=false", f"-Dartifact={line}")
-                maven.run(scratch, f"{_ALONE}:copy", f"-Dartifact={line}", f"-DoutputDirectory={got}")
+                maven.run(scratch, f"{_ALONE}:get", "-Dtransitive=false", f"-Dartifact={line}", mvn=mvn)
+                maven.run(scratch, f"{_ALONE}:copy", f"-Dartifact={line}", f"-DoutputDirectory={got}", mvn=mvn)
     _verify(got, wanted.hashes)
     for path in sorted(got.iterdir()):
         if path.name.endswith(".tar.gz"):

@@ -8,7 +8,6 @@ It comes out of Debian's packages (servers/debian.py).
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 import time
@@ -59,7 +58,7 @@ def start(port: int, *, settings: Mapping[str, str] | None = None) -> Iterator[P
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(root),
+                env=debian.environment(root),
                 cwd="/",
                 start_new_session=True,
             )
@@ -75,10 +74,6 @@ def start(port: int, *, settings: Mapping[str, str] | None = None) -> Iterator[P
 def install() -> Path:
     """The folder with PgBouncer and the libraries that it needs, downloaded the first time."""
     return debian.install("pgbouncer", _PACKAGES)
-
-
-def _environment(root: Path) -> dict[str, str]:
-    return {**os.environ, "LD_LIBRARY_PATH": str(debian.libraries(root))}
 
 
 def _configure(folder: Path, pooler: Pooler, *, target: int, settings: Mapping[str, str]) -> None:

@@ -16,14 +16,13 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import tempfile
 import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
 
-from servers import artifact
+from servers import artifact, go
 from servers.artifact import Unavailable
 
 _MODULE = "github.com/kluctl/go-embed-python"
@@ -63,14 +62,14 @@ def _platform() -> str:
 def _proxies() -> list[str]:
     """Those of `GOPROXY`, or that the `go` command would ask: its own settings and its default count too."""
     said = os.environ.get("GOPROXY", "")
-    if not said and shutil.which("go"):
-        said = subprocess.run(["go", "env", "GOPROXY"], capture_output=True, text=True, check=False).stdout.strip()
+    if not said:
+        said = go.tell("GOPROXY")
     return [proxy.rstrip("/") for proxy in re.split("[,|]", said) if proxy.startswith("http")]
 
 
 def _download(version: str, folder: Path) -> Path:
     pinned, digest = _PINNED[version]
-    packed, reason = folder / "module.zip", "GOPROXY names none, and there is no go command to ask"
+    packed, reason = folder / "module.zip", "GOPROXY names none"
     for proxy in _proxies():
         try:
             address = f"{proxy}/{_MODULE}/@v/{pinned}.zip"

@@ -3,14 +3,13 @@
     with s3.start() as store:
         S3FileSystem(endpoint_override=store.address, scheme="http", access_key=s3.USER, secret_key=s3.PASSWORD)
 
-It comes from the Go module proxy, which pins what it brings by go.sum and the checksum database, and needs Go. With TLS
-its certificate is of an authority of its own, which needs openssl.
+It comes from the Go module proxy, which pins what it brings by go.sum and the checksum database. With TLS its
+certificate is of an authority of its own.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -19,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from servers import artifact
+from servers import artifact, go
 from servers.artifact import Unavailable
 from servers.certificate import Authority
 from servers.process import dying_with_us, free_port
@@ -116,10 +115,7 @@ def install() -> Path:
 
 
 def _build(folder: Path) -> None:
-    go = shutil.which("go")
-    if go is None:
-        raise Unavailable("the object store is built with Go (no go found)")
-    command = [go, "install", f"{_MODULE}@{VERSION}"]
+    command = [str(go.program()), "install", f"{_MODULE}@{VERSION}"]
     built = subprocess.run(
         command, env={**os.environ, "GOBIN": str(folder)}, capture_output=True, text=True, check=False
     )

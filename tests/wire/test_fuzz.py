@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from tests.wanting import lacking
+from servers import compiler
+from tests.wanting import or_skip
 from tests.wire import capture
 
 ROOT = Path(__file__).parents[2]
@@ -38,11 +39,10 @@ SEEDS: Mapping[str, list[bytes]] = {
 @pytest.fixture(scope="module")
 def programs() -> Path:
     """The folder of the targets, built with what `.cargo/config.toml` beside them says."""
-    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
-        lacking("a C++ compiler, for libFuzzer")
     done = subprocess.run(
         ["cargo", "build", "--release", "--locked", "--message-format=json"],
         cwd=FUZZ,
+        env={**os.environ, **or_skip(compiler.environment)},
         capture_output=True,
         text=True,
         check=False,

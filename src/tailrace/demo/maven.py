@@ -20,19 +20,22 @@ _VERSION = "3.6.1"
 _PATIENCE_S = 600.0
 
 
-def resolve(artifacts: Sequence[str], into: Path, *, scratch: Path) -> None:
+def resolve(artifacts: Sequence[str], into: Path, *, scratch: Path, mvn: str = "mvn") -> None:
     """Copy `artifacts` (`group:artifact:version`) and all that they need into a folder; `Fatal` as `run`.
 
     A POM is written into the folder `scratch`.
     """
     dependencies = "".join(_DEPENDENCY.format(*artifact.split(":")) for artifact in artifacts)
     (scratch / "pom.xml").write_text(_POM.format(name=scratch.name, dependencies=dependencies))
-    run(scratch, f"{_VERSION}:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={into}")
+    run(scratch, f"{_VERSION}:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={into}", mvn=mvn)
 
 
-def run(folder: Path, goal: str, *options: str) -> None:
-    """Run a goal (`version:name`) of Maven's dependency plug-in in a folder; `Fatal` with its words when it fails."""
-    maven = shutil.which("mvn")
+def run(folder: Path, goal: str, *options: str, mvn: str = "mvn") -> None:
+    """Run a goal (`version:name`) of Maven's dependency plug-in in a folder; `Fatal` with its words when it fails.
+
+    `mvn` is the command, or the path of one that is not on the PATH.
+    """
+    maven = shutil.which(mvn)
     if maven is None:
         raise Fatal("this server comes from Maven (no mvn found)", hint="install Maven")
     command = [maven, "--quiet", "--batch-mode", f"{_PLUGIN}:{goal}", *options]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from servers import postgres
+from servers import debian, postgres
 from tests.server.postgres.reading import Make, Sql
-from tests.wanting import lacking
+from tests.wanting import lacking, or_skip
 
 Start = Callable[..., postgres.Server]
 LOCALE = "de_DE.utf8"
@@ -21,11 +22,18 @@ LOCALE = "de_DE.utf8"
 @pytest.fixture
 def german(monkeypatch: pytest.MonkeyPatch, start_postgres: Start) -> Iterator[postgres.Server]:
     """A server that has a locale of its own, whether the system has that or not."""
-    if shutil.which("localedef") is None or not Path("/usr/share/i18n/locales/de_DE").exists():
-        lacking("the sources of locales", fails=False)
+    if shutil.which("localedef") is None:
+        lacking("localedef", fails=False)
+    sources = Path("/usr/share/i18n")
+    if not (sources / "locales" / "de_DE").exists():
+        sources = or_skip(lambda: debian.install("locales", ["locales"])) / "usr" / "share" / "i18n"
     with tempfile.TemporaryDirectory(prefix="tailrace-locales-") as folder:
         Path(folder).chmod(0o755)  # for the server's user
-        subprocess.run(["localedef", "-i", "de_DE", "-f", "UTF-8", f"{folder}/{LOCALE}"], check=True)
+        subprocess.run(
+            ["localedef", "-i", "de_DE", "-f", "UTF-8", f"{folder}/{LOCALE}"],
+            env={**os.environ, "I18NPATH": str(sources)},
+            check=True,
+        )
         monkeypatch.setenv("LOCPATH", folder)
         yield start_postgres(18)
 

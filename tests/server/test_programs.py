@@ -1,0 +1,72 @@
+"""Programs that a machine may lack come beside the servers: with those of this machine hidden, they do their work."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from servers import artifact, compiler, debian, go
+from servers import maven as jars
+from tailrace.demo import maven
+from tests.hiding import path_without
+from tests.wanting import or_skip
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The PATH, one folder, has none of them."""
+    hidden = path_without(tmp_path / "bin", "mvn", "go", "c++", "g++", "clang++")
+    monkeypatch.setenv("PATH", hidden)
+    return Path(hidden)
+
+
+def test_maven_brings_what_is_asked_for(bare: Path, tmp_path: Path) -> None:
+    or_skip(jars.java)
+    program = or_skip(jars.program)
+    settings = program.with_name("m2.conf").resolve(strict=True)  # a link of the package's, absolute
+    assert settings.is_relative_to(artifact.cache().resolve())
+    maven.resolve(["org.slf4j:slf4j-simple:1.7.36"], tmp_path / "got", scratch=tmp_path, mvn=str(program))
+    assert {path.name for path in (tmp_path / "got").iterdir()} == {"slf4j-api-1.7.36.jar", "slf4j-simple-1.7.36.jar"}
+
+
+def test_a_go_that_is_too_old_is_not_taken(bare: Path, tmp_path: Path) -> None:
+    (bare / "go").write_text("#!/bin/sh\necho go1.19.8\n")
+    (bare / "go").chmod(0o755)
+    program = or_skip(go.program)
+    assert program.is_relative_to(artifact.cache())
+    (tmp_path / "hello.go").write_text('package main\n\nfunc main() { println("hello") }\n')
+    environment = {**os.environ, "GOCACHE": str(tmp_path / "built"), "GOTOOLCHAIN": "local"}
+    done = subprocess.run(
+        [program, "run", "hello.go"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == "hello\n"
+
+
+def test_a_go_that_is_new_enough_is(bare: Path) -> None:
+    (bare / "go").write_text("#!/bin/sh\necho go1.99.1\n")
+    (bare / "go").chmod(0o755)
+    assert go.program() == bare / "go"
+
+
+def test_what_the_cpp_compiler_makes_is_linked_by_the_c_compiler_and_runs(bare: Path, tmp_path: Path) -> None:
+    environment = os.environ | or_skip(compiler.environment)
+    assert Path(environment["CXX"]).is_relative_to(artifact.cache())
+    (tmp_path / "hello.cc").write_text(
+        "#include <iostream>\n#include <vector>\nint main() { std::cout << std::vector<int>{1, 2}.size(); }\n"
+    )
+    subprocess.run([environment["CXX"], "-c", "hello.cc"], cwd=tmp_path, env=environment, check=True)
+    subprocess.run(["gcc", "hello.o", "-lstdc++"], cwd=tmp_path, env=environment, check=True)
+    assert subprocess.run([tmp_path / "a.out"], capture_output=True, text=True, check=True).stdout == "2"
+
+
+def test_a_package_is_had_where_the_system_has_no_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lists" / "partial").mkdir(parents=True)
+    (tmp_path / "apt.conf").write_text(f'Dir::State::Lists "{tmp_path / "lists"}";\n')
+    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
+    monkeypatch.setattr(artifact, "cache", lambda: tmp_path)
+    root = or_skip(lambda: debian.install("mnl", ["libmnl0"]))
+    assert list(debian.libraries(root).glob("libmnl.so.0*"))
+    assert {path.name for path in (tmp_path / "lists").iterdir()} <= {"lock", "partial"}
