@@ -22,13 +22,17 @@ OUTPUT = Path(os.environ.get("OUTPUT") or Path(__file__).parents[1] / "build" / 
 
 
 def main() -> int:
-    """Exit code 0 when every case could be measured, whatever the numbers are; 2 for a name that no case has."""
+    """Exit code 0 when every case could be measured, whatever the numbers are; 2 for a name that no case has.
+
+    A case that could not be is told at the end, with the reason, and the exit code is 1: the file is a part then.
+    """
     only = [name for name in os.environ.get("ONLY", "").split(",") if name]
     known = [name for case in cases() for name in case.NAMES]
     if unknown := [name for name in only if name not in known]:
         print(f"no case measures {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
         return 2
-    rows, failed = list[result.Row](), False
+    rows, failed = list[result.Row](), list[str]()
+    chosen = list(cases(only))
     with postgres.start(18, settings=orders.SETTINGS) as server:
         bench = Bench(
             server,
@@ -38,15 +42,17 @@ def main() -> int:
             pairs=int(os.environ.get("PAIRS") or 5),
             rivals=os.environ.get("RIVALS", "") not in ("", "0"),
         )
-        for case in cases(only):
+        for case in chosen:
             print(f"measuring {', '.join(case.NAMES)} …", file=sys.stderr)
             try:
                 rows += case.measure(bench)
-            except (SideFailed, Unavailable) as error:  # without Maven, the rest can be measured all the same
+            except (SideFailed, Unavailable) as error:  # without a network, the rest can be measured all the same
+                failed.append(f"{', '.join(case.NAMES)}: {error}")
                 print(f"not measured: {error}", file=sys.stderr)
-                failed = True
             _write(rows)
     result.show(rows)
+    if failed:
+        print(f"{len(failed)} of {len(chosen)} cases not measured:", *failed, sep="\n  ", file=sys.stderr)
     return 1 if failed or not rows else 0
 
 
