@@ -55,7 +55,7 @@ def _text(packed: tarfile.TarFile, ending: str) -> str:
     return member.read().decode()
 
 
-TOOLS = ("Python 3.11", "cargo", "make", "JDK", "Maven", "Go", "C++ compiler", "openssl")
+TOOLS = ("Python 3.11", "cargo", "make", "JDK 17", "Maven", "Go", "C++ compiler", "servers/.cache")
 
 
 def test_what_make_needs_is_said_alike_in_every_place() -> None:
