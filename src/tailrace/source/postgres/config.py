@@ -97,6 +97,8 @@ class Postgres:
     heartbeat_action_interval_s: float = 10.0
     begun: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     """The pipelines that this very object has begun: what `snapshot = "always"` means by a start."""
+    unstreamed: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    """The pipelines whose next stream gets no transaction before its end, since the server failed to decode one."""
 
     def __post_init__(self) -> None:
         _ = self.login

@@ -5,10 +5,17 @@ from __future__ import annotations
 import psycopg
 
 from tailrace.dialect.postgres.fault import first_line, lost, translate
-from tailrace.error import HistoryLost, Retryable, TailraceError
+from tailrace.error import Fatal, HistoryLost, Retryable, TailraceError
 
 WAL_LEVEL_FIX = "ALTER SYSTEM SET wal_level = 'logical'; -- then restart the server"
 RESET_HINT = "`tailrace reset` forgets the position and starts again with a new snapshot"
+_UNDECODED_HINT = (
+    "an error of PostgreSQL itself: its log may say more, and a newer minor version may not have it; " + RESET_HINT
+)
+
+
+class Undecoded(Fatal):
+    """The server ended the stream since it could not decode its own log (XX000, an internal error of its)."""
 
 
 def waits_for_standby(said: psycopg.errors.Diagnostic) -> bool:
@@ -33,6 +40,11 @@ def translate_stream(error: psycopg.Error, slot: str) -> TailraceError:
         return HistoryLost(f"replication slot {slot!r} cannot go on: {text}", hint=RESET_HINT)
     if error.sqlstate == "42704":
         return HistoryLost(f"what the stream of slot {slot!r} needs was dropped: {text}", hint=RESET_HINT)
+    if error.sqlstate == "XX000":
+        return Undecoded(
+            f"the server cannot decode its log for replication slot {slot!r}: {text} (SQLSTATE XX000)",
+            hint=_UNDECODED_HINT,
+        )
     if lost(error):
         return Retryable(f"{broken(slot)}: {text}")
     return translate(error, f"read from replication slot {slot!r}")

@@ -25,6 +25,7 @@ from tailrace.dialect.postgres.witness import Witness, silence_s
 from tailrace.error import CheckFailed, ConfigError, HistoryLost, Retryable, TailraceError
 from tailrace.model import Batch, Limits
 from tailrace.source.postgres import foreign, gap, host, pattern, plan, publication, resume, slot, snapshot, wal
+from tailrace.source.postgres.fault import Undecoded
 from tailrace.source.postgres.guardian import Guardian
 from tailrace.source.postgres.heartbeat import Heartbeat
 from tailrace.source.postgres.host import Host
@@ -191,7 +192,9 @@ class Opening:
         until = wal_end(scene.side) if until_current else None
         takeover = self._source.takeover
         part = None if takeover is None else takeover.part(place)
-        course = Course(scene.lineage, scene.timeline, place, until, part)
+        streaming = self._pipeline not in self._source.unstreamed
+        self._source.unstreamed.discard(self._pipeline)
+        course = Course(scene.lineage, scene.timeline, place, until, part, streaming)
         measure = Measure(scene.side, scene.lineage.slot, Roster(found.name, globs))
         measure.ask()  # what is published now is what is missed later
         measure.settle()
@@ -219,9 +222,16 @@ class Opening:
             keep=None if globs is None else Select(tables=globs),
             watches=self._watches(scene, measure),
             give_up=partial(self._give_up, scene) if self._source.snapshot == "when_needed" else None,
+            decode_less=self._decode_less if streaming and not self._source.temporary else None,
             guardian=guardian,
             resources=self._resources,
         )
+
+    def _decode_less(self, error: Undecoded) -> Retryable:
+        """What PostgreSQL cannot decode of a transaction that it takes for one in progress, it can once it has ended:
+        then it skips what was rolled back in it."""
+        self._source.unstreamed.add(self._pipeline)
+        return Retryable(f"{error.args[0]}; the next stream gets transactions once they have ended")
 
     def _give_up(self, scene: _Scene, lost: HistoryLost) -> Retryable:
         """Let go of a slot that cannot go on, so that the next `open` finds it gone and begins anew."""
@@ -234,7 +244,11 @@ class Opening:
             walsender = self._resources.enter_context(closing(self._walsender()))
             host.require_same(scene.host, walsender.host())
         options = StreamOptions(
-            self._names.slot, self._names.publication, self._source.origin, messages=self._source.messages
+            self._names.slot,
+            self._names.publication,
+            self._source.origin,
+            messages=self._source.messages,
+            streaming=course.streaming,
         )
         walsender.start(options, course.begin.end)
         measure.settle()

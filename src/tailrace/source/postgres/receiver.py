@@ -40,7 +40,8 @@ _DESCRIBE_S = 1.0
 class Course:
     """Which stream this is, from where to follow it, and to where, if it is bounded.
 
-    `part` is a transaction and the LSN of its last row that a former reader of the slot had delivered.
+    `part` is a transaction and the LSN of its last row that a former reader of the slot had delivered. Without
+    `streaming` no transaction comes before it has ended.
     """
 
     lineage: Lineage
@@ -48,6 +49,7 @@ class Course:
     begin: Place
     until: int | None
     part: tuple[int, int] | None = None
+    streaming: bool = True
 
 
 class Receiver:
@@ -78,7 +80,7 @@ class Receiver:
             database=course.lineage.database,
             timeline=course.timeline,
             start_after=course.begin.position(str(course.lineage)).text,
-            streaming=True,
+            streaming=course.streaming,
             segment_bytes=limits.segment_bytes,
             transaction_bytes_max=limits.transaction_bytes_max,
             spill_bytes_max=limits.spill_bytes_max,

@@ -16,7 +16,7 @@ from tailrace.error import EndOfStream, HistoryLost, Retryable
 from tailrace.model import Batch, Position, Table
 from tailrace.source.postgres import catalog, pattern, query
 from tailrace.source.postgres.catalog import Described
-from tailrace.source.postgres.fault import broken
+from tailrace.source.postgres.fault import Undecoded, broken
 from tailrace.source.postgres.guardian import Guardian
 from tailrace.source.postgres.place import Lineage, Place
 from tailrace.source.postgres.publication import published
@@ -107,6 +107,7 @@ class Opened:
     `first` is told before anything else: where the stream begins. `follow` starts the log; None ends after the
     snapshot. `keep` selects tables, if not all are wanted. `watches` raise when what was read may not be handed on.
     `give_up` makes the next `open` begin anew when the history is lost meanwhile; None when a human must decide that.
+    `decode_less` asks less of the server in the next `open`; None when nothing less can be asked.
     `guardian` watches what the slot keeps, if anybody asked for that.
     """
 
@@ -118,6 +119,7 @@ class Opened:
     keep: Select | None = None
     watches: Sequence[Callable[[], None]] = ()
     give_up: Callable[[HistoryLost], Retryable] | None = None
+    decode_less: Callable[[Undecoded], Retryable] | None = None
     guardian: Guardian | None = None
     resources: ExitStack = field(default_factory=ExitStack)
 
@@ -209,6 +211,10 @@ class PostgresStream:
             if self._receiver is None or (cause := lost(error.__cause__)) is None:
                 raise
             raise Retryable(f"{broken(self._opened.lineage.slot)}: {first_line(cause)}") from error
+        except Undecoded as error:
+            if self._opened.decode_less is None:
+                raise
+            raise self._opened.decode_less(error) from error
         except HistoryLost as gone:
             if self._opened.give_up is None:
                 raise

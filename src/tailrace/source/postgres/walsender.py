@@ -64,6 +64,7 @@ class StreamOptions:
     publication: str
     origin: Literal["any", "none"]
     messages: bool
+    streaming: bool
 
 
 class Walsender:
@@ -323,7 +324,7 @@ def _start_command(options: StreamOptions, lsn: int, server_version: int) -> sql
         "proto_version": str(protocol),
         # pgoutput splits this as a list of identifiers.
         "publication_names": sql.Identifier(options.publication).as_string(None),
-        "streaming": "on",
+        "streaming": "on" if options.streaming else "off",
         "messages": "true" if options.messages else "false",
     }
     if protocol >= 4:
