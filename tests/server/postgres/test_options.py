@@ -19,12 +19,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import conninfo, pq
+from psycopg import pq
 
 from servers import postgres
 from servers.certificate import Authority
 from tailrace.dialect.postgres import session
 from tailrace.error import ConfigError, Retryable, TailraceError
+from tests.server.postgres.asking import answers, url
 from tests.server.postgres.reading import Make, Sql
 from tests.waiting import until
 from tests.wanting import or_skip
@@ -97,20 +98,6 @@ def _furnish(stand: Stand) -> None:
         return True
 
     until(ready, "for the server's new settings")
-
-
-def url(options: Options) -> str:
-    return conninfo.make_conninfo("", **options)
-
-
-def answers(options: Options, question: str) -> set[str]:
-    """What an ordinary session and a walsender's say to `question`."""
-    said = set()
-    for connect in (session.connect, session.connect_replication):
-        with closing(connect(url(options))) as connection:
-            value = connection.pgconn.exec_(question.encode()).get_value(0, 0)
-            said.add("" if value is None else value.decode())
-    return said
 
 
 def plain(**options: str) -> Callable[[Stand], Options]:

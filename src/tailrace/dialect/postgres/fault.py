@@ -31,6 +31,11 @@ _QUOTED_BYTES = re.compile(r"0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
 _LOCKED_HINT = "another session has locked a table, as ALTER TABLE and VACUUM do: it goes on when that has ended"
 _NAMES = re.compile(r""""[^"\n]*"|(?<=host )'[^'\n]*'|(?<=host: )'[^'\n]*'""")
 """Of hosts, users, files and so on: what stands in libpq's quotes, and the hosts in psycopg's own."""
+_NO_GSSAPI = "this libpq was built without GSSAPI: pip install 'psycopg[binary]' brings one that has it"
+_NOT_ADMITTED = (
+    "the server's pg_hba.conf must admit this user, database and address, encrypted (sslmode, gssencmode) or not"
+)
+_TICKET = "run kinit, or name a keytab with the principal's key in KRB5_CLIENT_KTNAME"
 _RIGHTS_HINT = "run `tailrace check`: it prints the statement that grants what is missing"
 _CONNECT_CONFIG = {
     # OpenSSL's words for what the server said of our certificate, and libpq's for the files and the server's own.
@@ -47,14 +52,20 @@ _CONNECT_CONFIG = {
     "authentication method requirement": "the server asks for another login than require_auth in the url allows",
     "require_auth method": "check require_auth in the url",
     "channel binding": "channel_binding=require in the url needs TLS, and a password that the server checks by SCRAM",
-    "gssapi encryption": "gssencmode=require in the url needs a ticket (kinit) and a server that knows Kerberos",
+    "gssapi support is not compiled in": _NO_GSSAPI,
+    "gssapi authentication not supported": _NO_GSSAPI,
+    "gssapi encryption": f"gssencmode=require in the url needs a server that knows Kerberos, and a ticket: {_TICKET}",
+    "gssapi authentication failed": "see klist: the server's pg_hba.conf must let that principal in as this user",
+    "no kerberos credentials": f"get a ticket: {_TICKET}",
+    "not found in kerberos database": "check host and krbsrvname in the url, and whose keytab KRB5_CLIENT_KTNAME names",
     "requirepeer": "the server behind this socket runs as another user than requirepeer in the url says",
     "oauth": "log in another way: the libpq of psycopg has no OAuth client",
     "could not match": "name one port for all hosts in the url or one each, and as many addresses (hostaddr) as hosts",
     "password authentication failed": "check user and password in the url, PGPASSWORD or ~/.pgpass",
     "no password supplied": "give a password in the url, PGPASSWORD or ~/.pgpass",
     "authentication failed": "check the user, its password or certificate, and the server's pg_hba.conf",
-    "no pg_hba.conf entry": "the server's pg_hba.conf must admit this user, database and address",
+    "no pg_hba.conf entry": _NOT_ADMITTED,
+    "pg_hba.conf rejects": _NOT_ADMITTED,
     "certificate": "check sslmode, sslrootcert and the host name in the url",
     "does not support ssl": "set sslmode=prefer in the url, or turn on TLS on the server",
     "is not permitted to log in": "ALTER ROLE ... LOGIN",
@@ -75,6 +86,9 @@ _CONNECT_PASSING = {
     "no such file or directory": "is the server running here? give a host in the url if it is elsewhere",
     "could not translate host name": "check host in the url, or the network's name service",
     "failed to resolve host": "check host in the url, or the network's name service",
+    "ticket expired": "kinit renews it; a keytab in KRB5_CLIENT_KTNAME does so by itself",
+    " kdc for realm": "does the realm's KDC run, and does krb5.conf (KRB5_CONFIG) say where?",
+    "clock skew": "set the clocks of this machine, of the server and of the KDC",
     "timeout expired": "does a firewall drop what goes to this host and port?",
     "unexpected eof": "does the server speak TLS? sslnegotiation=direct needs PostgreSQL 17",
     _CONNECT_FOREIGN: "what answers there is no PostgreSQL server: a proxy without one behind it, or another service",

@@ -49,6 +49,7 @@ _DEFAULTS = {
     "keepalives_interval": "5",
     "keepalives_count": "3",
     "tcp_user_timeout": "60000",
+    "gssencmode": "disable",  # psycopg warns of a login by Kerberos where none is said, be it libpq's own default
 }
 _UNKNOWN_OPTION = re.compile(r'invalid (?:URI query parameter|connection option)[^"]*"([A-Za-z_]+)"')
 
