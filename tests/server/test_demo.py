@@ -77,9 +77,29 @@ def _interrupt(demo: subprocess.Popen[str], word: str) -> str:
     return "".join(heard) + said
 
 
-def test_as_it_comes_both_targets_are_identical_after_two_kills(folder: Path) -> None:
+def _slots(demo: subprocess.Popen[str]) -> list[str]:
+    """The slots on the demonstration's own server, once its writer writes there."""
+    found: list[str] = []
+
+    def writes() -> bool:
+        for child in psutil.Process(demo.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                module, *arguments = [*child.cmdline()[2:], ""]
+                if module == "tailrace.demo.writer":
+                    found.append(arguments[0])
+        return bool(found) or demo.poll() is not None
+
+    until(writes, "for the writer", timeout_s=TIMEOUT_S)
+    with psycopg.connect(found[0]) as shop:
+        rows = shop.execute("SELECT slot_name FROM pg_replication_slots WHERE NOT temporary ORDER BY 1").fetchall()
+    return [name for (name,) in rows]
+
+
+def test_as_it_comes_two_pipelines_on_two_slots_are_identical_after_two_kills(folder: Path) -> None:
     demo = _start(folder)
+    slots = _slots(demo)
     said, _ = demo.communicate(timeout=TIMEOUT_S)
+    assert slots == ["tailrace_duckdb", "tailrace_handler"], said
     assert demo.returncode == 0, said
     assert said.count("SIGKILL") == 2
     assert said.count("identical ") >= 10
