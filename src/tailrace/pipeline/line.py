@@ -319,7 +319,7 @@ class Line:
             if position.lineage in self._leaving:
                 continue
             self._last[position.lineage] = self._unsaved[position.lineage] = position
-        self.progressed = True
+        self.progressed |= batch.snapshot is None  # a snapshot that is broken off begins anew
         handled = self._leaving.handled(batch)
         self._gauge.wrote(len(handled), handled.nbytes)
 

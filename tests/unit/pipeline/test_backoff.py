@@ -1,6 +1,16 @@
 """The pauses between two lives of a pipeline: they double, stop at a cap, differ at random and fall back."""
 
+import time
+
+import pytest
+
+from tailrace._native import BatchBuilder
+from tailrace.checkpoint import Memory
+from tailrace.error import Fatal, Retryable
+from tailrace.model import Batch, Limits, Position
+from tailrace.pipeline import Pipeline
 from tailrace.pipeline.pipeline import _Backoff
+from tailrace.testing.fake import ORDERS, ListSink, Log, LogSource, Target
 
 TRIES = 12
 
@@ -21,3 +31,35 @@ def test_a_success_makes_the_next_fault_a_first_one() -> None:
     assert backoff.next_s() > 1.0
     backoff.reset()
     assert backoff.next_s() <= 0.2
+
+
+class Interrupted(Log):
+    """A snapshot of which each attempt gets as far as the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attempts = 0
+
+    def after(self, position: Position | None) -> int:
+        return 0
+
+    def next(self, index: int, bound: int | None, timeout_s: float) -> Batch:
+        if index > 0:
+            raise Retryable("the disk is full")
+        self.attempts += 1
+        if self.attempts > TRIES:
+            raise Fatal("tried for ever")
+        builder = BatchBuilder(self.lineage)
+        builder.begin(xid=self.attempts, lsn=self.attempts << 20, committed_at_us=time.time_ns() // 1000)
+        builder.add("r", ORDERS, after={"id": "1", "note": ""})
+        builder.commit()
+        return builder.take(snapshot=(str(self.attempts), ORDERS, True, False))
+
+
+def test_rows_of_a_snapshot_that_begins_anew_are_no_success() -> None:
+    log, target, limits = Interrupted(), Target(), Limits(backoff_s_max=0.01)
+    log.insert(1)
+    pipeline = Pipeline(LogSource(log), ListSink(target), name="p", state_dir=None, checkpoint=Memory(), limits=limits)
+    with pytest.raises(Retryable, match="the disk is full"):
+        pipeline.run(until_current=True)
+    assert len(target.keys) == log.attempts > 1
