@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -108,8 +107,7 @@ def _fill(wanted: _Set, filled: Path, scratch: Path) -> None:
     _verify(got, wanted.hashes)
     for path in sorted(got.iterdir()):
         if path.name.endswith(".tar.gz"):
-            with tarfile.open(path) as archive:
-                archive.extractall(filled / "archive", filter="data")
+            artifact.untar(path, filled / "archive")
         else:
             path.rename(filled / path.name)
 

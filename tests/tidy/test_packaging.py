@@ -55,6 +55,13 @@ def _text(packed: tarfile.TarFile, ending: str) -> str:
     return member.read().decode()
 
 
+def test_nothing_asks_for_a_later_python_than_debian_has() -> None:
+    """3.11.2: `extractall(filter=…)` came with 3.11.4."""
+    asks = re.compile(r"extract\w*\(.*filter *= *[\w\"']")
+    wrong = [tree.shown(path) for path in tree.files(".py") if asks.search(path.read_text())]
+    assert not wrong
+
+
 TOOLS = ("Python 3.11", "cargo", "make", "JDK 17", "Maven", "Go", "C++ compiler", "servers/.cache")
 
 
