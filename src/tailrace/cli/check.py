@@ -96,7 +96,7 @@ def _idle(pipeline: Pipeline, source: Describing) -> list[Finding]:
     tables = source.tables_now(pipeline.name)
     return [
         Finding(Severity.WARNING, kind, f"{name} matches nothing that comes to it")
-        for kind, name in unmatched(pipeline, tables)
+        for kind, name in unmatched(pipeline.transforms, tables)
     ] or [Finding(Severity.OK, "transforms", "every name in them matches a table or column")]
 
 

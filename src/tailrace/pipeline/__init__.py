@@ -9,11 +9,11 @@ from tailrace.pipeline.admin import (
     replay_alone,
     saved,
     transformed,
-    unmatched,
 )
 from tailrace.pipeline.cutover import cutover
 from tailrace.pipeline.gauge import log_fields
 from tailrace.pipeline.pipeline import Pipeline, desk_path, lock_path, position_path, socket_path, status_path
+from tailrace.pipeline.shaping import unmatched
 from tailrace.pipeline.status import State, Status, ask, read_status
 
 __all__ = [

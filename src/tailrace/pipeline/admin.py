@@ -9,13 +9,13 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
-from tailrace._native import BatchBuilder
-from tailrace.contract import Checked, Movable, Positions, Remembering, Selective, Succeeded, Transform
+from tailrace.contract import Checked, Movable, Positions, Remembering, Succeeded
 from tailrace.durable import Lock, obstacles
 from tailrace.error import ConfigError, Fatal, HistoryLost, Retryable
 from tailrace.model import Finding, Position, Severity, Table
 from tailrace.pipeline.pipeline import Pipeline, lock_path, status_path
 from tailrace.pipeline.plan import Plan, replay
+from tailrace.pipeline.shaping import through
 from tailrace.pipeline.status import read_status
 
 __all__ = [
@@ -26,9 +26,7 @@ __all__ = [
     "remove",
     "replay_alone",
     "saved",
-    "through",
     "transformed",
-    "unmatched",
 ]
 
 
@@ -38,25 +36,6 @@ def transformed(pipeline: Pipeline, tables: Sequence[Table]) -> list[Table]:
     for transform in pipeline.transforms:
         made = through(transform, made)
     return made
-
-
-def unmatched(pipeline: Pipeline, tables: Sequence[Table]) -> list[tuple[str, str]]:
-    """Names that transforms were given and that mean none of the `tables` which come to them, with the kind of the
-    transform."""
-    found: list[tuple[str, str]] = []
-    there = list(tables)
-    for transform in pipeline.transforms:
-        if isinstance(transform, Selective):
-            found += [(transform.kind, name) for name in transform.unmatched(there)]
-        there = through(transform, there)
-    return found
-
-
-def through(transform: Transform, tables: Sequence[Table]) -> list[Table]:
-    """What one transform makes of `tables`, in order; those that it leaves out are not in it."""
-    batches = (transform(BatchBuilder("none").take(snapshot=("none", table, True, True))) for table in tables)
-    marks = [batch.snapshot for batch in batches]
-    return [mark.table for mark in marks if mark is not None and mark.table is not None]
 
 
 @contextlib.contextmanager

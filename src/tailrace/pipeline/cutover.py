@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from tailrace.contract import Continuing, Describing, Leavable, Remembering
 from tailrace.error import ConfigError, Fatal, Retryable
 from tailrace.model import Carried, Counter, Position, Rest, Table
-from tailrace.pipeline.admin import alone, through
+from tailrace.pipeline.admin import alone
 from tailrace.pipeline.pipeline import Pipeline
+from tailrace.pipeline.shaping import through
 
 __all__ = ["cutover"]
 

@@ -32,7 +32,7 @@ from tailrace.pipeline.beat import Beat
 from tailrace.pipeline.failpoint import Place, reach
 from tailrace.pipeline.gauge import Gauge, Look
 from tailrace.pipeline.leaving import Leaving
-from tailrace.pipeline.plan import Plan, replay
+from tailrace.pipeline.plan import Plan, replay, tell_unmatched
 from tailrace.pipeline.reader import SILENT_S, Reader
 from tailrace.pipeline.repair import Repairs
 from tailrace.pipeline.shaping import UNREADABLE, Step, named, shaped, steps_of
@@ -172,10 +172,10 @@ class Line:
             return checkpoint.open(self._plan.name)
 
     def _open_source(self, positions: Positions, stop: threading.Event) -> Stream:
-        with named(f"opening source {self._plan.source.kind}"):
-            return self._plan.source.open(
-                self._plan.name, positions, self._plan.limits, until_current=self._until_current, stop=stop
-            )
+        plan = self._plan
+        with named(f"opening source {plan.source.kind}"):
+            tell_unmatched(plan)
+            return plan.source.open(plan.name, positions, plan.limits, until_current=self._until_current, stop=stop)
 
     def _work(self, writer: Writer, positions: Positions, reader: Reader) -> None:
         """The writer's loop. Returns at the end of a bounded stream and when a stop is done."""

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from tailrace.contract import Checkpoint, DeadLetters, Letters, Replaying, Sink, Source, Transform, Writer
+from tailrace.contract import (
+    Checkpoint,
+    DeadLetters,
+    Describing,
+    Letters,
+    Replaying,
+    Selective,
+    Sink,
+    Source,
+    Transform,
+    Writer,
+)
 from tailrace.model import Batch, Limits, Position
 from tailrace.pipeline.failpoint import Place, reach
-from tailrace.pipeline.shaping import named, replayed, steps_of
+from tailrace.pipeline.shaping import named, replayed, steps_of, unmatched
 
-__all__ = ["Plan", "replay"]
+__all__ = ["Plan", "replay", "tell_unmatched"]
+
+log = logging.getLogger("tailrace.pipeline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +39,22 @@ class Plan:
     checkpoint: Checkpoint | None
     dead_letters: DeadLetters | None
     limits: Limits
+    told: set[tuple[str, str]] = field(default_factory=set, init=False)
+    """What `tell_unmatched` has told; each life of the pipeline would tell it again."""
+
+
+def tell_unmatched(plan: Plan) -> None:
+    """A name with a slip of the pen masks nothing: the log tells before a change is read.
+
+    Functions of the user's own are not called for that, so names of the transforms behind one are not looked at.
+    """
+    ours = list(itertools.takewhile(lambda transform: isinstance(transform, Selective), plan.transforms))
+    if not ours or not isinstance(plan.source, Describing):
+        return
+    for kind, name in unmatched(ours, plan.source.tables_now(plan.name)):
+        if (kind, name) not in plan.told:
+            plan.told.add((kind, name))
+            log.warning("%s: transform %s: %s matches nothing that comes to it", plan.name, kind, name)
 
 
 def replay(letters: Letters, writer: Writer, *, at: Mapping[str, Position], plan: Plan) -> int:

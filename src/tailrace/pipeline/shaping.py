@@ -8,12 +8,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from tailrace.contract import BrokenOff, Rereading, Source, Transform
+from tailrace._native import BatchBuilder
+from tailrace.contract import BrokenOff, Rereading, Selective, Source, Transform
 from tailrace.durable import FULL
 from tailrace.error import EndOfStream, Fatal, Reject, Retryable, TailraceError
-from tailrace.model import Batch
+from tailrace.model import Batch, Table
 
-__all__ = ["UNREADABLE", "Step", "named", "replayed", "shaped", "steps_of"]
+__all__ = ["UNREADABLE", "Step", "named", "replayed", "shaped", "steps_of", "through", "unmatched"]
 
 Step = tuple[str, Transform]
 """A transform and its name, which no other of the pipeline has."""
@@ -118,3 +119,22 @@ def _translated(reasons: Mapping[int, str], now: Batch, before: Batch) -> dict[i
         return dict(reasons)
     at = {now[index].position: reason for index, reason in reasons.items()}
     return {index: at[change.position] for index, change in enumerate(before) if change.position in at}
+
+
+def unmatched(transforms: Sequence[Transform], tables: Sequence[Table]) -> list[tuple[str, str]]:
+    """Names that transforms were given and that mean none of the `tables` which come to them, with the kind of the
+    transform."""
+    found: list[tuple[str, str]] = []
+    there = list(tables)
+    for transform in transforms:
+        if isinstance(transform, Selective):
+            found += [(transform.kind, name) for name in transform.unmatched(there)]
+        there = through(transform, there)
+    return found
+
+
+def through(transform: Transform, tables: Sequence[Table]) -> list[Table]:
+    """What one transform makes of `tables`, in order; those that it leaves out are not in it."""
+    batches = (transform(BatchBuilder("none").take(snapshot=("none", table, True, True))) for table in tables)
+    marks = [batch.snapshot for batch in batches]
+    return [mark.table for mark in marks if mark is not None and mark.table is not None]
