@@ -1,13 +1,14 @@
 """Documents tell the truth: links lead somewhere, programs and commands run against a real server, examples are short.
 
-A program that does not end by itself (`app.run()`, `tailrace run`) has run when it printed something, or when its slot
-was confirmed beyond rows that were written meanwhile; then it is interrupted, as a user would, and must end cleanly: a
-command with a code of its own, a program by Python's KeyboardInterrupt at the worst.
+What a program or command must print or write stands in `tests/tidy/results.py`. One that does not end by itself
+(`app.run()`) has run when it did, or when its slot was confirmed beyond rows that were written meanwhile; then it is
+interrupted, as a user would, and must end cleanly: a command with a code of its own, a program by Python's
+KeyboardInterrupt at the worst.
 """
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import signal
 import subprocess
@@ -18,11 +19,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import psycopg
 import pytest
 
-from tests.tidy import tree
+from tests.tidy import results, tree
+from tests.tidy.results import Result
 from tests.waiting import until
 
 URL = "postgresql://localhost/shop"
@@ -35,10 +36,13 @@ CREATE TABLE orders (
 );
 INSERT INTO customers SELECT i, 'customer ' || i FROM generate_series(1, 3) AS i;
 INSERT INTO orders (customer_id, amount) SELECT 1 + i % 3, i FROM generate_series(1, 5) AS i;
+UPDATE orders SET status = 'paid' WHERE id = 5;
 """
 PROGRAMS = ("tailrace",)
 """Commands of console blocks that are run; others (make, git, pip) set up what the tests have already."""
 TIMEOUT_S, GRACE_S = 60.0, 3.0
+_ENVIRONMENT = {**os.environ, "PYTHONUNBUFFERED": "1"}
+"""What a program prints is seen while it runs."""
 _BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s#]+)[^)]*\)")
 DOCUMENTS = [path for path in tree.files(".md") if "tests" not in path.parts]
@@ -65,75 +69,20 @@ def test_links_lead_to_files_that_exist(document: Path) -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=tree.shown)
-def test_every_example_runs_against_a_real_server(example: Path, database: str, tmp_path: Path) -> None:
+def test_every_example_shows_what_it_is_for_on_a_real_server(example: Path, database: str, tmp_path: Path) -> None:
     _prepare(database)
-    printed, held = PRINTED.get(example.stem), HELD.get(example.stem)
-
-    def done() -> bool:
-        """Whether an example that goes on has shown what it is for; what it holds open is looked at when it ended."""
-        assert printed is not None
-        shown = re.search(printed, (tmp_path / "stdout").read_text(), re.MULTILINE)
-        return shown is not None and (held is None or held(database, tmp_path))
-
     command = [sys.executable, "-c", example.read_text().replace(URL, database)]
-    _run(command, database, tmp_path, done=None if printed is None else done)
-    assert printed is None or done()
-    assert held is None or held(database, tmp_path)
-
-
-def _replicated(database: str, _: Path) -> bool:
-    """The orders of before are equal (others are written meanwhile), and the names of customers are masked."""
-    with psycopg.connect(database) as connection:
-        orders = connection.execute(
-            "SELECT (SELECT array_agg(o ORDER BY id) FROM orders AS o WHERE id <= 5)::text"
-            " = (SELECT array_agg(o ORDER BY id) FROM reports.orders AS o WHERE id <= 5)::text"
-        ).fetchone()
-        customers = connection.execute(
-            "SELECT count(*), count(*) FILTER (WHERE name LIKE 'customer%') FROM reports.customers"
-        ).fetchone()
-    return orders == (True,) and customers == (3, 0)
-
-
-def _duckdb(_: str, folder: Path) -> bool:
-    with duckdb.connect(str(folder / "shop.duckdb")) as copy:
-        return copy.execute("SELECT count(*) >= 5 FROM public.orders").fetchone() == (True,)
-
-
-def _audited(_: str, folder: Path) -> bool:
-    entries = [json.loads(line) for line in (folder / "audit.jsonl").read_text().splitlines()]
-    return {entry["table"] for entry in entries} == {"public.orders"} and {entry["op"] for entry in entries} >= {"c"}
-
-
-HELD: dict[str, Callable[[str, Path], bool]] = {
-    "audit_log": _audited,
-    "custom_sink": lambda _, folder: _tallied(folder) >= 8,
-    "to_duckdb": _duckdb,
-    "to_postgres": _replicated,
-}
-"""What an example must have written where it says."""
-PRINTED = {
-    "audit_log": r"^logged [1-9]\d* changes$",
-    "cache_invalidation": r"^invalidated public\.orders .*id",
-    "outbox": r"^send outbox\.mail \d+$",
-    "search_index": r"^indexed [1-9]\d* changes$",
-    "tail": r"^\S+ \S+ [cud] public\.orders ",
-    "to_postgres": r"^the copy is up to date",
-    "typed_handlers": r"^thank [12] for (9|19)\.99$",
-}
-"""What an example must have printed."""
-
-
-def _tallied(folder: Path) -> int:
-    return sum(int(line.split()[0]) for line in (folder / "tally.txt").read_text().splitlines())
+    _show(command, results.EXAMPLES[example.stem], database, tmp_path)
 
 
 @pytest.mark.parametrize("document", [path for path in DOCUMENTS if _BLOCK.search(path.read_text())], ids=tree.shown)
-def test_programs_and_commands_of_documents_run(document: Path, database: str, tmp_path: Path) -> None:
+def test_programs_and_commands_of_documents_do_what_they_say(document: Path, database: str, tmp_path: Path) -> None:
     _prepare(database)
+    expected = iter(results.DOCUMENTS.get(str(document.relative_to(tree.ROOT)), ()))
     for found in _BLOCK.finditer(document.read_text()):
         block = Block(found[1], found[2].replace(URL, database))
         if block.language == "python":
-            _run([sys.executable, "-c", block.text], database, tmp_path)
+            _show([sys.executable, "-c", block.text], next(expected), database, tmp_path)
         elif block.language == "toml":
             (tmp_path / "shop.toml").write_text(block.text)
         elif block.language == "json":
@@ -143,9 +92,11 @@ def test_programs_and_commands_of_documents_run(document: Path, database: str, t
                 shown, _, target = line.removeprefix("$ ").split("#")[0].partition(" > ")
                 command = shown.split()
                 if line.startswith("$ ") and command[0] in PROGRAMS:
-                    _run([str(Path(sys.executable).parent / command[0]), *command[1:]], database, tmp_path)
+                    program = str(Path(sys.executable).parent / command[0])
+                    _show([program, *command[1:]], next(expected), database, tmp_path)
                     if target:
                         (tmp_path / target.strip()).write_bytes((tmp_path / "stdout").read_bytes())
+    assert not list(expected), "tests/tidy/results.py expects more of this document"
 
 
 def _prepare(database: str) -> None:
@@ -153,12 +104,31 @@ def _prepare(database: str) -> None:
         connection.execute(SHOP.encode())
 
 
+def _show(command: list[str], result: Result, database: str, folder: Path) -> None:
+    """Run what must print and write what `result` says; one that goes on has as long as it takes."""
+    out = folder / "stdout"
+
+    def printed() -> bool:
+        return result.printed is None or re.search(result.printed, out.read_text(), re.MULTILINE) is not None
+
+    def done() -> bool:
+        return printed() and (result.held is None or result.held(database, folder))
+
+    # What holds something and prints nothing ends by itself, and may hold it open until then.
+    _run(command, database, folder, done=None if result.printed is None else done)
+    shown = command[-1] if "-c" in command else " ".join(command)
+    assert printed(), f"{shown}\nprinted\n{out.read_text()[-2000:]}"
+    assert result.held is None or result.held(database, folder), f"{shown}\nwrote something else"
+
+
 def _run(command: list[str], database: str, folder: Path, *, done: Callable[[], bool] | None = None) -> None:
     """Run until it ended or did its work, writing rows meanwhile; it must end cleanly and without a traceback. `done`
     says when it did its work, if that is not that it printed or confirmed anything."""
     out, err = folder / "stdout", folder / "stderr"
     with out.open("wb") as stdout, err.open("wb") as stderr:
-        process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
+        process = subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=_ENVIRONMENT
+        )
     shown = command[-1] if "-c" in command else " ".join(command)
     try:
         _wait(process, database, out, done)
