@@ -27,7 +27,7 @@ class File:
     """Keep the positions in the file `path`, mode 0600."""
 
     kind: ClassVar[str] = "file"
-    path: Path
+    path: str | Path
 
     def check(self) -> list[Finding]:
         """See `Checked.check`."""

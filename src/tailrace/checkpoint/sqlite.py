@@ -56,7 +56,7 @@ class SQLite:
     """Keep the positions in the database file `path`, mode 0600."""
 
     kind: ClassVar[str] = "sqlite"
-    path: Path
+    path: str | Path
 
     def check(self) -> list[Finding]:
         """See `Checked.check`."""

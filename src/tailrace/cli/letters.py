@@ -100,7 +100,7 @@ def _open(target: Path, names: Sequence[str]) -> tuple[Place, tuple[str, ...]]:
             f"pipeline {name} has no dead letters that can be looked into",
             hint=f"add [pipeline.{name}.dead_letters] to {target}",
         )
-    return InFile(pipeline.dead_letters.path, pipeline), tuple(ids)
+    return InFile(Path(pipeline.dead_letters.path), pipeline), tuple(ids)
 
 
 def _as_url(target: Path) -> str | None:

@@ -25,7 +25,7 @@ class File:
     """Park changes in the file `path`."""
 
     kind: ClassVar[str] = "file"
-    path: Path
+    path: str | Path
 
     def check(self) -> list[Finding]:
         """See `Checked.check`."""

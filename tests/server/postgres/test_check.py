@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from servers import pgbouncer, postgres
+from tailrace.error import CheckFailed
 from tailrace.model import Finding, Severity
 from tailrace.source import Postgres
 from tailrace.source.postgres import check
@@ -256,6 +257,32 @@ def test_a_missing_table_and_a_publication_that_lacks_one_are_found(shop: str, s
         sql(shop, finding.fix)
     found = [f for f in Postgres(shop, publication="p").check() if f.subject == "publication p"]
     assert [f.severity for f in found] == [Severity.OK]
+
+
+def test_what_a_publication_lacks_is_an_error_where_it_is_named_and_needs_no_rights_where_it_is_not(
+    shop: str, stranger: str, sql: Sql, reading: Make
+) -> None:
+    sql(shop, "CREATE TABLE more (line text)", "CREATE PUBLICATION p FOR TABLE orders")
+    sql(shop, 'ALTER ROLE "str""anger" REPLICATION', 'GRANT SELECT ON orders TO "str""anger"')
+    findings = Postgres(stranger, publication="p", create=False).check()
+    assert grave(findings) == []
+    assert [f.subject for f in findings if f.subject.startswith("table ")] == ["table public.orders"]
+    source = Postgres(stranger, publication="p", create=False, tables=["public.more"])
+    finding = of([f for f in source.check() if f.severity is Severity.ERROR], "publication p")
+    with pytest.raises(CheckFailed, match=r"does not contain public\.more"):
+        reading(stranger, publication="p", create=False, tables=["public.more"]).open()
+    assert finding.fix is not None
+    sql(shop, finding.fix)
+    assert of(source.check(), "publication p").severity is Severity.OK
+
+
+def test_an_unlogged_table_that_is_meant_is_told(shop: str, sql: Sql) -> None:
+    sql(shop, "CREATE UNLOGGED TABLE fleeting (id int PRIMARY KEY)", "CREATE UNLOGGED TABLE beside (id int)")
+    assert not [f for f in Postgres(shop, tables=["public.o*"]).check() if "fleeting" in f.subject]
+    finding = of(Postgres(shop, tables=["public.[fo]*"]).check(), "table public.fleeting")
+    assert finding.severity is Severity.WARNING and finding.fix is not None
+    sql(shop, finding.fix)
+    assert of(Postgres(shop).check(), "table public.fleeting").severity is Severity.OK
 
 
 def test_partitions_that_would_be_tables_of_their_own_are_named(database: str, sql: Sql) -> None:

@@ -227,7 +227,8 @@ def _tables(source: Postgres, connection: Connection, facts: _Facts) -> Iterator
         yield _without_tables(source, connection, facts)
         return
     try:
-        chosen = pattern.choose(source.tables, publication.relations(connection))
+        there = publication.relations(connection)
+        chosen = pattern.choose(source.tables, there)
     except ConfigError as error:
         yield _error("tables", str(error))
         return
@@ -238,14 +239,23 @@ def _tables(source: Postgres, connection: Connection, facts: _Facts) -> Iterator
     oids = {"oids": [relation.oid for relation in chosen]}
     rights = {row[0]: _Rights(*row) for row in fetch(connection, query.load("rights"), oids)}
     if found is not None:
+        absent = publication.absent(connection, found, chosen)
         extends = found.ours and source.create and not facts.standby
-        yield from _contents(connection, found, chosen, extends=extends)
+        if absent:
+            yield _absent(found, absent, extends=extends, named=any(str(each) in source.tables for each in absent))
+            # What is not sent is not read.
+            chosen = chosen if extends else [each for each in chosen if each not in absent]
+        yield from _contents(connection, found)
         yield from _partitions(source, connection, found)
     else:
         foreign = [str(relation) for relation in chosen if not rights[relation.oid].owner]
         wanted = source.wanted("", source.publication or _ANY_PIPELINE)
         statement = publication.create_statement(wanted, chosen, connection.info.server_version)
         yield _creation(wanted, statement, facts=facts, foreign=foreign)
+    for relation in there:
+        if relation.unlogged and pattern.matches(str(relation), source.tables):
+            fix = sql.SQL("ALTER TABLE {} SET LOGGED").format(sql.Identifier(relation.schema, relation.name))
+            yield _warning(f"table {relation}", "it is unlogged: none of its changes come", statement_text(fix))
     for relation in chosen:
         yield from _table(relation, rights[relation.oid], facts, snapshot=source.snapshot != "never")
 
@@ -282,21 +292,21 @@ def _creation(wanted: Wanted, statement: str, *, facts: _Facts, foreign: Sequenc
     return _ok("publication", "will be made when the pipeline starts")
 
 
-def _contents(
-    connection: Connection, found: publication.Publication, chosen: Sequence[Relation], *, extends: bool
-) -> Iterator[Finding]:
-    """What is not in it, or not of it. The start `extends` a publication that is ours."""
+def _absent(found: publication.Publication, absent: Sequence[Relation], *, extends: bool, named: bool) -> Finding:
+    """What is not in it. The start `extends` one that is ours, and is refused over a table that is `named`."""
+    subject, listed = f"publication {found.name}", some([str(relation) for relation in absent])
+    if extends:
+        return _warning(subject, f"the start adds {listed}: streamed from then on, rows from before are not in")
+    tables = sql.SQL(", ").join(sql.Identifier(relation.schema, relation.name) for relation in absent)
+    fix = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(sql.Identifier(found.name), tables)
+    return (_error if named else _warning)(subject, f"does not contain {listed}", statement_text(fix))
+
+
+def _contents(connection: Connection, found: publication.Publication) -> Iterator[Finding]:
+    """What is in it, and what is not of it."""
     subject = f"publication {found.name}"
-    inside = {str(table) for table in publication.published(connection, found.name)}
-    absent = [relation for relation in chosen if str(relation) not in inside and relation.kind != "p"]
+    inside = publication.published(connection, found.name)
     name = statement_text(sql.SQL("{}").format(sql.Identifier(found.name)))
-    if absent and extends and not found.all_tables:
-        added = some([str(relation) for relation in absent])
-        yield _warning(subject, f"the start adds {added}: streamed from then on, rows from before are not in")
-    elif absent and not found.all_tables:
-        tables = sql.SQL(", ").join(sql.Identifier(relation.schema, relation.name) for relation in absent)
-        fix = statement_text(sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(sql.Identifier(found.name), tables))
-        yield _warning(subject, f"does not contain {some([str(relation) for relation in absent])}", fix)
     if not found.rows or not found.truncates:
         fix = f"ALTER PUBLICATION {name} SET (publish = 'insert, update, delete, truncate')"
         yield _warning(subject, "does not publish every kind of change", fix)

@@ -41,6 +41,11 @@ class Relation:
         return "DEFAULT" if self.keyed else "FULL"
 
     @property
+    def unlogged(self) -> bool:
+        """A table that could be published if it were in the log."""
+        return self.persistence == "u" and self.kind not in _KINDS
+
+    @property
     def obstacle(self) -> str | None:
         """Why it cannot be published, in words; None when it can."""
         if self.kind in _KINDS:
@@ -107,5 +112,6 @@ def _require(pattern: str, by_name: dict[str, Relation]) -> None:
         raise ConfigError(f"table {pattern!r} does not exist", hint=hint)
     if relation.obstacle is not None:
         raise ConfigError(
-            f"{pattern!r} is {relation.obstacle}: its changes are not in the log", hint="capture the tables behind it"
+            f"{pattern!r} is {relation.obstacle}: its changes are not in the log",
+            hint="ALTER TABLE … SET LOGGED" if relation.unlogged else "capture the tables behind it",
         )

@@ -127,6 +127,14 @@ def selection(connection: Connection, found: Publication, patterns: Sequence[str
     return (*patterns, *meant)
 
 
+def absent(connection: Connection, found: Publication, chosen: Sequence[Relation]) -> list[Relation]:
+    """What the publication would have to be given, to send all of `chosen`."""
+    if found.all_tables:
+        return []
+    inside = {table.oid for table in published(connection, found.name)}
+    return [r for r in chosen if r.oid not in inside and not _covered(connection, r, inside)]
+
+
 def left_out(connection: Connection, found: Publication, patterns: Sequence[str]) -> list[Published]:
     """What is in a publication of ours, and meant by the patterns no more: they were narrowed, or it was renamed."""
     there = {relation.oid: relation for relation in relations(connection)}
@@ -240,10 +248,9 @@ def _create_sql(wanted: Wanted, chosen: Sequence[Relation], server_version: int)
 
 
 def _extend(connection: Connection, wanted: Wanted, *, found: Publication, chosen: Sequence[Relation]) -> None:
-    if found.all_tables or wanted.no_tables:
+    if wanted.no_tables:
         return
-    inside = {table.oid for table in published(connection, wanted.name)}
-    missing = [r for r in chosen if r.oid not in inside and not _covered(connection, r, inside)]
+    missing = absent(connection, found, chosen)
     if found.ours and wanted.create and missing and not wanted.standby:
         statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(sql.Identifier(wanted.name), _names(missing))
         with _rights(wanted.name, statement):
