@@ -15,7 +15,7 @@ EndOfStream              (not an error) a bounded stream has delivered all that 
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 
@@ -74,11 +74,13 @@ class Fenced(Fatal):
 class Reject(TailraceError):
     """Changes of the offered batch that can never succeed: index in the batch to reason (without row values).
 
-    A plain string is the reason for the one change at hand: `raise Reject("unknown currency")` in a handler.
+    A plain string is the reason for the one change at hand: `raise Reject("unknown currency")` in a handler. `written`
+    are changes of the same batch that the sink holds durably already: they are neither offered again nor parked.
     """
 
-    def __init__(self, reasons: Mapping[int, str] | str) -> None:
+    def __init__(self, reasons: Mapping[int, str] | str, *, written: Iterable[int] = ()) -> None:
         self.reasons = {0: reasons} if isinstance(reasons, str) else dict(reasons)
+        self.written = frozenset(written)
         super().__init__(f"{len(self.reasons)} change(s) rejected")
 
     def checked(self, size: int, who: str) -> dict[int, str]:

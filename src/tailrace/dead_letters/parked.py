@@ -230,7 +230,9 @@ class Parked:
                 for index, reason in reasons.items():
                     self._store.fail(letters[index].id, reason)
                     stuck.add(self.groups(letters[index]), letters[index].at)
-                letters = [letter for index, letter in enumerate(letters) if index not in reasons]
+                self._remove([letters[index] for index in sorted(reject.written)], "replayed", gone=gone)
+                going = {*reasons, *reject.written}
+                letters = [letter for index, letter in enumerate(letters) if index not in going]
             else:
                 break
         return letters

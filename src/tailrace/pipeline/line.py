@@ -363,7 +363,7 @@ class Line:
             batch = self._park_behind(self._park(batch, reject))
 
     def _try(self, batch: Batch, writer: Writer) -> Reject | None:
-        """Write `batch`, or say what the sink refuses of it: then nothing of it is written."""
+        """Write `batch`, or say what the sink refuses of it: then it is written no further than that says."""
         began = time.monotonic()
         try:
             reach(Place.WRITE_BEFORE)
@@ -402,7 +402,7 @@ class Line:
         log.warning(
             "%s: parked %d change(s), the first of %s: %s", self._plan.name, len(reasons), where, reasons[first]
         )
-        rest = batch.without(list(reasons))
+        rest = batch.without([*reasons, *reject.written])
         if len(rest) >= len(batch):
             raise Fatal(
                 f"{who} refused changes of {where} that cannot be taken out of the batch",
@@ -454,7 +454,7 @@ class Line:
             batch, refused = self._park_behind(self._transform(batch)), list[str]()
             while (reject := self._try(batch, writer)) is not None:
                 reasons = reject.checked(len(batch), f"sink {self._plan.sink.kind}")
-                batch = batch.without(list(reasons))
+                batch = batch.without([*reasons, *reject.written])
                 refused.extend(reasons.values())
             if isinstance(writer, Replaying):
                 writer.forget_replayed([change.position for change in batch])

@@ -6,7 +6,7 @@ Never parks, retries or saves anything.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tailrace._native import BatchBuilder
 from tailrace.contract import BrokenOff, Rereading, Selective, Source, Transform
@@ -99,7 +99,7 @@ def replayed(
                 now = shaped(now, step)
         write(now)
     except Reject as reject:
-        raise Reject(_translated(reject.reasons, now, batch)) from None
+        raise _translated(reject, now, batch) from None
 
 
 def _read_again(batch: Batch, source: Source, *, steps: Sequence[Step], write: Callable[[Batch], None]) -> None:
@@ -111,14 +111,20 @@ def _read_again(batch: Batch, source: Source, *, steps: Sequence[Step], write: C
     try:
         replayed(now, steps[0][0] if steps else None, source=source, steps=steps, write=write)
     except Reject as reject:
-        raise Reject(_translated(reject.reasons, now, batch)) from None
+        raise _translated(reject, now, batch) from None
 
 
-def _translated(reasons: Mapping[int, str], now: Batch, before: Batch) -> dict[int, str]:
+def _translated(reject: Reject, now: Batch, before: Batch) -> Reject:
+    """The same of the changes of `before`, of which transforms made `now`."""
     if now is before:
-        return dict(reasons)
-    at = {now[index].position: reason for index, reason in reasons.items()}
-    return {index: at[change.position] for index, change in enumerate(before) if change.position in at}
+        return reject
+    refused = {now[index].position: reason for index, reason in reject.reasons.items()}
+    written = {now[index].position for index in reject.written}
+    places = [change.position for change in before]
+    return Reject(
+        {index: refused[at] for index, at in enumerate(places) if at in refused},
+        written=(index for index, at in enumerate(places) if at in written and at not in refused),
+    )
 
 
 def unmatched(transforms: Sequence[Transform], tables: Sequence[Table]) -> list[tuple[str, str]]:

@@ -194,7 +194,7 @@ class Client:
                 self._writer.write(batch)
             except Reject as reject:
                 self.parked.extend(Parked(batch[index], reject.reasons[index]) for index in sorted(reject.reasons))
-                batch = batch.without(list(reject.reasons))
+                batch = batch.without([*reject.reasons, *reject.written])
             else:
                 return
 

@@ -66,7 +66,7 @@ def live() -> None:
     try:
         writer.write(batch)
     except Reject as reject:
-        writer.write(batch.without(list(reject.reasons)))
+        writer.write(batch.without([*reject.reasons, *reject.written]))
     sys.setprofile(None)
     os.write(sys.stdout.fileno(), str(next(calls) - 1).encode())
     os.kill(os.getpid(), signal.SIGKILL)

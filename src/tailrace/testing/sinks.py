@@ -139,14 +139,14 @@ class _Trial:
             try:
                 writer.write(batch)
             except Reject as reject:
-                reasons = reject.reasons
+                reasons, written = reject.reasons, reject.written
             else:
                 raise AssertionError("a row that the sink can never take is refused")
             expect(list(reasons) == [index], f"Reject names the change that cannot be taken, {index}, not {[*reasons]}")
             told = [value for value in row.values() if value and len(value) > 8 and value in reasons[index]]
             expect(bool(reasons[index]) and not told, "I9 a reason says what is wrong, and no row values")
             if go_on:
-                writer.write(batch.without([index]))
+                writer.write(batch.without([index, *written]))
         finally:
             writer.close()
 

@@ -275,6 +275,29 @@ def test_a_replay_that_fails_keeps_the_later_letters_of_its_key(tmp_path: Path) 
     letters.close()
 
 
+def test_what_a_sink_has_written_before_it_refused_the_rest_is_no_letter_any_more(tmp_path: Path) -> None:
+    log = Log()
+    for key in (1, 2, 3):
+        log.insert(key)
+    batch, letters = batch_of(log), opened(tmp_path)
+    letters.park(batch, dict.fromkeys(range(3), "full"))
+    offered: list[list[str]] = []
+    gone: list[str] = []
+
+    def write(part: Batch, transform: str | None) -> None:
+        offered.append([change.position.text for change in part])
+        if len(offered) == 1:
+            raise Reject({1: "too large"}, written=[0])
+
+    places = [change.position.text for change in batch]
+    submit(tmp_path / "dead.jsonl", Action.REPLAY, None)
+    left = letters.replay(write, {}, lambda positions: gone.extend(at.text for at in positions))
+    assert (left, letters.count()) == (2, 1)
+    assert offered == [places, places[2:]]
+    assert gone == [places[0], places[2]]
+    letters.close()
+
+
 def test_a_letter_asked_for_alone_waits_for_an_earlier_one_of_its_key(tmp_path: Path) -> None:
     log = Log()
     log.commit(("c", row(1)), ("u", row(1)))

@@ -30,16 +30,20 @@ class Group:
 
     def insert(self, lineage: str, *keys: int, table: Table = ORDERS) -> list[int]:
         """More changes of a lineage, a transaction each; their numbers."""
+        return self.commit(lineage, *({"id": str(key)} for key in keys), table=table)
+
+    def commit(self, lineage: str, *rows: Mapping[str, str], table: Table = ORDERS) -> list[int]:
+        """More rows of a lineage, a transaction each; the numbers of their changes."""
         with self._changed:
-            for key in keys:
+            for row in rows:
                 number = len(self._written) + 1
                 builder = BatchBuilder(lineage)
                 builder.begin(xid=number, lsn=number << 16, committed_at_us=0)
-                builder.add("c", table, after={"id": str(key)})
+                builder.add("c", table, after=row)
                 builder.commit()
                 self._written.append(builder.take())
             self._changed.notify_all()
-            return list(range(len(self._written) - len(keys) + 1, len(self._written) + 1))
+            return list(range(len(self._written) - len(rows) + 1, len(self._written) + 1))
 
     def give(self, *lineages: str) -> None:
         """They come to the member."""

@@ -60,8 +60,6 @@ class TransactionalWriter:
         self._claimed: dict[str, Held] = {}
         self._ready = False
         self._open = False
-        self._midway: tuple[Position, ...] | None = None
-        """Where the batch ends of which some was committed, and not all."""
         found = self._read()
         self._held: dict[str, Held] = dict(found.held)
         self._replayed: set[Position] = set(found.replayed)
@@ -129,7 +127,7 @@ class TransactionalWriter:
         if batch.snapshot is None and not moves and len(batch):
             self._replay(batch)
         else:
-            self._commit_shares(batch, self._left(batch))
+            self._commit_shares(batch)
 
     def interrupt(self) -> None:
         """See `Interruptible.interrupt`."""
@@ -141,34 +139,35 @@ class TransactionalWriter:
         self._sender.close()
 
     def _replay(self, batch: Batch) -> None:
-        """Dead letters, save those that were written before a crash; that these are is remembered in turn."""
+        """Dead letters, save those that were written before a crash; that these are is remembered in turn, in the
+        transaction that writes them."""
         kept = [index for index, change in enumerate(batch) if change.position not in self._replayed]
-        fresh = batch.only(kept)
-        written = [change.position for change in fresh]
-        try:
-            self._commit(fresh, (), replayed=written)
-        except Reject as reject:
-            raise Reject({kept[index]: reason for index, reason in reject.reasons.items()}) from None
-        self._replayed.update(written)
+        begun = 0
+        for part in self._parts(batch.only(kept)):
+            places = [change.position for change in part]
+            try:
+                self._commit(part, (), replayed=places)
+            except Reject as reject:
+                reasons = {kept[begun + index]: reason for index, reason in reject.reasons.items()}
+                raise Reject(reasons, written=set(range(len(batch))).difference(kept[begun:])) from None
+            self._replayed.update(places)
+            begun += len(part)
 
-    def _left(self, batch: Batch) -> Sequence[int]:
-        """A batch of which something was refused is offered again without that: what is committed of it is left out."""
-        if batch.positions != self._midway:
-            return range(len(batch))
-        held, places = self.known(), [change.position for change in batch]
-        return [index for index, at in enumerate(places) if (done := held.get(at.lineage)) is None or at > done]
+    def _parts(self, letters: Batch) -> Iterator[Batch]:
+        """Within the limit each. A letter is a change by itself: its transaction may have gone on without it."""
+        for piece in letters.cut(self._plan.nbytes_max):
+            yield from self._cut(piece)
 
-    def _commit_shares(self, batch: Batch, left: Sequence[int]) -> None:
+    def _commit_shares(self, batch: Batch) -> None:
         """Each with the positions that it reaches: a crash in between makes come again what lies behind them."""
         begun = 0
-        for share, positions in self._shares(batch if len(left) == len(batch) else batch.only(left)):
+        for share, positions in self._shares(batch):
             try:
                 self._commit(share, positions)
             except Reject as reject:
-                raise Reject({left[begun + index]: reason for index, reason in reject.reasons.items()}) from None
+                reasons = {begun + index: reason for index, reason in reject.reasons.items()}
+                raise Reject(reasons, written=range(begun)) from None
             begun += len(share)
-            self._midway = batch.positions
-        self._midway = None
 
     def _shares(self, batch: Batch) -> Iterator[tuple[Batch, Sequence[Position]]]:
         """What one of Kafka's transactions holds each, and the positions that go with it: whole transactions, but for
