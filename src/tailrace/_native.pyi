@@ -657,6 +657,11 @@ class EventReader:
         truncates: bool = True,
         segment_bytes: int = ...,
     ) -> EventReader: ...
+    @property
+    def truncates(self) -> bool:
+        """Whether a TRUNCATE is understood; to be set between two calls."""
+    @truncates.setter
+    def truncates(self, value: bool) -> None: ...
     def feed(
         self,
         records: Sequence[tuple[bytes | None, bytes | None, int, int]],

@@ -64,6 +64,16 @@ impl EventReader {
         Ok(Self { reader })
     }
 
+    #[getter]
+    fn truncates(&self) -> bool {
+        self.reader.truncates()
+    }
+
+    #[setter]
+    fn set_truncates(&mut self, truncates: bool) {
+        self.reader.set_truncates(truncates);
+    }
+
     /// Read records; what comes before one that is not understood is not lost. Some may be data of CloudEvents, whose
     /// attributes stand under their offsets.
     #[pyo3(signature = (records, *, attributes=None))]

@@ -84,8 +84,25 @@ def test_a_bounded_member_says_what_it_does_not_wait_for(
         holder.until_offered()
         with stepping(source(kafka, topic, group_protocol=protocol), until_current=True) as bounded:
             until(lambda: holder.read() or bounded.read() or bounded.ended, "for the end")
-    told = "1 of 1 partition(s) are read by other members of the group, and not waited for"
-    assert told in [record.getMessage() for record in caplog.records]
+    which = f"1 of 1 partition(s) ({topic}/0) are read by other members of the group {topic}"
+    assert f"{which}, and not waited for" in [record.getMessage() for record in caplog.records]
+
+
+def test_a_bounded_member_that_has_waited_in_vain_says_for_what_and_where_to_look(
+    kafka: Broker, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other one holds a partition that is to be ours, and does not come back to let go of it."""
+    kafka.create_topic(topic, 2)
+    with stepping(source(kafka, topic)) as holder:
+        holder.until_offered(2)
+        with stepping(source(kafka, topic), until_current=True) as bounded:
+            bounded.stream._sharing._patience_s = 0.0
+            until(lambda: bounded.read() or bounded.ended, "for the end")
+    [told] = [record.getMessage() for record in caplog.records if "dealt out" in record.getMessage()]
+    assert told.startswith(f"the group {topic} has not dealt out its partitions within 0 s: 2 of 2 partition(s)")
+    assert f"({topic}/0, {topic}/1) were not read here" in told
+    assert f"kafka-consumer-groups --describe --members --verbose --group {topic}" in told
+    assert "run again" in told
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])

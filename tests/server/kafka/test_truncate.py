@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
+from confluent_kafka.admin import NewPartitions
 
 from servers import postgres
 from servers.kafka import Broker
@@ -25,6 +26,8 @@ from tailrace.sink import DuckDB, Postgres
 from tailrace.sink import Kafka as KafkaSink
 from tailrace.source import Kafka
 from tailrace.source import Postgres as PostgresSource
+from tests.server.kafka.filling import Member, event, produce, running
+from tests.waiting import until
 
 Fill = Callable[..., None]
 
@@ -176,3 +179,21 @@ def test_of_a_topic_with_several_partitions_it_stops_or_is_parked_unless_told_to
     submit(tmp_path / "letters", Action.REPLAY, None)
     replay_alone(parked)
     assert relational(target) == []
+
+
+def test_partitions_that_came_while_a_topic_was_read_count_when_it_is_read(
+    kafka: Broker, topic: str, fill: Fill, target: str, tmp_path: Path
+) -> None:
+    fill("CREATE TABLE orders (id int PRIMARY KEY, note text)", "INSERT INTO orders VALUES (1, 'a')", partitions=1)
+    member = Member(source(kafka, topic, "g"), Postgres(target), "p", tmp_path / "member")
+    with running(member):
+        fill("TRUNCATE orders", "INSERT INTO orders VALUES (2, 'b')", partitions=1)
+        until(lambda: member.pipeline.status().changes == 3, "for one that is in order")
+        assert relational(target) == [(2, "b")]
+        more = NewPartitions(f"{topic}.public.orders", 3)
+        admin = kafka.admin()
+        admin.create_partitions([more])[more.topic].result(60)
+        produce(kafka, more.topic, [(None, event("t"))], partition=0)
+        until(lambda: not member.alive or member.pipeline.status().changes > 3, "for the one that is not")
+    assert isinstance(member.error, Fatal) and "a TRUNCATE" in str(member.error)
+    assert relational(target) == [(2, "b")]

@@ -148,6 +148,17 @@ impl Reader {
         }
     }
 
+    /// See [`Settings::truncates`].
+    #[must_use]
+    pub fn truncates(&self) -> bool {
+        self.settings.truncates
+    }
+
+    /// Whether a TRUNCATE is understood from here on: see [`Settings::truncates`].
+    pub fn set_truncates(&mut self, truncates: bool) {
+        self.settings.truncates = truncates;
+    }
+
     /// Ids of schemas in Confluent's frames of a record that nobody told yet ([`Self::add_schema`]).
     pub fn unknown(&self, record: &Record<'_>) -> impl Iterator<Item = u32> {
         self.frames.unknown(record)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import ConsumerGroupDescription, DescribeClusterResult, ListOffsetsResultInfo
+from confluent_kafka.admin import DescribeClusterResult, ListOffsetsResultInfo
 
 from tailrace.dialect.kafka.client import Told
 from tailrace.source.kafka.fault import error_of
@@ -55,7 +55,6 @@ class Lag:
         self._isolation = isolation
         self._ends: dict[TopicPartition, Future[ListOffsetsResultInfo]] = {}
         self._cluster: Future[DescribeClusterResult] | None = None
-        self._share: Future[ConsumerGroupDescription] | None = None
         self._asked_at = self._ask_at = self._look_at = 0.0
         self._answered_at = self._heard_at = time.monotonic()
         """When a broker that has answered was last asked; when anything was last heard."""
@@ -98,9 +97,8 @@ class Lag:
         if self._cluster is not None and self._cluster.done():
             cluster, self._cluster = self._cluster, None
             self._answered([cluster.exception() is None])
-        if self._share is not None and self._share.done():
-            share, self._share = self._share, None
-            self._shared(share)
+        if not self.joined:
+            self._look_for_share()
         if not self._ends and self._cluster is None and now >= self._ask_at:
             self._ask(now)
         self._measure()
@@ -112,10 +110,6 @@ class Lag:
             self._ends = self._sharing.topics.ask_ends(places, isolation=self._isolation, timeout_s=_ASK_S)
             return
         self._cluster = self._sharing.topics.ask_cluster(timeout_s=_ASK_S)
-        # Asked for no longer than it takes to join: what is in the air when the coordinator goes, librdkafka may not
-        # survive.
-        if not self.joined and self._share is None and now - self._answered_at < 2 * _EVERY_S:
-            self._share = self._sharing.ask(timeout_s=_ASK_S)
 
     def _end(self, place: TopicPartition, future: Future[ListOffsetsResultInfo]) -> bool:
         """Note where a partition ends, if its leader has said so; whether any broker has answered."""
@@ -128,10 +122,11 @@ class Lag:
             part.high, part.asked_at = max(part.high, offset), self._asked_at
         return offset >= 0
 
-    def _shared(self, future: Future[ConsumerGroupDescription]) -> None:
+    def _look_for_share(self) -> None:
         """With KIP-848 a member hears nothing of a share without partitions: the group knows."""
-        if future.exception() is None:
-            self.joined |= self._sharing.has_dealt_out(future.result(), frozenset())
+        share = self._sharing.group.answer(every_s=_EVERY_S)
+        if share is not None and share.exception() is None:
+            self.joined = self._sharing.has_dealt_out(share.result(), frozenset())
 
     def _answered(self, answers: Iterable[bool]) -> None:
         """Count how long nothing at all was heard. Only what fails again and again is a silence: time alone would be

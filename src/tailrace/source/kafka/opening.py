@@ -14,6 +14,7 @@ from tailrace.dialect.kafka import client
 from tailrace.error import HistoryLost, Retryable
 from tailrace.model import Limits, Position
 from tailrace.source.kafka.fault import DROPPING, error_of, explain
+from tailrace.source.kafka.group import Group
 from tailrace.source.kafka.part import Place
 from tailrace.source.kafka.pattern import is_glob, subscription
 from tailrace.source.kafka.sharing import Sharing
@@ -62,6 +63,7 @@ def open_stream(
         registry = None if schemas is None else schemas.open()
         if registry is not None:
             opened.callback(registry.close)
+        group = Group(source.group_of(name), lambda: client.admin(source.settings(), told))
         noting = {"on_commit": lambda error, places: stream.offsets.note(error, places)}
         consumer = client.consumer({**source.consuming(name), **noting}, told)
         opened.callback(consumer.close)
@@ -69,7 +71,7 @@ def open_stream(
             source,
             consumer,
             place=place,
-            sharing=Sharing(consumer, admin, topics, group=source.group_of(name), settle_s=source.settle_s()),
+            sharing=Sharing(consumer, group, topics, settle_s=source.settle_s()),
             told=told,
             registry=registry,
             nbytes_max=min(limits.batch_bytes_max, _READ_BYTES_MAX),

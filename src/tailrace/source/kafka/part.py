@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
@@ -71,6 +71,8 @@ class Part:
     """When its leader was asked for `high`, which has answered; on the monotonic clock."""
     nbytes: int = 0
     count: int = 0
+    is_alone: Callable[[], bool] | None = None
+    """Asks whether it is the only partition of its topic now, where that decides whether a TRUNCATE is taken."""
     headed: dict[int, Headed] = field(default_factory=dict)
     """Of what is being read: what headers say, by offset."""
 

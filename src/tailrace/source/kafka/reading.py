@@ -35,19 +35,40 @@ def read_part(part: Part, records: list[Record], *, registry: Client | None) -> 
             good, reason, hint = fault
         try:
             feed(part.reader, offered[:good], headed=headed)
+            refused = False
         except ValueError as error:
-            reason, hint, good = str(error), None, -1
+            reason, hint, refused = str(error), None, True
         batch = part.reader.take()
         if batch is not None:
             items.append(batch)
-        if good < 0:  # what was before it was read, and nothing behind
+        if refused:  # what was before it was read, and nothing behind
             last = -1 if batch is None else int(batch.positions[0].text)
             good = sum(record[3] <= last for record in offered)
         at, step = at + good, 2 * step
-        if good < len(offered):
+        if refused and (alone := _truncate_alone(part, records[at], headed)) is not None:
+            items.append(alone)
+            at, step = at + 1, 1
+        elif good < len(offered):
             items.append(unreadable(part, records[at], reason, hint=hint, headed=headed.get(records[at][3])))
             at, step = at + 1, 1
     return items
+
+
+def _truncate_alone(part: Part, record: Record, headed: Mapping[int, Headed]) -> Batch | None:
+    """A TRUNCATE that was refused, if it stands in the only partition of its topic. How many there are is asked now:
+    others may have come since reading began, and nothing tells before which rows of theirs it was."""
+    reader = part.reader
+    if reader is None or reader.truncates or part.is_alone is None:
+        return None
+    reader.truncates = True
+    try:
+        feed(reader, [record], headed=headed)
+    except ValueError:  # it was refused for something else
+        return None
+    finally:
+        reader.truncates = False
+    batch = reader.take()
+    return batch if part.is_alone() else None
 
 
 def _had(part: Part, records: list[Record], headed: Mapping[int, Headed]) -> _Fault:

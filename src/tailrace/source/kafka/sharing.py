@@ -4,46 +4,37 @@ from __future__ import annotations
 
 import time
 from collections.abc import Set as AbstractSet
-from concurrent.futures import Future
 
 from confluent_kafka import Consumer, ConsumerGroupState
-from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, MemberDescription
+from confluent_kafka.admin import ConsumerGroupDescription, MemberDescription
 
 from tailrace.error import Retryable
 from tailrace.source.kafka.fault import explained
+from tailrace.source.kafka.group import Group
 from tailrace.source.kafka.topic import Topics
 
 __all__ = ["Sharing"]
 
-_ASK_S = 15.0
 _ROUND_S = 20.0
 _LOOK_S = 0.2
+_NAMED = 3
 Key = tuple[str, int]
 
 
 class Sharing:
     """Whether a group has dealt out all its partitions, and a member has got its share. Used on the reader thread."""
 
-    def __init__(self, consumer: Consumer, admin: AdminClient, topics: Topics, *, group: str, settle_s: float) -> None:
+    def __init__(self, consumer: Consumer, group: Group, topics: Topics, *, settle_s: float) -> None:
         self._consumer = consumer
-        self._admin = admin
         self.group = group
-        """Its id."""
         self.topics = topics
         """Of its cluster."""
         self._patience_s = settle_s + _ROUND_S
         """What others may take to let go, and the group to deal out what they let go of."""
-        self._look_at = 0.0
         self._ours: AbstractSet[Key] | None = None
         self._until: float | None = None
         """How long to be patient; None until the group is known to have us."""
-
-    def ask(self, *, timeout_s: float) -> Future[ConsumerGroupDescription]:
-        """Ask the group who is in it, and has which partitions."""
-        asked: dict[str, Future[ConsumerGroupDescription]] = self._admin.describe_consumer_groups(
-            [self.group], request_timeout=timeout_s
-        )
-        return asked[self.group]
+        self._dealt_out = False
 
     def has_dealt_out(self, found: ConsumerGroupDescription, ours: AbstractSet[Key]) -> bool:
         """Whether the group has come to rest, each partition has an owner, and of us it knows just `ours`."""
@@ -69,19 +60,36 @@ class Sharing:
             return True
         if ours != self._ours:
             self._ours, self._until = frozenset(ours), None
-        if now < self._look_at:
+        if (answer := self.group.answer(every_s=_LOOK_S)) is None:
             return False
-        self._look_at = now + _LOOK_S
         try:
-            with explained(f"asking who is in the group {self.group}"):
-                found = self.ask(timeout_s=_ASK_S).result()
+            with explained(f"asking who is in the group {self.group.name}"):
+                found = answer.result()
         except Retryable:  # nobody can say, as in a group whose coordinator moves
             return False
         if self._consumer.memberid() not in self._shares(found):  # not in it yet
             return False
         if self._until is None:
             self._until = now + self._patience_s
-        return self.has_dealt_out(found, ours) or now >= self._until
+        self._dealt_out = self.has_dealt_out(found, ours)
+        return self._dealt_out or now >= self._until
+
+    def left_to_others(self, ours: AbstractSet[Key]) -> str | None:
+        """What a bounded stream that is complete with `ours` has not read, in words and with what to do about it."""
+        places = ((name, at) for name, count in self.topics.existing.items() for at in range(count))
+        others = sorted(place for place in places if self.topics.wants(place[0]) and place not in ours)
+        if not others:
+            return None
+        named = ", ".join(f"{name}/{at}" for name, at in others[:_NAMED])
+        which = f"{len(others)} of {self.existing} partition(s) ({named}{', …' if len(others) > _NAMED else ''})"
+        group = self.group.name
+        if self._dealt_out:
+            return f"{which} are read by other members of the group {group}, and not waited for"
+        return (
+            f"the group {group} has not dealt out its partitions within {self._patience_s:g} s: {which} were not read"
+            " here, and may be in nobody's hands; see who has them (kafka-consumer-groups --describe --members"
+            f" --verbose --group {group}), stop a member that does not let go, and run again"
+        )
 
     def _shares(self, found: ConsumerGroupDescription) -> dict[str, set[Key]]:
         """What each member has, by its id."""

@@ -11,6 +11,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -209,6 +210,7 @@ class KafkaStream:
         if self._closing:
             return
         self._closing = True
+        self._sharing.group.close()
         self.offsets.commit_last(lambda: self._poll(_COMING_S))
         if self._registry is not None:
             self._registry.close()
@@ -236,8 +238,9 @@ class KafkaStream:
                 part.lineage,
                 topic=part.topic,
                 partition=part.partition,
-                truncates=self._source.truncate == "apply" or self._topics.partitions(part.topic) == 1,
+                truncates=self._source.truncate == "apply",
             )
+            part.is_alone = partial(self._topics.is_alone, part.topic)
             part.state = State.READING
             if self._paused:
                 with explained("pausing"):
@@ -361,6 +364,7 @@ class KafkaStream:
         if self._told.lasts:
             raise self._told.fault("no Kafka broker answered")
         self._watch.look(self._ids)
+        self._sharing.group.tend()
         self._lag.look()
         self._seek()
         if time.monotonic() >= self._commit_at:
@@ -382,11 +386,8 @@ class KafkaStream:
 
     def _tell_others(self) -> None:
         """Whoever waits for the end of what there was must know when that was not all of it."""
-        there = self._sharing.existing
-        if (others := there - len(self._parts)) > 0:
-            log.warning(
-                "%d of %d partition(s) are read by other members of the group, and not waited for", others, there
-            )
+        if (left := self._sharing.left_to_others(self._parts.keys())) is not None:
+            log.warning("%s", left)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """The group gives us partitions: nothing of them is read until the pipeline has claimed them."""

@@ -77,11 +77,10 @@ class Topics:
                 )
         return sorted(name for name in self.existing if self.wants(name))
 
-    def partitions(self, name: str) -> int:
-        """How many the topic `name` has, which may be younger than we are; 0 when it is gone."""
-        if name not in self.existing:
-            self._list()
-        return self.existing.get(name, 0)
+    def is_alone(self, name: str) -> bool:
+        """Whether the topic `name` has one partition now; `Retryable` when no broker says."""
+        self._list()
+        return self.existing.get(name) == 1
 
     def wants(self, name: str) -> bool:
         """Whether the topic `name` is one of those that are wanted."""
