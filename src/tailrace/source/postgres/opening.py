@@ -121,6 +121,8 @@ class Opening:
         if decision.road is Road.SNAPSHOT:
             self._require_own_rows(scene)
         self._claim(scene, positions, decision)
+        if decision.road is Road.SNAPSHOT:
+            self._look_again(scene, positions, new=not situation.known)
         self._source.begun.add(self._pipeline)
         if averted := resume.averted(situation, decision):
             _log.warning(
@@ -134,6 +136,16 @@ class Opening:
     def _require_own_rows(self, scene: _Scene) -> None:
         names = {"name": self._names.publication, "pipeline": self._pipeline}
         foreign.require_own_rows(scene.side, self._source, **names, lineage=scene.lineage)
+
+    def _look_again(self, scene: _Scene, positions: Positions, *, new: bool) -> None:
+        """Of two that start at once each has claimed before it looks again. One that is refused leaves nothing, or the
+        other would be refused for a claim of nobody."""
+        try:
+            self._require_own_rows(scene)
+        except CheckFailed:
+            if new:
+                positions.forget()
+            raise
 
     def _situation(self, scene: _Scene, positions: Positions) -> Situation:
         # Whoever had the slot saves and confirms until it lets go: what was saved is read behind that.
@@ -181,7 +193,6 @@ class Opening:
         globs = publication.selection(scene.side, found, self._source.tables)
         taken = None
         if decision.road is Road.SNAPSHOT:
-            self._require_own_rows(scene)  # of two that start at once, each has claimed before it looks again
             taken, place = self._snapshot(scene, globs)
         elif place is None:
             slot.drop(scene.side, scene.lineage.slot, self._stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from tailrace.error import CheckFailed
 from tailrace.model import Finding, Limits, Position, Severity
 from tailrace.pipeline import Pipeline
+from tailrace.source.postgres import foreign
 from tests.background import beside, running
 from tests.server.sink.postgres.two_way import Pair
 from tests.waiting import until
@@ -32,6 +34,10 @@ def start(pipeline: Pipeline) -> Finding:
 def slots(side: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
     here = "SELECT 1 FROM pg_replication_slots WHERE database = current_database()"
     return side.execute(here.encode()).fetchall()
+
+
+def publications(side: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
+    return side.execute("SELECT pubname FROM pg_publication").fetchall()
 
 
 def refusal(pipeline: Pipeline) -> str:
@@ -83,6 +89,8 @@ def test_a_snapshot_is_refused_beside_a_pipeline_that_may_yet_fill_its_tables(pa
 def test_of_two_that_start_at_once_the_one_that_claims_last_sees_the_other(pair: Pair, name: str) -> None:
     """Also where both have one name."""
 
+    forgotten: list[bool] = []
+
     class Meanwhile:
         def known(self) -> Mapping[str, Position | None]:
             return {}
@@ -92,11 +100,49 @@ def test_of_two_that_start_at_once_the_one_that_claims_last_sees_the_other(pair:
             return None
 
         def forget(self) -> None:
-            raise AssertionError(self)
+            forgotten.append(True)
 
     with pytest.raises(CheckFailed, match="'there' writes into this database"):
         pair.back(snapshot="initial").source.open(name, Meanwhile(), Limits())
-    assert slots(pair.right) == []
+    assert (slots(pair.right), publications(pair.right), forgotten) == ([], [], [True])
+
+
+def test_two_that_start_at_once_and_refuse_each_other_leave_nothing_behind(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair.left.execute("INSERT INTO notes VALUES (1, 0)")
+    both, look, looks = threading.Barrier(2, timeout=60), foreign.require_own_rows, Counter[str]()
+
+    def together(connection: Any, source: Any, **told: Any) -> None:
+        looks[told["pipeline"]] += 1
+        if looks[told["pipeline"]] == 1:
+            look(connection, source, **told)
+            both.wait()  # neither has claimed
+            return
+        both.wait()  # each has
+        try:
+            look(connection, source, **told)
+        finally:
+            both.wait()  # and each sees the other's claim
+
+    refused: list[str] = []
+
+    def run(pipeline: Pipeline) -> None:
+        with pytest.raises(CheckFailed, match="writes into this database") as told:
+            pipeline.run(until_current=True)
+        refused.append(str(told.value.args[0]))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(foreign, "require_own_rows", together)
+        with beside(lambda: run(pair.there(snapshot="initial")), lambda: None):
+            run(pair.back(snapshot="initial"))
+    assert len(refused) == 2
+    for side in (pair.left, pair.right):
+        assert side.execute("SELECT name FROM tailrace.position").fetchall() == []
+        assert slots(side) == publications(side) == []
+    pair.there(snapshot="initial").run(until_current=True)
+    pair.back().run(until_current=True)
+    assert rows(pair.left) == rows(pair.right) == [(1, 0)]
 
 
 def test_a_snapshot_of_tables_that_a_subscription_fills_is_refused(pair: Pair) -> None:
