@@ -182,6 +182,26 @@ def test_a_transaction_that_a_new_slot_would_wait_for_is_ended_by_the_statement(
             old.execute("SELECT 1")
 
 
+def test_a_prepared_transaction_that_a_new_slot_would_wait_for_is_ended_by_the_statement(
+    start_postgres: Start, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start_postgres(18)
+    with psycopg.connect(server.create_database("other"), autocommit=True) as connection:
+        for statement in ("BEGIN", "SELECT txid_current()", "PREPARE TRANSACTION 'left'"):
+            connection.execute(statement)
+    monkeypatch.setattr(check, "_OLD_S", 0.0)
+    findings = Postgres(server.url, tables=["*.*"], no_tables=True).check()
+    finding = of(findings, "transactions")
+    assert finding.severity is Severity.WARNING
+    assert re.fullmatch(
+        r"'left' of database other was prepared \d+ s ago: a new slot waits for it to end", finding.message
+    )
+    assert finding.fix == "ROLLBACK PREPARED 'left'; -- or COMMIT PREPARED, in database other"
+    with psycopg.connect(server.dsn("other"), autocommit=True) as connection:
+        connection.execute(finding.fix)
+    assert "transactions" not in {each.subject for each in Postgres(server.url, no_tables=True).check()}
+
+
 def test_a_connection_from_elsewhere_that_is_not_encrypted_is_a_warning(start_postgres: Start, sql: Sql) -> None:
     addresses = [each.address for each in chain(*psutil.net_if_addrs().values()) if each.family is socket.AF_INET]
     outside = [address for address in addresses if not address.startswith("127.")]

@@ -107,6 +107,12 @@ def _findings(source: Postgres, connection: Connection) -> Iterator[Finding]:
             f"PID {pid} has had a transaction open for {seconds} s: a new slot waits for it to end",
             f"SELECT pg_terminate_backend({pid})",
         )
+    for gid, database, seconds, literal in fetch(connection, query.load("prepared"), {"older_s": _OLD_S}):
+        yield _warning(
+            "transactions",
+            f"{gid!r} of database {database} was prepared {seconds} s ago: a new slot waits for it to end",
+            f"ROLLBACK PREPARED {literal}; -- or COMMIT PREPARED, in database {database}",
+        )
 
 
 def _version(source: Postgres, version: int) -> Finding:
