@@ -58,7 +58,7 @@ def _truncate_alone(part: Part, record: Record, headed: Mapping[int, Headed]) ->
     """A TRUNCATE that was refused, if it stands in the only partition of its topic. How many there are is asked now:
     others may have come since reading began, and nothing tells before which rows of theirs it was."""
     reader = part.reader
-    if reader is None or reader.truncates or part.is_alone is None:
+    if reader is None or part.is_alone is None or reader.truncates:
         return None
     reader.truncates = True
     try:
