@@ -82,6 +82,11 @@ def unread(error: KafkaError, where: str) -> TailraceError:
             f"{where}: the group has another member of our name",
             hint="one that was killed keeps it until its session ends; of two that run, one needs another `member`",
         )
+    if error.code() == KafkaError.INCONSISTENT_GROUP_PROTOCOL:
+        return Retryable(
+            f"{where}: the members that the group has share its partitions in another way",
+            hint="stop them, if they are not Tailrace's, or give this pipeline a group of its own",
+        )
     return explain(error, where)
 
 

@@ -18,6 +18,8 @@ __all__ = ["Offsets"]
 
 _ASK_S = 15.0
 _LEAVE_S = 5.0
+_CLAIMED = frozenset((State.SEEKING, State.READING))
+"""Before that, what was confirmed is of an earlier time that it was ours."""
 Key = tuple[str, int]
 
 log = logging.getLogger("tailrace.source.kafka")
@@ -38,6 +40,12 @@ class Offsets:
         """These are durable: to be committed."""
         with self._lock:
             self._confirmed.update((position.lineage, int(position.text) + 1) for position in positions)
+
+    def begin(self, part: Part) -> None:
+        """It was never read, and reading it begins at its end: to be committed, or the next start would begin at
+        another, behind what has come in between."""
+        with self._lock:
+            self._confirmed[part.lineage] = part.next
 
     def forget(self, part: Part) -> None:
         """Commit nothing more of what was confirmed of it."""
@@ -66,11 +74,10 @@ class Offsets:
                 log.warning("%s; %s%s", told.args[0], again, f"; {told.hint}" if told.hint else "")
 
     def commit(self, parts: Sequence[Part], *, wait: bool) -> None:
-        """Commit what was confirmed of `parts` that are read: advice (I2), so that a group that has moved on is no
+        """Commit what was confirmed of `parts` that are claimed: advice (I2), so that a group that has moved on is no
         fault."""
         with self._lock:
-            read = [part for part in parts if part.state is State.READING]
-            found = [(part, self._confirmed.get(part.lineage)) for part in read]
+            found = [(part, self._confirmed.get(part.lineage)) for part in parts if part.state in _CLAIMED]
         offsets = [TopicPartition(part.topic, part.partition, at) for part, at in found if at is not None]
         if not offsets:
             return
@@ -104,4 +111,4 @@ class Offsets:
     def _owes(self) -> bool:
         """The group has not taken all that was confirmed."""
         with self._lock:
-            return any(part.lineage in self._confirmed for part in self._parts.values() if part.state is State.READING)
+            return any(part.lineage in self._confirmed for part in self._parts.values() if part.state in _CLAIMED)

@@ -49,7 +49,8 @@ def open_stream(
     client.reach(admin, told, stopped=stopped)
     topics = Topics(admin, source.topics)
     ids = topics.ids(topics.matching(stop))
-    _refuse_recreated(source, topics, ids, known=positions.known())
+    known = positions.known()
+    _refuse_recreated(source, topics, ids, known=known)
     client.refuse_stopped(stopped)
     place = Place(
         kept="sink" if _in_sink(source, positions) else "group",
@@ -76,7 +77,7 @@ def open_stream(
             registry=registry,
             nbytes_max=min(limits.batch_bytes_max, _READ_BYTES_MAX),
         )
-        stream.subscribe(subscription(source.topics), ids)
+        stream.subscribe(subscription(source.topics), ids, known=known)
         opened.pop_all()  # the stream closes them
     return stream
 

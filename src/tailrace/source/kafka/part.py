@@ -59,9 +59,13 @@ class Part:
     partition: int
     lineage: str
     state: State = State.NEW
+    young: bool = False
+    """It was made while others of its topic were read: `latest` leaves nothing of it out."""
     reader: EventReader | None = None
     next: int = 0
     """Offset of the next record to be read."""
+    told: int = 0
+    """Offset at which the pipeline would go on after what it was told: what lies between is no record that it gets."""
     until: int | None = None
     """Where a bounded stream ends in it."""
     ended: bool = False
@@ -81,11 +85,17 @@ class Part:
         self.count += len(records)
         self.nbytes += sum(len(key or b"") + len(value or b"") for key, value, _, _ in records)
         self.reached(records[-1][3] + 1)
+        self.told = max(self.told, records[-1][3] + 1)
 
     def reached(self, offset: int) -> None:
         """No record before `offset` is left to be read: where the log ends, marks of transactions lie before it."""
         self.next = max(self.next, offset)
         self.ended |= self.until is not None and self.next >= self.until
+
+    def progress(self) -> Position:
+        """All before `next` is read, or is nothing that is read; from now on the pipeline knows."""
+        self.told = self.next
+        return Position(self.lineage, f"{self.next - 1:020d}")
 
     def lag(self) -> int:
         """Records that the broker has and we have not read."""
@@ -95,9 +105,20 @@ class Part:
 def start(part: Part, place: Place, *, saved: Position | None, committed: int | None, low: int, high: int) -> int:
     """The offset to begin at. `HistoryLost` when it is not, or no longer, in the log: `low` to `high` is."""
     after = None if saved is None else int(saved.text) + 1
-    wanted = after if place.kept == "sink" else max((at for at in (after, committed) if at is not None), default=None)
+    in_sink = place.kept == "sink" and after is not None
+    wanted = after if in_sink else max((at for at in (after, committed) if at is not None), default=None)
+    if wanted is None and (place.first == "earliest" or part.young):
+        part.told = low
+        return low
+    if not in_sink and after is not None and committed is not None and committed < after:
+        log.info(
+            "topic %s, partition %d: offset %d comes next by what was saved here, and %d by the group: going on at %d;"
+            " to read again, `tailrace reset`, and set the group's offset then",
+            *(part.topic, part.partition, after, committed, after),
+        )
+    part.told = wanted or 0
     if wanted is None:
-        return low if place.first == "earliest" else high
+        return high
     if low <= wanted <= high:
         return wanted
     if place.out_of_range == "stop":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,7 @@ _RECORDS = 5_000
 _RECORD_BYTES = 1 << 10
 _COMMIT_S = 1.0
 _PAUSE_S = 0.5
+_PROGRESS_S = 10.0
 _COMING_S = 0.02
 _SOON = frozenset((KafkaError._STATE, KafkaError._PREV_IN_PROGRESS))
 Key = tuple[str, int]
@@ -73,6 +74,10 @@ class KafkaStream:
         self._told = told
         self._registry = registry
         self._ids: dict[str, str] = {}
+        self._there: Mapping[str, int] = {}
+        """Topics that there were at the start, with their number of partitions."""
+        self._known = frozenset[str]()
+        """Lineages that this pipeline has claimed before."""
         self._parts: dict[Key, Part] = {}
         self.offsets = Offsets(consumer, self._parts)
         """What the group knows of how far we are."""
@@ -87,7 +92,7 @@ class KafkaStream:
         self._settle: Callable[[Revoked, float], bool] | None = None
         self._paused = self._closing = False
         self._full_since: float | None = None
-        self._commit_at = 0.0
+        self._commit_at = self._progress_at = 0.0
         self._watch = Watch(sharing.topics)
         self._isolation = str(source.consuming("")["isolation.level"])
         self._lag = Lag(
@@ -101,9 +106,11 @@ class KafkaStream:
         )
         self._settle_s = source.settle_s()
 
-    def subscribe(self, topics: list[str], ids: Mapping[str, str]) -> None:
-        """Ask the group for partitions."""
+    def subscribe(self, topics: list[str], ids: Mapping[str, str], *, known: Iterable[str]) -> None:
+        """Ask the group for partitions; `known` are those that this pipeline has claimed before."""
         self._ids.update(ids)
+        self._known = frozenset(known)
+        self._there = dict(self._topics.existing)
         with explained("subscribing"):
             self._consumer.subscribe(
                 topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -124,7 +131,8 @@ class KafkaStream:
             return
         places = [TopicPartition(part.topic, part.partition) for part in parts]
         try:
-            committed = {} if self._place.kept == "sink" else self.offsets.committed(places)
+            asks = self._place.kept == "group" or self._place.first == "latest"
+            committed = self.offsets.committed(places) if asks else {}
             asked_at = time.monotonic()
             ends = self._topics.ends(places, isolation=self._isolation)
             for part in parts:
@@ -139,6 +147,10 @@ class KafkaStream:
         for part in parts:
             part.state = State.SEEKING
             self.offsets.forget(part)  # of an earlier time that it was ours: others may have gone on from there since
+            known = claimed[part.lineage] is not None or (part.topic, part.partition) in committed
+            if self._place.first == "latest" and not known:
+                self.offsets.begin(part)
+        self.offsets.commit(parts, wait=False)
         self._seek()
 
     def read(self, timeout_s: float) -> Batch | Assigned | Unreadable | None:
@@ -163,6 +175,8 @@ class KafkaStream:
             return batch
         if self._fault is not None:
             raise self._fault
+        if (progress := self._progress()) is not None:
+            return progress
         if self._place.until_current and not self._ready and self._done():
             self._tell_others()
             raise EndOfStream
@@ -333,6 +347,15 @@ class KafkaStream:
             return merged[0]
         return self._out.popleft() if self._out else None
 
+    def _progress(self) -> Batch | None:
+        """How far partitions are without a record: marks of transactions are deleted with the records before them, and
+        a start that looked for them would take that for a hole."""
+        moved = [part for part in self._parts.values() if part.state is State.READING and part.next > part.told]
+        if not moved or not (self._place.until_current or time.monotonic() >= self._progress_at):
+            return None
+        self._progress_at = time.monotonic() + _PROGRESS_S
+        return Batch.merge([Batch.progress(part.progress()) for part in moved])[0]
+
     def _heard(self, error: KafkaError, key: tuple[str | None, int | None], offset: int | None) -> None:
         """An error, or news, of one partition or of the client."""
         part = self._parts.get(key)  # type: ignore[arg-type]
@@ -414,11 +437,18 @@ class KafkaStream:
         lineages = []
         for place in partitions:
             name = lineage(self._topics.cluster, self._ids[place.topic], place.partition)
-            self._parts[place.topic, place.partition] = Part(place.topic, place.partition, name)
+            part = Part(place.topic, place.partition, name, young=self._is_young(place, name))
+            self._parts[place.topic, place.partition] = part
             lineages.append(name)
         if lineages:
             self._ready.append(Assigned(tuple(lineages)))
         self._lag.joined = True
+
+    def _is_young(self, place: TopicPartition, name: str) -> bool:
+        """Whether it was made since others of its topic were first read, or since we are here."""
+        topic = name.rpartition("/")[0]
+        since = name not in self._known and any(other.rpartition("/")[0] == topic for other in self._known)
+        return since or place.partition >= self._there.get(place.topic, 0)
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """The group takes partitions back: what was read of them is written, or dropped, before another member has

@@ -24,7 +24,7 @@ from tailrace.source.kafka.pattern import is_glob, is_wanted
 __all__ = ["Topics", "id_of", "is_missing", "lineage"]
 
 _ASK_S = 15.0
-_NEW_S, _LOOK_S = 2.0, 0.2
+_NEW_S, _LED_S, _LOOK_S = 2.0, 5.0, 0.2
 
 
 def lineage(cluster: str, topic_id: str, partition: int) -> str:
@@ -105,6 +105,16 @@ class Topics:
 
         All at once and over a connection of our own: on the consumer's each question waits for a fetch to end.
         """
+        deadline = time.monotonic() + _LED_S
+        while True:
+            try:
+                return self._ends(places, isolation=isolation)
+            except KafkaException as error:  # of a partition that was just made, brokers hear one after another
+                if error_of(error).code() != KafkaError.LEADER_NOT_AVAILABLE or time.monotonic() >= deadline:
+                    raise
+            time.sleep(_LOOK_S)
+
+    def _ends(self, places: Sequence[TopicPartition], *, isolation: str) -> dict[tuple[str, int], tuple[int, int]]:
         specs: list[OffsetSpec] = [OffsetSpec.earliest(), OffsetSpec.latest()]  # type: ignore[no-untyped-call]
         asked = [self._ask_offsets(places, spec, isolation=isolation, timeout_s=_ASK_S) for spec in specs]
         low, high = ({(at.topic, at.partition): found.result().offset for at, found in each.items()} for each in asked)

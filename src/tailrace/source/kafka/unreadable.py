@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["MEND", "feed", "read_again", "reader", "unreadable", "where"]
 
 MEND = (
-    "give the pipeline dead_letters to park such records in, or mend whoever writes them; to go on behind it, set the"
-    " group's offset there and forget the pipeline's position (tailrace reset)"
+    "give the pipeline dead_letters to park such records in, or mend whoever writes them; unless the sink keeps the"
+    " position, an offset of the group that Kafka's tools set behind it, while the pipeline is stopped, skips it too"
 )
 _PREFIX = "tailrace.unreadable"
 _AT_MS_MAX = 253_402_300_799_999
