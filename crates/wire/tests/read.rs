@@ -136,6 +136,45 @@ fn a_tombstone_without_its_delete_is_a_delete() {
 }
 
 #[test]
+fn a_tombstone_in_a_topic_of_several_tables_is_of_the_one_that_its_key_names() {
+    let of = |table: &str| event("c", "null", r#"{"id":1}"#).replace("orders", table);
+    let (first, second) = (of("first"), of("second"));
+    let routed = |table: &str| format!(r#"{{"__dbz__physicalTableIdentifier":"shop.public.{table}","id":1}}"#);
+    let keys = [routed("first"), routed("second"), routed("third")];
+    let mut batch = read(
+        Plain::Append,
+        &[
+            (Some(&keys[0]), Some(&first)),
+            (Some(&keys[1]), Some(&second)),
+            (Some(&keys[0]), None),
+            (Some(&keys[2]), None),
+        ],
+    );
+    let tables = |batch: &mut Batch| -> Vec<(char, String)> {
+        let segments: Vec<_> = batch.parts().iter().map(|part| part.load().unwrap()).collect();
+        segments
+            .iter()
+            .flat_map(|segment| segment.rows().map(|row| (row.op().letter(), row.table().unwrap().to_string())))
+            .collect()
+    };
+    assert_eq!(
+        tables(&mut batch),
+        [('c', "public.first"), ('c', "public.second"), ('d', "public.first"), ('d', "public.third")]
+            .map(|(op, table)| (op, table.to_owned()))
+    );
+    let mut reader = reader(Plain::Append);
+    let key = Some(r#"{"id":1}"#);
+    reader.feed(record(key, Some(&first), 0)).unwrap();
+    reader.feed(record(key, Some(&second), 1)).unwrap();
+    let refused = reader.feed(record(key, None, 2)).unwrap_err();
+    assert!(refused.to_string().contains("nothing tells whose row is gone"), "{refused}");
+    let delete = event("d", r#"{"id":1}"#, "null").replace("orders", "first");
+    reader.feed(record(key, Some(&delete), 2)).unwrap();
+    reader.feed(record(key, None, 3)).unwrap();
+    assert_eq!(told(&reader.take().unwrap()).len(), 3);
+}
+
+#[test]
 fn columns_without_a_schema_follow_the_values() {
     let events = [
         event("c", "null", r#"{"id":1,"n":null,"x":1}"#),

@@ -157,6 +157,11 @@ impl Form {
         self.kind == Kind::Object && self.columns.len() == 1 && self.columns[0].0.name == name
     }
 
+    /// Whether such a key has the member `name`.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.kind == Kind::Object && self.columns.iter().any(|(column, _)| column.name == name)
+    }
+
     /// Name of the schema; empty without one.
     pub(super) fn schema(&self) -> &str {
         &self.schema

@@ -406,13 +406,22 @@ impl Reader {
         }
         let Some(key) = key else { return Err(Error::malformed("a record with neither key nor value", 0)) };
         let fact = fact(Op::Delete, &Source::default(), record.timestamp_ms);
-        let known = self.shapes.iter().find(|shape| shape.key_form == Some(key.form));
+        let routed = self.keys.form(key).has(ROUTED).then(|| self.keys.text(key, ROUTED)).transpose()?.flatten();
+        let told = routed.filter(|text| text.contains('.')).map(|text| table_of(&text));
+        let mut alike = self.shapes.iter().filter(|shape| shape.key_form == Some(key.form));
+        let known = match &told {
+            Some(name) => alike.find(|shape| shape.names(name)),
+            None => alike.next(),
+        };
+        if told.is_none() && known.is_some_and(|one| alike.any(|other| !one.is_of(other))) {
+            return Err(Error::malformed(AMBIGUOUS, 0));
+        }
         if control::is_bare(&self.settings.topic, (key, &self.keys), known.is_some())? {
             return Ok(());
         }
         let (name, form) = match known {
             Some(shape) => ((shape.table.schema.clone(), shape.table.name.clone()), shape.form),
-            None => (self.keys.form(key).table().unwrap_or_else(|| self.name.clone()), None),
+            None => (told.or_else(|| self.keys.form(key).table()).unwrap_or_else(|| self.name.clone()), None),
         };
         let stream = self.assembler.stream();
         let images = [Some(Place { bytes: &[], at: None, key: Some(key) }), None];
@@ -595,6 +604,12 @@ impl Reader {
         self.assembler.push(Fact { flags, ..fact }, table, (OldImage::None, ABSENT, new), record.offset)
     }
 }
+
+/// The member with which Debezium's `ByLogicalTableRouter` tells the keys of a topic's tables apart.
+const ROUTED: &str = "__dbz__physicalTableIdentifier";
+/// Why a tombstone is refused.
+const AMBIGUOUS: &str = "a key without a value, and several tables of this topic have such keys: nothing tells whose \
+    row is gone";
 
 /// Why a TRUNCATE is refused.
 const UNORDERED: &str = "a TRUNCATE, of which nothing tells before which rows of the topic's other partitions it was: \

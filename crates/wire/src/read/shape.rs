@@ -193,6 +193,11 @@ impl Shape {
         self.table.name == *name && self.table.schema == *schema
     }
 
+    /// Whether both are of one table.
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        self.table.name == other.table.name && self.table.schema == other.table.schema
+    }
+
     /// Whether it may have changed since: it was not told by a schema.
     pub(super) fn follows(&self) -> bool {
         self.form.is_none()
