@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from tailrace.error import ConfigError
+from tailrace.error import ConfigError, Fatal
 from tailrace.registry.fault import Denied, translated
 
 if TYPE_CHECKING:
@@ -163,8 +163,10 @@ class Client:
             found = self._client.get_version(reference.subject or "", reference.version or 1).schema
             references[reference.name] = found.schema_str or ""
             pending.extend(found.references or ())
-        kind = SchemaKind(schema.schema_type or SchemaKind.AVRO)
-        return Registered(kind, schema.schema_str or "", tuple(reversed(references.items())))
+        kind = schema.schema_type or SchemaKind.AVRO
+        if kind not in set(SchemaKind):
+            raise Fatal(f"schema id {schema_id} is of the type {kind}", hint=f"{', '.join(SchemaKind)} are read")
+        return Registered(SchemaKind(kind), schema.schema_str or "", tuple(reversed(references.items())))
 
     def _asked(self, about: str, ask: Callable[[], T], *, missing: str) -> T:
         try:

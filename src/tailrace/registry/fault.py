@@ -14,8 +14,12 @@ _ALERT = re.compile(r"ALERT_\w*(?:CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED|HANDSHAKE
 """What OpenSSL calls the alerts with which a server turns a client's certificate down, or the lack of one."""
 
 
+_STRANGER = "its answer is none of a schema registry's"
+_ADDRESS = "schema_registry_url must be the registry's own address, as it is behind redirects, proxies and logins"
+
+
 class Denied(Fatal):
-    """We are not let in, or do not trust the registry: that says nothing of any schema or record."""
+    """We are not let in, do not trust the registry, or met something else: that says nothing of any record."""
 
 
 def translated(error: Exception, place: str, about: str, *, missing: str) -> TailraceError | None:
@@ -30,7 +34,10 @@ def translated(error: Exception, place: str, about: str, *, missing: str) -> Tai
             error.http_status_code,
             f"schema registry {place}, {about}: {str(error.error_message)[:_WORDS_MAX]}",
             missing=missing,
+            numbered=error.error_code > 0,
         )
+    if isinstance(error, ValueError | TypeError | AttributeError):  # the client met other JSON, or none
+        return Denied(f"schema registry {place}, {about}: {_STRANGER}", hint=_ADDRESS)
     # The client's HTTP library goes by one of two names (httpx, httpx2), and its errors by the same in both.
     if not isinstance(error, OSError) and "TransportError" not in (kind.__name__ for kind in type(error).__mro__):
         return None
@@ -48,10 +55,13 @@ def translated(error: Exception, place: str, about: str, *, missing: str) -> Tai
     return Retryable(f"schema registry {place} does not answer: {type(error).__name__}: {error}")
 
 
-def _answered(status: int, words: str, *, missing: str) -> TailraceError:
+def _answered(status: int, words: str, *, missing: str, numbered: bool) -> TailraceError:
+    """`numbered`: it has said its error in a registry's numbers too."""
     said = f"{words} (HTTP {status})"
     if status >= 500 or status in _BUSY:
         return Retryable(said)
+    if status < 400 or (status == 404 and not numbered):
+        return Denied(f"{said}; {_STRANGER}", hint=_ADDRESS)
     if status == 409:
         return Fatal(
             f"{said}; the new schema is not compatible with the subject's earlier ones",
