@@ -285,7 +285,7 @@ class TransactionalWriter:
         return Retryable(
             str(error.args[0]),
             hint=f"a transaction is given up after transaction_timeout_s = {self._plan.timeout_s:g}: "
-            "raise it if writing a batch takes longer",
+            "raise it if writing a batch takes longer; if it does not, another pipeline has the same transactional_id",
         )
 
     @contextlib.contextmanager
