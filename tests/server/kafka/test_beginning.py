@@ -6,6 +6,7 @@ import json
 import logging
 from pathlib import Path
 
+import duckdb
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions
@@ -13,6 +14,7 @@ from confluent_kafka.admin import NewPartitions
 from servers.kafka import Broker
 from tailrace import Pipeline
 from tailrace.error import Fatal, Retryable
+from tailrace.sink.duckdb import DuckDB
 from tailrace.source.kafka import Kafka
 from tailrace.testing.fake import AtomicSink, ListSink, Target
 from tests.server.kafka.filling import Member, event, fill, produce, running
@@ -153,6 +155,29 @@ def test_a_group_whose_members_share_in_another_way_is_named(kafka: Broker, topi
         assert "a group of its own" in str(caught.value.hint)
     finally:
         other.close()
+
+
+def test_a_tombstone_that_comes_first_is_of_the_table_that_was_read_before(
+    kafka: Broker, topic: str, tmp_path: Path
+) -> None:
+    """The topic is not called as its table, the keys have no schema, and compaction has taken the delete."""
+    kafka.create_topic(topic)
+    fill(kafka, topic, [1, 2])
+
+    def left() -> list[tuple[int]]:
+        sink = DuckDB(tmp_path / "shop.duckdb")
+        Pipeline(source(kafka, topic), sink, name="p", state_dir=tmp_path).run(until_current=True, retry=False)
+        with duckdb.connect(str(tmp_path / "shop.duckdb"), read_only=True) as connection:
+            assert connection.execute(
+                "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'public'"
+            ).fetchall() == [("orders",)]
+            return connection.execute("SELECT id FROM public.orders ORDER BY id").fetchall()
+
+    assert left() == [(1,), (2,)]
+    produce(kafka, topic, [(json.dumps({"id": 1}).encode(), None)])
+    assert left() == [(2,)]
+    produce(kafka, topic, [(json.dumps({"id": 2}).encode(), None)])
+    assert left() == []
 
 
 @pytest.mark.parametrize("kept", _SINKS)

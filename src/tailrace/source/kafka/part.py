@@ -20,6 +20,7 @@ log = logging.getLogger("tailrace.source.kafka")
 HOLE = '`tailrace reset` begins anew; out_of_range = "earliest" goes on with what is there, over the hole'
 """What to do about records that are gone."""
 
+_LOOK_BACK = 100
 Record = tuple[bytes | None, bytes | None, int, int]
 
 
@@ -64,6 +65,8 @@ class Part:
     reader: EventReader | None = None
     next: int = 0
     """Offset of the next record to be read."""
+    look: int = 0
+    """Where the records begin that are looked at before `next`: see `reading.learn`."""
     told: int = 0
     """Offset at which the pipeline would go on after what it was told: what lies between is no record that it gets."""
     until: int | None = None
@@ -79,6 +82,13 @@ class Part:
     """Asks whether it is the only partition of its topic now, where that decides whether a TRUNCATE is taken."""
     headed: dict[int, Headed] = field(default_factory=dict)
     """Of what is being read: what headers say, by offset."""
+
+    def begin(self, at: int, *, low: int, high: int, bounded: bool) -> None:
+        """Reading begins at `at`; the log is from `low` to `high`, where it ends if it is `bounded`."""
+        self.next, self.high = at, high
+        self.look = max(low, at - _LOOK_BACK)
+        self.until = high if bounded else None
+        self.ended = bounded and at >= high
 
     def saw(self, records: Sequence[Record]) -> None:
         """These are being read, and none of them again."""

@@ -3,17 +3,53 @@ broker."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from confluent_kafka import Message
 
 from tailrace.error import Fatal
 from tailrace.model import Batch, Unreadable
 from tailrace.registry import Client, Denied
 from tailrace.registry.framed import tell
-from tailrace.source.kafka.header import Headed
+from tailrace.source.kafka.header import Headed, headed
 from tailrace.source.kafka.part import Part, Record
-from tailrace.source.kafka.unreadable import feed, unreadable, where
+from tailrace.source.kafka.unreadable import feed, reader, unreadable, where
 
-__all__ = ["read_part"]
+if TYPE_CHECKING:
+    from tailrace.source.kafka import Kafka
+
+__all__ = ["learn", "read_part"]
+
+
+def learn(part: Part, message: Message, source: Kafka) -> None:
+    """Look at a record that was read in an earlier life: whose rows lie here a tombstone does not say, and one may come
+    first. Keys with a schema say it themselves; what cannot be read says nothing, and was told of then."""
+    assert part.reader is not None
+    key, value, offset = message.key(), message.value(), message.offset() or 0
+    if part.count or offset < part.look or not key or not value or headed(message, None) is not None:
+        return
+    if not key.startswith(b"{") or b'"payload"' in key:
+        return
+    record = key, value, message.timestamp()[1], offset
+    probe = reader(source, part.lineage, topic=part.topic, partition=part.partition)
+    if probe.unknown([record]):
+        return
+    with contextlib.suppress(ValueError):
+        probe.feed([record])
+    for change in probe.take() or ():
+        if change.table is None:
+            continue
+        # Its key alone: how wide columns were is not to be remembered, or a restart would be no way out of that.
+        table = {"schema": change.table.schema, "table": change.table.name}
+        image, op = (b"before", b"d") if change.op == "d" else (b"after", b"c")
+        made = b'{"%b":%b,"op":"%b","source":%b}' % (image, key, op, json.dumps(table).encode())
+        with contextlib.suppress(ValueError):
+            part.reader.feed([(key, made, record[2], offset)])
+        part.reader.take()
+
 
 _Fault = tuple[int, str, str | None]
 """How many records come before one that is not understood, why it is not, and what to do."""

@@ -25,7 +25,7 @@ from tailrace.source.kafka.header import headed
 from tailrace.source.kafka.lag import Lag
 from tailrace.source.kafka.offsets import Offsets
 from tailrace.source.kafka.part import Part, Place, Record, State, start
-from tailrace.source.kafka.reading import read_part
+from tailrace.source.kafka.reading import learn, read_part
 from tailrace.source.kafka.sharing import Sharing
 from tailrace.source.kafka.topic import lineage
 from tailrace.source.kafka.unreadable import reader
@@ -138,10 +138,9 @@ class KafkaStream:
             for part in parts:
                 low, high = ends[part.topic, part.partition]
                 saved, known = claimed[part.lineage], committed.get((part.topic, part.partition))
-                part.next = start(part, self._place, saved=saved, committed=known, low=low, high=high)
-                part.until = high if self._place.until_current else None
-                part.ended = part.until is not None and part.next >= high
-                part.high, part.asked_at = high, asked_at
+                at = start(part, self._place, saved=saved, committed=known, low=low, high=high)
+                part.begin(at, low=low, high=high, bounded=self._place.until_current)
+                part.asked_at = asked_at
         except KafkaException as error:
             raise explain(error_of(error), f"beginning to read {parts[0].topic}") from error
         for part in parts:
@@ -241,7 +240,7 @@ class KafkaStream:
             if part.state is not State.SEEKING:
                 continue
             try:
-                self._consumer.seek(TopicPartition(*key, part.next))
+                self._consumer.seek(TopicPartition(*key, part.look))
             except KafkaException as error:
                 if error_of(error).code() in _SOON:
                     continue
@@ -321,7 +320,10 @@ class KafkaStream:
                     break
                 continue
             part = self._parts.get(key)  # type: ignore[arg-type]
-            if part is None or part.reader is None or message.offset() < part.next:  # type: ignore[operator]
+            if part is None or part.reader is None:
+                continue
+            if message.offset() < part.next:  # type: ignore[operator]
+                learn(part, message, self._source)
                 continue
             value, found = message.value(), headed(message, claims)
             if found is not None:
