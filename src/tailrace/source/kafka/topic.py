@@ -24,6 +24,15 @@ from tailrace.source.kafka.pattern import is_glob, is_wanted
 __all__ = ["Topics", "id_of", "is_missing", "lineage"]
 
 _ASK_S = 15.0
+_LEADERS = frozenset(
+    (
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    )
+)
+"""Who leads a partition is not settled, or not known to all."""
 _NEW_S, _LED_S, _LOOK_S = 2.0, 5.0, 0.2
 
 
@@ -109,8 +118,8 @@ class Topics:
         while True:
             try:
                 return self._ends(places, isolation=isolation)
-            except KafkaException as error:  # of a partition that was just made, brokers hear one after another
-                if error_of(error).code() != KafkaError.LEADER_NOT_AVAILABLE or time.monotonic() >= deadline:
+            except KafkaException as error:  # of a new partition, or leader, brokers hear one after another
+                if error_of(error).code() not in _LEADERS or time.monotonic() >= deadline:
                     raise
             time.sleep(_LOOK_S)
 
