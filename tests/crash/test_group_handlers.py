@@ -74,9 +74,9 @@ class Load:
 class Shop:
     """Processes of one group, and what their functions noted."""
 
-    def __init__(self, url: str, folder: Path, protocol: str = "classic") -> None:
+    def __init__(self, url: str, folder: Path, *, protocol: str, lanes: int = 1) -> None:
         self._url = url
-        self._protocol = protocol
+        self._how = [protocol, str(lanes)]
         self._folder = folder
         self._started = 0
         self.alive: list[subprocess.Popen[bytes]] = []
@@ -91,7 +91,7 @@ class Shop:
         """One more process, which has begun."""
         self._started += 1
         (folder := self._folder / str(self._started)).mkdir()
-        command = [sys.executable, "-m", "tests.crash.handling", self._url, str(self._folder / "notes"), self._protocol]
+        command = [sys.executable, "-m", "tests.crash.handling", self._url, str(self._folder / "notes"), *self._how]
         with (folder / "stderr").open("wb") as errors:
             environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
             self.alive.append(subprocess.Popen(command, stderr=errors, cwd=folder, env=environment))
@@ -132,10 +132,13 @@ def all_told(broker: Broker, topic: str) -> bool:
         return told == [consumer.get_watermark_offsets(place, timeout=30)[1] for place in places]
 
 
-def test_handlers_of_members_lose_nothing_and_keep_the_order_of_keys(broker: Broker, tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("protocol", "lanes"), [("classic", 1), ("classic", 4), ("consumer", 4)])
+def test_handlers_of_members_lose_nothing_and_keep_the_order_of_keys(
+    broker: Broker, tmp_path: Path, seed: int, protocol: str, lanes: int
+) -> None:
     chance = random.Random(seed)
-    topic = broker.create_topic("handlers", PARTITIONS)
-    shop = Shop(address(broker, topic, "classic"), tmp_path)
+    topic = broker.create_topic(f"handlers_{protocol}_{lanes}", PARTITIONS)
+    shop = Shop(address(broker, topic, protocol), tmp_path, protocol=protocol, lanes=lanes)
     load = Load(broker.address, topic)
     acts = ["kill", "leave", "kill", "leave", "kill", "leave"]
     chance.shuffle(acts)
@@ -180,7 +183,7 @@ def test_handlers_of_members_that_join_and_leave_under_load_are_called_once_in_o
 ) -> None:
     chance = random.Random(seed)
     topic = broker.create_topic(f"moving_{protocol}", PARTITIONS)
-    shop = Shop(address(broker, topic, protocol), tmp_path, protocol)
+    shop = Shop(address(broker, topic, protocol), tmp_path, protocol=protocol)
     load = Load(broker.address, topic)
     left = ["join"] * 5 + ["leave"] * 5
     chance.shuffle(left)
