@@ -31,7 +31,7 @@ from tailrace.testing.fake import AtomicSink, Target
 from tests import background
 from tests.fault.row import fault, goes_on
 from tests.server.kafka.filling import Member, event, produce, running
-from tests.server.kafka.test_group import QUICK
+from tests.server.kafka.test_group import PROTOCOLS, QUICK
 from tests.server.sink.kafka.test_fault import KEYS, LIMITS, Load, judge
 from tests.server.sink.kafka.topics import read
 from tests.waiting import until
@@ -106,12 +106,17 @@ def test_leaders_that_are_killed_under_load_cost_the_sink_nothing(
     "source",
     goes_on("every change once, those of a key in order"),
 )
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_leaders_that_are_killed_while_they_are_read_cost_the_source_nothing(
-    kafka_cluster: Cluster, tmp_path: Path
+    kafka_cluster: Cluster, tmp_path: Path, protocol: str
 ) -> None:
     kafka_cluster.create_topic(TOPIC, 3)
     target = Target()
-    source = Group(f"kafka://{kafka_cluster.address}/{TOPIC}?group=g", options=QUICK)
+    source = Group(
+        f"kafka://{kafka_cluster.address}/{TOPIC}?group=g",
+        group_protocol=protocol,  # type: ignore[arg-type]
+        options=QUICK if protocol == "classic" else {},
+    )
     member = Member(source, AtomicSink(target), "p", tmp_path, SMALL)
     steps = Steps(kafka_cluster)
     with running(member):

@@ -106,13 +106,15 @@ def test_i16_a_storm_of_joins_and_leaves_loses_and_doubles_nothing(
 
 
 @fault("a broker is killed, and stopped, and starts again", "source", goes_on("every change once"))
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_broker_that_is_killed_and_restarted_while_it_is_read_costs_nothing(
-    start_kafka: Callable[..., Broker], tmp_path: Path
+    start_kafka: Callable[..., Broker], tmp_path: Path, protocol: str
 ) -> None:
     broker = start_kafka()
     topic = broker.create_topic("orders", 3)
     target = Target()
-    member = Member(source(broker, topic, options=QUICK), AtomicSink(target), "p", tmp_path, SMALL)
+    made = source(broker, topic, group_protocol=protocol, options=QUICK if protocol == "classic" else {})
+    member = Member(made, AtomicSink(target), "p", tmp_path, SMALL)
     with running(member):
         with Filler(broker, topic) as filler:
             for end in (broker.kill, broker.stop):
