@@ -4,7 +4,7 @@ and is not claimed anew; what moves is claimed by whoever gets it."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from servers.kafka import Broker
 from tailrace.contract import Sink
 from tailrace.sink.duckdb import DuckDB
 from tailrace.sink.postgres import Postgres
+from tailrace.source.kafka import topic
 from tests.server.kafka.filling import Member, event, produce, running
 from tests.server.kafka.test_group import PROTOCOLS, source
 from tests.server.kafka.watching import Watched
@@ -29,6 +30,13 @@ BRISK = {"group.consumer.min.heartbeat.interval.ms": "100", "group.consumer.hear
 OPTIONS = {"classic": {"heartbeat.interval.ms": "300"}, "consumer": {}}
 """Members hear soon what the group wants of them, and are not given up sooner."""
 Numbers = frozenset[int]
+WAIT_S = 180.0
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that is slow to say where partitions end has no member start again: that would be another's leaving."""
+    monkeypatch.setattr(topic, "_ASK_S", 60.0)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +105,11 @@ def outsider(broker: Broker, topic: str, protocol: str) -> Iterator[Consumer]:
         consumer.close()
 
 
+def wait(condition: Callable[[], object], what: str) -> None:
+    """As long as a slow machine takes."""
+    until(condition, what, timeout_s=WAIT_S)
+
+
 def turn(consumer: Consumer) -> None:
     """Let it do what the group asks of it."""
     consumer.poll(0.1)
@@ -112,45 +125,46 @@ def of(partitions: Numbers, counted: Mapping[str, int]) -> list[int]:
     return [count for lineage, count in sorted(counted.items()) if int(lineage.rpartition("/")[2]) in partitions]
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("kind", ["postgres", "duckdb"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_i16_partitions_that_stay_are_read_on_and_not_claimed_anew_and_those_that_move_are(
     broker: Broker, database: str, tmp_path: Path, protocol: str, kind: str
 ) -> None:
-    topic = broker.create_topic(f"{protocol}_{kind}", PARTITIONS)
-    everything, log = frozenset(range(PARTITIONS)), Log(broker, topic)
+    name = broker.create_topic(f"{protocol}_{kind}", PARTITIONS)
+    everything, log = frozenset(range(PARTITIONS)), Log(broker, name)
     places = [str(tmp_path / f"{at}.duckdb") if kind == "duckdb" else database for at in range(2)]
     copies = [Copy(kind, place) for place in places]
-    sources = [Watched(source(broker, topic, group_protocol=protocol, options=OPTIONS[protocol])) for _ in range(2)]
+    sources = [Watched(source(broker, name, group_protocol=protocol, options=OPTIONS[protocol])) for _ in range(2)]
     first, second = (Member(sources[at], copies[at].sink, "p", tmp_path / str(at)) for at in range(2))
     log.write(everything)
     with running(first):
-        until(lambda: held(first) == everything, "for the first to have all")
+        wait(lambda: held(first) == everything, "for the first to have all")
         assert set(copies[0].epochs().values()) == {1}
-        with outsider(broker, topic, protocol) as other:
-            until(lambda: turn(other) or len(other.assignment()) == 3 == len(held(first)), "for two to share")
+        with outsider(broker, name, protocol) as other:
+            wait(lambda: turn(other) or len(other.assignment()) == 3 == len(held(first)), "for two to share")
             before, had = held(first), copies[0].epochs()
             assert of(before, had) == [1, 1, 1]
             with running(second):
-                until(lambda: len(held(first)) == 2, "for the first to let go of one")
+                wait(lambda: len(held(first)) == 2, "for the first to let go of one")
                 stays = held(first)
                 # The other one does not let go of what it is to give up: the sharing is not over.
                 assert len(held(second)) < 2
                 log.write(everything)
-                until(lambda: copies[0].rows().keys() >= log.of(stays), "for what stays to be read on meanwhile")
+                wait(lambda: copies[0].rows().keys() >= log.of(stays), "for what stays to be read on meanwhile")
                 assert len(held(second)) < 2
-                until(lambda: turn(other) or len(held(second)) == 2 == len(other.assignment()), "for three to share")
+                wait(lambda: turn(other) or len(held(second)) == 2 == len(other.assignment()), "for three to share")
                 assert held(first) == stays
                 moved = held(second)
                 assert of(stays, copies[0].epochs()) == [1, 1]
                 earlier = had if kind == "postgres" else dict.fromkeys(had, 0)
                 assert of(moved, copies[1].epochs()) == [1 + at for at in of(moved, earlier)]
                 second.stop()
-            until(lambda: turn(other) or len(other.assignment()) == 3 == len(held(first)), "for two to share again")
+            wait(lambda: turn(other) or len(other.assignment()) == 3 == len(held(first)), "for two to share again")
             assert held(first) > stays
-        until(lambda: held(first) == everything, "for the first to have all again")
+        wait(lambda: held(first) == everything, "for the first to have all again")
         log.write(everything)
-        until(lambda: set(copies[0].rows()) >= log.written, "for the rest")
+        wait(lambda: set(copies[0].rows()) >= log.written, "for the rest")
         assert copies[0].rows() == Counter(log.written)
         came, went, epochs = sources[0].came, sources[0].went, copies[0].epochs()
         assert of(stays, epochs) == of(stays, came) == [1, 1]
