@@ -3,11 +3,14 @@ shows of a table is what it was when it began."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import psycopg
 import pytest
 
+from tailrace.error import Retryable
+from tailrace.source.postgres import plan
 from tests.server.postgres.reading import Make, Sql
 from tests.waiting import until
 
@@ -57,3 +60,40 @@ def test_ddl_of_a_table_that_the_snapshot_has_not_read_yet_waits_for_it(
     it.until(lambda: it.seen[-1].key == {"id": "1000"})
     assert [change.op for change in it.seen[FIRST + LAST :]] == [*(["t"] if ddl.startswith("TRUNCATE") else []), "c"]
     assert list(it.seen[-1].after or ()) == ["id", *columns]
+
+
+@pytest.mark.parametrize(
+    ("ddl", "rows"),
+    [
+        ("TRUNCATE b", []),
+        ("ALTER TABLE b ALTER n TYPE int8 USING n + 1", [{"id": "1", "n": "8"}]),
+        ("DROP TABLE b", []),
+    ],
+    ids=["truncate", "rewrite", "drop table"],
+)
+def test_ddl_waits_once_the_snapshot_has_seen_that_its_tables_are_what_they_were_and_goes_on_when_the_opening_fails(
+    database: str, sql: Sql, reading: Make, monkeypatch: pytest.MonkeyPatch, ddl: str, rows: list[dict[str, str]]
+) -> None:
+    sql(database, "CREATE TABLE a (id int PRIMARY KEY)", "CREATE TABLE b (id int PRIMARY KEY, n int)")
+    sql(database, "INSERT INTO a VALUES (1)", "INSERT INTO b VALUES (1, 7)")
+    it, make, asked = reading(database), plan.make, list[Future[Any]]()
+    with psycopg.connect(database, autocommit=True) as other, ThreadPoolExecutor(1) as pool:
+
+        def make_meanwhile(*args: Any) -> list[plan.TableCopy]:
+            if not asked:
+                asked.append(pool.submit(other.execute, ddl.encode()))
+                until(lambda: asked[0].done() or sql(database, WAITS), "for the table to be asked for")
+                assert not asked[0].done(), "nothing compares the table's file again"
+            return make(*args)
+
+        monkeypatch.setattr(plan, "make", make_meanwhile)
+        try:
+            # What is asked of the catalog of 18 behind that waits for the DDL, and the DDL for the snapshot.
+            with pytest.raises(Retryable, match="lock timeout") as failed:
+                it.open()
+            until(asked[0].done, f"for the DDL to go on, whoever holds the error: {failed.value}")
+        finally:
+            other.cancel_safe()
+        asked[0].result()
+    it.restart().until(lambda: bool(it.batches) and it.batches[-1].snapshot is None)
+    assert [change.after for change in it.seen] == [{"id": "1"}, *rows]

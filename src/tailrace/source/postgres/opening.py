@@ -289,6 +289,8 @@ class Opening:
                 _log.warning("attempt %d to begin a snapshot is thrown away: %s", attempt, moved)
                 scene.walsender.drop_slot(scene.lineage.slot)
                 continue
+            # Its locks hold up DDL, for which what is left to ask of the catalog may wait in vain.
+            self._resources.callback(taken.close)
             if not self._source.temporary:
                 scene.walsender.close()  # a snapshot may last for hours; the stream gets a connection of its own
             return taken, place
