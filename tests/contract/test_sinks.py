@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import sqlite3
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from tailrace.sink.duckdb import DuckDB
 from tailrace.sink.file import File
 from tailrace.sink.kafka import Kafka
 from tailrace.sink.postgres import Postgres
+from tailrace.sink.stdout import Stdout
 from tailrace.testing.fake import AtomicSink, ListSink, Target
 from tests.server.sink.kafka import topics
 
@@ -93,20 +95,32 @@ def test_postgres_keeps_the_contract(database: str) -> None:
     assert any(line.startswith("I15") for line in shown)
 
 
+def _lines(path: Path) -> Rows:
+    rows: Rows = []
+    for line in path.read_text().splitlines():
+        value = json.loads(line)["value"]
+        if value is not None:
+            value = value.get("payload", value)
+            row = value["after"] or {"id": value["before"]["id"]}
+            rows.append({name: None if cell is None else str(cell) for name, cell in row.items()})
+    return rows
+
+
 def test_a_file_keeps_the_contract(tmp_path: Path) -> None:
     path = tmp_path / "shop.jsonl"
+    assert testing.check_sink(lambda: File(path), lambda: _lines(path), refused={"id": "x", "note": None})
 
-    def read() -> Rows:
-        rows: Rows = []
-        for line in path.read_text().splitlines():
-            value = json.loads(line)["value"]
-            if value is not None:
-                value = value.get("payload", value)
-                row = value["after"] or {"id": value["before"]["id"]}
-                rows.append({name: None if cell is None else str(cell) for name, cell in row.items()})
-        return rows
 
-    assert testing.check_sink(lambda: File(path), read, refused={"id": "x", "note": None})
+def test_standard_output_keeps_the_contract(tmp_path: Path) -> None:
+    path, kept = tmp_path / "out", os.dup(1)
+    with path.open("wb") as out:
+        os.dup2(out.fileno(), 1)
+    try:
+        shown = testing.check_sink(Stdout, lambda: _lines(path), in_memory=True)
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+    assert shown
 
 
 @pytest.mark.parametrize("transactions", [False, True])
