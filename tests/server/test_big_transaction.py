@@ -6,10 +6,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
 import psycopg
+import pytest
+from confluent_kafka import Consumer, TopicPartition
 
 BOUND_MIB = 256
 ROWS = 2_000_000
@@ -42,6 +45,8 @@ class Sink:
         return counter
 
 counter, folder, kind = Counter(), Path(sys.argv[2]), sys.argv[3]
+target, prefix = (*sys.argv[5:], "", "")[:2]
+brokers = {"url": target, "create_topics": True, "format": Format(topic_prefix=f"{prefix}.{kind}")}
 source = tr.source.Postgres(sys.argv[1], tables=["public.big"], snapshot="never")
 limits = Limits(spill_dir=folder)
 app = tr.App(source, name=kind)
@@ -50,7 +55,10 @@ def count(change):
     counter.rows += 1
     counter.last = len(change.after["note"])
 sink = {"counter": Sink, "app": lambda: app, "file": lambda: tr.sink.File(folder / "big.jsonl"),
-        "duckdb": lambda: tr.sink.DuckDB(folder / "big.duckdb", memory_limit=sys.argv[4])}[kind]()
+        "duckdb": lambda: tr.sink.DuckDB(folder / "big.duckdb", memory_limit=sys.argv[4]),
+        "postgres": lambda: tr.sink.Postgres(target), "kafka": lambda: tr.sink.Kafka(**brokers),
+        "kafka_split": lambda: tr.sink.Kafka(**brokers, transactions=True, split_transactions=True,
+                                             transaction_bytes_max=64 << 20)}[kind]()
 state_dir = None if sink.transactional else folder
 tr.Pipeline(source, sink, name=kind, state_dir=state_dir, limits=limits).run(until_current=True)
 status = Path("/proc/self/status").read_text().splitlines()
@@ -59,10 +67,10 @@ print(json.dumps({"rows": counter.rows, "largest": max(counter.sizes, default=0)
 """
 
 
-def run(url: str, folder: Path, kind: str = "counter") -> dict[str, float]:
+def run(url: str, folder: Path, kind: str = "counter", *targets: str) -> dict[str, float]:
     script = folder / "pipeline.py"  # without a file, DuckDB takes it for a session at a terminal and draws progress
     script.write_text(PIPELINE)
-    command = [sys.executable, str(script), url, str(folder), kind, f"{DUCKDB_MIB}MiB"]
+    command = [sys.executable, str(script), url, str(folder), kind, f"{DUCKDB_MIB}MiB", *targets]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     told: dict[str, float] = json.loads(done.stdout)
@@ -108,6 +116,34 @@ def test_i8_a_transaction_of_three_times_the_bound_goes_into_every_sink_within_i
         assert nbytes == 0 or nbytes >= WIDE_ROWS * NOTE_BYTES
         bound = BOUND_MIB + (DUCKDB_MIB if kind == "duckdb" else 0)
         assert told["peak_mib"] < bound, f"{kind}: {told['peak_mib']:.0f} MiB"
+
+
+@pytest.mark.parametrize("kind", ["postgres", "kafka", "kafka_split"])
+def test_i8_a_transaction_of_three_times_the_bound_goes_to_servers_within_it(
+    database: str, target_database: str, request: pytest.FixtureRequest, tmp_path: Path, kind: str
+) -> None:
+    targets = [target_database]
+    if kind != "postgres":
+        targets = [f"kafka://{request.getfixturevalue('kafka').address}", request.getfixturevalue("topic")]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE big (id bigint PRIMARY KEY, note text)")
+        run(database, tmp_path, kind, *targets)
+        connection.execute(
+            "INSERT INTO big SELECT i, repeat(md5(i::text), %s) FROM generate_series(1, %s) AS i",
+            [NOTE_BYTES // 32, WIDE_ROWS],
+        )
+    told = run(database, tmp_path, kind, *targets)
+    assert told["peak_mib"] < BOUND_MIB, f"{kind}: {told['peak_mib']:.0f} MiB"
+    if kind == "postgres":
+        with psycopg.connect(target_database) as target:
+            found = target.execute("SELECT count(*), sum(length(note)) FROM big").fetchone()
+            assert found == (WIDE_ROWS, WIDE_ROWS * NOTE_BYTES)
+        return
+    with closing(
+        Consumer({"bootstrap.servers": targets[0].removeprefix("kafka://"), "group.id": targets[1]})
+    ) as measure:
+        _, end = measure.get_watermark_offsets(TopicPartition(f"{targets[1]}.{kind}.public.big", 0), timeout=30)
+    assert end >= WIDE_ROWS  # with transactions, their marks too
 
 
 def _lines(path: Path) -> tuple[int, int]:
