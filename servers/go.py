@@ -26,11 +26,6 @@ def program() -> Path:
     return artifact.install("go", _unpack) / "bin" / "go"
 
 
-def tell(setting: str) -> str:
-    """What the command holds this setting to be (`go env`)."""
-    return _told(program(), setting)
-
-
 def _told(go: Path, setting: str) -> str:
     told = subprocess.run([go, "env", setting], cwd="/", capture_output=True, text=True, check=False)
     return told.stdout.strip()

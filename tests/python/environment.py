@@ -13,14 +13,12 @@ from servers import python as packed
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements.lock"
-PACKED = "3.14"
-"""The version that comes with the servers, where the machine has none of its own."""
 
 
 def made(version: str) -> Path:
     """The `python` of an environment with what `requirements.lock` holds, and without Tailrace; made once a lock file.
 
-    `Unavailable` where neither the machine nor a proxy has that version.
+    `Unavailable` where neither the machine nor a Debian in its reach has that version.
     """
     home = ROOT / "build" / f"python{version}"
     home.parent.mkdir(exist_ok=True)
@@ -34,7 +32,7 @@ def made(version: str) -> Path:
 
 
 def fresh(python: Path, home: Path) -> Path:
-    """The `python` of an environment with nothing in it, not even pip: what is packed for embedding has none."""
+    """The `python` of an environment with nothing in it, not even pip: Debian packs that for itself."""
     subprocess.run([python, "-m", "venv", "--without-pip", home], check=True)
     return home / "bin" / "python"
 
@@ -45,12 +43,12 @@ def install(python: Path, *asked: str | Path) -> None:
 
 
 def _interpreter(version: str) -> Path:
-    """On the path, where pyenv keeps them (its shims answer only for one version), or out of what is packed."""
+    """On the path, where pyenv keeps them (its shims answer only for one version), or out of Debian's packages."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     found = [*pyenv.glob(f"{version}.*/bin/python{version}"), shutil.which(f"python{version}")]
     for candidate in found:
         if candidate and not subprocess.run([candidate, "--version"], capture_output=True, check=False).returncode:
             return Path(candidate)
-    if version == PACKED:
-        return packed.install(version)
+    if version == packed.VERSION:
+        return packed.install()
     raise artifact.Unavailable(f"Python {version}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from servers import python as packed
 from tests.python import environment
 from tests.wanting import or_skip
 
@@ -70,8 +71,8 @@ assert seen == [("r", Order(1, Decimal("1.25"))), *price], seen
 
 def _run(version: str, *command: str, cwd: Path = environment.ROOT) -> str:
     """What `command` prints to that Python, which has what is locked, and Tailrace from here."""
-    # What is packed comes from a proxy of Go modules, which a machine of CI's need not have.
-    python = or_skip(lambda: environment.made(version), fails=version != environment.PACKED)
+    # What Debian packs comes from another suite than the system's, which a machine of CI's need not reach.
+    python = or_skip(lambda: environment.made(version), fails=version != packed.VERSION)
     done = subprocess.run(
         [python, *command],
         cwd=cwd,

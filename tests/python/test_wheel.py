@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from servers import python as packed
 from servers.artifact import Unavailable
 from tests.python import environment
 from tests.tidy import tree
@@ -68,7 +69,7 @@ def test_it_is_installed_used_and_typed(wheel: Path, tmp_path: Path) -> None:
 
 def _newest() -> Path:
     """The newest Python that can be had; this one's version can."""
-    for version in (environment.PACKED, "3.13", "3.12"):
+    for version in (packed.VERSION, "3.13", "3.12"):
         with contextlib.suppress(Unavailable):
             return environment.made(version)
     return environment.made("3.11")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 from pathlib import Path
 
@@ -70,3 +71,25 @@ def test_a_package_is_had_where_the_system_has_no_lists(tmp_path: Path, monkeypa
     root = or_skip(lambda: debian.install("mnl", ["libmnl0"]))
     assert list(debian.libraries(root).glob("libmnl.so.0*"))
     assert {path.name for path in (tmp_path / "lists").iterdir()} <= {"lock", "partial"}
+
+
+def test_sources_of_another_suite_are_those_of_the_systems_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apt, old = tmp_path / "apt", platform.freedesktop_os_release()["VERSION_CODENAME"]
+    (apt / "sources.list.d").mkdir(parents=True)
+    line, stanza = (
+        "deb [arch=all] file:/nowhere/a {} main",
+        "Types: deb\nURIs: file:/nowhere/b\nSuites: {}\nComponents: main",
+    )
+    (apt / "sources.list").write_text("\n".join(["# ours", line.format(old), line.format(f"{old}-security")]))
+    (apt / "sources.list.d" / "b.sources").write_text(
+        "\n\n".join([stanza.format(f"{old} {old}-updates"), stanza.format(f"{old}-security")])
+    )
+    monkeypatch.setattr(debian, "_APT", apt)
+    monkeypatch.setattr(artifact, "cache", lambda: tmp_path)
+    with pytest.raises(artifact.Unavailable):
+        debian.install("mnl", ["libmnl0"], "newer")
+    sources = tmp_path / "apt-newer" / "sources"
+    assert (sources / "system.list").read_text().split("\n\n") == [line.format("newer"), ""]
+    assert (sources / "system.sources").read_text().split("\n\n") == [stanza.format("newer"), ""]
