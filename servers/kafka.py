@@ -278,7 +278,7 @@ def start(
 
 
 @contextmanager
-def start_cluster(nodes: int = 3) -> Iterator[Cluster]:
+def start_cluster(nodes: int = 3, *, settings: Mapping[str, str] | None = None) -> Iterator[Cluster]:
     """So many running brokers, at least 3, of one cluster, small ones; see `start`."""
     root = install()
     folder = Path(tempfile.mkdtemp(prefix="tailrace-kafka-"))
@@ -290,7 +290,7 @@ def start_cluster(nodes: int = 3) -> Iterator[Cluster]:
     own = {"controller.quorum.voters": ",".join(each.voter for each in brokers)}
     try:
         for each in brokers:
-            each.configure({**_SETTINGS, **_addresses(each), **replicas, **own})
+            each.configure({**_SETTINGS, **_addresses(each), **replicas, **own, **(settings or {})})
             _format(root, each.folder / "data", node=each.node, cluster_id=cluster_id)
             each.launch()
         for each in brokers:

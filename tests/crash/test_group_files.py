@@ -17,8 +17,7 @@ import pytest
 
 from servers.kafka import Broker
 from tailrace.pipeline.status import Status, ask
-from tests.crash.test_group import OPTIONS, PARTITIONS, ROOT, STOPPED, Load, broker, loaded
-from tests.server.sink.kafka.topics import read
+from tests.crash.test_group import OPTIONS, PARTITIONS, ROOT, STOPPED, Line, Load, broker, loaded, written
 from tests.waiting import until
 
 __all__ = ["broker"]
@@ -39,7 +38,6 @@ batch_bytes_max = 262144
 shelf_bytes_max = 262144
 backoff_s_max = 1
 """
-Line = tuple[int, int]
 
 
 class Copies:
@@ -155,15 +153,6 @@ def test_i16_partitions_that_go_from_file_to_file_are_whole_in_each_and_nothing_
     finally:
         copies.kill()
     compare(copies, load, owners=owners, written=written(broker, topic))
-
-
-def written(broker: Broker, topic: str) -> dict[int, list[Line]]:
-    """The log's lines as the topic has them."""
-    lines: dict[int, list[Line]] = defaultdict(list)
-    for record in read(broker, topic):
-        if record.value is not None and record.event["source"]["table"] == "log":
-            lines[record.partition].append((record.row["id"], record.row["version"]))
-    return lines
 
 
 def compare(copies: Copies, load: Load, *, owners: dict[int, str], written: dict[int, list[Line]]) -> None:

@@ -36,6 +36,7 @@ MODULES = {
     "tests.server.sink.kafka.test_oversized": "Kafka",
     "tests.server.sink.kafka.test_unencodable": "Kafka",
     "tests.server.kafka.test_cluster": "Kafka",
+    "tests.crash.test_group_coordinator": "Kafka",
     "tests.server.kafka.test_storm": "Kafka",
     "tests.server.kafka.test_silence": "Kafka",
     "tests.server.kafka.test_source": "Kafka",

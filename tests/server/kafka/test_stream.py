@@ -428,6 +428,26 @@ def test_one_answer_of_a_broker_without_the_topic_does_not_end_the_reading(kafka
             until(steps.read, "for the loss to be seen")
 
 
+def test_i16_a_record_that_comes_twice_at_once_is_read_once(kafka: Broker, topic: str) -> None:
+    """As a client may bring it that began to fetch anew: how far a partition is read is known only afterwards."""
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(3))
+    with stepping(source(kafka, topic)) as steps:
+        steps.until_offered()
+        steps.begin()
+        stream, came = steps.stream, list[Message]()
+
+        def all_came() -> bool:
+            stream._look()
+            came.extend(message for message in stream._fetch(0.1) if message.error() is None)
+            return len(came) >= 3
+
+        until(all_came, "for the records")
+        stream._held = [*came, *came]
+        steps.until_read(3)
+        assert steps.ids == [0, 1, 2]
+
+
 def shares(broker: Broker, group: str) -> list[int]:
     """How many partitions each member has, as the group knows it; none while it is sharing them out."""
     admin = broker.admin()

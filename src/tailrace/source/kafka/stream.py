@@ -319,8 +319,8 @@ class KafkaStream:
                 if self._fault is not None:  # the client goes on behind it
                     break
                 continue
-            part = self._parts.get(key)  # type: ignore[arg-type]
-            if part is None or part.reader is None:
+            part, run = self._parts.get(key), runs.get(key)  # type: ignore[arg-type]
+            if part is None or part.reader is None or (run and message.offset() <= run[-1][3]):  # type: ignore[operator]
                 continue
             if message.offset() < part.next:  # type: ignore[operator]
                 learn(part, message, self._source)
