@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,15 @@ def write(sink: Kafka, *batches: Batch) -> None:
         writer.close()
 
 
+def taken(sink: Kafka, each: Batch) -> bool:
+    """Whether it was written; what may be tried again, as a pipeline would, is not."""
+    try:
+        write(sink, each)
+    except Retryable:
+        return False
+    return True
+
+
 def kafka_sink(broker: server.Broker, topic: str, **options: object) -> Kafka:
     return Kafka(f"kafka://{broker.address}", format=Format(topic_prefix=topic), create_topics=True, **options)  # type: ignore[arg-type]
 
@@ -83,8 +93,8 @@ def test_topics_have_as_many_replicas_as_are_asked_for(kafka_cluster: server.Clu
         cleanup_policy="delete",
         transactions=True,
     )
-    write(sink, batch(("1", "a")))
-    write(sink, batch(("1", "a"), table=LOG))
+    for each in (batch(("1", "a")), batch(("1", "a"), table=LOG)):
+        until(partial(taken, sink, each), "for brokers to lead what was just made")
     names, admin = {"t.public.orders", "t.public.log", "tailrace.p.positions"}, kafka_cluster.nodes[0].admin()
     until(lambda: names <= admin.list_topics(timeout=30).topics.keys(), "for the broker that is asked to know of them")
     found = admin.list_topics(timeout=30).topics
