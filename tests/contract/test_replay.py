@@ -1,11 +1,14 @@
-"""Dead letters replayed into every sink that keeps its position: the position stays where it was, the rows arrive."""
+"""Dead letters replayed into every sink that keeps its position: the position stays where it was, the rows arrive;
+wherever the letters lie."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from tailrace.contract import Sink, Writer
-from tailrace.dead_letters import File as DeadLetters
+from tailrace.dead_letters import File as LettersInFile
+from tailrace.dead_letters import Kafka as LettersInTopic
 from tailrace.dead_letters.request import Action, submit
 from tailrace.error import Reject
 from tailrace.model import Batch, Limits
@@ -40,20 +43,44 @@ class Picky:
         return writer
 
 
+@pytest.fixture(params=["letters in a file", "letters in a topic"])
+def dead(request: pytest.FixtureRequest, tmp_path: Path) -> LettersInFile | LettersInTopic:
+    if request.param == "letters in a file":
+        return LettersInFile(tmp_path / "dead.jsonl")
+    broker, topic = request.getfixturevalue("kafka"), request.getfixturevalue("topic")
+    return LettersInTopic(f"kafka://{broker.address}/{topic}_dead")
+
+
+def ask_for_all(dead: LettersInFile | LettersInTopic) -> None:
+    """As an operator asks for every letter to be replayed."""
+    if isinstance(dead, LettersInFile):
+        submit(dead.path, Action.REPLAY, None)
+        return
+    with contextlib.closing(dead.store("p", make=False)) as store:
+        store.ask(Action.REPLAY, [letter.id for letter in store.letters()])
+
+
+def left(dead: LettersInFile | LettersInTopic) -> int:
+    """Letters that are parked, as whoever opens them next finds them."""
+    with contextlib.closing(dead.open("p", Limits())) as letters:
+        return letters.count()
+
+
 @pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize("kind", ["file", "duckdb"])
 def test_i14_a_replay_arrives_once_and_the_next_run_goes_on_where_it_was(
-    tmp_path: Path, kind: str, alone: bool
+    dead: LettersInFile | LettersInTopic, tmp_path: Path, kind: str, alone: bool
 ) -> None:
     target = tmp_path / "target"
     sink = Picky(File(target) if kind == "file" else DuckDB(target))
-    log, dead = Log("test/log/db/slot"), DeadLetters(tmp_path / "dead.jsonl")
+    log = Log("test/log/db/slot")
     log.commit(("r", {"id": "1", "note": "bad"}))
     log.commit(("c", {"id": "2", "note": "fine"}), ("u", {"id": "1", "note": "x"}))
     pipeline = Pipeline(LogSource(log), sink, name="p", state_dir=None, dead_letters=dead)  # type: ignore[arg-type]
     pipeline.run(until_current=True)
     sink.word = None
-    submit(dead.path, Action.REPLAY, None)
+    assert left(dead) == 2
+    ask_for_all(dead)
     if alone:
         assert replay_alone(pipeline) == 2
     log.insert(3, "more")
@@ -61,6 +88,7 @@ def test_i14_a_replay_arrives_once_and_the_next_run_goes_on_where_it_was(
     if not alone:
         log.insert(4, "after the request was seen")
         pipeline.run(until_current=True)
+    assert left(dead) == 0
     assert found(kind, target)[:3] == [(1, "x"), (2, "fine"), (3, "more")]
 
 
