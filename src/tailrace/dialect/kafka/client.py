@@ -12,7 +12,7 @@ from typing import TypeVar
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from tailrace.dialect.kafka.fault import error_of, explain, is_denied, of_token, status_of_token
+from tailrace.dialect.kafka.fault import denied_topic, error_of, explain, is_denied, of_token, status_of_token
 from tailrace.error import ConfigError, Retryable, TailraceError
 
 __all__ = ["Told", "admin", "answer", "ask", "consumer", "producer", "reach", "refuse_stopped"]
@@ -62,6 +62,8 @@ class Told:
         """What a producer is beyond help for; calls say no more of it than that."""
         self.tokens = False
         """Brokers are met only once an endpoint has given a token, which the client may ask in silence for a minute."""
+        self.denied = set[str]()
+        """Topics that a transaction may not write to."""
         self._heard: int | None = None
         """The HTTP status with which that endpoint has given none; the error is still to come."""
         self._status: int | None = None
@@ -85,9 +87,13 @@ class Told:
         _log.debug("%s", error.str())
 
     def log(self, level: int, text: str, *words: object) -> None:
-        """The client's `logger`: it tells the status of an endpoint of tokens here, before the error, and only here."""
-        if (status := status_of_token(text % words if words else text)) is not None:
+        """The client's `logger`: it tells the status of an endpoint of tokens here, before the error, and only here; so
+        it does the topic that no transaction may write to."""
+        line = text % words if words else text
+        if (status := status_of_token(line)) is not None:
             self._heard = status
+        if (topic := denied_topic(line)) is not None:
+            self.denied.add(topic)
         _log.log(level, text, *words)
 
     @property

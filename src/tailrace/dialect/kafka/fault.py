@@ -9,7 +9,17 @@ from confluent_kafka import KafkaError, KafkaException
 
 from tailrace.error import Fatal, Retryable, TailraceError
 
-__all__ = ["error_of", "explain", "is_denied", "is_fenced", "is_refusal", "is_unknown", "of_token", "status_of_token"]
+__all__ = [
+    "denied_topic",
+    "error_of",
+    "explain",
+    "is_denied",
+    "is_fenced",
+    "is_refusal",
+    "is_unknown",
+    "of_token",
+    "status_of_token",
+]
 
 _REFUSED = frozenset(
     {
@@ -49,6 +59,7 @@ _AWAY = re.compile(
 )
 """What curl says of an endpoint of tokens that does not answer, which librdkafka calls a failed login."""
 _STATUS = re.compile(r"Failed to retrieve OIDC token from .*\((\d+)\)$", re.DOTALL)
+_DENIED = re.compile(r'Failed to add partition "([^"]+)" .* to transaction: .*Topic authorization failed')
 _BUSY = frozenset({408, 425, 429})
 """What an endpoint of tokens answers, beside 5xx, when it may give one later."""
 _UNKNOWN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
@@ -104,6 +115,12 @@ def status_of_token(line: str) -> int | None:
     follows has only the answer's body."""
     found = _STATUS.search(line)
     return None if found is None else int(found[1])
+
+
+def denied_topic(line: str) -> str | None:
+    """The topic that no transaction may write to, out of a line that the client logs: its error names none."""
+    found = _DENIED.search(line)
+    return None if found is None else found[1]
 
 
 def is_denied(error: KafkaError, *, status: int | None = None) -> bool:

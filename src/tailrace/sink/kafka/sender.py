@@ -129,6 +129,13 @@ class Sender:
             error = self._told.fatal or error
         if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and (gone := self._topics.gone()):
             doing = f"topic {', '.join(gone)}"  # the end of a transaction names none
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            with contextlib.suppress(KafkaException):  # of a producer that is beyond help
+                self.producer.poll(0)  # brings what the client logs
+            if self._told.denied:
+                doing = (
+                    f"topic {', '.join(sorted(self._told.denied))}"  # the end of a transaction names none here either
+                )
         if error.code() == KafkaError._DESTROY and (gone := self._topics.gone()):
             return _gone(gone)
         return explain(error, doing)

@@ -1,0 +1,108 @@
+"""A right that is taken from the user while the sink writes: it stops and says of which topic, and goes on behind what
+was acknowledged once the right is back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AclOperation, ResourceType
+
+from servers import kafka as server
+from tests.cli.conftest import Cli
+from tests.fault.row import fault, stops
+from tests.server.sink.kafka.config import toml
+from tests.server.sink.kafka.test_fault import KEYS, Load, judge
+from tests.server.sink.kafka.topics import read
+from tests.waiting import until
+
+END = stops(
+    1,
+    "topic …: …Topic authorization failed…",
+    "goes on once it is back, nothing lost; with transactions every change once",
+)
+PATIENCE_S = 180.0
+
+
+@pytest.fixture
+def load(database: str) -> Iterator[Load]:
+    """Over the table `steps` of the source."""
+    made = Load(database)
+    yield made
+    made.stop()
+
+
+@fault("a right is taken under load", "sink", END)
+@pytest.mark.parametrize("transactions", [False, True])
+@pytest.mark.parametrize("seen", [True, False], ids=["seen", "unseen"])
+def test_a_right_that_is_taken_under_load_stops_the_sink_and_costs_nothing(
+    start_kafka: Callable[..., server.Broker], load: Load, database: str, tmp_path: Path, transactions: bool, seen: bool
+) -> None:
+    """Whether the user still sees the topic that it may not write to, or does not any more."""
+    broker, cli = start_kafka(secure=True), Cli(tmp_path, os.environ)
+    (tmp_path / "shop.toml").write_text(_config(database, broker, transactions=transactions))
+    name = broker.create_topic("t.public.steps", 3)
+    _allow_all_but_the_topic(broker, sees=name if seen else "")
+    broker.allow("guest", ResourceType.TOPIC, name, AclOperation.WRITE)
+    process = cli.start("run", "shop.toml")
+    try:
+        until(lambda: _came(process, broker) >= KEYS, "for the snapshot", timeout_s=PATIENCE_S)
+        load.start()
+        until(lambda: _came(process, broker) >= 3 * KEYS, "for changes to flow", timeout_s=PATIENCE_S)
+        broker.forbid("guest", ResourceType.TOPIC, name, AclOperation.WRITE)
+        written = load.rounds
+        _, said = process.communicate(timeout=PATIENCE_S)
+    finally:
+        process.kill()
+    assert (process.returncode, "Traceback" in said) == (END.code, False), said
+    _names(said, name)
+    until(lambda: load.rounds > written + 1, "for what comes while nobody reads it", timeout_s=PATIENCE_S)
+    load.stop()
+    refused = cli.run("run", "shop.toml", "--until-current")
+    assert refused.code == END.code, refused.err
+    _names(refused.err, name)
+    assert all(record.row["step"] <= written + 1 for record in read(broker, name))
+    broker.allow("guest", ResourceType.TOPIC, name, AclOperation.WRITE)
+    again = cli.run("run", "shop.toml", "--until-current")
+    assert again.code == 0, again.err
+    judge(read(broker, name, settled=True), last=load.rounds, once=transactions)
+
+
+def _names(said: str, topic: str) -> None:
+    """The last line says why it has ended, as it is declared, and of which topic."""
+    told = json.loads(said.splitlines()[-1])["error"]
+    assert END.said_in(told) and told.startswith(f"topic {topic}: "), said
+
+
+def _came(process: subprocess.Popen[str], broker: server.Broker) -> int:
+    assert process.poll() is None, process.communicate()[1]
+    return len(read(broker, "t.public.steps"))
+
+
+def _allow_all_but_the_topic(broker: server.Broker, *, sees: str) -> None:
+    """What a producer needs beside it; with a right to write elsewhere it gets an id."""
+    rights = (AclOperation.CREATE, AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE_CONFIGS)
+    broker.allow("guest", ResourceType.TOPIC, "tailrace.shop.positions", *rights)
+    broker.allow("guest", ResourceType.GROUP, "tailrace.shop", AclOperation.READ)
+    broker.allow("guest", ResourceType.TRANSACTIONAL_ID, "tailrace.shop", AclOperation.WRITE, AclOperation.DESCRIBE)
+    if sees:
+        broker.allow("guest", ResourceType.TOPIC, sees, AclOperation.DESCRIBE)
+
+
+def _config(database: str, broker: server.Broker, *, transactions: bool) -> str:
+    assert broker.secure is not None
+    security = f"""
+format.topic_prefix = "t"
+[pipeline.shop.sink.security]
+tls = true
+ca = "{broker.secure.authority}"
+mechanism = "SCRAM-SHA-512"
+username = "guest"
+password = "{server.PASSWORD}"
+"""
+    text = toml(database, broker, table="steps", transactions=transactions, sink=security)
+    return text.replace(broker.address, broker.secure.sasl_tls).replace("create_topics = true", "create_topics = false")
