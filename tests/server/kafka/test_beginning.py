@@ -8,12 +8,13 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions
 
 from servers.kafka import Broker
 from tailrace import Pipeline
 from tailrace.error import Fatal, Retryable
+from tailrace.model import Batch, Position
 from tailrace.sink.duckdb import DuckDB
 from tailrace.source.kafka import Kafka
 from tailrace.testing.fake import AtomicSink, ListSink, Target
@@ -178,6 +179,59 @@ def test_a_tombstone_that_comes_first_is_of_the_table_that_was_read_before(
     assert left() == [(2,)]
     produce(kafka, topic, [(json.dumps({"id": 2}).encode(), None)])
     assert left() == []
+
+
+@pytest.mark.parametrize("out_of_range", ["stop", "earliest", "latest"])
+def test_records_before_the_beginning_that_go_before_they_are_looked_at_are_no_hole(
+    kafka: Broker, topic: str, monkeypatch: pytest.MonkeyPatch, out_of_range: str
+) -> None:
+    """Reading begins some records before what comes next, for the tables that they are of."""
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(6))
+    with stepping(source(kafka, topic, out_of_range=out_of_range)) as steps:
+        steps.until_offered()
+        topics = steps.stream._topics
+        known = topics.ends([TopicPartition(topic, 0)], isolation="read_committed")
+        admin = kafka.admin()
+        for future in admin.delete_records([TopicPartition(topic, 0, 4)]).values():
+            future.result(60)
+        with monkeypatch.context() as before:
+            before.setattr(topics, "ends", lambda places, *, isolation: known)
+            [lineage] = steps.offered
+            steps.stream.begin({lineage: Position(lineage, f"{3:020d}")})
+        steps.until_read(2)
+        assert steps.ids == [4, 5]
+
+
+def test_how_far_a_quiet_partition_is_is_told_while_another_is_busy(kafka: Broker, topic: str) -> None:
+    kafka.create_topic(topic, 2)
+    producer = Producer({"bootstrap.servers": kafka.address, "transactional.id": topic})
+    producer.init_transactions(60)
+    producer.begin_transaction()
+    producer.produce(topic, key=b'{"id":1}', value=event("c", after={"id": 1}), partition=1)
+    producer.commit_transaction(60)
+    for at in (2, 3):
+        produce(kafka, topic, [(json.dumps({"id": at}).encode(), event("c", after={"id": at}))], partition=0)
+    with stepping(source(kafka, topic)) as steps:
+        steps.until_offered(2)
+        steps.begin()
+        stream, came = steps.stream, list[Message]()
+
+        def all_came() -> bool:
+            stream._look()
+            came.extend(stream._fetch(0.1))
+            ends = {each.partition() for each in came if each.error() is not None}
+            return ends >= {0, 1} and sum(each.error() is None for each in came) == 3
+
+        until(all_came, "for records and ends")
+        stream._held = [each for each in came if each.partition() == 1]
+        steps.until_read(1)
+        stream._held, stream._progress_at = [each for each in came if each.partition() == 0], 0.0
+        told = stream.read(0)
+        assert isinstance(told, Batch) and len(told) == 0
+        assert [position.text for position in told.positions] == [f"{1:020d}"]
+        steps.until_read(3)
+        assert steps.ids == [1, 2, 3]
 
 
 @pytest.mark.parametrize("kept", _SINKS)

@@ -90,6 +90,10 @@ class Part:
         self.until = high if bounded else None
         self.ended = bounded and at >= high
 
+    def looks_back(self) -> bool:
+        """Only records that are looked at were sought so far: that those are gone is no loss."""
+        return self.look < self.next and not self.count
+
     def saw(self, records: Sequence[Record]) -> None:
         """These are being read, and none of them again."""
         self.count += len(records)

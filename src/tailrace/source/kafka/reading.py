@@ -21,7 +21,7 @@ from tailrace.source.kafka.unreadable import feed, reader, unreadable, where
 if TYPE_CHECKING:
     from tailrace.source.kafka import Kafka
 
-__all__ = ["learn", "read_part"]
+__all__ = ["learn", "lineage_of", "read_part"]
 
 
 def learn(part: Part, message: Message, source: Kafka) -> None:
@@ -130,3 +130,9 @@ def _unlearnt(part: Part, records: list[Record], *, registry: Client | None) -> 
             except Fatal as error:
                 return index, f"{where(part.topic, part.partition, record[3])}: {error.args[0]}", error.hint
     return None
+
+
+def lineage_of(item: Batch | Unreadable) -> str:
+    """Of what was read of one partition."""
+    batch = item.batch if isinstance(item, Unreadable) else item
+    return batch.positions[0].lineage

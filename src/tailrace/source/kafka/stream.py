@@ -25,7 +25,7 @@ from tailrace.source.kafka.header import headed
 from tailrace.source.kafka.lag import Lag
 from tailrace.source.kafka.offsets import Offsets
 from tailrace.source.kafka.part import Part, Place, Record, State, start
-from tailrace.source.kafka.reading import learn, read_part
+from tailrace.source.kafka.reading import learn, lineage_of, read_part
 from tailrace.source.kafka.sharing import Sharing
 from tailrace.source.kafka.topic import lineage
 from tailrace.source.kafka.unreadable import reader
@@ -104,7 +104,6 @@ class KafkaStream:
             servers=source.address.servers,
             isolation=self._isolation,
         )
-        self._settle_s = source.settle_s()
 
     def subscribe(self, topics: list[str], ids: Mapping[str, str], *, known: Iterable[str]) -> None:
         """Ask the group for partitions; `known` are those that this pipeline has claimed before."""
@@ -166,6 +165,8 @@ class KafkaStream:
             return self._offer(self._ready.popleft())
         if self._out:
             return self._out.popleft()
+        if (progress := self._progress()) is not None:  # before what is read: a busy partition must not keep it back
+            return progress
         messages, self._held = self._held, []
         batch = self._decoded(messages or self._fetch(timeout_s))
         if batch is not None:
@@ -265,14 +266,15 @@ class KafkaStream:
         where = f"topic {part.topic}, partition {part.partition}"
         with explained(where):
             low, high = self._topics.ends([place], isolation=self._isolation)[part.topic, part.partition]
-            gone, part.next = part.next, self._place.beyond(low, high)
-            place.offset = part.next
+            gone, lost = part.next, not part.looks_back()
+            part.look = part.next = place.offset = self._place.beyond(low, high) if lost else gone
             # librdkafka has stopped to fetch it, and cannot seek before it is given to it again.
             self._consumer.incremental_unassign([place])
             self._consumer.incremental_assign([place])
             if self._paused:
                 self._consumer.pause([place])
-        log.warning("%s: offset %d comes next and is gone: going on at %d (out_of_range)", where, gone, part.next)
+        if lost:
+            log.warning("%s: offset %d comes next and is gone: going on at %d (out_of_range)", where, gone, part.next)
         part.ended = part.until is not None and part.next >= part.until
         part.state = State.READING
 
@@ -372,7 +374,7 @@ class KafkaStream:
         if error.code() == KafkaError._MAX_POLL_EXCEEDED:
             log.warning("the group has given this member up: it was silent for longer than max.poll.interval.ms")
             return
-        if part is not None and error.code() in RANGE and self._place.out_of_range != "stop":
+        if part is not None and error.code() in RANGE and (part.looks_back() or self._place.out_of_range != "stop"):
             part.state = State.OVERTAKEN
             return
         self._fault = self._fault or unread(
@@ -458,8 +460,10 @@ class KafkaStream:
         parts = self._forget_new(partitions)
         if parts and self._settle is not None and not self._closing:
             lineages = tuple(part.lineage for part in parts)
-            if not self._settle(Revoked(lineages), self._settle_s):
-                log.warning("not finished with %d partition(s) in %g s: giving them up", len(parts), self._settle_s)
+            if not self._settle(Revoked(lineages), self._source.settle_s()):
+                log.warning(
+                    "not finished with %d partition(s) in %g s: giving them up", len(parts), self._source.settle_s()
+                )
         self.offsets.commit(parts, wait=True)
         self._let_go(consumer, partitions)
 
@@ -488,13 +492,7 @@ class KafkaStream:
         for place in partitions:
             part = self._parts.pop((place.topic, place.partition), None)
             if part is not None:
-                kept = (item for item in self._out if _lineage_of(item) != part.lineage)
+                kept = (item for item in self._out if lineage_of(item) != part.lineage)
                 self._out = deque(kept)
                 self.offsets.forget(part)
         consumer.incremental_unassign(partitions)
-
-
-def _lineage_of(item: Batch | Unreadable) -> str:
-    """Of what was read of one partition."""
-    batch = item.batch if isinstance(item, Unreadable) else item
-    return batch.positions[0].lineage

@@ -30,9 +30,11 @@ _LEADERS = frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_PARTITION,
     )
 )
-"""Who leads a partition is not settled, or not known to all."""
+"""That there is a partition, or who leads it, is not settled, or not known to all."""
 _NEW_S, _LED_S, _LOOK_S = 2.0, 5.0, 0.2
 
 
