@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import psycopg
 import pytest
@@ -26,6 +27,17 @@ WRITTEN = (
 )
 """Until the transaction has ended, what was rolled back hides the table from whoever decodes the rows behind it: “could
 not map filenode”, at every try."""
+
+
+HIDDEN = (
+    "SAVEPOINT s",
+    "ALTER PUBLICATION {publication} DROP TABLE t",
+    "ROLLBACK TO s",
+    *WRITTEN[3:5],
+    "ALTER PUBLICATION {publication} DROP TABLE t",
+    "ALTER PUBLICATION {publication} ADD TABLE t",
+)
+"""The same with a publication: rows are left out without a word."""
 
 
 @pytest.fixture(params=[14, 18])
@@ -66,3 +78,23 @@ def test_a_transaction_that_cannot_be_decoded_in_progress_is_read_at_its_end(
         *(("u", number, number) for number in range(1, 11)),
         ("c", 0, 0),
     ]
+
+
+@pytest.mark.parametrize("streaming", ["on", "off"])
+def test_what_the_server_leaves_out_of_a_transaction_in_progress_comes_with_streaming_off(
+    server: postgres.Server, tmp_path: Path, streaming: Literal["on", "off"]
+) -> None:
+    source = tr.source.Postgres(server.url, tables=["public.t"], streaming=streaming)
+    pipeline = tr.Pipeline(source, tr.sink.File(tmp_path / "t.jsonl"), name="hidden")
+    pipeline.run(until_current=True)
+    with psycopg.connect(server.url) as connection:
+        [publication] = connection.execute("SELECT pubname FROM pg_publication").fetchone() or ()
+        for statement in HIDDEN:
+            connection.execute(statement.format(publication=publication).encode())
+    pipeline.run(until_current=True)
+    assert set(asked(server)) == {streaming}
+    came = (tmp_path / "t.jsonl").read_text().count('"op":"c"')
+    if streaming == "off":
+        assert came == ROWS
+    else:
+        assert came < ROWS, "the server decodes it: the howto says that it does not"

@@ -62,6 +62,8 @@ class Postgres:
     `all_tables` makes one FOR ALL TABLES, as only a superuser may: a table that is made later is in it at once, and
     captured if it matches `tables`; a table without a replica identity loses UPDATE and DELETE, captured or not.
 
+    `streaming="off"` has the server keep large transactions until they have ended, on its own disk.
+
     `heartbeat_action_query` is run every `heartbeat_action_interval_s`, with the role's own settings; one that fails is
     told in the log. `slot_drop_on_stop` drops the slot when the pipeline has stopped on purpose, not after a fault:
     what changes until the next start is not kept, so that start raises `HistoryLost` or makes a snapshot.
@@ -80,6 +82,7 @@ class Postgres:
     snapshot_readers: int = 1
     origin: Literal["any", "none"] = "any"
     messages: bool = True
+    streaming: Literal["on", "off"] = "on"
     publish_via_partition_root: bool = True
     publish_generated_columns: bool = True
     temporary: bool = False
@@ -112,6 +115,7 @@ class Postgres:
             raise ConfigError(f"publication {self.publication!r} is not a name of 1 to 63 bytes")
         _require(self.snapshot, get_args(SnapshotMode), "snapshot")
         _require(self.origin, ("any", "none"), "origin")
+        _require(self.streaming, ("on", "off"), "streaming")
         self._require_allowance()
         if not 0.01 <= self.heartbeat_action_interval_s <= 86400:
             raise ConfigError(f"heartbeat_action_interval_s is {self.heartbeat_action_interval_s}, not 0.01 to 86400")

@@ -203,7 +203,7 @@ class Opening:
         until = wal_end(scene.side) if until_current else None
         takeover = self._source.takeover
         part = None if takeover is None else takeover.part(place)
-        streaming = self._pipeline not in self._source.unstreamed
+        streaming = self._source.streaming == "on" and self._pipeline not in self._source.unstreamed
         self._source.unstreamed.discard(self._pipeline)
         course = Course(scene.lineage, scene.timeline, place, until, part, streaming)
         measure = Measure(scene.side, scene.lineage.slot, Roster(found.name, globs))
