@@ -147,13 +147,14 @@ class Client:
 
         schema, normalize = Schema(text, kind.value), self._settings.normalize_schemas
         if self._settings.auto_register_schemas:
-            return self._client.register_schema(subject, schema, normalize)
+            return _given(self._client.register_schema(subject, schema, normalize))
         if self._settings.use_latest_version:
             return _given(self._client.get_latest_version(subject).schema_id)
         return _given(self._client.lookup_schema(subject, schema, normalize).schema_id)
 
     def _fetched(self, schema_id: int) -> Registered:
         schema = self._client.get_schema(schema_id)
+        text = _text(schema.schema_str)
         references: dict[str, str] = {}
         pending = list(schema.references or ())
         while pending:
@@ -161,12 +162,12 @@ class Client:
             if reference.name is None or reference.name in references:
                 continue
             found = self._client.get_version(reference.subject or "", reference.version or 1).schema
-            references[reference.name] = found.schema_str or ""
+            references[reference.name] = _text(found.schema_str)
             pending.extend(found.references or ())
         kind = schema.schema_type or SchemaKind.AVRO
         if kind not in set(SchemaKind):
             raise Fatal(f"schema id {schema_id} is of the type {kind}", hint=f"{', '.join(SchemaKind)} are read")
-        return Registered(SchemaKind(kind), schema.schema_str or "", tuple(reversed(references.items())))
+        return Registered(SchemaKind(kind), text, tuple(reversed(references.items())))
 
     def _asked(self, about: str, ask: Callable[[], T], *, missing: str) -> T:
         try:
@@ -175,13 +176,22 @@ class Client:
             known = translated(error, self._settings.place, about, missing=missing)
             if known is None:
                 raise
+            if isinstance(known, Denied):
+                # It remembers what it was answered, by others than registries too.
+                self._client.clear_caches()  # type: ignore[no-untyped-call]
             raise known from None
 
 
-def _given(schema_id: int | None) -> int:
-    if schema_id is None:
+def _given(schema_id: object) -> int:
+    if not isinstance(schema_id, int):
         raise ValueError("the registry's answer holds no id")
     return schema_id
+
+
+def _text(schema: object) -> str:
+    if not isinstance(schema, str) or not schema:
+        raise ValueError("the registry's answer holds no schema")
+    return schema
 
 
 def _bare(url: str) -> str:

@@ -34,7 +34,7 @@ def translated(error: Exception, place: str, about: str, *, missing: str) -> Tai
             error.http_status_code,
             f"schema registry {place}, {about}: {str(error.error_message)[:_WORDS_MAX]}",
             missing=missing,
-            numbered=error.error_code > 0,
+            numbered=_numbered(error.http_status_code, error.error_code),
         )
     if isinstance(error, ValueError | TypeError | AttributeError):  # the client met other JSON, or none
         return Denied(f"schema registry {place}, {about}: {_STRANGER}", hint=_ADDRESS)
@@ -53,6 +53,11 @@ def translated(error: Exception, place: str, about: str, *, missing: str) -> Tai
             " one that an authority of the registry's has signed",
         )
     return Retryable(f"schema registry {place} does not answer: {type(error).__name__}: {error}")
+
+
+def _numbered(status: int, code: object) -> bool:
+    """Whether `code` is one of a registry's (40403), and not what a gateway's JSON has of that name: text, 404."""
+    return isinstance(code, int) and code // 100 == status
 
 
 def _answered(status: int, words: str, *, missing: str, numbered: bool) -> TailraceError:

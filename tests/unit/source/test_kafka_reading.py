@@ -10,7 +10,9 @@ from typing import Any, cast
 import pytest
 
 from tailrace._native import EventReader
+from tailrace.error import Fatal
 from tailrace.model import Batch, Unreadable
+from tailrace.registry import Client, Denied, Registered
 from tailrace.source.kafka.header import read
 from tailrace.source.kafka.part import Part, Record
 from tailrace.source.kafka.reading import read_part
@@ -47,6 +49,23 @@ def test_what_is_not_understood_does_not_make_the_rest_be_looked_at_again_and_ag
     good = [change.position for item in items if isinstance(item, Batch) for change in item]
     assert [int(at.text) for at in good] == [at for at in range(5_000) if at not in broken]
     assert counting.given < 3 * len(records)
+
+
+@dataclass
+class Turning:
+    """A registry that does not know a schema, and then something else in its place."""
+
+    errors: list[Fatal]
+
+    def schema(self, schema_id: int) -> Registered:
+        raise self.errors.pop(0)
+
+
+def test_no_record_is_parked_for_what_came_in_a_registrys_place_meanwhile() -> None:
+    part = Part("orders", 0, "kafka/c/t/0", reader=EventReader("kafka/c/t/0", topic="orders"))
+    client = cast(Client, Turning([Fatal("not found"), Denied("its answer is none of a schema registry's")]))
+    with pytest.raises(Denied):
+        read_part(part, [(None, b"\0\0\0\0\7\2", 0, 0)], registry=client)
 
 
 @pytest.mark.parametrize(("table", "understood"), [("Bestellungen_ä".encode(), True), (b"orders\xff", False)])

@@ -127,6 +127,8 @@ def _unlearnt(part: Part, records: list[Record], *, registry: Client | None) -> 
         for index, record in enumerate(records):
             try:
                 tell(part.reader, [record], client=registry)
+            except Denied:
+                raise
             except Fatal as error:
                 return index, f"{where(part.topic, part.partition, record[3])}: {error.args[0]}", error.hint
     return None
