@@ -201,6 +201,8 @@ def test_a_session_outlives_its_ticket_and_the_next_one_needs_a_new_one(
     it.count(2)
     stand.ticket("cdc", tickets, "1s")
     expired()
+    with pytest.raises(Retryable, match="kinit renews it"):
+        session.connect(url(stand.options | ENCRYPTED | {"gssencmode": "prefer"}))
     sql(server.url, f"INSERT INTO {table} VALUES (3)")
     it.count(3)
     sql(server.url, "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active")

@@ -37,6 +37,42 @@ def test_a_fault_of_connecting_that_nobody_knows_passes_without_advice() -> None
     assert isinstance(error, Retryable) and error.hint is None
 
 
+GSS = "could not initiate GSSAPI security context: Unspecified GSS failure.  Minor code may provide more information: "
+PLAIN = 'connection to server at "db", port 5432 failed: FATAL:  '
+
+
+@pytest.mark.parametrize(
+    ("word", "next_step"),
+    [
+        ("Ticket expired", "kinit renews it"),
+        ("Cannot contact any KDC for realm 'SHOP'", "does the realm's KDC run"),
+        ("Clock skew too great", "set the clocks"),
+    ],
+)
+def test_a_fault_of_kerberos_that_passes_is_told_beside_the_refusal_of_what_is_not_encrypted(
+    word: str, next_step: str
+) -> None:
+    """As with gssencmode=prefer: libpq tries without encryption next."""
+    refusal = 'no pg_hba.conf entry for host "::1", user "cdc", database "shop", no encryption'
+    error = translate_connect(psycopg.OperationalError(f"{GSS}{word}\n{PLAIN}{refusal}"), "db/shop")
+    assert isinstance(error, Retryable)
+    assert word in str(error) and next_step in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "next_step"),
+    [
+        (f'{GSS}Cannot find KDC for realm "SHOP"', "krb5.conf"),
+        (f'{GSS}Ticket expired\n{PLAIN}password authentication failed for user "cdc"', "check user and password"),
+    ],
+)
+def test_a_fault_beside_kerberos_that_does_not_pass_by_itself_is_one_of_the_configuration(
+    text: str, next_step: str
+) -> None:
+    error = translate_connect(psycopg.OperationalError(text), "db/shop")
+    assert isinstance(error, ConfigError) and next_step in (error.hint or "")
+
+
 @pytest.mark.parametrize("name", ["oauth-db", "certificate", "requirepeer.internal"])
 @pytest.mark.parametrize(
     "text",

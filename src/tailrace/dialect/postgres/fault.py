@@ -37,6 +37,8 @@ _NOT_ADMITTED = (
 )
 _TICKET = "run kinit, or name a keytab with the principal's key in KRB5_CLIENT_KTNAME"
 _RIGHTS_HINT = "run `tailrace check`: it prints the statement that grants what is missing"
+_WRONG_PASSWORD = "password authentication failed"
+"""That an old ticket lies about beside a password that is wrong matters not."""
 _CONNECT_CONFIG = {
     # OpenSSL's words for what the server said of our certificate, and libpq's for the files and the server's own.
     "alert certificate expired": "the client certificate (sslcert) has expired: put a renewed one in its place",
@@ -57,11 +59,12 @@ _CONNECT_CONFIG = {
     "gssapi encryption": f"gssencmode=require in the url needs a server that knows Kerberos, and a ticket: {_TICKET}",
     "gssapi authentication failed": "see klist: the server's pg_hba.conf must let that principal in as this user",
     "no kerberos credentials": f"get a ticket: {_TICKET}",
+    "cannot find kdc": "krb5.conf (KRB5_CONFIG) or the DNS must say where the realm's KDC is",
     "not found in kerberos database": "check host and krbsrvname in the url, and whose keytab KRB5_CLIENT_KTNAME names",
     "requirepeer": "the server behind this socket runs as another user than requirepeer in the url says",
     "oauth": "log in another way: the libpq of psycopg has no OAuth client",
     "could not match": "name one port for all hosts in the url or one each, and as many addresses (hostaddr) as hosts",
-    "password authentication failed": "check user and password in the url, PGPASSWORD or ~/.pgpass",
+    _WRONG_PASSWORD: "check user and password in the url, PGPASSWORD or ~/.pgpass",
     "no password supplied": "give a password in the url, PGPASSWORD or ~/.pgpass",
     "authentication failed": "check the user, its password or certificate, and the server's pg_hba.conf",
     "no pg_hba.conf entry": _NOT_ADMITTED,
@@ -75,6 +78,13 @@ _CONNECT_CONFIG = {
     "definition of service": "name a service of ~/.pg_service.conf or PGSERVICEFILE",
     "invalid ": "check the options of the url",
 }
+_CONNECT_TICKET = {
+    "ticket expired": "kinit renews it; a keytab in KRB5_CLIENT_KTNAME does so by itself",
+    "cannot contact any kdc": "does the realm's KDC run, and does krb5.conf (KRB5_CONFIG) say where?",
+    "clock skew": "set the clocks of this machine, of the server and of the KDC",
+}
+"""Faults of Kerberos that pass. With gssencmode=prefer libpq tries without encryption next, and ends with the server's
+word on that."""
 _CONNECT_FOREIGN = "received invalid response to"
 """libpq of whoever answers its request for TLS or GSSAPI with none of the bytes of the protocol."""
 _CONNECT_LACKS = {
@@ -86,9 +96,6 @@ _CONNECT_PASSING = {
     "no such file or directory": "is the server running here? give a host in the url if it is elsewhere",
     "could not translate host name": "check host in the url, or the network's name service",
     "failed to resolve host": "check host in the url, or the network's name service",
-    "ticket expired": "kinit renews it; a keytab in KRB5_CLIENT_KTNAME does so by itself",
-    " kdc for realm": "does the realm's KDC run, and does krb5.conf (KRB5_CONFIG) say where?",
-    "clock skew": "set the clocks of this machine, of the server and of the KDC",
     "timeout expired": "does a firewall drop what goes to this host and port?",
     "unexpected eof": "does the server speak TLS? sslnegotiation=direct needs PostgreSQL 17",
     _CONNECT_FOREIGN: "what answers there is no PostgreSQL server: a proxy without one behind it, or another service",
@@ -132,6 +139,9 @@ def translate_connect(error: psycopg.Error, target: str) -> TailraceError:
     for phrase, advice in _CONNECT_LACKS.items():
         if phrase in words:
             return CheckFailed(f"cannot connect to {target}: {text}", hint=advice)
+    for phrase, advice in _CONNECT_TICKET.items():
+        if phrase in words and _WRONG_PASSWORD not in words:
+            return Retryable(f"cannot connect to {target}: {_line_with(phrase, error)}", hint=advice)
     ours = words.replace(_CONNECT_FOREIGN, "")  # of several hosts one may say that, and another what is to be mended
     for phrase, advice in _CONNECT_CONFIG.items():
         if phrase in ours:
@@ -177,6 +187,11 @@ def first_line(error: psycopg.Error) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     fatal = next((line.partition("FATAL:")[2] for line in lines if "FATAL:" in line), None)
     return (fatal or (lines[0] if lines else type(error).__name__)).strip()
+
+
+def _line_with(phrase: str, error: psycopg.Error) -> str:
+    lines = str(error).splitlines()
+    return next((line.strip() for line in lines if phrase in line.lower()), first_line(error))
 
 
 def _hint(error: psycopg.Error) -> str | None:
