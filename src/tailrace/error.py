@@ -75,7 +75,8 @@ class Reject(TailraceError):
     """Changes of the offered batch that can never succeed: index in the batch to reason (without row values).
 
     A plain string is the reason for the one change at hand: `raise Reject("unknown currency")` in a handler. `written`
-    are changes of the same batch that the sink holds durably already: they are neither offered again nor parked.
+    are changes of the same batch that the sink holds durably already, or that a handler of lists is done with: they are
+    neither offered again nor parked.
     """
 
     def __init__(self, reasons: Mapping[int, str] | str, *, written: Iterable[int] = ()) -> None:
@@ -84,22 +85,33 @@ class Reject(TailraceError):
         super().__init__(f"{len(self.reasons)} change(s) rejected")
 
     def checked(self, size: int, who: str) -> dict[int, str]:
-        """The reasons of a Reject that `who` raised over `size` changes; `Fatal` when it names none of them."""
-        checked: dict[int, str] = {}
-        for index, reason in self.reasons.items():
-            try:
-                number = operator.index(index)
-            except TypeError:
-                raise Fatal(
-                    f"{who} raised Reject with {type(index).__name__} in place of an index of its batch",
-                    hint='raise Reject({index: "reason"})',
-                ) from None
-            if not 0 <= number < size:
-                raise Fatal(f"{who} raised Reject without naming a change of the batch: it has {size}")
-            checked[number] = str(reason)
+        """The reasons of a Reject that `who` raised over `size` changes; `Fatal` when it names none of them.
+
+        So it is when `written` has others than changes of the batch, or one that is refused: it would be parked.
+        """
+        checked = {_place(index, size, who): str(reason) for index, reason in self.reasons.items()}
         if not checked:
             raise Fatal(f"{who} raised Reject without naming a change of the batch")
+        self.written = frozenset(_place(index, size, who) for index in self.written)
+        if both := self.written & checked.keys():
+            raise Fatal(
+                f"{who} raised Reject with change {min(both)} of the batch among the refused and the written ones",
+                hint='raise Reject({index: "reason"}, written=[index, …]), each index in one of them',
+            )
         return checked
+
+
+def _place(index: object, size: int, who: str) -> int:
+    try:
+        number = operator.index(index)  # type: ignore[arg-type]
+    except TypeError:
+        raise Fatal(
+            f"{who} raised Reject with {type(index).__name__} in place of an index of its batch",
+            hint='raise Reject({index: "reason"})',
+        ) from None
+    if not 0 <= number < size:
+        raise Fatal(f"{who} raised Reject without naming a change of the batch: it has {size}")
+    return number
 
 
 class EndOfStream(Exception):

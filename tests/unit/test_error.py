@@ -1,6 +1,10 @@
 """What may be told of an error."""
 
-from tailrace.error import Fatal, trace
+from collections.abc import Iterable
+
+import pytest
+
+from tailrace.error import Fatal, Reject, trace
 
 
 def test_i9_a_trace_tells_frames_and_types_and_only_our_own_messages() -> None:
@@ -18,3 +22,23 @@ def test_i9_a_trace_tells_frames_and_types_and_only_our_own_messages() -> None:
     assert told.count("Traceback") == 2
     assert "in handler" in told
     assert told.endswith("Fatal: handler raised ValueError")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ([0, 1], "with change 1 of the batch among the refused and the written ones"),
+        ([3], "without naming a change of the batch: it has 3"),
+        ([-1], "without naming a change of the batch: it has 3"),
+        (["0"], "with str in place of an index of its batch"),
+    ],
+)
+def test_what_a_reject_calls_written_is_of_the_batch_and_not_refused(written: Iterable[int], said: str) -> None:
+    with pytest.raises(Fatal, match=f"sink test raised Reject {said}"):
+        Reject({1: "too large"}, written=written).checked(3, "sink test")
+
+
+def test_what_a_reject_calls_written_may_be_all_that_it_does_not_refuse() -> None:
+    reject = Reject({1: "too large"}, written=[0, 2])
+    assert reject.checked(3, "sink test") == {1: "too large"}
+    assert reject.written == {0, 2}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from tailrace.app.call import Broken, Caller, reasons_of
 from tailrace.app.handler import Handler
+from tailrace.error import Reject
 from tailrace.model import Change
 
 Key = tuple[object, ...]
@@ -159,10 +160,12 @@ def _divide(part: list[Item], gathered: Gathered, *, error: Exception | None) ->
         return []
     gathered.cause = gathered.cause or error
     reasons = reasons_of(gathered.handler, error, len(part))
+    written = error.written if isinstance(error, Reject) else frozenset[int]()
+    gathered.done.update(part[index].index for index in written)
     if 0 < len(reasons) < len(part):  # a Reject that names its culprits: the others are still to be done
         for index, reason in reasons.items():
             _reject(part[index], gathered, reason=reason)
-        return [[item for index, item in enumerate(part) if index not in reasons]]
+        return [[item for index, item in enumerate(part) if index not in reasons and index not in written]]
     if len(part) == 1:
         _reject(part[0], gathered, reason=reasons[0])
         return []

@@ -118,7 +118,7 @@ def _translated(reject: Reject, now: Batch, before: Batch) -> Reject:
     """The same of the changes of `before`, of which transforms made `now`."""
     if now is before:
         return reject
-    refused = {now[index].position: reason for index, reason in reject.reasons.items()}
+    refused = {now[index].position: reason for index, reason in reject.checked(len(now), "the sink").items()}
     written = {now[index].position for index in reject.written}
     places = [change.position for change in before]
     return Reject(

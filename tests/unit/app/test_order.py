@@ -321,6 +321,40 @@ def _register(shop: App, kind: str, call: Callable[[Change], None], retries: int
     )
 
 
+@pytest.mark.parametrize("form", ["sync", "async"])
+def test_what_a_list_handler_has_written_before_it_refused_others_is_done(form: str) -> None:
+    shop, called = app(), list[list[int]]()
+
+    def many(changes: list[Change]) -> None:
+        called.append([int(change.key["id"]) for change in changes])
+        if len(called) == 1:
+            raise Reject({1: "no thanks"}, written=[0, 3])
+
+    async def later(changes: list[Change]) -> None:
+        many(changes)
+
+    shop.on("public.orders", batch=True)(many if form == "sync" else later)
+    writer = shop.open("test", Limits())
+    with pytest.raises(Reject) as rejected:
+        writer.write(batch(*(("c", key, 0) for key in (1, 2, 3, 4))))
+    writer.close()
+    assert rejected.value.reasons == {1: "no thanks"}
+    assert called == [[1, 2, 3, 4], [3]]
+
+
+def test_a_handler_of_one_change_cannot_have_written_what_it_refuses() -> None:
+    shop = app()
+
+    @shop.on("public.orders")
+    def one(change: Change) -> None:
+        raise Reject("no thanks", written=[0])
+
+    writer = shop.open("test", Limits())
+    with pytest.raises(Fatal, match="among the refused and the written ones"):
+        writer.write(batch(("c", 1, 0)))
+    writer.close()
+
+
 def _all_or_nothing(call: Callable[[Change], None]) -> Callable[[list[Change]], None]:
     """A list handler that fails without saying at which change, before it has done anything."""
 
