@@ -375,7 +375,7 @@ class Movable(Protocol):
 
 @runtime_checkable
 class Describing(Protocol):
-    """A Source may also say which tables it would read now; asked by `tailrace check`."""
+    """A Source may also say which tables it would read now; asked by `tailrace check` and at the start."""
 
     def tables_now(self, name: str) -> Sequence[Table]:
         """The tables that pipeline `name` would read if it began now. Read-only."""
@@ -393,7 +393,7 @@ class Receiving(Protocol):
 
 @runtime_checkable
 class Selective(Protocol):
-    """A Transform may also say which of the names that it was given mean nothing; asked by `tailrace check`."""
+    """A Transform may also say which of its names mean nothing; asked by `tailrace check` and at the start."""
 
     kind: ClassVar[str]
 

@@ -182,7 +182,7 @@ def test_a_transaction_that_a_new_slot_would_wait_for_is_ended_by_the_statement(
             old.execute("SELECT 1")
 
 
-def test_a_prepared_transaction_that_a_new_slot_would_wait_for_is_ended_by_the_statement(
+def test_a_prepared_transaction_that_a_new_slot_would_wait_for_is_told_with_both_statements_that_end_it(
     start_postgres: Start, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = start_postgres(18)
@@ -196,9 +196,14 @@ def test_a_prepared_transaction_that_a_new_slot_would_wait_for_is_ended_by_the_s
     assert re.fullmatch(
         r"'left' of database other was prepared \d+ s ago: a new slot waits for it to end", finding.message
     )
-    assert finding.fix == "ROLLBACK PREPARED 'left'; -- or COMMIT PREPARED, in database other"
+    assert finding.fix is not None
+    decides, commit, rollback = finding.fix.splitlines()
+    assert decides == "-- whoever coordinates it decides which of the two, in database other:"
+    assert (commit, rollback) == ("-- COMMIT PREPARED 'left';", "-- ROLLBACK PREPARED 'left';")
     with psycopg.connect(server.dsn("other"), autocommit=True) as connection:
         connection.execute(finding.fix)
+        assert "transactions" in {each.subject for each in Postgres(server.url, no_tables=True).check()}
+        connection.execute(rollback.removeprefix("-- "))
     assert "transactions" not in {each.subject for each in Postgres(server.url, no_tables=True).check()}
 
 

@@ -111,8 +111,16 @@ def _findings(source: Postgres, connection: Connection) -> Iterator[Finding]:
         yield _warning(
             "transactions",
             f"{gid!r} of database {database} was prepared {seconds} s ago: a new slot waits for it to end",
-            f"ROLLBACK PREPARED {literal}; -- or COMMIT PREPARED, in database {database}",
+            _comment(
+                f"whoever coordinates it decides which of the two, in database {database}:\n"
+                f"COMMIT PREPARED {literal};\nROLLBACK PREPARED {literal};"
+            ),
         )
+
+
+def _comment(text: str) -> str:
+    """So that nothing of it is run when all is pasted."""
+    return "\n".join(f"-- {line}" for line in text.splitlines())
 
 
 def _version(source: Postgres, version: int) -> Finding:
