@@ -135,11 +135,12 @@ def start(part: Part, place: Place, *, saved: Position | None, committed: int | 
         return high
     if low <= wanted <= high:
         return wanted
-    if place.out_of_range == "stop":
+    torn = after is not None and after > high  # as by an election of a replica that lacked the end: other records come
+    if place.out_of_range == "stop" or torn:
         lost = f"begins at {low}" if wanted < low else f"ends at {high}"
         raise HistoryLost(
             f"topic {part.topic}, partition {part.partition}: offset {wanted} comes next, and the log {lost}",
-            hint=HOLE,
+            hint="`tailrace reset` begins anew" if torn else HOLE,
         )
     at = low if place.out_of_range == "earliest" else high
     log.warning(
