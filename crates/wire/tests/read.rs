@@ -135,43 +135,80 @@ fn a_tombstone_without_its_delete_is_a_delete() {
     assert!(reader.feed(record(None, None, 0)).is_err());
 }
 
+fn tables(batch: &Batch) -> Vec<String> {
+    let segments: Vec<_> = batch.parts().iter().map(|part| part.load().unwrap()).collect();
+    segments
+        .iter()
+        .flat_map(|segment| segment.rows().map(|row| format!("{} {}", row.op().letter(), row.table().unwrap())))
+        .collect()
+}
+
+fn insert(table: &str) -> String {
+    event("c", "null", r#"{"id":1}"#).replace("orders", table)
+}
+
+fn routed(name: &str) -> String {
+    format!(r#"{{"__dbz__physicalTableIdentifier":"{name}","id":1}}"#)
+}
+
 #[test]
 fn a_tombstone_in_a_topic_of_several_tables_is_of_the_one_that_its_key_names() {
-    let of = |table: &str| event("c", "null", r#"{"id":1}"#).replace("orders", table);
-    let (first, second) = (of("first"), of("second"));
-    let routed = |table: &str| format!(r#"{{"__dbz__physicalTableIdentifier":"shop.public.{table}","id":1}}"#);
-    let keys = [routed("first"), routed("second"), routed("third")];
-    let mut batch = read(
-        Plain::Append,
-        &[
-            (Some(&keys[0]), Some(&first)),
-            (Some(&keys[1]), Some(&second)),
-            (Some(&keys[0]), None),
-            (Some(&keys[2]), None),
-        ],
-    );
-    let tables = |batch: &mut Batch| -> Vec<(char, String)> {
-        let segments: Vec<_> = batch.parts().iter().map(|part| part.load().unwrap()).collect();
-        segments
-            .iter()
-            .flat_map(|segment| segment.rows().map(|row| (row.op().letter(), row.table().unwrap().to_string())))
-            .collect()
-    };
-    assert_eq!(
-        tables(&mut batch),
-        [('c', "public.first"), ('c', "public.second"), ('d', "public.first"), ('d', "public.third")]
-            .map(|(op, table)| (op, table.to_owned()))
-    );
+    let (first, second) = (insert("first"), insert("second"));
+    let keys = ["first", "second", "third"].map(|table| routed(&format!("shop.public.{table}")));
     let mut reader = reader(Plain::Append);
+    reader.feed(record(Some(&keys[2]), None, 0)).unwrap();
+    reader.feed(record(Some(&keys[0]), Some(&first), 1)).unwrap();
+    reader.feed(record(Some(&keys[1]), Some(&second), 2)).unwrap();
+    reader.feed(record(Some(&keys[0]), None, 3)).unwrap();
+    assert_eq!(
+        tables(&reader.take().unwrap()),
+        ["d public.third", "c public.first", "c public.second", "d public.first"]
+    );
     let key = Some(r#"{"id":1}"#);
-    reader.feed(record(key, Some(&first), 0)).unwrap();
-    reader.feed(record(key, Some(&second), 1)).unwrap();
-    let refused = reader.feed(record(key, None, 2)).unwrap_err();
+    reader.feed(record(key, Some(&first), 4)).unwrap();
+    reader.feed(record(key, Some(&second), 5)).unwrap();
+    let refused = reader.feed(record(key, None, 6)).unwrap_err();
     assert!(refused.to_string().contains("nothing tells whose row is gone"), "{refused}");
     let delete = event("d", r#"{"id":1}"#, "null").replace("orders", "first");
-    reader.feed(record(key, Some(&delete), 2)).unwrap();
-    reader.feed(record(key, None, 3)).unwrap();
+    reader.feed(record(key, Some(&delete), 6)).unwrap();
+    reader.feed(record(key, None, 7)).unwrap();
     assert_eq!(told(&reader.take().unwrap()).len(), 3);
+}
+
+#[test]
+fn a_key_names_the_table_whose_rows_came_under_it() {
+    let (spaced, other) = (insert("my table"), insert("other"));
+    let (topic, replaced) = (routed("shop.public.my_table"), routed("other-s"));
+    let mut reader = reader(Plain::Append);
+    reader.feed(record(Some(&topic), Some(&spaced), 0)).unwrap();
+    reader.feed(record(Some(&topic), None, 1)).unwrap();
+    reader.feed(record(Some(&replaced), Some(&other), 2)).unwrap();
+    reader.feed(record(Some(&topic), None, 3)).unwrap();
+    reader.feed(record(Some(&replaced), None, 4)).unwrap();
+    assert_eq!(
+        tables(&reader.take().unwrap()),
+        ["c public.my table", "d public.my table", "c public.other", "d public.my table", "d public.other"]
+    );
+    for name in ["shop.public.your_table", "your_table"] {
+        let refused = reader.feed(record(Some(&routed(name)), None, 5)).unwrap_err();
+        assert!(refused.to_string().contains("the table that its key names is of no row"), "{refused}");
+    }
+    reader.feed(record(Some(&replaced), Some(&spaced), 5)).unwrap();
+    let refused = reader.feed(record(Some(&replaced), None, 6)).unwrap_err();
+    assert!(refused.to_string().contains("several tables"), "{refused}");
+}
+
+#[test]
+fn rows_that_do_not_say_their_table_are_of_the_topics_whatever_their_keys_name() {
+    let batch = read(
+        Plain::Upsert,
+        &[
+            (Some(&routed("shop.public.orders_1")), Some(r#"{"n":1}"#)),
+            (Some(&routed("shop.public.orders_1")), None),
+            (Some(&routed("shop.public.orders_2")), None),
+        ],
+    );
+    assert_eq!(tables(&batch), ["u public.orders", "d public.orders", "d public.orders"]);
 }
 
 #[test]

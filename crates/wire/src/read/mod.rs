@@ -6,7 +6,8 @@
 //!
 //! `scan` is the cursor over JSON, `source` the envelope, `control` records that are no rows, `flat` rows that say what
 //! happened to them, `schema` Connect's schemas, `decode` a value (`number`,
-//! `temporal` and `base64` each a family of them), `key` a record's key, `shape` a table version, `assemble` what every
+//! `temporal` and `base64` each a family of them), `key` a record's key, `routed` keys that name a
+//! table, `shape` a table version, `assemble` what every
 //! format shares. A JSON scanner of our own: a value's bytes go straight into a cell, a schema that was seen is passed
 //! over with one comparison, and what is not looked at is not built (docs/design/0015-reading-events.md).
 
@@ -24,6 +25,7 @@ mod key;
 mod number;
 mod placeholder;
 mod protobuf;
+mod routed;
 mod scan;
 mod schema;
 mod shape;
@@ -39,6 +41,7 @@ pub use self::frame::SchemaKind;
 use self::frame::{Frames, Unframed};
 use self::key::{Key, Keys};
 use self::placeholder::Placeholders;
+use self::routed::{Name, Routed};
 use self::scan::Scanner;
 use self::schema::Schema;
 use self::shape::{Place, Seen, Shape, Tools, Unfit};
@@ -115,6 +118,7 @@ pub struct Reader {
     placeholders: Placeholders,
     assembler: Assembler,
     keys: Keys,
+    routed: Routed,
     /// The bytes before the payload of values that have schemas.
     forms: Vec<Vec<u8>>,
     /// Known table versions, the last used one first.
@@ -137,6 +141,7 @@ impl Reader {
             placeholders: Placeholders::new(&settings.unavailable),
             assembler: Assembler::new(&settings.lineage, settings.segment_bytes),
             keys: Keys::default(),
+            routed: Routed::default(),
             forms: Vec::new(),
             shapes: Vec::new(),
             deleted: None,
@@ -343,7 +348,10 @@ impl Reader {
             return self.message(record, fact, (value, parts.message));
         }
         let schema = said(source.schema).or_else(|| said(source.database)).unwrap_or_else(|| self.name.0.clone());
-        let name = (schema, said(source.table).unwrap_or_else(|| self.name.1.clone()));
+        let table = said(source.table);
+        let told = table.is_some();
+        let name = (schema, table.unwrap_or_else(|| self.name.1.clone()));
+        self.route(key, &name, told)?;
         let place = |at| Place { bytes: value, at: Some(at), key };
         let images = match (op, parts.before, parts.after) {
             (Op::Truncate, ..) if !self.settings.truncates => return Err(Error::malformed(UNORDERED, at)),
@@ -376,12 +384,13 @@ impl Reader {
             return Ok(());
         }
         let op = if self.settings.plain == Plain::Append { Op::Create } else { Op::Update };
+        let name = self.name.clone();
+        self.route(key, &name, false)?;
         let Some(told) = parts.flat.op(op) else {
             let fact = fact(op, &Source::default(), record.timestamp_ms);
             let said = parts.flat.unmarked(value, at)?;
             let (bytes, at) = said.as_ref().map_or((value, at), |said| (&said.row, 0));
             let images = [None, Some(Place { bytes, at: Some(at), key })];
-            let name = self.name.clone();
             return self.change(record, fact, Row { name, images, key, form, partial: true, ..Row::default() });
         };
         let said = parts.flat.told(value, at)?;
@@ -393,7 +402,6 @@ impl Reader {
             self.deleted = Some(record.key.map(<[u8]>::to_vec));
             images = [image, None];
         }
-        let name = self.name.clone();
         let (gone, whole) = (said.gone, said.whole);
         self.change(record, fact, Row { name, images, key, form, partial: true, gone, whole })
     }
@@ -406,23 +414,14 @@ impl Reader {
         }
         let Some(key) = key else { return Err(Error::malformed("a record with neither key nor value", 0)) };
         let fact = fact(Op::Delete, &Source::default(), record.timestamp_ms);
-        let routed = self.keys.form(key).has(ROUTED).then(|| self.keys.text(key, ROUTED)).transpose()?.flatten();
-        let told = routed.filter(|text| text.contains('.')).map(|text| table_of(&text));
-        let mut alike = self.shapes.iter().filter(|shape| shape.key_form == Some(key.form));
-        let known = match &told {
-            Some(name) => alike.find(|shape| shape.names(name)),
-            None => alike.next(),
-        };
-        if told.is_none() && known.is_some_and(|one| alike.any(|other| !one.is_of(other))) {
-            return Err(Error::malformed(AMBIGUOUS, 0));
-        }
+        let known = self.whose(key)?;
         if control::is_bare(&self.settings.topic, (key, &self.keys), known.is_some())? {
             return Ok(());
         }
-        let (name, form) = match known {
-            Some(shape) => ((shape.table.schema.clone(), shape.table.name.clone()), shape.form),
-            None => (told.or_else(|| self.keys.form(key).table()).unwrap_or_else(|| self.name.clone()), None),
-        };
+        let (name, form) = known.unwrap_or_else(|| {
+            let name = self.keys.form(key).table().unwrap_or_else(|| self.name.clone());
+            (name, None)
+        });
         let stream = self.assembler.stream();
         let images = [Some(Place { bytes: &[], at: None, key: Some(key) }), None];
         self.change(
@@ -430,6 +429,50 @@ impl Reader {
             Fact { stream, ..fact },
             Row { name, images, key: Some(key), form, partial: true, ..Row::default() },
         )
+    }
+
+    /// Of which table the row of a key without a value was, and which schema the values of such rows have; None when
+    /// nothing that was read tells.
+    fn whose(&self, key: Key<'_>) -> Result<Option<(Name, Option<usize>)>> {
+        let mut alike = self.shapes.iter().filter(|shape| shape.key_form == Some(key.form));
+        let of = |shape: &Arc<Shape>| ((shape.table.schema.clone(), shape.table.name.clone()), shape.form);
+        let Some(text) = self.routed_by(key)? else {
+            let Some(known) = alike.next() else { return Ok(None) };
+            if alike.any(|other| !known.is_of(other)) {
+                return Err(Error::malformed(AMBIGUOUS, 0));
+            }
+            return Ok(Some(of(known)));
+        };
+        let name = match self.routed.table(&text) {
+            Some(Some(table)) => table.clone(),
+            Some(None) => return Err(Error::malformed(AMBIGUOUS, 0)),
+            None if alike.clone().next().is_some() && !self.routed.told() => self.name.clone(),
+            None if text.contains('.') => table_of(&text),
+            None if alike.next().is_some() => return Err(Error::malformed(UNNAMED, 0)),
+            None => return Ok(None),
+        };
+        match alike.clone().find(|shape| shape.names(&name)) {
+            Some(shape) => Ok(Some(of(shape))),
+            // What it names is a topic, of a table that may be called otherwise: `my_table` of `my table`.
+            None if self.routed.table(&text).is_none() && alike.next().is_some() => Err(Error::malformed(UNNAMED, 0)),
+            None => Ok(Some((name, None))),
+        }
+    }
+
+    /// What a key names, if it names a table.
+    fn routed_by(&self, key: Key<'_>) -> Result<Option<String>> {
+        if self.keys.form(key).has(ROUTED) { self.keys.text(key, ROUTED) } else { Ok(None) }
+    }
+
+    /// Note of which table the rows are that come under what their keys name; `told` when the row said it itself.
+    #[inline]
+    fn route(&mut self, key: Option<Key<'_>>, table: &Name, told: bool) -> Result<()> {
+        if let Some(key) = key
+            && let Some(text) = self.routed_by(key)?
+        {
+            self.routed.saw(text, table, told);
+        }
+        Ok(())
     }
 
     /// Write a row's images, with the shape that fits them, and add the change.
@@ -610,6 +653,10 @@ const ROUTED: &str = "__dbz__physicalTableIdentifier";
 /// Why a tombstone is refused.
 const AMBIGUOUS: &str = "a key without a value, and several tables of this topic have such keys: nothing tells whose \
     row is gone";
+
+/// Why a tombstone is refused whose key names what no row was under.
+const UNNAMED: &str = "a key without a value, and the table that its key names is of no row that was read here: nothing \
+    tells whose row is gone";
 
 /// Why a TRUNCATE is refused.
 const UNORDERED: &str = "a TRUNCATE, of which nothing tells before which rows of the topic's other partitions it was: \

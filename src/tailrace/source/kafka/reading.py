@@ -34,7 +34,7 @@ def learn(part: Part, message: Message, source: Kafka) -> None:
     if not key.startswith(b"{") or b'"payload"' in key:
         return
     record = key, value, message.timestamp()[1], offset
-    probe = reader(source, part.lineage, topic=part.topic, partition=part.partition)
+    probe = reader(source, part.lineage, topic="", partition=part.partition)
     if probe.unknown([record]):
         return
     with contextlib.suppress(ValueError):
@@ -42,8 +42,10 @@ def learn(part: Part, message: Message, source: Kafka) -> None:
     for change in probe.take() or ():
         if change.table is None:
             continue
-        # Its key alone: how wide columns were is not to be remembered, or a restart would be no way out of that.
-        table = {"schema": change.table.schema, "table": change.table.name}
+        # Its key alone: how wide the other columns were is not to be remembered, or a restart would be no way out of
+        # that. Of the key's it is, as far back as is looked.
+        named = change.table.name  # by the row itself: the probe's topic has no name
+        table = {"schema": change.table.schema, "table": named} if named else {}
         image, op = (b"before", b"d") if change.op == "d" else (b"after", b"c")
         made = b'{"%b":%b,"op":"%b","source":%b}' % (image, key, op, json.dumps(table).encode())
         with contextlib.suppress(ValueError):
