@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -101,6 +101,20 @@ class Shop:
             command = [sys.executable, "-m", "tests.crash.handling", *arguments]
             self.alive.append(subprocess.Popen(command, stderr=errors, cwd=folder, env=environment))
         until((folder / ".tailrace" / "shop.sock").exists, "for a process to begin")
+
+    def suffer(self, acts: Sequence[str], load: Load, chance: random.Random) -> None:
+        """Three join, and under load each of `acts` is done to one of them, whom another one replaces."""
+        for at in range(6_000):  # a backlog: much is read that no function has got yet
+            load.change(at % KEYS)
+        with load.flowing(chance):
+            for _ in range(3):
+                self.join()
+            until(lambda: len(self.notes()) > 100, "for changes to flow")
+            for act in acts:
+                before = len(self.notes())
+                getattr(self, act)(chance.choice(self.alive))
+                self.join()
+                until(lambda before=before: len(self.notes()) > before + 200, f"for more after {act}")  # type: ignore[misc]
 
     def leave(self, process: subprocess.Popen[bytes]) -> None:
         """As it is told to."""

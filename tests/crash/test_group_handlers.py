@@ -33,17 +33,7 @@ def test_handlers_of_members_lose_nothing_and_keep_the_order_of_keys(
     acts = ["kill", "leave", "kill", "leave", "kill", "leave"]
     chance.shuffle(acts)
     try:
-        for at in range(6_000):  # a backlog: much is read that no function has got yet
-            load.change(at % KEYS)
-        with load.flowing(chance):
-            for _ in range(3):
-                shop.join()
-            until(lambda: len(shop.notes()) > 100, "for changes to flow")
-            for act in acts:
-                before = len(shop.notes())
-                getattr(shop, act)(chance.choice(shop.alive))
-                shop.join()
-                until(lambda before=before: len(shop.notes()) > before + 200, f"for more after {act}")  # type: ignore[misc]
+        shop.suffer(acts, load, chance)
         shop.wait_all(load)
         # What a member that was killed had not told is done again, and may take another one longer than a stop does.
         until(lambda: all_told(broker, topic), "for all to be told to the group", timeout_s=120)

@@ -54,17 +54,7 @@ def test_i14_what_members_refuse_lies_in_letters_and_is_never_passed_by_its_key(
     load = Load(broker.address, topic)
     acts = chance.sample(ACTS, len(ACTS))
     try:
-        for at in range(6_000):  # a backlog: much is read that no function has got yet
-            load.change(at % KEYS)
-        with load.flowing(chance):
-            for _ in range(3):
-                shop.join()
-            until(lambda: len(shop.notes()) > 100, "for changes to flow")
-            for act in acts:
-                before = len(shop.notes())
-                getattr(shop, act)(chance.choice(shop.alive))
-                shop.join()
-                until(lambda before=before: len(shop.notes()) > before + 200, f"for more after {act}")  # type: ignore[misc]
+        shop.suffer(acts, load, chance)
         while min(load.versions) < LAST:
             load.change_all()
         shop.wait_all(load, but=never)
