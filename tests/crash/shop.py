@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -72,8 +72,7 @@ class Shop:
 
     def __init__(self, url: str, folder: Path, manner: Manner) -> None:
         self._url = url
-        self.manner = manner
-        """Of those that join from now on."""
+        self._manner = manner
         self._folder = folder
         self._started = 0
         self.alive: list[subprocess.Popen[bytes]] = []
@@ -95,7 +94,7 @@ class Shop:
         """One more process, which has begun."""
         self._started += 1
         (folder := self._folder / str(self._started)).mkdir()
-        arguments = [self._url, str(self._folder / "notes"), self.manner.text()]
+        arguments = [self._url, str(self._folder / "notes"), self._manner.text()]
         with (folder / "stderr").open("wb") as errors:
             environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
             command = [sys.executable, "-m", "tests.crash.handling", *arguments]
@@ -130,9 +129,9 @@ class Shop:
     def said(self) -> str:
         return "\n".join(path.read_text()[-3000:] for path in self._folder.glob("*/stderr"))
 
-    def wait_all(self, load: Load, *, but: Collection[int] = ()) -> None:
-        """Until each key's last version was seen, `but` those of some keys."""
-        wanted = {(key, version) for key, version in enumerate(load.versions) if version and key not in but}
+    def wait_all(self, load: Load) -> None:
+        """Until each key's last version was seen."""
+        wanted = {(key, version) for key, version in enumerate(load.versions) if version}
         until(lambda: wanted <= set(self.notes()), "for the last versions", timeout_s=120)
         assert all(process.poll() is None for process in self.alive), self.said()
 
