@@ -62,6 +62,30 @@ def test_ddl_of_a_table_that_the_snapshot_has_not_read_yet_waits_for_it(
     assert list(it.seen[-1].after or ()) == ["id", *columns]
 
 
+def test_ddl_of_a_table_that_another_session_reads_later_waits_for_it_too(
+    any_database: str, sql: Sql, reading: Make
+) -> None:
+    """It waits for the first session, which has all tables; the other one would come behind it."""
+    sql(
+        any_database,
+        *(f"CREATE TABLE {name} (id int PRIMARY KEY, note text)" for name in "acdb"),
+        *(f"INSERT INTO {name} SELECT i, repeat('v', 1024) FROM generate_series(1, {FIRST}) AS i" for name in "ab"),
+        *(f"INSERT INTO {name} SELECT i, 'kept' FROM generate_series(1, {LAST}) AS i" for name in "cd"),
+    )
+    it = reading(any_database, snapshot_readers=2, tables=[f"public.{name}" for name in "abcd"]).open()
+    it.until(lambda: bool(it.seen))
+    with psycopg.connect(any_database, autocommit=True) as other, ThreadPoolExecutor(1) as pool:
+        done = pool.submit(other.execute, "TRUNCATE d")
+        waits = WAITS.replace("'b'", "'d'")
+        until(lambda: done.done() or sql(any_database, waits), "for the table to be asked for")
+        assert not done.done()
+        try:
+            it.count(2 * (FIRST + LAST))
+        finally:
+            other.cancel_safe()
+        assert [change.table for change in it.seen[:: 2 * (FIRST + LAST) - 1]] == ["public.a", "public.d"]
+
+
 @pytest.mark.parametrize(
     ("ddl", "rows"),
     [

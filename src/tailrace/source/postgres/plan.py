@@ -20,6 +20,7 @@ from tailrace.source.postgres.publication import Published, published
 
 Files = tuple[tuple[int, int | None], ...]
 _GENERATED = 180000
+_LOCK = "10s"
 
 
 class Moved(Exception):
@@ -39,12 +40,18 @@ def files(connection: Connection, tables: Sequence[Published]) -> Files:
     return tuple(fetch(connection, query.load("filenodes"), {"oids": [table.oid for table in tables]}))
 
 
-def lock(connection: Connection, tables: Sequence[Published]) -> None:
-    """Hold off DDL that would change or empty the tables, until the transaction ends; `Moved` when one is gone."""
+def lock(connection: Connection, tables: Sequence[Published | Table]) -> None:
+    """Hold off DDL that would change or empty the tables, until the transaction ends; `Moved` when one is gone.
+
+    Other DDL may be in front of us, and wait for another session of ours, which waits for us: no server sees that.
+    """
     names = sql.SQL(", ").join(sql.Identifier(table.schema, table.name) for table in tables)
     statement = sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names)
+    doing = "lock the tables of the snapshot for reading"
     with _unmoved():
-        run(connection, statement, "lock the tables of the snapshot for reading")
+        run(connection, sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(_LOCK)), doing)
+        run(connection, statement, doing)
+        run(connection, sql.SQL("SET LOCAL lock_timeout = 0"), doing)
 
 
 def make(connection: Connection, tables: Sequence[Published]) -> list[TableCopy]:

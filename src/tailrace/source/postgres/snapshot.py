@@ -205,6 +205,9 @@ def begin(login: Login, exported: Exported, *, lineage: Lineage, place: Place, b
             sessions.append(connect(login))
             _import(sessions[-1], exported.name)
         parts = _prepare(sessions[0], exported)
+        for share, session in enumerate(sessions[1:], 1):  # behind DDL that waits for the first it would wait for ever
+            if own := [part.table for part in parts[share :: bounds.readers]]:
+                plan.lock(session, own)
         ((xid, at_us),) = fetch(
             sessions[0],
             "SELECT (pg_snapshot_xmin(pg_current_snapshot())::text::numeric % 4294967296)::int8,"
