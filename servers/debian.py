@@ -69,6 +69,8 @@ def _download(packages: Sequence[str], folder: Path, name: str, *, suite: str | 
     with artifact.locked(own.with_suffix(".lock")):
         options = [*_own_lists(own), *(_other_sources(own, suite) if suite else ())]
         said = ""
+        for part in folder.glob("*.deb"):  # of what could not be had whole
+            part.unlink()
         got = _apt_get(folder, "download", *packages, options=options)
         if got.returncode != 0:
             said = _apt_get(folder, "update", options=options).stderr

@@ -130,6 +130,12 @@ class Broker:
         topic = NewTopic(name, num_partitions=partitions, replication_factor=-1, config=options)
         admin = self.admin()  # futures die with their client
         admin.create_topics([topic])[name].result(_ASK_S)
+        self.wait_topic(name, partitions)
+        return name
+
+    def wait_topic(self, name: str, partitions: int) -> None:
+        """Until this broker knows of the topic `name`, and who leads its partitions."""
+        admin = self.admin()
 
         def known() -> bool:
             found = admin.list_topics(timeout=_ASK_S).topics.get(name)
@@ -137,7 +143,6 @@ class Broker:
             return len(leaders) == partitions and all(leader >= 0 for leader in leaders)
 
         _wait(known, f"Kafka does not know of the topic {name}")
-        return name
 
     def drop_topics(self, prefix: str) -> None:
         """Delete every topic whose name begins with `prefix`."""
@@ -225,8 +230,11 @@ class Cluster:
         return ",".join(node.address for node in self.nodes)
 
     def create_topic(self, name: str, partitions: int = 1) -> str:
-        """Create topic `name`; returns its name."""
-        return self.nodes[0].create_topic(name, partitions)
+        """Create topic `name`; returns its name once each live node knows of it."""
+        self.nodes[0].create_topic(name, partitions)
+        for node in self.nodes[1:]:
+            node.wait_topic(name, partitions)
+        return name
 
     def leads(self, node: Broker, topic: str) -> list[int]:
         """The partitions of `topic` that `node` leads, as a live node tells it."""

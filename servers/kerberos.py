@@ -52,7 +52,7 @@ kdc_tcp_listen = 127.0.0.1:{port}
 [dbmodules]
 db_module_dir = {libraries}/krb5/plugins/kdb
 """
-_START_S, _STOP_S = 30.0, 10.0
+_START_S, _STOP_S = 120.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +90,13 @@ class Realm:
             self._run("sbin/kadmin.local", "-q", query)
 
     def _run(self, program: str, *options: str) -> None:
-        done = subprocess.run(
-            [str(self.root / "usr" / program), *options], env=self._variables(), capture_output=True, text=True,
-            check=False, timeout=_START_S,
-        )  # fmt: skip
+        try:
+            done = subprocess.run(
+                [str(self.root / "usr" / program), *options], env=self._variables(), capture_output=True, text=True,
+                check=False, timeout=_START_S,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise Unavailable(f"{program} did not end within {_START_S:g} s") from error
         if done.returncode != 0:
             raise Unavailable(f"{program} failed: {' | '.join(done.stderr.splitlines()[-3:])}")
 

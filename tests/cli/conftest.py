@@ -19,7 +19,7 @@ import pytest
 from tests.terminal import Terminal, terminal
 from tests.waiting import until
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ class Load:
         """No more; all that was written is acknowledged."""
         self._stopped.set()
         self._thread.join()
-        assert self._producer.flush(60) == 0
+        assert self._producer.flush(180) == 0
 
     def accounts(self) -> list[tuple[int, int]]:
         """What `accounts` must hold."""
@@ -169,7 +169,7 @@ class Members:
     def until(self, condition: Callable[[], object], what: str) -> None:
         """Wait as long as none has ended; where the time is up, all say where they stand."""
         try:
-            until(lambda: self.check() or condition(), what, timeout_s=120)
+            until(lambda: self.check() or condition(), what, timeout_s=180)
         except AssertionError as error:
             for process in self.alive:
                 process.send_signal(signal.SIGCONT)
@@ -241,7 +241,7 @@ class Scene:
         elif act == "leave":
             leaving = members.take(chance)
             leaving.terminate()
-            assert leaving.wait(60) in STOPPED, members.said()
+            assert leaving.wait(180) in STOPPED, members.said()
         else:
             hanging = chance.choice(members.alive)
             os.kill(hanging.pid, signal.SIGSTOP)
@@ -290,9 +290,17 @@ def written(broker: Broker | Cluster, topic: str) -> dict[int, list[Line]]:
 
 @contextmanager
 def staged(
-    broker: Broker | Cluster, database: str, folder: Path, *, topic: str, protocol: str, seed: int
+    broker: Broker | Cluster,
+    database: str,
+    folder: Path,
+    *,
+    topic: str,
+    protocol: str,
+    seed: int,
+    together: int = 10,
 ) -> Iterator[Scene]:
-    """A group that is to be under load. At the end all that was written is waited for, and compared."""
+    """A group that is to be under load, so many versions at a time. At the end all that was written is waited for, and
+    compared."""
     broker.create_topic(topic, PARTITIONS)
     with psycopg.connect(database, autocommit=True) as target:
         target.execute(TABLES.encode())
@@ -300,7 +308,7 @@ def staged(
         target=database, address=broker.address, topic=topic, protocol=protocol, options=OPTIONS[protocol]
     )
     scene = Scene(Members(folder, config), database, random.Random(seed), ACTS[protocol])
-    load = Load(broker, topic, seed)
+    load = Load(broker, topic, seed, together=together)
     with ExitStack() as stack:
         stack.callback(scene.close)
         with loaded(load):
@@ -310,7 +318,7 @@ def staged(
         while scene.members.alive:
             leaving = scene.members.alive.pop()
             leaving.terminate()
-            assert leaving.wait(60) in STOPPED, scene.members.said()
+            assert leaving.wait(180) in STOPPED, scene.members.said()
         scene.compare(load, written(broker, topic))
 
 

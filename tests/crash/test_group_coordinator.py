@@ -4,10 +4,12 @@ the next one is stopped: members come and go all the while. The target ends as t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from servers import kafka
 from servers.kafka import Broker, Cluster
@@ -28,10 +30,18 @@ def cluster() -> Iterator[Cluster]:
 
 
 def coordinator(cluster: Cluster, group: str) -> Broker:
-    """The node to which the members of the group turn."""
-    admin = cluster.nodes[0].admin()
-    found = admin.describe_consumer_groups([group], request_timeout=60)[group].result()
-    return next(node for node in cluster.nodes if node.node == found.coordinator.id)
+    """The node to which the members of the group turn, once there is one."""
+    admin, nodes = AdminClient({"bootstrap.servers": cluster.address}), {node.node: node for node in cluster.nodes}
+    found: list[Broker] = []
+
+    def answered() -> bool:
+        with suppress(KafkaException):  # it moves
+            told = admin.describe_consumer_groups([group], request_timeout=60)[group].result()
+            found.append(nodes[told.coordinator.id])
+        return bool(found)
+
+    until(answered, "for the group's coordinator", timeout_s=180)
+    return found[-1]
 
 
 @fault(
@@ -43,12 +53,14 @@ def coordinator(cluster: Cluster, group: str) -> Broker:
 def test_i16_a_group_whose_coordinators_are_killed_and_stopped_loses_and_doubles_nothing(
     cluster: Cluster, database: str, tmp_path: Path, protocol: str, seed: int
 ) -> None:
-    with staged(cluster, database, tmp_path, topic=f"moved_{protocol}", protocol=protocol, seed=seed) as scene:
+    with staged(
+        cluster, database, tmp_path, topic=f"moved_{protocol}", protocol=protocol, seed=seed, together=3
+    ) as scene:
         for _ in range(2):
             scene.members.join()
         scene.go_on(everywhere=True)
         for end in (Broker.kill, Broker.stop):
-            until(cluster.is_whole, "for all replicas to be in sync")
+            until(cluster.is_whole, "for all replicas to be in sync", timeout_s=180)
             end(node := coordinator(cluster, f"moved_{protocol}"))
             scene.done.append(f"{end.__name__} node {node.node}")
             scene.members.join()  # which has to find the next one first
@@ -56,6 +68,6 @@ def test_i16_a_group_whose_coordinators_are_killed_and_stopped_loses_and_doubles
             node.start()
             leaving = scene.members.alive.pop(0)
             leaving.terminate()
-            assert leaving.wait(60) in STOPPED, scene.members.said()
+            assert leaving.wait(180) in STOPPED, scene.members.said()
             scene.done.append("leave")
             scene.go_on(everywhere=True)

@@ -58,7 +58,7 @@ SETTINGS: Mapping[str, str] = {
 _LOG4J = Path(__file__).parent / "kafka.properties"
 _JAVA = 17
 _NEEDS = f"install a JDK {_JAVA} or newer and Maven, or a JDK and Kafka 4 with KAFKA_HOME set to its folder"
-_START_S, _STOP_S = 60.0, 30.0
+_START_S, _STOP_S = 120.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)

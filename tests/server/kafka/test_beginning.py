@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
@@ -49,6 +50,14 @@ def set_offset(broker: Broker, group: str, offset: int) -> None:
     tool = Consumer({"bootstrap.servers": broker.address, "group.id": group})
     tool.commit(offsets=[TopicPartition(group, 0, offset)], asynchronous=False)
     tool.close()
+
+
+def until_marked(broker: Broker, topic: str, partition: int, end: int) -> None:
+    """Until transactions end at offset `end` for readers: a commit is answered before their marks are written."""
+    settings = {"bootstrap.servers": broker.address, "group.id": "ends", "isolation.level": "read_committed"}
+    with closing(Consumer(settings)) as reader:
+        place = TopicPartition(topic, partition)
+        until(lambda: reader.get_watermark_offsets(place, timeout=30)[1] == end, "for the transaction's mark")
 
 
 def more_partitions(broker: Broker, topic: str) -> None:
@@ -114,6 +123,7 @@ def test_marks_of_transactions_that_retention_took_are_no_hole(
         producer.begin_transaction()
         producer.produce(topic, key=json.dumps({"id": at}).encode(), value=event("c", after={"id": at, "n": at}))
         producer.commit_transaction(60)
+        until_marked(kafka, topic, 0, 2 * at)
 
     written(1)
     target = Target()
@@ -210,6 +220,7 @@ def test_how_far_a_quiet_partition_is_is_told_while_another_is_busy(kafka: Broke
     producer.begin_transaction()
     producer.produce(topic, key=b'{"id":1}', value=event("c", after={"id": 1}), partition=1)
     producer.commit_transaction(60)
+    until_marked(kafka, topic, 1, 2)
     for at in (2, 3):
         produce(kafka, topic, [(json.dumps({"id": at}).encode(), event("c", after={"id": at}))], partition=0)
     with stepping(source(kafka, topic)) as steps:

@@ -70,11 +70,11 @@ def kill_leaders(cluster: Cluster, flows: Callable[[], int]) -> None:
         # One that was too slow to say that it lives has lost what it led.
         until(lambda node=node: cluster.leads(node, TOPIC) or cluster.elect(TOPIC), "for the node to lead")
         before = flows()
-        until(lambda before=before: flows() > before, "for changes to flow")
+        until(lambda before=before: flows() > before, "for changes to flow", timeout_s=180)
         node.kill()
         until(lambda node=node: not cluster.leads(node, TOPIC), "for another leader")
         before = flows()
-        until(lambda before=before: flows() > before, "for changes to flow without the node")
+        until(lambda before=before: flows() > before, "for changes to flow without the node", timeout_s=180)
         node.start()
 
 

@@ -23,7 +23,9 @@ from tests.server.kafka.test_group import IMPATIENT, PROTOCOLS
 from tests.waiting import until
 
 KINDS = ("plain", "async", "concurrent")
-CHANGES, INTERVALS = 2_000, 3
+CHANGES, INTERVALS, INTERVAL_S = 2_000, 3, 12.0
+QUIET_S = 4.0
+"""Longer than a member may keep an answer of its own to itself."""
 SMALL = Limits(shelf_bytes_max=32 << 10, batch_bytes_max=8 << 10)
 """So that most of what there is waits at the broker, and nothing more may be read."""
 
@@ -92,8 +94,9 @@ def test_a_call_that_outlasts_the_poll_interval_several_times_does_not_cost_the_
 ) -> None:
     kafka.create_topic(topic)
     fill(kafka, topic, range(CHANGES))
-    options = IMPATIENT[protocol]
-    interval_s = int(options["max.poll.interval.ms"]) / 1000
+    options = IMPATIENT[protocol] | {"max.poll.interval.ms": f"{INTERVAL_S * 1000:.0f}"}
+    if protocol == "classic":
+        options |= {"session.timeout.ms": f"{INTERVAL_S * 1000:.0f}"}
     url = f"kafka://{kafka.address}/{topic}"
     sources = {
         kind: Kafka(url, group=f"{topic}_{kind}", group_protocol=protocol, options=options)  # type: ignore[arg-type]
@@ -104,17 +107,26 @@ def test_a_call_that_outlasts_the_poll_interval_several_times_does_not_cost_the_
     def memberships() -> list[tuple[object, ...]]:
         return [membership(kafka, str(each.source.group)) for each in slow]
 
+    seen: list[tuple[float, list[tuple[object, ...]]]] = []
+
+    def settled() -> bool:
+        now, found = time.monotonic(), memberships()
+        if not seen or seen[-1][1] != found:
+            seen.append((now, found))
+        return now - seen[-1][0] > QUIET_S
+
     with handling(*slow, folder=tmp_path) as members:
-        until(lambda: all(each.entered.is_set() for each in slow), "for the calls")
+        until(lambda: all(each.entered.is_set() for each in slow), "for the calls", timeout_s=180)
+        until(settled, "for the groups to settle")
         before, began = memberships(), time.monotonic()
         assert [found[0] for found in before] == [ConsumerGroupState.STABLE] * len(KINDS)
         assert all(noted for _, _, noted in before)
-        until(lambda: time.monotonic() - began > INTERVALS * interval_s, "for the group to lose patience")
+        until(lambda: time.monotonic() - began > INTERVALS * INTERVAL_S, "for the group to lose patience")
         assert memberships() == before
         assert max(len(each.ids) for each in slow) <= 2
         for each in slow:
             each.told.set()
-        until(lambda: all(len(each.ids) >= CHANGES for each in slow), "for the rest")
+        until(lambda: all(len(each.ids) >= CHANGES for each in slow), "for the rest", timeout_s=180)
         assert memberships() == before
     assert [sorted(each.ids) for each in slow] == [list(range(CHANGES))] * len(KINDS)
     assert [member.error for member in members] == [None] * len(KINDS)

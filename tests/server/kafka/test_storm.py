@@ -119,14 +119,14 @@ def test_a_broker_that_is_killed_and_restarted_while_it_is_read_costs_nothing(
         with Filler(broker, topic) as filler:
             for end in (broker.kill, broker.stop):
                 before = len(target.records)
-                until(lambda before=before: len(target.records) > before + 200, "for reading")  # type: ignore[misc]
+                until(lambda before=before: len(target.records) > before + 200, "for reading", timeout_s=180)  # type: ignore[misc]
                 end()
                 written = filler.count
                 until(lambda written=written: filler.count > written + 100, "for writes to a broker that is away")  # type: ignore[misc]
                 broker.start()
             before = len(target.records)
-            until(lambda: len(target.records) > before + 200, "for reading on")
-        until(lambda: len(target.records) >= filler.count, "for the rest")
+            until(lambda: len(target.records) > before + 200, "for reading on", timeout_s=180)
+        until(lambda: len(target.records) >= filler.count, "for the rest", timeout_s=180)
         assert member.alive
     filler.compare(target)
 

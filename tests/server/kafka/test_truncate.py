@@ -193,6 +193,7 @@ def test_partitions_that_came_while_a_topic_was_read_count_when_it_is_read(
         more = NewPartitions(f"{topic}.public.orders", 3)
         admin = kafka.admin()
         admin.create_partitions([more])[more.topic].result(60)
+        until(lambda: len(admin.list_topics(more.topic).topics[more.topic].partitions) == 3, "for the partitions")
         produce(kafka, more.topic, [(None, event("t"))], partition=0)
         until(lambda: not member.alive or member.pipeline.status().changes > 3, "for the one that is not")
     assert isinstance(member.error, Fatal) and "a TRUNCATE" in str(member.error)

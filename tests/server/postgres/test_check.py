@@ -185,7 +185,7 @@ def test_a_transaction_that_a_new_slot_would_wait_for_is_ended_by_the_statement(
 def test_a_prepared_transaction_that_a_new_slot_would_wait_for_is_told_with_both_statements_that_end_it(
     start_postgres: Start, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = start_postgres(18)
+    server = start_postgres(18, settings={"autovacuum": "off"})  # which has transactions too
     with psycopg.connect(server.create_database("other"), autocommit=True) as connection:
         for statement in ("BEGIN", "SELECT txid_current()", "PREPARE TRANSACTION 'left'"):
             connection.execute(statement)
