@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 import pytest
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, Message, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 from confluent_kafka.admin import AclOperation, AdminClient, ResourceType, TopicDescription
 
 from servers.kafka import PASSWORD, Broker
@@ -171,12 +178,32 @@ def test_i6_nothing_behind_an_error_of_a_partition_is_handed_on(kafka: Broker, t
 
 
 def test_a_topic_that_is_not_there_yet_is_not_waited_for_once_a_stop_is_asked_for(kafka: Broker, topic: str) -> None:
-    topics, stop = Topics(AdminClient({"bootstrap.servers": kafka.address}), [topic]), threading.Event()
+    admin, stop = AdminClient({"bootstrap.servers": kafka.address}), threading.Event()
     stop.set()
     with pytest.raises(Retryable, match="stopped before Kafka was open"):
-        topics.matching(stop)
+        Topics(admin, [topic], stop).matching()
     with pytest.raises(Fatal, match="does not exist in the cluster"):
-        topics.matching()
+        Topics(admin, [topic]).matching()
+
+
+def test_a_partition_that_brokers_do_not_know_yet_is_not_asked_for_again_once_a_stop_is_asked_for(
+    kafka: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, asked = threading.Event(), list[int]()
+    kafka.create_topic(topic)
+    topics = Topics(AdminClient({"bootstrap.servers": kafka.address}), [topic], stop)
+    ask = topics._ends
+
+    def counted(places: Sequence[TopicPartition], *, isolation: str) -> dict[tuple[str, int], tuple[int, int]]:
+        asked.append(len(places))
+        if len(asked) == 2:
+            stop.set()
+        return ask(places, isolation=isolation)
+
+    monkeypatch.setattr(topics, "_ends", counted)
+    with pytest.raises(KafkaException, match="No leaders found"):
+        topics.ends([TopicPartition(topic, 5)], isolation="read_committed")
+    assert asked == [1, 1]
 
 
 def test_a_topic_without_an_id_is_not_read_under_another_name(kafka: Broker, topic: str) -> None:

@@ -47,8 +47,8 @@ def open_stream(
     admin = client.admin({"metadata.max.age.ms": _LEADER_MS, **source.settings()}, told)
     stopped = None if stop is None else stop.is_set
     client.reach(admin, told, stopped=stopped)
-    topics = Topics(admin, source.topics)
-    ids = topics.ids(topics.matching(stop))
+    topics = Topics(admin, source.topics, stop)
+    ids = topics.ids(topics.matching())
     known = positions.known()
     _refuse_recreated(source, topics, ids, known=known)
     client.refuse_stopped(stopped)

@@ -32,6 +32,7 @@ _LEADERS = frozenset(
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_PARTITION,
+        KafkaError._NOENT,  # librdkafka's own "No leaders found"
     )
 )
 """That there is a partition, or who leads it, is not settled, or not known to all."""
@@ -54,11 +55,12 @@ def is_missing(error: KafkaError) -> bool:
 
 
 class Topics:
-    """The topics of one cluster. Used on the reader thread."""
+    """The topics of one cluster. Used on the reader thread; waits for brokers no longer than until `stop` is set."""
 
-    def __init__(self, admin: AdminClient, wanted: Sequence[str]) -> None:
+    def __init__(self, admin: AdminClient, wanted: Sequence[str], stop: threading.Event | None = None) -> None:
         self._admin = admin
         self._wanted = wanted
+        self._stop = stop or threading.Event()
         self.existing: Mapping[str, int] = {}
         """Names of all topics that we may see, with their number of partitions."""
         self.cluster = self._list()
@@ -70,15 +72,14 @@ class Topics:
         self.existing = {name: len(topic.partitions) for name, topic in found.topics.items()}
         return str(found.cluster_id)
 
-    def matching(self, stop: threading.Event | None = None) -> list[str]:
+    def matching(self) -> list[str]:
         """Those that are wanted; `Fatal` for a name that is missing, also after a moment: brokers hear of a topic that
         was just made one after another. `Retryable` as soon as `stop` is set."""
-        stop = stop or threading.Event()
         names = [topic for topic in self._wanted if not is_glob(topic)]
         deadline = time.monotonic() + _NEW_S
         while not self.existing.keys() >= set(names) and time.monotonic() < deadline:
-            stop.wait(_LOOK_S)
-            refuse_stopped(stop.is_set)
+            self._stop.wait(_LOOK_S)
+            refuse_stopped(self._stop.is_set)
             self._list()
         for name in names:
             if name not in self.existing:
@@ -121,9 +122,9 @@ class Topics:
             try:
                 return self._ends(places, isolation=isolation)
             except KafkaException as error:  # of a new partition, or leader, brokers hear one after another
-                if error_of(error).code() not in _LEADERS or time.monotonic() >= deadline:
+                last = error_of(error).code() not in _LEADERS or time.monotonic() >= deadline
+                if last or self._stop.wait(_LOOK_S):
                     raise
-            time.sleep(_LOOK_S)
 
     def _ends(self, places: Sequence[TopicPartition], *, isolation: str) -> dict[tuple[str, int], tuple[int, int]]:
         specs: list[OffsetSpec] = [OffsetSpec.earliest(), OffsetSpec.latest()]  # type: ignore[no-untyped-call]
