@@ -76,7 +76,7 @@ class Reject(TailraceError):
 
     A plain string is the reason for the one change at hand: `raise Reject("unknown currency")` in a handler. `written`
     are changes of the same batch that the sink holds durably already, or that a handler of lists is done with: they are
-    neither offered again nor parked.
+    neither offered again nor parked. A transform writes nothing, and names none.
     """
 
     def __init__(self, reasons: Mapping[int, str] | str, *, written: Iterable[int] = ()) -> None:
@@ -97,6 +97,16 @@ class Reject(TailraceError):
             raise Fatal(
                 f"{who} raised Reject with change {min(both)} of the batch among the refused and the written ones",
                 hint='raise Reject({index: "reason"}, written=[index, …]), each index in one of them',
+            )
+        return checked
+
+    def refused(self, size: int, who: str) -> dict[int, str]:
+        """As `checked`, where `who` writes nothing, a transform: `Fatal` when it says that changes are written."""
+        checked = self.checked(size, who)
+        if self.written:
+            raise Fatal(
+                f"{who} raised Reject with change {min(self.written)} of the batch as written, and writes nothing",
+                hint="leave `written` out: the batch comes again without what it refuses, and is returned whole then",
             )
         return checked
 

@@ -68,7 +68,7 @@ def shaped(batch: Batch, step: Step) -> Batch:
         with named(who):
             new = transform(batch)
     except Reject as reject:
-        raise Reject(reject.checked(len(batch), who)) from None
+        raise Reject(reject.refused(len(batch), who)) from None
     if not isinstance(new, Batch) or new.positions != batch.positions:
         raise Fatal(
             f"{who} returned a batch with other positions",

@@ -44,7 +44,7 @@ class MapChanges:
             try:
                 new = self._resolved(change)
             except Reject as reject:
-                refused[index] = next(iter(reject.checked(1, f"transform {_name(self._resolved)}").values()))
+                refused[index] = next(iter(reject.refused(1, f"transform {_name(self._resolved)}").values()))
                 continue
             if new is not None:
                 kept.append(new)
@@ -83,7 +83,7 @@ class MapArrow:
             except Reject as reject:  # the tables before it may have lost changes: indexes are no longer those given
                 if batch is given:
                     raise
-                refused = reject.checked(len(batch), f"transform {_name(self._resolved)}")
+                refused = reject.refused(len(batch), f"transform {_name(self._resolved)}")
                 at = {batch[index].position: reason for index, reason in refused.items()}
                 raise Reject(
                     {index: at[change.position] for index, change in enumerate(given) if change.position in at}

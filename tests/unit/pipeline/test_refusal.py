@@ -6,18 +6,20 @@ from typing import Any
 
 import pytest
 
+from tailrace._native import BatchBuilder
 from tailrace.checkpoint import Memory
 from tailrace.dead_letters import File
 from tailrace.dead_letters.journal import read_all
 from tailrace.dead_letters.request import Action, submit
 from tailrace.error import Fatal, Refused, Reject
-from tailrace.model import Batch, Change, Limits
+from tailrace.model import Batch, Change, Limits, Table
 from tailrace.pipeline import Pipeline, replay_alone
 from tailrace.pipeline.gauge import Gauge
 from tailrace.pipeline.line import Line
+from tailrace.pipeline.shaping import shaped
 from tailrace.pipeline.stopping import Stopping
-from tailrace.testing.fake import ListSink, Log, LogSource, Target
-from tailrace.transform import Rename, map_changes
+from tailrace.testing.fake import ORDERS, ListSink, Log, LogSource, Target
+from tailrace.transform import Rename, map_arrow, map_changes
 
 
 def test_refused_changes_that_stay_in_the_batch_do_not_loop(tmp_path: Path) -> None:
@@ -140,3 +142,28 @@ def test_a_reject_that_names_no_change_is_fatal_and_says_whose_it_is(
     ):
         pipeline.run(until_current=True)
     assert not read_all(letters.path)
+
+
+def _refuse_columns(of: Table, stream: Any) -> Any:
+    if of == ORDERS:
+        return stream
+    raise Reject({2: "no"}, written=[1])
+
+
+def _refuse_batch(batch: Batch) -> Batch:
+    raise Reject({2: "no"}, written=[1])
+
+
+@pytest.mark.parametrize("form", ["batch", "first table", "second table"])
+def test_a_transform_that_says_what_is_written_is_fatal_since_it_writes_nothing(form: str) -> None:
+    """It was passed over, and what the transform called done was given to it again."""
+    sales = Table("public", "sales", ORDERS.columns)
+    builder = BatchBuilder("none")
+    builder.begin(xid=1, lsn=1 << 20, committed_at_us=0)
+    for table in (ORDERS,) * (form == "second table") + (sales,) * 3:
+        builder.add("c", table, after={"id": "1", "note": "n"})
+    builder.commit()
+    transform = _refuse_batch if form == "batch" else map_arrow(_refuse_columns)
+    with pytest.raises(Fatal, match=r"^transform .*_refuse_.* raised Reject with change 1 .* as written") as ended:
+        shaped(builder.take(), ("_refuse_…", transform))
+    assert "leave `written` out" in str(ended.value)
