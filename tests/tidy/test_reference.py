@@ -46,6 +46,16 @@ def test_the_reference_names_no_key_that_is_not_there() -> None:
     assert not listed - keys - kinds
 
 
+def test_the_defaults_of_limits_are_those_of_the_reference() -> None:
+    units = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+    rows = re.findall(r"^\| `(\w+)` \| (\d[\w +]*) \|", REFERENCE.partition("\n## limits\n")[2], re.MULTILINE)
+    said = {
+        name: sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+) ?([KMG]iB|)", default))
+        for name, default in rows
+    }
+    assert said == {name: value for name, value in dataclasses.asdict(Limits()).items() if name != "spill_dir"}
+
+
 def test_what_readme_says_was_measured_is_what_the_record_has() -> None:
     readme, rows = measured_page.README.read_text(), measured_page.record()
     assert measured_page.written(readme, rows) == readme, "run python -m tests.tidy.measured_page"
