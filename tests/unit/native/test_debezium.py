@@ -59,7 +59,11 @@ def test_the_buffer_is_json_lines_and_parts_are_slices_of_it() -> None:
         for name, slice_ in (("key", part.key(index)), ("value", part.value(index))):
             assert f'"{name}":{(slice_ or b"null").decode()}' in line
         headers = [[name, json.loads(value)] for name, value in part.headers(index)]
-        assert parsed.get("headers") == (headers or None), "a line has headers only when there are some"
+        if headers:
+            assert parsed["headers"] == headers
+        else:
+            assert "headers" not in parsed, "a line has headers only when there are some"
+    assert {bool(part.headers(index)) for index in range(len(part))} == {True, False}
     assert part.headers(1) == [("__debezium.newkey", b'{"id":2}')]
     assert part.headers(3) == [("__debezium.oldkey", b'{"id":1}')]
     assert (part.key(2), part.value(2)) == (b'{"id":1}', None)
