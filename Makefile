@@ -1,6 +1,6 @@
-# `make demo` needs Python 3.11, cargo and make; `make test` and `make bench` a JDK 17 too (for Kafka, and for comparing
-# with Debezium). No other step: the rest comes into .venv and servers/.cache, Maven, Go and a C++ compiler included
-# where the machine has none (docs/design/0027-what-make-needs.md).
+# `make demo` needs Python 3.11, cargo 1.90 or newer and make; `make test` and `make bench` a JDK 17 too (for Kafka, and
+# for comparing with Debezium). No other step: the rest comes into .venv and servers/.cache, Maven, Go and a C++
+# compiler included where the machine has none (docs/design/0027-what-make-needs.md).
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 # Tests wait for servers more than they compute, so one process more than there are cores.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -73,3 +74,30 @@ def test_what_make_needs_is_said_alike_in_every_place() -> None:
         words = " ".join(said.replace("# ", " ").replace("`", "").split())
         missing = [tool for tool in TOOLS if not re.search(rf"(?<!\w){re.escape(tool)}(?!\w)", words)]
         assert not missing, name
+
+
+def test_the_cargo_that_is_asked_for_is_the_one_that_the_crates_need() -> None:
+    """Clippy holds our own code to it (`incompatible_msrv`)."""
+    workspace = tomllib.loads((tree.ROOT / "Cargo.toml").read_text())["workspace"]
+    oldest = workspace["package"]["rust-version"]
+    for name in ("README.md", "Makefile", "CONTRIBUTING.md", "docs/design/0027-what-make-needs.md"):
+        text = (tree.ROOT / name).read_text()
+        assert set(re.findall(r"\bcargo (\d+(?:\.\d+)*)", text)) == {oldest}, name
+    asked = ["cargo", "metadata", "--locked", "--offline", "--format-version=1"]
+    locked = json.loads(subprocess.run(asked, cwd=tree.ROOT, capture_output=True, check=True).stdout)["packages"]
+    ours = {str(tree.ROOT / member / "Cargo.toml") for member in workspace["members"]}
+    assert {package["rust_version"] for package in locked if package["manifest_path"] in ours} == {oldest}
+    asking = {f"{package['name']} {package['version']}": package["rust_version"] for package in locked}
+    assert not {name: asks for name, asks in asking.items() if asks and _version(asks) > _version(oldest)}
+
+
+def _version(text: str) -> list[int]:
+    return [int(part) for part in [*text.split("."), "0"][:3]]
+
+
+def test_make_docs_runs_what_the_documents_say() -> None:
+    done = subprocess.run(["make", "--dry-run", "docs"], cwd=tree.ROOT, capture_output=True, text=True, check=True)
+    [*_, command] = done.stdout.splitlines()
+    python, module, pytest, path = command.split()
+    assert (python, module, pytest) == (".venv/bin/python", "-m", "pytest")
+    assert "def test_programs_and_commands_of_documents_" in (tree.ROOT / path).read_text()

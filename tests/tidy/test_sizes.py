@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ PYTHON_LINES_MAX, RUST_LINES_MAX, FUNCTION_LINES_MAX, PARAMETERS_MAX = 500, 800,
 STUB_LINES_MAX = 800  # the whole boundary to Rust in one place: it cannot be divided
 POSITIONAL_MAX = 3  # the contract's own Source.open takes three
 EXAMPLE_LINES_MAX = 40
+PAGE_LINES_MAX, PAGE_COLUMNS = 100, 120
+PAGE_WORDS_MAX = 1000  # five minutes of a reader who thinks along
 _RUST_NOISE = re.compile(
     r"""//[^\n]*|/\*.*?\*/|b?r(\#*)"(?:.*?)"\1|b?"(?:\\.|[^"\\])*"|b?'(?:\\(?:u\{[^}]*\}|x..|.)|[^'\\])'""", re.DOTALL
 )
@@ -30,6 +33,12 @@ def test_rust_files_are_short() -> None:
 
 def test_examples_fit_on_a_screen() -> None:
     _assert_short(tuple(path for path in tree.files(".py") if path.parent.name == "examples"), EXAMPLE_LINES_MAX)
+
+
+def test_architecture_is_a_page_that_is_read_in_five_minutes() -> None:
+    text = (tree.ROOT / "ARCHITECTURE.md").read_text()
+    assert sum(math.ceil(len(line) / PAGE_COLUMNS) or 1 for line in text.splitlines()) <= PAGE_LINES_MAX
+    assert len(text.split()) <= PAGE_WORDS_MAX
 
 
 def test_python_functions_are_short() -> None:
