@@ -9,7 +9,7 @@ from tailrace.checkpoint import Memory
 from tailrace.error import Fatal, Retryable
 from tailrace.model import Batch, Limits, Position
 from tailrace.pipeline import Pipeline
-from tailrace.pipeline.pipeline import _Backoff
+from tailrace.pipeline.pipeline import _ATTEMPTS, _Backoff
 from tailrace.testing.fake import ORDERS, ListSink, Log, LogSource, Target
 
 TRIES = 12
@@ -28,9 +28,20 @@ def test_a_success_makes_the_next_fault_a_first_one() -> None:
     backoff = _Backoff(s_max=60.0)
     for _ in range(TRIES):
         backoff.next_s()
-    assert backoff.next_s() > 1.0
+    assert 30.0 <= backoff.next_s() <= 60.0
     backoff.reset()
-    assert backoff.next_s() <= 0.2
+    assert 0.1 <= backoff.next_s() <= 0.2
+
+
+def test_what_is_written_between_two_faults_makes_the_next_one_a_first_one() -> None:
+    log, target, limits = Log(), Target(), Limits(backoff_s_max=0.01)
+    for key in range(TRIES):
+        log.insert(key)
+        log.fail(Retryable("the server is restarted"))
+    pipeline = Pipeline(LogSource(log), ListSink(target), name="p", state_dir=None, checkpoint=Memory(), limits=limits)
+    pipeline.run(until_current=True)
+    assert target.keys == [str(key) for key in range(TRIES)]
+    assert pipeline.status().restarts == TRIES > _ATTEMPTS
 
 
 class Interrupted(Log):
@@ -62,4 +73,4 @@ def test_rows_of_a_snapshot_that_begins_anew_are_no_success() -> None:
     pipeline = Pipeline(LogSource(log), ListSink(target), name="p", state_dir=None, checkpoint=Memory(), limits=limits)
     with pytest.raises(Retryable, match="the disk is full"):
         pipeline.run(until_current=True)
-    assert len(target.keys) == log.attempts > 1
+    assert len(target.keys) == log.attempts == _ATTEMPTS + 1
