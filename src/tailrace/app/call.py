@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_not_exception_type, stop_after_attempt
+from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential, wait_random
 
 from tailrace.app.handler import Handler
@@ -24,6 +24,8 @@ from tailrace.app.outcome import require_run
 from tailrace.error import Fatal, Reject, Retryable
 
 ResultT = TypeVar("ResultT")
+Show = Callable[[], object]
+"""Makes what a handler is given, anew for each try: the one before may have changed its row, or emptied its list."""
 
 FIRST_PAUSE_S = 0.1
 JITTER_S = 0.25
@@ -49,26 +51,32 @@ class Broken(Retryable):
 
 
 class Loop:
-    """An asyncio loop on a private thread, for handlers that are coroutines. Started at first use."""
+    """An asyncio loop on a private thread, for handlers that are coroutines. Started at first use.
+
+    A SystemExit or KeyboardInterrupt of any task in it is raised by the call of `run` that it befalls.
+    """
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._exit: BaseException | None = None
 
     def run(self, work: Coroutine[Any, Any, ResultT], *, overdue: Callable[[], bool] = lambda: False) -> ResultT:
         """Run to the end on the loop, or until `overdue`: then it is cancelled (`CancelledError`). From the writer
         thread."""
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(target=self._loop.run_forever, name="tailrace-app-loop", daemon=True)
+            loop = self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._serve, args=(loop,), name="tailrace-app-loop", daemon=True)
             self._thread.start()
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             while not future.done():
                 with contextlib.suppress(TimeoutError, CancelledError):
                     future.exception(_WAIT_S)
-                if overdue() and not future.done():
+                if (overdue() or self._exit is not None) and not future.done():
                     self._cancel_all()  # to the end: what still runs would go on beside what comes next
+            if self._exit is not None:
+                raise self._exit
             return future.result()
         except BaseException:
             future.cancel()
@@ -83,6 +91,17 @@ class Loop:
         self._thread.join()
         self._loop.close()
         self._loop = self._thread = None
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run the loop until it is stopped: asyncio lets go of it for what is to end the program, and whoever waits for
+        one of its tasks would wait for ever."""
+        while True:
+            try:
+                loop.run_forever()
+            except (SystemExit, KeyboardInterrupt) as error:
+                self._exit = error
+            else:
+                return
 
     def _cancel_all(self) -> None:
         assert self._loop is not None
@@ -160,25 +179,25 @@ class Caller:
                 raise
             raise Stopped(handler) from None
 
-    def call(self, handler: Handler, argument: object) -> Exception | None:
+    def call(self, handler: Handler, show: Show) -> Exception | None:
         """Call until it succeeds (None) or gives up (the last error); raises `Fatal`, `Retryable`, `Stopped`,
         `Broken`."""
         if self.told and (halt := self.halted(handler)) is not None:
             raise halt
         try:
-            _call(handler, argument)
+            _call(handler, show())
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
-            return self.again(handler, argument, error)
+            return self.again(handler, show, error)
         return None
 
-    def again(self, handler: Handler, argument: object, error: Exception) -> Exception | None:
+    def again(self, handler: Handler, show: Show, error: Exception) -> Exception | None:
         """What `call` does after a first try that ended with `error`."""
         first: list[Exception] = [error]
 
         def attempt() -> None:
             if first:
                 raise first.pop()
-            _call(handler, argument)
+            _call(handler, show())
 
         try:
             Retrying(sleep=lambda pause_s: self._sleep(handler, pause_s), **self._policy(handler))(attempt)
@@ -186,12 +205,12 @@ class Caller:
             return _given_up(last)
         return None
 
-    async def call_async(self, handler: Handler, argument: object) -> Exception | None:
+    async def call_async(self, handler: Handler, show: Show) -> Exception | None:
         """The same on the loop, for a coroutine function."""
         if self.told and (halt := self.halted(handler)) is not None:
             raise halt
         try:
-            await _call_async(handler, argument)
+            await _call_async(handler, show())
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             first: list[Exception] = [error]
         else:
@@ -200,7 +219,7 @@ class Caller:
         async def attempt() -> None:
             if first:
                 raise first.pop()
-            await _call_async(handler, argument)
+            await _call_async(handler, show())
 
         async def sleep(pause_s: float) -> None:
             await asyncio.to_thread(self._sleep, handler, pause_s)
@@ -215,7 +234,7 @@ class Caller:
         return {
             "stop": stop_after_attempt(handler.retries + 1),
             "wait": self._wait,
-            "retry": retry_if_not_exception_type((Reject, Fatal)),
+            "retry": retry_if_exception(_is_tried_again),
             "before_sleep": _log_retry(handler),
             "reraise": True,
         }
@@ -250,9 +269,21 @@ def _call(handler: Handler, argument: object) -> None:
 
 
 async def _call_async(handler: Handler, argument: object) -> None:
-    result = await handler.call(argument)  # type: ignore[misc]
+    try:
+        result = await handler.call(argument)  # type: ignore[misc]
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Not us: something that the handler waited for was cancelled, which is a failure like any other.
+        raise CancelledError().with_traceback(error.__traceback__) from None
     if result is not None:
         require_run(handler.name, result)
+
+
+def _is_tried_again(error: BaseException) -> bool:
+    """Not what chooses for itself, nor what ends the program or the task."""
+    return isinstance(error, Exception) and not isinstance(error, Reject | Fatal)
 
 
 def _given_up(error: Exception) -> Exception:

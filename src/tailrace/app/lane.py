@@ -9,9 +9,11 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from concurrent.futures import wait
 from dataclasses import dataclass, field
+from functools import partial
 
 from tailrace.app.call import Broken, Caller, reasons_of
 from tailrace.app.handler import Handler
+from tailrace.app.route import Route
 from tailrace.error import Reject
 from tailrace.model import Change
 
@@ -24,11 +26,15 @@ BEHIND = "an earlier change of this key is parked"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A change for a handler: its index in the offered batch, as the batch has it, and as the handler sees it."""
+    """A change for a handler: its index in the offered batch, as the batch has it, and by which route it goes."""
 
     index: int
     change: Change
-    seen: Change
+    route: Route
+
+    def show(self) -> Change:
+        """As the handler sees it, made anew."""
+        return self.route.show(self.change)
 
 
 class Parked:
@@ -136,7 +142,7 @@ def _whole(items: list[Item], gathered: Gathered, caller: Caller) -> None:
     handler, todo = gathered.handler, [items]
     while todo:
         if part := _free(todo.pop(), gathered):
-            error = caller.call(handler, [item.seen for item in part])
+            error = caller.call(handler, partial(_shown, part))
             todo.extend(_divide(part, gathered, error=error))
 
 
@@ -144,8 +150,12 @@ async def _whole_async(items: list[Item], gathered: Gathered, caller: Caller) ->
     handler, todo = gathered.handler, [items]
     while todo:
         if part := _free(todo.pop(), gathered):
-            error = await caller.call_async(handler, [item.seen for item in part])
+            error = await caller.call_async(handler, partial(_shown, part))
             todo.extend(_divide(part, gathered, error=error))
+
+
+def _shown(part: list[Item]) -> list[Change]:
+    return [item.show() for item in part]
 
 
 def _free(part: list[Item], gathered: Gathered) -> list[Item]:
@@ -203,13 +213,13 @@ def _stretches(items: Iterable[Item], concurrency: int) -> Iterator[list[list[It
 def _lane(lane: list[Item], gathered: Gathered, caller: Caller) -> None:
     for item in lane:
         if not _behind(item, gathered):
-            _settle(item, gathered, error=caller.call(gathered.handler, item.seen))
+            _settle(item, gathered, error=caller.call(gathered.handler, item.show))
 
 
 async def _lane_async(lane: list[Item], gathered: Gathered, caller: Caller) -> None:
     for item in lane:
         if not _behind(item, gathered):
-            error = await caller.call_async(gathered.handler, item.seen)
+            error = await caller.call_async(gathered.handler, item.show)
             _settle(item, gathered, error=error)
 
 

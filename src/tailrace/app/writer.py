@@ -8,6 +8,7 @@ demands it or the window ends. What is done of a batch that did not succeed whol
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 
 from tailrace.app import lane
@@ -133,7 +134,7 @@ class AppWriter:
                             require_run(route.handler.name, result)
                     except Exception as error:  # noqa: BLE001 - a handler may raise anything
                         self._turn = route.handler
-                        last = caller.again(route.handler, seen, error)
+                        last = caller.again(route.handler, partial(route.show, change), error)
                         self._failed(route.handler, index, change=change, error=last)
                         careful = True
                 index += 1
@@ -150,12 +151,12 @@ class AppWriter:
         if self._parked.blocks(index, change):
             self._park(index, change, lane.BEHIND)
             return
-        seen = route.show(change)
         if route.direct:
-            self._failed(handler, index, change=change, error=self._caller.call(handler, seen))
+            error = self._caller.call(handler, partial(route.show, change))
+            self._failed(handler, index, change=change, error=error)
             return
         gathered = self._pending.setdefault(handler, Gathered(handler))
-        gathered.items.append(Item(index, change, seen))
+        gathered.items.append(Item(index, change, route))
         if self._rivals[handler]:
             keys = keys_of(change)
             gathered.keys.update(keys)

@@ -88,9 +88,9 @@ def test_pauses_double_up_to_the_cap_with_a_share_at_random(monkeypatch: pytest.
     [handler] = shop.handlers
     caller = Caller(backoff_s_max=1.0)
     if form == "sync":
-        caller.call(handler, None)
+        caller.call(handler, lambda: None)
     else:
-        caller.loop.run(caller.call_async(handler, None))
+        caller.loop.run(caller.call_async(handler, lambda: None))
     caller.close()
     shortest_s = [0.1, 0.2, 0.4, 0.8, 1.0, 1.0, 1.0, 1.0]
     assert len(pauses_s) == len(shortest_s)
