@@ -8,6 +8,7 @@ import fcntl
 import os
 import select
 import sys
+import threading
 from collections.abc import Callable, Iterator
 
 from tailrace.durable import FULL
@@ -17,6 +18,8 @@ __all__ = ["fault_of", "is_open", "require", "reserve", "write"]
 
 _FD = 1
 _NAP_S = 0.2
+_turn = threading.Lock()
+"""Of several pipelines one writes at a time: a pipe that is full takes parts of lines."""
 
 
 def reserve() -> None:
@@ -47,11 +50,12 @@ def require() -> None:
 
 
 def write(view: memoryview, *, unwanted: Callable[[], bool] | None = None) -> bool:
-    """Write all of it; once it is `unwanted` only as long as somebody takes it, and False when nobody did.
+    """Write all of it, apart from what other threads write; once it is `unwanted` only as long as somebody takes it,
+    and False when nobody did.
 
     `BrokenPipeError` when the reader is gone, `Retryable` for a full disk, `Fatal` for the rest.
     """
-    with _explained():
+    with _turn, _explained():
         while view:
             if unwanted is None:
                 view = view[_some(view) :]

@@ -14,7 +14,9 @@ from psycopg.conninfo import conninfo_to_dict
 from servers import postgres
 from servers.proxy import Proxy
 from tailrace.dialect.postgres import session
+from tailrace.dialect.postgres.witness import silence_s
 from tailrace.error import Retryable
+from tailrace.model import Limits
 from tests.server.postgres.reading import PATIENCE_S, Make, Reading, Sql
 
 Start = Callable[..., postgres.Server]
@@ -93,6 +95,22 @@ def test_i11_a_side_session_that_does_not_answer_delays_no_ping(start_postgres: 
     assert sql(url, "SELECT pid FROM pg_stat_replication") == [walsender]
     sql(url, "ALTER TABLE orders ADD n int", "INSERT INTO orders VALUES (2)")
     it.count(2)
+
+
+def test_i11_an_idle_server_that_waits_for_us_no_longer_than_a_ping_is_not_given_up(
+    start_postgres: Start, sql: Sql, reading: Make
+) -> None:
+    """It hears of us often enough to say nothing by itself, so that it must be asked before the silence is too long."""
+    url = start_postgres(18, settings={"wal_sender_timeout": "4s"}).url
+    sql(url, "CREATE TABLE quiet (id int PRIMARY KEY)")
+    it = reading(url, "quiet", snapshot="never")
+    it.limits = Limits()
+    it.open().first()
+    rested = time.monotonic() + silence_s(4) + 1
+    while time.monotonic() < rested:
+        it.read(0.5)
+    sql(url, "INSERT INTO quiet VALUES (1)")
+    it.count(1)
 
 
 def test_a_side_session_that_never_answers_is_given_up(hasty: postgres.Server, sql: Sql, reading: Make) -> None:

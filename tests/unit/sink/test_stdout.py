@@ -2,7 +2,10 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
+from collections import Counter
 
 import pytest
 
@@ -55,6 +58,21 @@ def test_a_pipe_that_does_not_block_gets_every_byte() -> None:
         os.close(reading)
     assert received.count(b"\n") == 10_000
     assert all(json.loads(line) for line in received.splitlines())
+
+
+def test_lines_of_pipelines_side_by_side_stay_whole() -> None:
+    writing = (
+        "import threading; from tailrace.model import Limits; from tailrace.sink import Stdout;"
+        " from tests.unit.sink.feed import Feed\n"
+        "def run(name):\n"
+        "    writer = Stdout().open(name, Limits())\n"
+        "    [writer.write(batch) for batch in [Feed().insert(*range(2000))] * 5]\n"
+        "threads = [threading.Thread(target=run, args=(name,)) for name in ('a', 'b', 'c')]\n"
+        "[thread.start() for thread in threads]; [thread.join() for thread in threads]"
+    )
+    written = subprocess.run([sys.executable, "-c", writing], stdout=subprocess.PIPE, check=True, timeout=120).stdout
+    topics = Counter(json.loads(line)["topic"] for line in written.splitlines())
+    assert topics == {f"{name}.public.orders": 10_000 for name in ("a", "b", "c")}
 
 
 def test_a_reader_that_left_ends_the_pipeline() -> None:

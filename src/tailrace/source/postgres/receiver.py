@@ -75,6 +75,8 @@ class Receiver:
         self._status_s = min(sender_timeout_s / 3, _STATUS_S_MAX)
         # As long as the server waits for us we wait for it: it answers whatever it decodes.
         self._silence_s = silence_s(sender_timeout_s)
+        # A server that hears of us often enough says nothing by itself: it must be asked well within that time.
+        self._ping_s = min(_PING_S, limits.progress_interval_s, self._silence_s / 3)
         self._decoder = PgOutput(
             str(course.lineage),
             database=course.lineage.database,
@@ -242,7 +244,7 @@ class Receiver:
             )
         bounded = self._course.until is not None
         # Without an answer nobody knows how far an idle log has grown, nor whether the server lives.
-        quiet = now - max(self._flowed_at, self._asked_at) > min(_PING_S, self._limits.progress_interval_s)
+        quiet = now - max(self._flowed_at, self._asked_at) > self._ping_s
         ask = quiet or (bounded and now - self._asked_at > _HURRY_S)
         if self._decoder.reply_requested:
             self._owed, self._awaited_until = True, now + _AWAITED_S
@@ -271,5 +273,5 @@ class Receiver:
         if self._owed or now < self._awaited_until or self._measure.waits:
             return _REPLY_S
         due = min(_CONFIRM_S, self._status_s) if self._confirmed > self._confirmed_sent else self._status_s
-        most = _HURRY_S if self._course.until is not None else min(_PING_S, self._limits.progress_interval_s)
+        most = _HURRY_S if self._course.until is not None else self._ping_s
         return min(max(self._status_at + due - now, 0.001), most)
