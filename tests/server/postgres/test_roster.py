@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from tailrace.model import Severity
 from tailrace.source.postgres import measure
 from tests.server.postgres.reading import Make, Sql
 
@@ -80,3 +81,44 @@ def test_a_partition_that_one_transaction_makes_fills_and_attaches_is_told(
         it.until(lambda: all(f"public.{name}" in caplog.text for name in ("late", "below")))
     assert all(name not in caplog.text for name in ("leaf", "tree", "twig"))
     assert len(it.seen) == 2
+
+
+def test_columns_that_a_publication_leaves_out_are_told(
+    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server says nothing: rows come without them, as if they had been dropped."""
+    monkeypatch.setattr(measure, "_ROSTER_S", 0.0)
+    monkeypatch.setattr(measure, "_PACE_S", 0.0)
+    sql(any_database, 'CREATE TABLE t (id int PRIMARY KEY, a text, "B" text, gone text)')
+    it = reading(any_database, tables=["public.t"], snapshot="never").open().first()
+    own = f"tailrace_{it.name}"
+    with caplog.at_level(logging.WARNING):
+        sql(any_database, "ALTER TABLE t DROP gone", f"ALTER PUBLICATION {own} SET TABLE t (id, a)")
+        it.until(lambda: f"publication {own} leaves out B of public.t now" in caplog.text)
+        sql(any_database, "INSERT INTO t VALUES (1, 'a', 'b')")
+        it.count(1)
+        sql(any_database, f"ALTER PUBLICATION {own} SET TABLE t")
+        it.until(lambda: f"publication {own} leaves out B of public.t no more" in caplog.text)
+    assert it.seen[0].after == {"id": "1", "a": "a"}
+    assert "gone" not in caplog.text
+
+
+def test_what_a_publication_of_ours_was_made_to_leave_out_meanwhile_is_told_at_the_start_and_by_check(
+    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    sql(any_database, "CREATE TABLE t (id int PRIMARY KEY, a text, b text)", "CREATE TABLE u (id int PRIMARY KEY)")
+    it = reading(any_database, tables=["public.*"], snapshot="never").open().first()
+    it.close()
+    own = f"tailrace_{it.name}"
+    sql(any_database, f"ALTER PUBLICATION {own} SET TABLE t (id, a), u WHERE (id > 0)")
+    told = ["rows of public.u (a row filter)", "b of public.t (a list of its columns)"]
+    with caplog.at_level(logging.WARNING):
+        it.open().first()
+    assert [each for each in told if f"{own} was made to leave out {each}" not in caplog.text] == []
+    found = [finding.message for finding in it.source.check_start(it.name) if finding.severity is Severity.WARNING]
+    assert [each for each in told if f"somebody has made it leave out {each}" not in found] == []
+    sql(any_database, f"ALTER PUBLICATION {own} SET TABLE t, u")
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        it.restart().first()
+    assert "leave out" not in caplog.text

@@ -16,7 +16,8 @@ from psycopg import sql
 
 from tailrace.dialect.postgres.session import Connection, fetch, run, statement_text
 from tailrace.error import CheckFailed, ConfigError
-from tailrace.source.postgres import pattern, query
+from tailrace.source.postgres import catalog, pattern, query
+from tailrace.source.postgres.finding import some
 from tailrace.source.postgres.pattern import Relation
 
 _log = logging.getLogger("tailrace.source.postgres")
@@ -25,6 +26,8 @@ _BARE = "Made by Tailrace for pipeline, without tables: "
 _EVERY = "Made by Tailrace for pipeline, of all tables: "
 _TAIL = "Made by tailrace tail; dropped when it ends"
 _GENERATED = 180000
+WHOLE = "to have all of a table, in one transaction: ALTER PUBLICATION … DROP TABLE …; ALTER PUBLICATION … ADD TABLE …"
+"""What is told of a publication of ours that leaves something out of a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,18 @@ def left_out(connection: Connection, found: Publication, patterns: Sequence[str]
     ]
 
 
+def thinned(connection: Connection, found: Publication) -> list[str]:
+    """What somebody has made a publication of ours leave out of its tables, each in words."""
+    tables = published(connection, found.name)
+    known = catalog.attributes(connection, [table.oid for table in tables if table.columns is not None])
+    told = [f"rows of {table} (a row filter)" for table in tables if table.row_filter is not None]
+    for table in tables:
+        names = [each.name for each in known.get(table.oid, ()) if not each.generated]
+        if left_out := [name for name in names if name not in (table.columns or ())]:
+            told.append(f"{some(left_out)} of {table} (a list of its columns)")
+    return told
+
+
 def _above(relation: Relation, there: Mapping[int, Relation], patterns: Sequence[str]) -> bool:
     """Whether the patterns mean a partitioned table above it."""
     return any(pattern.matches(str(there[oid]), patterns) for oid in relation.ancestors if oid in there)
@@ -166,6 +181,8 @@ def ensure(connection: Connection, wanted: Wanted) -> Publication:
         _extend(connection, wanted, found=found, chosen=chosen)
         if found.chosen:
             _warn_of_left_out(connection, wanted, found)
+        for what in thinned(connection, found) if found.ours else ():
+            _log.warning("publication %s was made to leave out %s; %s", wanted.name, what, WHOLE)
     made = load(connection, wanted.name)
     if made is None:
         raise ConfigError(f"publication {wanted.name!r} was dropped while the source was opened")

@@ -25,6 +25,18 @@ _MISSED = "then `tailrace verify --repair` for what was missed"
 
 
 @dataclass(frozen=True, slots=True)
+class _Table:
+    schema: str
+    name: str
+    row_filter: str | None
+    left_out: list[str]
+    """Columns that are not sent."""
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class _Partition:
     root: str
     """The oid of the table in whose name its rows come."""
@@ -39,7 +51,7 @@ class Roster:
     def __init__(self, name: str, globs: Sequence[str] | None) -> None:
         self.name = name
         self._globs = globs
-        self._tables: dict[str, tuple[str, str, str | None]] | None = None
+        self._tables: dict[str, _Table] | None = None
         self._operations: frozenset[str] = frozenset()
         self._partitions: dict[str, _Partition] = {}
         """By oid."""
@@ -49,17 +61,15 @@ class Roster:
     def look(self, answer: str) -> None:
         """Warn of what is missing compared with the look before; the first one only sets the mark."""
         found = json.loads(answer)
-        tables = {
-            oid: (schema, table, row_filter)
-            for oid, (schema, table, row_filter) in found["tables"].items()
-            if self._globs is None or pattern.matches(f"{schema}.{table}", self._globs)
-        }
+        tables = {oid: _Table(*each) for oid, each in found["tables"].items()}
+        if self._globs is not None:
+            tables = {oid: table for oid, table in tables.items() if pattern.matches(str(table), self._globs)}
         operations = frozenset(found["operations"])
         partitions = {oid: _Partition(*each) for oid, each in found["partitions"].items() if each[0] in tables}
         if self._tables is not None:
             self._compare_tables(self._tables, tables)
             for root in self._tables.keys() & tables.keys():
-                self._compare_partitions(".".join(tables[root][:2]), root, partitions)
+                self._compare_partitions(str(tables[root]), root, partitions)
             for name in sorted(self._operations - operations):
                 _log.warning(
                     "publication %s sends no %s any more: what it does at the source is missed", self.name, name
@@ -67,25 +77,38 @@ class Roster:
         self._tables, self._operations = tables, operations
         self._partitions, self._newest = partitions, found["newest"]
 
-    def _compare_tables(
-        self, before: dict[str, tuple[str, str, str | None]], now: dict[str, tuple[str, str, str | None]]
-    ) -> None:
-        for oid, (schema, table, row_filter) in before.items():
+    def _compare_tables(self, before: dict[str, _Table], now: dict[str, _Table]) -> None:
+        for oid, table in before.items():
             if oid not in now:
                 statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(
-                    sql.Identifier(self.name), sql.Identifier(schema, table)
+                    sql.Identifier(self.name), sql.Identifier(table.schema, table.name)
                 )
                 _log.warning(
-                    "%s.%s is not in publication %s any more (taken out, or dropped): its changes do not come; to get"
-                    " them again: %s, %s",
-                    schema, table, self.name, statement_text(statement), _MISSED,
+                    "%s is not in publication %s any more (taken out, or dropped): its changes do not come; to get them"
+                    " again: %s, %s",
+                    table, self.name, statement_text(statement), _MISSED,
                 )  # fmt: skip
-            elif now[oid][2] != row_filter:
-                _log.warning(
-                    "the row filter of %s.%s in publication %s was changed: rows that it takes in or leaves out are"
-                    " told only when they change, %s",
-                    schema, table, self.name, _MISSED,
-                )  # fmt: skip
+            else:
+                self._compare(table, now[oid])
+
+    def _compare(self, before: _Table, now: _Table) -> None:
+        if now.row_filter != before.row_filter:
+            _log.warning(
+                "the row filter of %s in publication %s was changed: rows that it takes in or leaves out are told only"
+                " when they change, %s",
+                now, self.name, _MISSED,
+            )  # fmt: skip
+        if fresh := [name for name in now.left_out if name not in before.left_out]:
+            _log.warning(
+                "publication %s leaves out %s of %s now (a list of its columns): a target keeps the values that it has,"
+                " and new rows have none",
+                self.name, some(fresh), now,
+            )  # fmt: skip
+        if back := [name for name in before.left_out if name not in now.left_out]:
+            _log.warning(
+                "publication %s leaves out %s of %s no more: values from before come only with rows that change, %s",
+                self.name, some(back), now, _MISSED,
+            )  # fmt: skip
 
     def _compare_partitions(self, table: str, root: str, now: dict[str, _Partition]) -> None:
         before = self._partitions
