@@ -127,6 +127,22 @@ def test_columns_that_come_go_and_grow_are_followed_between_and_within_transacti
     ]
 
 
+def test_older_rows_have_the_default_of_a_column_that_was_added(road: Road) -> None:
+    road.source.execute("CREATE TABLE t (id int PRIMARY KEY, note text)")
+    road.source.execute("INSERT INTO t SELECT i, 'n' || i FROM generate_series(1, 3) AS i")
+    road.run()
+    with road.source.transaction():
+        road.source.execute("INSERT INTO t VALUES (4, 'before'); DELETE FROM t WHERE id = 1")
+        road.source.execute(
+            "ALTER TABLE t ADD status text NOT NULL DEFAULT 'it''s new', ADD price numeric(10,2) DEFAULT 1.5,"
+            " ADD due date DEFAULT current_date, ADD tags text[] DEFAULT '{a,\"b c\"}', ADD raw bytea DEFAULT '\\x00ff'"
+        )
+        road.source.execute("INSERT INTO t (id, price) VALUES (5, NULL); UPDATE t SET status = 'old' WHERE id = 2")
+    road.source.execute("ALTER TABLE t ALTER status SET DEFAULT 'another'")
+    road.run()
+    assert [row[2] for row in road.same("t")] == ["old", "it's new", "it's new", "it's new"]
+
+
 def test_a_type_that_cannot_be_followed_stops_before_its_rows(road: Road) -> None:
     road.source.execute("CREATE TABLE t (id int PRIMARY KEY, v text)")
     road.source.execute("INSERT INTO t VALUES (1, '2024-01-01')")

@@ -13,11 +13,13 @@ __all__ = [
     "add_column",
     "create_table",
     "delete",
+    "drop_default",
     "fill",
     "fill_up",
     "insert",
     "keep",
     "literal",
+    "printed",
     "qualified",
     "quote",
     "rename_column",
@@ -55,9 +57,20 @@ def create_table(target: str, columns: Typed) -> str:
     return f"CREATE TABLE {target} ({', '.join(f'{quote(name)} {type}' for name, type in columns)})"
 
 
-def add_column(target: str, name: str, type: str) -> str:
-    """Add a column to `target`; rows that are there get null."""
-    return f"ALTER TABLE {target} ADD COLUMN {quote(name)} {type}"
+def add_column(target: str, name: str, type: str, *, default: str | None = None) -> str:
+    """Add a column to `target`; rows that are there get the default, or null."""
+    return f"ALTER TABLE {target} ADD COLUMN {quote(name)} {type}{'' if default is None else f' DEFAULT {default}'}"
+
+
+def drop_default(target: str, name: str) -> str:
+    """Let rows that are to come have null where they have no value; those that are there keep theirs."""
+    return f"ALTER TABLE {target} ALTER COLUMN {quote(name)} DROP DEFAULT"
+
+
+def printed(name: str, type: str) -> str:
+    """Print the value of the one row that is incoming, and whether what is printed is read back as the same."""
+    value = f"SELECT {quote(name)}::{type} AS value FROM {INCOMING}"
+    return f"SELECT value::VARCHAR, value::VARCHAR::{type} IS NOT DISTINCT FROM value FROM ({value})"
 
 
 def widen_column(target: str, name: str, type: str) -> str:

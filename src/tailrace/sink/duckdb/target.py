@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tailrace import identity
 from tailrace.error import CheckFailed, Fatal
 from tailrace.model import Finding, Severity, Table
-from tailrace.sink.duckdb import sql
+from tailrace.sink.duckdb import backfill, sql
 from tailrace.sink.duckdb.ledger import Ledger, Record
 from tailrace.sink.duckdb.widen import fits
 
@@ -84,6 +84,7 @@ class Targets:
         check_names(table)
         record = self._known().get(_fold(schema, table.name))
         fresh = attempt is not None and (record is None or record.attempt != attempt)
+        filled = record is not None and not fresh
         place, held = (schema, table.name), None
         if record is not None and not fresh:
             place, held = (record.schema, record.name), record.source_oid
@@ -98,7 +99,7 @@ class Targets:
         if (record.source_oid, record.source) != (oid, str(table)):
             record = replace(record, source_oid=oid, source=str(table))
             self.remember(record)
-        target = self._evolve(table, record, columns)
+        target = self._evolve(table, record, columns, filled=filled)
         target = replace(target, record=self._pad(table, record))
         if fresh and record.staged:
             self._connection.execute(sql.create_table(record.stage, target.stored))
@@ -179,7 +180,7 @@ class Targets:
         self._connection.execute(sql.create_table(record.target, columns))
         return {name.lower(): (name, self._canonical(type)) for name, type in columns}
 
-    def _evolve(self, table: Table, record: Record, present: Mapping[str, tuple[str, str]]) -> Target:
+    def _evolve(self, table: Table, record: Record, present: Mapping[str, tuple[str, str]], *, filled: bool) -> Target:
         """Add and widen columns until the target holds every value of `table`."""
         wanted = [(column.name, self._canonical(column.duckdb)) for column in table.columns]
         untyped = {column.name for column in table.columns if column.native == "unknown"}  # nothing but nulls so far
@@ -187,7 +188,7 @@ class Targets:
         for name, type in wanted if record.key else [*wanted, *sql.LOG]:
             held = present.get(name.lower())
             if held is None:
-                self._connection.execute(sql.add_column(record.target, name, type))
+                self._add(table, record, name=name, type=type, filled=filled)
             elif name in untyped or fits(type, held[1]):
                 type = held[1]
             elif fits(held[1], type):
@@ -202,6 +203,15 @@ class Targets:
         ours = {name.lower() for name, _ in columns}
         extra = tuple(column for folded, column in present.items() if folded not in ours)
         return Target(table, record, tuple(columns[: len(wanted)]), extra)
+
+    def _add(self, table: Table, record: Record, *, name: str, type: str, filled: bool) -> None:
+        """Add a column; rows that were `filled` in before it came have in it what they have at the source."""
+        default = None
+        if filled and record.key:
+            default = backfill.of_older_rows(self._connection, table, record, name=name, type=type)
+        self._connection.execute(sql.add_column(record.target, name, type, default=default))
+        if default is not None:
+            self._connection.execute(sql.drop_default(record.target, name))
 
     def _pad(self, table: Table, record: Record) -> Record:
         """Fill texts up with blanks, or take these away, where a char(n) became another text, or the other way.

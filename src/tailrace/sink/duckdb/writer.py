@@ -164,9 +164,7 @@ class DuckDBWriter:
                 self._change_all(part)
 
     def _change_all(self, batch: Batch) -> None:
-        for table in batch.tables:
-            if table.columns:
-                self._targets.prepare(table)
+        """Each version of a table is prepared when its first rows come: rows of the one before are there then."""
         self._append(batch)
         self._upsert(batch)
 
