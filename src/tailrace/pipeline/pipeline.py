@@ -261,7 +261,8 @@ class Pipeline:
         self._gauge.restarts += 1
         told = {"error": str(error.args[0]), "error_type": type(error).__name__}
         level = logging.WARNING if backoff.news(str(error.args[0])) else logging.DEBUG
-        log.log(level, "%s: %s; trying again in %.1f s", self.name, error.args[0], pause_s, extra=told)
+        hint = f"\n  hint: {error.hint}" if error.hint else ""
+        log.log(level, "%s: %s; trying again in %.1f s%s", self.name, error.args[0], pause_s, hint, extra=told)
         if log.isEnabledFor(logging.DEBUG):
             log.debug("%s: the cause: %s", self.name, trace(error))
         self._stopping.wait(pause_s)

@@ -388,3 +388,17 @@ def test_i9_a_text_in_no_encoding_is_fatal_with_a_hint_and_its_bytes_are_not_tol
         (it if snapshot == "never" else it.open()).count(1)
     assert "0xf6" not in str(stopped.value)
     assert "leave the table out" in (stopped.value.hint or "")
+
+
+def test_a_server_without_room_for_so_many_locks_says_what_to_raise(
+    start_postgres: Callable[..., postgres.Server], reading: Make
+) -> None:
+    few = {"max_locks_per_transaction": "10", "max_connections": "20", "max_prepared_transactions": "0"}
+    url = start_postgres(18, settings=few).url
+    with psycopg.connect(url, autocommit=True) as admin:
+        for number in range(40):  # each with locks of its own
+            admin.execute(f"DO $$BEGIN FOR i IN 1..75 LOOP EXECUTE format('CREATE TABLE t_%s_%s ()', {number}, i);"
+                          " COMMIT; END LOOP; END$$".encode())  # fmt: skip
+    with pytest.raises(Retryable, match="out of shared memory") as raised:
+        reading(url, "many").open()
+    assert "max_locks_per_transaction" in str(raised.value.hint)

@@ -44,6 +44,19 @@ def test_what_is_written_between_two_faults_makes_the_next_one_a_first_one() -> 
     assert pipeline.status().restarts == TRIES > _ATTEMPTS
 
 
+def test_a_fault_that_is_waited_out_says_what_to_do_about_it(caplog: pytest.LogCaptureFixture) -> None:
+    log, limits = Log(), Limits(backoff_s_max=0.01)
+    log.fail(Retryable("the slot is in use", hint="end the other reader"))
+    log.insert(1)
+    pipeline = Pipeline(
+        LogSource(log), ListSink(Target()), name="p", state_dir=None, checkpoint=Memory(), limits=limits
+    )
+    pipeline.run(until_current=True)
+    (told,) = [each for each in caplog.messages if "the slot is in use" in each]
+    assert told.startswith("p: the slot is in use; trying again in ")
+    assert told.endswith(" s\n  hint: end the other reader")
+
+
 class Interrupted(Log):
     """A snapshot of which each attempt gets as far as the first."""
 

@@ -128,7 +128,7 @@ def translate(error: psycopg.Error, doing: str) -> TailraceError:
     if state == "55P03":
         return Retryable(message, hint=_LOCKED_HINT)
     if state[:2] in _RETRYABLE or state == "55006":
-        return Retryable(message)
+        return Retryable(message, hint=_hint(error))
     return Fatal(f"{message} (SQLSTATE {state})", hint=_hint(error) or _ENCODING.get(state))
 
 
