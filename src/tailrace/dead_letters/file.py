@@ -36,7 +36,7 @@ class File:
         path = Path(self.path)
         lock = _lock(path, f"the dead letters of pipeline {name}")
         try:
-            journal = Journal(path, limits.dead_letters_bytes_max)
+            journal = Journal(path, limits.dead_letters_bytes_max, owner=name)
             return Parked(journal, lambda: request.pending(path), lock.close)
         except BaseException:
             lock.close()

@@ -1,5 +1,6 @@
 """The file of dead letters: lines that are only ever appended, and an index over them. Never decides what to park.
 
+    {"owner": NAME}                                the pipeline whose letters these are
     {"letter": {…}}                                a change was parked
     {"failed": ID, "reason": …, "attempts": N}     its replay was refused again
     {"removed": ID, "why": "replayed"|"dropped"}   it is no longer parked
@@ -36,29 +37,33 @@ class _Entry:
     attempts: int | None = None
 
 
-def scan(path: Path) -> tuple[dict[str, _Entry], int]:
-    """Read the file from the start: the letters that are parked, and where the last whole line ends."""
+def scan(path: Path) -> tuple[dict[str, _Entry], int, str | None]:
+    """Read the file from the start: the letters that are parked, where the last whole line ends, and whose they are."""
     if not path.exists():
-        return {}, 0
+        return {}, 0, None
     with storage("read", path), path.open("rb") as file:
         return _scan(file, path)
 
 
-def _scan(file: BinaryIO, path: Path) -> tuple[dict[str, _Entry], int]:
+def _scan(file: BinaryIO, path: Path) -> tuple[dict[str, _Entry], int, str | None]:
     entries: dict[str, _Entry] = {}
-    end = 0
+    end, owner = 0, None
     for number, line in enumerate(file, 1):
         if not line.endswith(b"\n"):
             break
         try:
-            _apply(entries, json.loads(line), _Entry(end, len(line)))
+            document = json.loads(line)
+            if "owner" in document:
+                owner = str(document["owner"])
+            else:
+                _apply(entries, document, _Entry(end, len(line)))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise Fatal(
                 f"dead letters {path}, line {number}: not a record of this file ({type(error).__name__})",
                 hint="restore the file from a copy, or move it away to start an empty one",
             ) from error
         end += len(line)
-    return entries, end
+    return entries, end, owner
 
 
 def read_all(path: Path) -> list[Letter]:
@@ -67,7 +72,7 @@ def read_all(path: Path) -> list[Letter]:
         return []
     # One file for both: its owner may put a fresh one in its place at any moment.
     with storage("read", path), path.open("rb") as file:
-        entries, _ = _scan(file, path)
+        entries, *_ = _scan(file, path)
         return [_read(file.fileno(), entry) for entry in entries.values()]
 
 
@@ -91,13 +96,23 @@ def _apply(entries: dict[str, _Entry], document: dict[str, object], line: _Entry
 
 
 class Journal:
-    """The file, opened by its owner (under the owner's lock)."""
+    """The file, opened by its owner (under the owner's lock).
 
-    def __init__(self, path: Path, nbytes_max: int) -> None:
+    It says with its first letter whose it is: the id of a letter is its change's, and a replay writes it into the sink
+    of whoever has the file.
+    """
+
+    def __init__(self, path: Path, nbytes_max: int, *, owner: str | None = None) -> None:
         self._path = path
         self._nbytes_max = nbytes_max
         make_folder(path.parent)
-        self._entries, self._end = scan(path)
+        self._entries, self._end, held = scan(path)
+        if owner is not None and held is not None and held != owner:
+            raise Fatal(
+                f"the dead letters in {path} are of the pipeline {held!r}, not of {owner!r}",
+                hint="give the dead letters of each pipeline a file of their own",
+            )
+        self._said, self._owner = held is not None, held or owner
         self._live_nbytes = sum(entry.nbytes for entry in self._entries.values())
         with storage("open", path):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -128,8 +143,10 @@ class Journal:
                 f"dead letters {self._path} are full: {self._nbytes_max} bytes, {len(self)} change(s)",
                 hint="`tailrace dead-letters replay` or `drop` them, or raise limits.dead_letters_bytes_max",
             )
-        offset = self._end
-        self._append(b"".join(line for _, line in lines))
+        head = b"" if self._said or not lines else self._head()
+        offset = self._end + len(head)
+        self._append(head + b"".join(line for _, line in lines))
+        self._said = self._said or bool(lines)
         for letter_id, line in lines:
             self._entries[letter_id] = _Entry(offset, len(line))
             offset += len(line)
@@ -175,15 +192,19 @@ class Journal:
     def _compact(self) -> None:
         """Write what is still parked into a fresh file in place of the old one."""
         lines = [(letter.id, letter.line()) for letter in self.letters()]
-        replace_file(self._path, b"".join(line for _, line in lines))
+        head = self._head()
+        replace_file(self._path, head + b"".join(line for _, line in lines))
         os.close(self._descriptor)
         with storage("open", self._path):
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-        self._entries, self._end = {}, 0
+        self._entries, self._end, self._live_nbytes = {}, len(head), 0
         for letter_id, line in lines:
             self._entries[letter_id] = _Entry(self._end, len(line))
             self._end += len(line)
-        self._live_nbytes = self._end
+            self._live_nbytes += len(line)
+
+    def _head(self) -> bytes:
+        return b"" if self._owner is None else _line({"owner": self._owner})
 
 
 def _line(document: dict[str, object]) -> bytes:
