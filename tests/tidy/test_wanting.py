@@ -19,6 +19,16 @@ def absent() -> None:
     raise Unavailable("there is no such server")
 
 
+def run(folder: Path, *plugins: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The tests of a folder, run by a pytest of their own with these plugins of ours."""
+    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "--rootdir", str(folder)]
+    return subprocess.run(
+        [*command, *(word for plugin in plugins for word in ("-p", plugin)), str(folder)],
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(tree.ROOT), **environment},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
 def test_nothing_is_skipped_past_this() -> None:
     past = re.compile(r"mark\.skip|importorskip|pytest\.skip\(|pytest\.xfail|mark\.xfail")
     own = {tree.ROOT / "tests" / "wanting.py", Path(__file__)}
@@ -55,12 +65,21 @@ def test_the_summary_counts_what_did_not_run(tmp_path: Path, ci: str, outcome: s
         "def test_a(): lacking('a server')\n"
         "def test_b(): lacking('another', fails=False)\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "tests.conftest", "-p", "no:cacheprovider"]
-    environment = {**os.environ, "CI": ci, "PYTHONPATH": str(tree.ROOT)}
-    ended = subprocess.run(
-        [*command, "--rootdir", str(tmp_path), str(tmp_path)],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    ended = run(tmp_path, "tests.conftest", CI=ci)
     assert outcome in ended.stdout.splitlines()[-1], ended.stdout + ended.stderr
     count = 2 if ci == "false" else 1
     assert f"{count} tests did not run for want of what this machine lacks" in ended.stdout
+
+
+def test_a_fault_that_cannot_be_made_is_a_skip_and_one_that_nobody_judged_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "test_fault.py").write_text(
+        "from tests.fault.row import End, fault\n"
+        "from tests.wanting import lacking\n"
+        "@fault('a disk', 'breaks', End(1, 'x', 'y'))\n"
+        "def test_a(make_pipe): lacking('another disk')\n"
+        "@fault('a disk', 'breaks', End(1, 'x', 'y'))\n"
+        "def test_b(make_pipe): pass\n"
+    )
+    ended = run(tmp_path, "tests.fault.conftest", CI="false")
+    assert "1 failed, 1 skipped" in ended.stdout.splitlines()[-1], ended.stdout + ended.stderr
+    assert "no pipeline was held against the declared end" in ended.stdout
