@@ -38,7 +38,8 @@ def fresh(python: Path, home: Path) -> Path:
 
 
 def install(python: Path, *asked: str | Path) -> None:
-    """Have the pip of the tests' own environment install into that of `python`."""
+    """Have the pip of the tests' own environment, which is locked, install into that of `python`: one that came with
+    an older Python may not run on a newer one."""
     subprocess.run([sys.executable, "-m", "pip", "--python", python, "install", "--quiet", *asked], check=True)
 
 
