@@ -11,6 +11,8 @@ export ONLY RIVALS ROWS BIG_ROWS COMMITS PAIRS OUTPUT
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_QUIET := 1
+# Tests start the program a thousand times: where the machine keeps no compiled modules, ours are kept all the same.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test bench lint docs
 
