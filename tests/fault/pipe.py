@@ -196,8 +196,8 @@ class Pipe:
             traffic.stop()
             settle(self.held, self.direct, traffic.committed)
         if self.kind in ("postgres", "duckdb") or (traffic is None and self.kind == "file"):
-            lacks = self.kind == "duckdb" and traffic is not None
-            same(self.direct, self.at, only=self.only, lacks=lacks)  # columns that came and went too
+            logs = ("log",) if self.kind == "duckdb" and traffic is not None else ()
+            same(self.direct, self.at, only=self.only, logs=logs)  # columns that came and went too
         self.judged = True
 
     @property
