@@ -7,6 +7,7 @@ import errno
 import fcntl
 import itertools
 import os
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -104,13 +105,17 @@ def _keep(path: Path, previous: Path) -> None:
 
 
 class Lock:
-    """An exclusive lock that the operating system drops when the process dies; `Retryable` while another holds it."""
+    """An exclusive lock that the operating system drops when the process dies; `Retryable` while another holds it.
+
+    A process that is forked off, such as a worker of a pool that a handler has, does not hold it: it may live on.
+    """
 
     def __init__(self, path: Path, what: str) -> None:
         """Take the lock file at `path` at once or raise; `what` names in messages what it guards."""
         make_folder(path.parent)
         with storage("open the lock", path):
             self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _open.add(self)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -136,3 +141,14 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+_open: weakref.WeakSet[Lock] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    for lock in list(_open):
+        lock.close()
+
+
+os.register_at_fork(after_in_child=_let_go)
