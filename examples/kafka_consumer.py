@@ -6,14 +6,12 @@ index: dict[int, str] = {}  # stands for OpenSearch
 app = tr.App("kafka://localhost:9092/shop.public.orders?group=search", name="search")
 
 
-@app.on("public.orders", op="cru")
+@app.on("public.orders")
 def update(change: tr.Change) -> None:
-    index[change.key["id"]] = change.after["status"]
-
-
-@app.on("public.orders", op="d")
-def remove(change: tr.Change) -> None:
-    index.pop(change.key["id"], None)
+    if change.key and change.after:
+        index[change.key["id"]] = change.after["status"]
+    elif change.key:
+        index.pop(change.key["id"], None)
 
 
 app.run()

@@ -15,6 +15,7 @@ app = tr.App("postgresql://localhost/shop", name="outbox", tables=["public.order
 @app.on_message("outbox.*", retries=10)
 async def send(change: tr.Change) -> None:
     """Runs in commit order, and only if the transaction committed."""
+    assert change.message, "of nothing else is this called"
     message = json.loads(change.message.content)
     print("send", change.message.prefix, message["order"], flush=True)
 
@@ -22,6 +23,7 @@ async def send(change: tr.Change) -> None:
 @app.on("public.orders", op="c")
 def remind(change: tr.Change) -> None:
     """For this example: emit a message for each new order, as the shop itself would."""
+    assert change.after, "a new row"
     with psycopg.connect("postgresql://localhost/shop") as connection:
         body = json.dumps({"order": change.after["id"]})
         connection.execute("SELECT pg_logical_emit_message(true, 'outbox.mail', %s)", [body])

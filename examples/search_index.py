@@ -14,6 +14,7 @@ def update_index(changes: list[tr.Change]) -> None:
     """One transaction a list: it is applied whole, or not at all and offered again."""
     with index:
         for change in changes:
+            assert change.key, "orders have a primary key"
             note = change.after["note"] if change.after else None
             if note is tr.UNCHANGED:  # a long note that the update left alone is not sent: it is indexed already
                 continue

@@ -10,6 +10,7 @@ app = tr.App("postgresql://localhost/shop", name="count")
 @app.on("public.orders", op="c")
 def count(change: tr.Change) -> None:
     """Refuses what it cannot handle."""
+    assert change.after, "a new row"
     if change.after["amount"] < 0:
         raise tr.Reject("a negative amount")
     seen.append(change.after["id"])
