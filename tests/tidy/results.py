@@ -17,7 +17,7 @@ Holds = Callable[[str, Path], bool]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`printed` is found in its output, a line at a time; one with neither asserts by itself what it shows."""
+    """`printed` is found in its output, a line at a time; a program with neither asserts by itself what it shows."""
 
     printed: str | None = None
     held: Holds | None = None
@@ -36,6 +36,15 @@ def _filed(topic: str) -> Holds:
         return told == [(topic, key, "r") for key in range(1, 6)]
 
     return held
+
+
+def _extracted(_: str, folder: Path) -> bool:
+    """The orders of before as rows, and the customers in their envelopes."""
+    events = _events(folder, "shop.jsonl")
+    rows = [event["value"] for event in events if event["topic"] == "shop.public.orders" and event["value"]]
+    others = [event["value"] for event in events if event["topic"] == "shop.public.customers"]
+    told = [(value.get("op"), (value.get("after") or {}).get("id")) for value in others]
+    return [row.get("id") for row in rows][:5] == [*range(1, 6)] and told == [("r", key) for key in range(1, 4)]
 
 
 def _paid(_: str, folder: Path) -> bool:
@@ -133,7 +142,7 @@ DOCUMENTS: Mapping[str, tuple[Result, ...]] = {
     "docs/howto/handlers.md": (Result(r"(?s)^u public\.orders \d+$.*^gone: \[\d+"), Result()),
     "docs/howto/operate.md": (Result(r"^orders +stopped +- +0 "),),
     "docs/howto/replica.md": (Result(None, _replicated("replica", masked=False)),),
-    "docs/howto/transforms.md": (Result(),),
+    "docs/howto/transforms.md": (Result(None, _extracted),),
     "docs/howto/verify.md": (
         Result(None, _copied("shop.duckdb")),
         Result(r"(?s)^public\.customers +3 +3( +0){6}$.*^public\.orders +\d+ +\d+( +0){4} +\d+ +0$"),
