@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import uuid
 from collections.abc import Iterator
@@ -68,6 +69,17 @@ def test_the_first_ten_keys_of_a_kind_are_shown_and_the_others_counted(cli: Cli,
     found = table(cli.run("verify", replica.name, "orders", "--json"))
     assert (found["extra"], found["missing"]) == (12, 3)
     assert found["keys"] == {"missing": [["1"], ["2"], ["3"]], "extra": [[str(number)] for number in first]}
+
+
+def test_how_far_it_is_is_shown_on_a_terminal_and_nowhere_else(cli: Cli, replica: Path) -> None:
+    slowly = ("verify", replica.name, "orders", "--rate", "1")  # a row a second, so that there is something to show
+    with cli.terminal(*slowly) as shown:
+        assert shown.end() == 0, shown.shown
+        assert re.search(r"public\.orders: [123] rows, \d+ a second, 0 differ", shown.shown), shown.shown
+    for options in ((), ("--json",)):
+        ended = cli.run(*slowly, *options)
+        assert (ended.code, ended.err) == (0, "")
+        assert "a second" not in ended.out and "\x1b" not in ended.out
 
 
 def test_a_target_that_a_running_pipeline_has_for_itself_is_read_through_it(cli: Cli, replica: Path) -> None:
