@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from servers import pgbouncer, postgres
-from tailrace.error import CheckFailed
+from tailrace.error import CheckFailed, ConfigError
 from tailrace.model import Finding, Severity
 from tailrace.source import Postgres
 from tailrace.source.postgres import check
@@ -301,13 +301,29 @@ def test_what_a_publication_lacks_is_an_error_where_it_is_named_and_needs_no_rig
     assert of(source.check(), "publication p").severity is Severity.OK
 
 
-def test_an_unlogged_table_that_is_meant_is_told(shop: str, sql: Sql) -> None:
+def test_an_unlogged_table_that_is_meant_is_told_and_read_once_it_is_logged(shop: str, sql: Sql, reading: Make) -> None:
     sql(shop, "CREATE UNLOGGED TABLE fleeting (id int PRIMARY KEY)", "CREATE UNLOGGED TABLE beside (id int)")
-    assert not [f for f in Postgres(shop, tables=["public.o*"]).check() if "fleeting" in f.subject]
-    finding = of(Postgres(shop, tables=["public.[fo]*"]).check(), "table public.fleeting")
+    it = reading(shop, tables=["public.[fo]*"])
+
+    def told(*tables: str) -> dict[str, str]:
+        findings = Postgres(shop, tables=tables).check()
+        return {finding.subject: finding.message for finding in findings if finding.subject.startswith("table ")}
+
+    captured, none = "can be captured", "it is unlogged: none of its changes come"
+    assert told("public.o*") == {"table public.orders": captured}
+    assert told("public.[fo]*") == {"table public.orders": captured, "table public.fleeting": none}
+    with pytest.raises(ConfigError, match=r"(?s)'public\.fleeting' is an unlogged .* table.*SET LOGGED"):
+        reading(shop, tables=["public.fleeting"]).open()
+    it.open()
+    sql(shop, "INSERT INTO fleeting VALUES (1)", "INSERT INTO orders VALUES (1)")
+    assert [change.table for change in it.count(1).seen] == ["public.orders"]
+    finding = of(it.source.check(), "table public.fleeting")
     assert finding.severity is Severity.WARNING and finding.fix is not None
     sql(shop, finding.fix)
-    assert of(Postgres(shop).check(), "table public.fleeting").severity is Severity.OK
+    assert told("public.[fo]*") == {"table public.orders": captured, "table public.fleeting": captured}
+    it.restart()
+    sql(shop, "INSERT INTO fleeting VALUES (2)")
+    assert [change.table for change in it.count(2).seen] == ["public.orders", "public.fleeting"]
 
 
 def test_partitions_that_would_be_tables_of_their_own_are_named(database: str, sql: Sql) -> None:
