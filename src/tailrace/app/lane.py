@@ -75,10 +75,13 @@ class Parked:
         if not self._tables or change.op == "m":
             return False
         table = (change.table.schema, change.table.name)
-        if self._tables.get(table, index) >= index:
+        if table not in self._tables:
             return False
+        # A key's own lane alone writes of it. What all lanes write of the table may stand later than the first of them.
         keys = keys_of(change)
-        return not keys or any(self._first.get(key, index) < index for key in (*keys, table))
+        if not keys:
+            return self._tables[table] < index
+        return any(self._first.get(key, index) < index for key in (*keys, table))
 
 
 @dataclass(slots=True)
