@@ -469,9 +469,9 @@ class Letters(Protocol):
 
         Offers the asked-for changes to `write` in order, each time those of one transform (or of the sink, None), as
         batches that end at `at[lineage]` (what was written last), so that a sink that keeps positions does not go back
-        (an empty `at` is for sinks that keep none). What `write` rejects stays, with its new reason; what it took is
-        removed, durably, and then told to `gone`: after a crash in between it is offered again (`Replaying`). What
-        `write` broke off (`BrokenOff`, raised on) stays asked for.
+        (an empty `at` is for sinks that keep none). What `write` rejects stays, with its new reason, if it is the
+        first of its key (others had no try); what it took is removed, durably and in order, and then told to `gone`:
+        a crash in between offers it again (`Replaying`). What `write` broke off (`BrokenOff`) stays asked for.
         """
 
     def count(self) -> int:

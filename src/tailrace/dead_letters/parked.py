@@ -97,11 +97,15 @@ class Parked:
     def park(self, batch: Batch, reasons: Mapping[int, str], *, transform: str | None = None) -> None:
         """See `Letters.park`."""
         fresh: list[tuple[Letter, frozenset[Group]]] = []
+        order, ahead = self._orders[transform], Order()
         for index in sorted(reasons):
             change = batch[index]
             if letter_id(change.position) not in self._store:
-                letter = Letter.of(change, reasons[index], attempts=1, transform=transform)
-                fresh.append((letter, groups_of(change)))
+                groups, position = groups_of(change), change.position
+                behind = order.holds(groups, position) or ahead.holds(groups, position)  # it was not tried
+                ahead.add(groups, position)
+                letter = Letter.of(change, reasons[index], attempts=0 if behind else 1, transform=transform)
+                fresh.append((letter, groups))
         self._store.park(letter for letter, _ in fresh)
         for letter, groups in fresh:
             self._enter(letter, groups)
@@ -227,9 +231,11 @@ class Parked:
                 raise
             except Reject as reject:
                 reasons = reject.checked(len(letters), "the sink")
-                for index, reason in reasons.items():
-                    self._store.fail(letters[index].id, reason)
-                    stuck.add(self.groups(letters[index]), letters[index].at)
+                for index in sorted(reasons):
+                    groups, position = self.groups(letters[index]), letters[index].at
+                    if not stuck.holds(groups, position):  # else it was refused for what is before it, not tried
+                        self._store.fail(letters[index].id, reasons[index])
+                    stuck.add(groups, position)
                 self._remove([letters[index] for index in sorted(reject.written)], "replayed", gone=gone)
                 going = {*reasons, *reject.written}
                 letters = [letter for index, letter in enumerate(letters) if index not in going]

@@ -203,8 +203,9 @@ class TopicStore:
 
     def _entry(self, letter: Letter, *, dead: bool = False) -> Entry:
         delays = self._settings.retry_delays_s
-        last = dead or letter.attempts > len(delays) or letter.transform == _UNREADABLE
-        due = None if last else time.time() + delays[letter.attempts - 1]
+        last = dead or not delays or letter.attempts > len(delays) or letter.transform == _UNREADABLE
+        pause_s = delays[letter.attempts - 1] if letter.attempts and not last else 0.0
+        due = None if last else time.time() + pause_s
         return Entry(letter, len(letter.line()) - 1, due)
 
     def _put(self, entries: Sequence[Entry]) -> None:
