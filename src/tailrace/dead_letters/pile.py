@@ -33,6 +33,8 @@ class Pile:
 
     def __init__(self) -> None:
         self.nbytes = 0
+        self.doubled: set[str] = set()
+        """Those that are in both."""
         self._dead: dict[str, Entry] = {}
         self._waiting: dict[str, Entry] = {}
         self._counts: Counter[str] = Counter()
@@ -70,6 +72,8 @@ class Pile:
         self._counts[entry.letter.lineage] += each not in self
         self.nbytes += entry.nbytes - (0 if old is None else old.nbytes)
         held[each] = entry
+        if each in self._of(entry.due is not None):
+            self.doubled.add(each)
         self._touched[each] = None
 
     def drop(self, letter_id: str, *, dead: bool) -> None:
@@ -77,6 +81,7 @@ class Pile:
         if (old := self._of(dead).pop(letter_id, None)) is not None:
             self._counts[old.letter.lineage] -= letter_id not in self
             self.nbytes -= old.nbytes
+            self.doubled.discard(letter_id)
             self._touched[letter_id] = None
 
     def touch(self, letter_ids: Iterable[str]) -> None:

@@ -86,6 +86,7 @@ class Letters:
     def _asked(self) -> list[Asked]:
         self._store.refresh()
         self._sync()
+        self._store.tidy()
         asked: list[Asked] = [
             _Asked(action, tuple(ids), self._store.answer) for action, ids in self._store.asked().items()
         ]

@@ -17,6 +17,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Messag
 
 from tailrace.dead_letters.header import Names, headers
 from tailrace.dead_letters.letter import Letter
+from tailrace.dead_letters.order import place
 from tailrace.dead_letters.pile import Entry, Pile
 from tailrace.dead_letters.request import Action
 from tailrace.dialect.kafka import client
@@ -128,9 +129,11 @@ class TopicStore:
         return found
 
     def ask(self, action: Action, letter_ids: Iterable[str]) -> None:
-        """Ask whoever has the lineage, durably on return."""
+        """Ask whoever has the lineage, durably on return. In stream order: who has read a part of it must not find a
+        letter waiting for one that is asked for behind it."""
         value = json.dumps({"action": action}).encode()
-        self._write([(self._settings.topic, _ASK + each, value, ()) for each in letter_ids])
+        wanted = sorted(letter_ids, key=self._place)
+        self._write([(self._settings.topic, _ASK + each, value, ()) for each in wanted])
 
     def answer(self, letter_ids: Iterable[str]) -> None:
         """What was asked of these is done."""
@@ -163,13 +166,21 @@ class TopicStore:
         self._put([self._entry(letter, dead=True) for letter in letters])
 
     def remove(self, letter_ids: Iterable[str], why: str) -> None:
-        """See `Store.remove`."""
-        topics = ((True, self._settings.topic), (False, self._settings.retry_topic))
-        gone = [(each, dead, topic) for each in set(letter_ids) for dead, topic in topics]
-        gone = [(each, dead, topic) for each, dead, topic in gone if self._pile.holds(each, dead=dead)]
-        self._write([(topic, each, None, ()) for each, _, topic in gone])
-        for each, dead, _ in gone:
-            self._pile.drop(each, dead=dead)
+        """See `Store.remove`. In the order given, and what waits before what is dead, as in each key: of a replay that
+        is cut short here the last changes of a key come again, and never an earlier one alone."""
+        ids = list(dict.fromkeys(letter_ids))
+        for dead, topic in ((False, self._settings.retry_topic), (True, self._settings.topic)):
+            gone = [each for each in ids if self._pile.holds(each, dead=dead)]
+            self._write([(topic, each, None, ()) for each in gone])
+            for each in gone:
+                self._pile.drop(each, dead=dead)
+
+    def tidy(self) -> None:
+        """End in the retry topic what is dead, of ours: whoever wrote that may have been killed before he did."""
+        doubled = [each for each in self._pile.doubled if self._is_ours(self.read(each))]
+        self._write([(self._settings.retry_topic, each, None, ()) for each in doubled])
+        for each in doubled:
+            self._pile.drop(each, dead=False)
 
     def refresh(self) -> None:
         """Read what others have written; all of it after we wrote ourselves, or got lineages."""
@@ -198,6 +209,11 @@ class TopicStore:
     def _is_stopped(self) -> bool:
         return self._stopped is not None and self._stopped()
 
+    def _place(self, letter_id: str) -> tuple[str, str]:
+        """Where it stands in stream order; one that has gone meanwhile is in nobody's way."""
+        entry = self._pile.get(letter_id)
+        return ("", "") if entry is None else place(entry.letter.at)
+
     def _is_ours(self, letter: Letter) -> bool:
         return self._owned is None or letter.lineage in self._owned
 
@@ -211,14 +227,9 @@ class TopicStore:
     def _put(self, entries: Sequence[Entry]) -> None:
         """Write entries where they belong; what was waiting and is dead now ends there, once it is dead here."""
         self._write([self._record(entry) for entry in entries])
-        dead = [entry.letter.id for entry in entries if entry.due is None]
-        self._write(
-            [(self._settings.retry_topic, each, None, ()) for each in dead if self._pile.holds(each, dead=False)]
-        )
         for entry in entries:
             self._pile.put(entry)
-            if entry.due is None:
-                self._pile.drop(entry.letter.id, dead=False)
+        self.tidy()
 
     def _record(self, entry: Entry) -> _Record:
         letter = entry.letter
@@ -285,9 +296,9 @@ class TopicStore:
             time.sleep(_LOOK_S)
 
     def _end(self, topic: str) -> int:
-        place = TopicPartition(topic, 0)
+        log = TopicPartition(topic, 0)
         return client.ask(
-            lambda timeout_s: self._consumer.get_watermark_offsets(place, timeout=timeout_s)[1],
+            lambda timeout_s: self._consumer.get_watermark_offsets(log, timeout=timeout_s)[1],
             timeout_s=_ASK_S,
             stopped=self._stopped,
         )

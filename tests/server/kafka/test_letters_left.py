@@ -3,16 +3,64 @@ and how often a change is tried that waited for another."""
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import Producer
+
 import tailrace as tr
 from servers.kafka import Broker
-from tests.server.kafka.filling import event, produce
-from tests.server.kafka.test_dead_letters import QUICK, held
+from tailrace.dead_letters import Kafka
+from tailrace.dead_letters.letter import Letter
+from tailrace.dead_letters.request import Action
+from tests.server.kafka.filling import event, fill, produce
+from tests.server.kafka.test_dead_letters import QUICK, Shop, held, open_for_business, row
+from tests.server.sink.kafka.topics import read
 from tests.waiting import until
+
+
+def test_a_dead_letter_that_a_killed_member_left_among_the_retries_ends_there(
+    kafka: Broker, topic: str, tmp_path: Path
+) -> None:
+    kafka.create_topic(topic)
+    shop = Shop(kafka, topic, tmp_path, delays=(0.1,))
+    shop.broken = {1}
+    fill(kafka, topic, range(3))
+    with open_for_business(shop):
+        until(lambda: held(kafka, f"{topic}_dead"), "for the dead letter")
+        until(lambda: not held(kafka, f"{topic}_dead.retry"), "for its end among the retries")
+    [(each, (value, told))] = held(kafka, f"{topic}_dead").items()
+    tries = shop.tries[1]
+    producer = Producer({"bootstrap.servers": kafka.address})
+    headers: list[tuple[str, str | bytes | None]] = [*told.items(), ("tailrace.due", "1.0")]
+    producer.produce(f"{topic}_dead.retry", json.dumps(value).encode(), each, partition=0, headers=headers)
+    assert producer.flush(60) == 0
+    with open_for_business(shop):
+        until(lambda: not held(kafka, f"{topic}_dead.retry"), "for its end among the retries")
+    assert held(kafka, f"{topic}_dead").keys() == {each}
+    assert shop.tries[1] == tries
+
+
+def test_letters_are_asked_for_and_leave_in_stream_order(kafka: Broker, topic: str) -> None:
+    """Each part of it that is read, or written, first is one that may go without the rest."""
+    settings = Kafka(f"kafka://{kafka.address}/{topic}_dead", retry_delays_s=[600])
+    letters = [Letter.of(row(at)[0], "why", 1) for at in range(20)]
+    ids = [letter.id for letter in letters]
+    with closing(settings.store("p", nbytes_max=1 << 20)) as store:
+        store.park(letters)
+        store.bury(letters[12:])
+        store.ask(Action.REPLAY, reversed(ids))
+        asked = [record.key for record in read(kafka, f"{topic}_dead") if (record.key or b"").startswith(b"ask/")]
+        store.remove(ids, "replayed")
+    gone = [record.key for record in read(kafka, f"{topic}_dead") if record.value is None]
+    waited = [record.key for record in read(kafka, f"{topic}_dead.retry") if record.value is None]
+    assert asked == [f"ask/{each}".encode() for each in ids]
+    assert waited[8:] == [each.encode() for each in ids[:12]]  # behind the ends of those that are dead
+    assert gone == [each.encode() for each in ids[12:]]
 
 
 def test_a_change_that_waited_behind_another_has_all_its_tries(kafka: Broker, topic: str, tmp_path: Path) -> None:
