@@ -1,18 +1,27 @@
 -- The end of the log, how much of it a slot keeps, and, if one is named, what a publication sends, with the partitions that
 -- come in the name of a table above them. Row filters and column lists exist from 15 on, hence the detour by JSON; generated
--- columns are sent from 18 on. From 16 on the server locks a table to tell what of it is sent. ATTACH writes all columns of a partition anew with its link to the table above, and
--- PARTITION OF has written them before; and a partition comes along with one that is attached after it was made below that.
--- What was written later has the smaller number: age, then command. An age below 0 is one of 2^31 transactions.
+-- columns are sent from 18 on. From 16 on the server locks a table to tell what of it is sent. Columns are compared only
+-- where there is a list: of thousands of tables that takes as long as all the rest. ATTACH writes all columns of a partition
+-- anew with its link to the table above, and PARTITION OF has written them before; and a partition comes along with one that
+-- is attached after it was made below that. What was written later has the smaller number: age, then command. An age below
+-- 0 is one of 2^31 transactions.
 SELECT (log_end - '0/0'::pg_lsn)::int8, (log_end - s.restart_lsn)::int8, CASE WHEN $2::text IS NOT NULL THEN (
-    WITH RECURSIVE sent AS MATERIALIZED (
-        SELECT c.oid, c.relkind, n.nspname, c.relname, to_jsonb(t) ->> 'rowfilter' AS row_filter, ARRAY(
+    WITH RECURSIVE lists AS MATERIALIZED (
+        SELECT EXISTS (
+            SELECT FROM pg_publication_rel AS r
+            JOIN pg_publication AS p ON p.oid = r.prpubid
+            WHERE p.pubname = $2 AND to_jsonb(r) ->> 'prattrs' IS NOT NULL
+        ) AS present
+    ), sent AS MATERIALIZED (
+        SELECT c.oid, c.relkind, n.nspname, c.relname, to_jsonb(t) ->> 'rowfilter' AS row_filter,
+               CASE WHEN (SELECT present FROM lists) THEN ARRAY(
             SELECT a.attname
             FROM pg_attribute AS a
             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
               AND (a.attgenerated = '' OR a.attgenerated = 's' AND current_setting('server_version_num')::int >= 180000)
               AND NOT to_jsonb(t) -> 'attnames' ? a.attname::text
             ORDER BY a.attnum
-        ) AS left_out
+        ) ELSE '{}' END AS left_out
         FROM pg_publication_tables AS t
         JOIN pg_namespace AS n ON n.nspname = t.schemaname
         JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = t.tablename
