@@ -324,7 +324,7 @@ def _contents(connection: Connection, found: publication.Publication) -> Iterato
     if not found.rows or not found.truncates:
         fix = f"ALTER PUBLICATION {name} SET (publish = 'insert, update, delete, truncate')"
         yield _warning(subject, "does not publish every kind of change", fix)
-    for what in publication.thinned(connection, found) if found.ours else ():
+    for what in publication.thinned(connection, found.name) if found.ours else ():
         yield _warning(subject, f"somebody has made it leave out {what}", _comment(publication.WHOLE))
     if inside:
         yield _ok(subject, f"contains {len(inside)} table(s)")

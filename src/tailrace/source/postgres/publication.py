@@ -16,7 +16,7 @@ from psycopg import sql
 
 from tailrace.dialect.postgres.session import Connection, fetch, run, statement_text
 from tailrace.error import CheckFailed, ConfigError
-from tailrace.source.postgres import catalog, pattern, query
+from tailrace.source.postgres import pattern, query
 from tailrace.source.postgres.finding import some
 from tailrace.source.postgres.pattern import Relation
 
@@ -149,15 +149,12 @@ def left_out(connection: Connection, found: Publication, patterns: Sequence[str]
     ]
 
 
-def thinned(connection: Connection, found: Publication) -> list[str]:
-    """What somebody has made a publication of ours leave out of its tables, each in words."""
-    tables = published(connection, found.name)
-    known = catalog.attributes(connection, [table.oid for table in tables if table.columns is not None])
-    told = [f"rows of {table} (a row filter)" for table in tables if table.row_filter is not None]
-    for table in tables:
-        names = [each.name for each in known.get(table.oid, ()) if not each.generated]
-        if left_out := [name for name in names if name not in (table.columns or ())]:
-            told.append(f"{some(left_out)} of {table} (a list of its columns)")
+def thinned(connection: Connection, name: str) -> list[str]:
+    """What somebody has made a publication leave out of its tables, each in words."""
+    told = []
+    for table, filtered, left_out in fetch(connection, query.load("thinned"), {"publication": name}):
+        told += [f"rows of {table} (a row filter)"] if filtered else []
+        told += [f"{some(left_out)} of {table} (a list of its columns)"] if left_out else []
     return told
 
 
@@ -181,7 +178,7 @@ def ensure(connection: Connection, wanted: Wanted) -> Publication:
         _extend(connection, wanted, found=found, chosen=chosen)
         if found.chosen:
             _warn_of_left_out(connection, wanted, found)
-        for what in thinned(connection, found) if found.ours else ():
+        for what in thinned(connection, wanted.name) if found.ours else ():
             _log.warning("publication %s was made to leave out %s; %s", wanted.name, what, WHOLE)
     made = load(connection, wanted.name)
     if made is None:
