@@ -16,7 +16,7 @@ from tailrace.contract import Checkpoint, DeadLetters, Sink, Source, Transform
 from tailrace.error import ConfigError
 from tailrace.format import Format
 from tailrace.model import Limits
-from tailrace.pipeline import Pipeline
+from tailrace.pipeline import Pipeline, impossible_limit
 from tailrace.plugin import Group, find
 
 __all__ = ["Config", "load", "sink_from_url", "source_fields", "source_from_url"]
@@ -129,10 +129,8 @@ def _limits(value: object, site: Site, together: int) -> Limits:
     table = _table(value, site)
     shares = {name: _share(getattr(Limits(), name), together) for name in _IN_MEMORY if name not in table}
     limits = cast(Limits, build(Limits, {**table, **shares}, site))
-    for name in fields_of(Limits):
-        number = getattr(limits, name)
-        if isinstance(number, int | float) and not (number > 0 or (number == 0 and name.endswith("_s"))):
-            raise ConfigError(f"{site.at(name)}: this must be above 0")
+    if (name := impossible_limit(limits)) is not None:
+        raise ConfigError(f"{site.at(name)}: this must be above 0")
     return limits
 
 

@@ -12,7 +12,15 @@ from tailrace.pipeline.admin import (
 )
 from tailrace.pipeline.cutover import cutover
 from tailrace.pipeline.gauge import log_fields
-from tailrace.pipeline.pipeline import Pipeline, desk_path, lock_path, position_path, socket_path, status_path
+from tailrace.pipeline.pipeline import (
+    Pipeline,
+    desk_path,
+    impossible_limit,
+    lock_path,
+    position_path,
+    socket_path,
+    status_path,
+)
 from tailrace.pipeline.shaping import unmatched
 from tailrace.pipeline.status import State, Status, ask, read_status
 
@@ -27,6 +35,7 @@ __all__ = [
     "cutover",
     "desk_path",
     "forget",
+    "impossible_limit",
     "lock_path",
     "log_fields",
     "position_path",

@@ -8,7 +8,7 @@ import random
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from tailrace.checkpoint.file import File
@@ -24,7 +24,7 @@ from tailrace.pipeline.repair import Repairs
 from tailrace.pipeline.status import State, Status, StatusServer, write_status
 from tailrace.pipeline.stopping import LATE, Stopping
 
-__all__ = ["Pipeline", "desk_path", "lock_path", "position_path", "socket_path", "status_path"]
+__all__ = ["Pipeline", "desk_path", "impossible_limit", "lock_path", "position_path", "socket_path", "status_path"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _DOING = {State.STARTING: "waiting for its lock", State.RETRYING: "pausing before the next try"}
@@ -59,6 +59,15 @@ def status_path(state_dir: Path, name: str) -> Path:
 def position_path(state_dir: Path, name: str) -> Path:
     """The default checkpoint of pipeline `name`, when its sink keeps no position."""
     return state_dir / f"{name}.position"
+
+
+def impossible_limit(limits: Limits) -> str | None:
+    """Which limit leaves room for nothing, so that nothing would ever be read; a duration may be 0."""
+    for each in fields(limits):
+        number = getattr(limits, each.name)
+        if isinstance(number, int | float) and not (number > 0 or (number == 0 and each.name.endswith("_s"))):
+            return each.name
+    return None
 
 
 class _Backoff:
@@ -131,6 +140,10 @@ class Pipeline:
                 f"{self.name!r} cannot be the name of a pipeline",
                 hint="use up to 63 letters, digits, '_', '-' and '.', beginning with a letter or digit",
             )
+        if (limit := impossible_limit(self.limits)) is not None:
+            raise ConfigError(f"limits.{limit}: this must be above 0", hint="leave it out for the default")
+        if self.state_dir is not None:
+            self.state_dir = Path(self.state_dir)  # a text too, as wherever a path is asked for
         self._gauge = Gauge(self.name)
 
     def run(self, *, until_current: bool = False, retry: bool = True) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tailrace.error import Fatal, Retryable
+from tailrace.error import ConfigError, Fatal, Retryable
 from tailrace.model import Limits
 from tailrace.pipeline import Pipeline, State, Status, ask, socket_path
 from tailrace.pipeline.status import StatusServer
@@ -137,3 +137,22 @@ def test_a_running_pipeline_tells_what_it_does(tmp_path: Path) -> None:
         thread.join(10)
     assert pipeline.status().state is State.STOPPED
     assert not socket_path(tmp_path, "p").exists()
+
+
+@pytest.mark.parametrize("name", [name for name in Limits.__slots__ if name != "spill_dir"])
+def test_i8_a_limit_that_leaves_room_for_nothing_is_refused(name: str) -> None:
+    """Nothing would ever be read, without a word."""
+    for number in (-1, float("nan"), *(() if name.endswith("_s") else (0,))):
+        limits = Limits(**{name: number})  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match=f"limits.{name}: this must be above 0"):
+            Pipeline(LogSource(Log()), ListSink(Target()), name="p", limits=limits)
+    Pipeline(LogSource(Log()), ListSink(Target()), name="p", limits=Limits(stop_timeout_s=0))
+
+
+def test_a_state_folder_may_be_given_as_a_text(tmp_path: Path) -> None:
+    log = Log()
+    log.insert(1)
+    folder = tmp_path / "state"
+    pipeline = Pipeline(LogSource(log), ListSink(Target()), name="p", state_dir=str(folder))  # type: ignore[arg-type]
+    pipeline.run(until_current=True)
+    assert (folder / "p.position").exists()
