@@ -109,9 +109,14 @@ class Loop:
 
 
 class Caller:
-    """Tries a call again, with pauses that `interrupt` and `break_off` cut short. Used from any thread."""
+    """Tries a call again, with pauses that `interrupt` and `break_off` cut short. Used from any thread.
 
-    def __init__(self, *, backoff_s_max: float, stop_timeout_s: float = math.inf, pauses: bool = True) -> None:
+    With `parks=False` no change is parked: the first that is given up ends it all.
+    """
+
+    def __init__(
+        self, *, backoff_s_max: float, stop_timeout_s: float = math.inf, pauses: bool = True, parks: bool = True
+    ) -> None:
         self.loop = Loop()
         # Not an Event: its lock is not reentrant, so a signal handler that sets it can deadlock with its own thread.
         self._changed = threading.Condition()
@@ -123,6 +128,7 @@ class Caller:
         self._stop_at = math.inf
         self._wait = wait_exponential(FIRST_PAUSE_S, max=backoff_s_max) + wait_random(0, JITTER_S)
         self._pauses = pauses
+        self._parks = parks
         self._pools: dict[Handler, ThreadPoolExecutor] = {}
 
     def pool(self, handler: Handler) -> ThreadPoolExecutor:
@@ -145,6 +151,12 @@ class Caller:
         with self._changed:
             self._broken = self.told = True
             self._changed.notify_all()
+
+    def refused(self) -> None:
+        """A change is given up. Where nothing is parked the pipeline stops for it: no other call begins, or it would
+        stop only once all the others that wait have had their tries. Called from any thread."""
+        if not self._parks:
+            self.break_off()
 
     def go_on(self) -> None:
         """Calls may begin again, unless a stop was asked for. Called from the writer thread."""
@@ -257,10 +269,14 @@ def reasons_of(handler: Handler, error: Exception, size: int) -> dict[int, str]:
     """
     if isinstance(error, Reject):
         return error.checked(size, f"handler {handler.name}")
-    last = traceback.extract_tb(error.__traceback__)[-1:]
-    where = f" at {last[0].filename.rpartition('/')[2]}:{last[0].lineno}" if last else ""
+    tries = "1 try" if handler.retries == 0 else f"{handler.retries + 1} tries"
     # The message is left out: it may quote the row, and reasons are logged (I9).
-    return dict.fromkeys(range(size), f"{type(error).__name__} in {handler.name}{where}, {handler.retries + 1} tries")
+    return dict.fromkeys(range(size), f"{type(error).__name__} in {handler.name}{_place(error)}, {tries}")
+
+
+def _place(error: BaseException) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    return f" at {last[0].filename.rpartition('/')[2]}:{last[0].lineno}" if last else ""
 
 
 def _call(handler: Handler, argument: object) -> None:
@@ -296,8 +312,8 @@ def _log_retry(handler: Handler) -> Callable[[RetryCallState], None]:
     def log(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         pause_s = state.next_action.sleep if state.next_action else 0.0
-        name, attempt = type(error).__name__, state.attempt_number
-        _log.warning("%s: try %d raised %s, next in %.2f s", handler.name, attempt, name, pause_s)
+        what = f"{type(error).__name__}{_place(error) if error else ''}"
+        _log.warning("%s: try %d raised %s, next in %.2f s", handler.name, state.attempt_number, what, pause_s)
 
     return log
 

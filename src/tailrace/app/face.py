@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -59,6 +60,7 @@ class App:
         self._limits = limits or Limits()
         self._handlers: list[Handler] = []
         self._done: dict[str, Done] = {}
+        self._parks = True
 
     @property
     def handlers(self) -> tuple[Handler, ...]:
@@ -142,22 +144,21 @@ class App:
 
     def open(self, name: str, limits: Limits) -> AppWriter:
         """Open the handlers for pipeline `name`; `ConfigError` when there are none."""
-        return self.writer(name, Caller(backoff_s_max=limits.backoff_s_max, stop_timeout_s=limits.stop_timeout_s))
+        backoff_s, stop_s = limits.backoff_s_max, limits.stop_timeout_s
+        return self.writer(name, Caller(backoff_s_max=backoff_s, stop_timeout_s=stop_s, parks=self._parks))
 
     def writer(self, name: str, caller: Caller) -> AppWriter:
         """The same with a `Caller` of one's own (`tailrace.testing` has one that does not pause)."""
-        if not self._handlers:
-            raise ConfigError(
-                f"App {self.name!r} has no handlers", hint='decorate a function: @app.on("public.orders")'
-            )
+        self._require_handlers()
         return AppWriter(self._handlers, self._done.setdefault(name, Done()), caller)
 
     def pipeline(self, *, transforms: Sequence[Transform] = (), state_dir: Path | None = Path(".tailrace")) -> Pipeline:
         """The pipeline that `run` would run: source → transforms → handlers."""
-        source = self._source
+        source, sink = self._source, copy(self)
+        sink._parks = self._dead_letters is not None
         return Pipeline(
             self._from_url(source) if isinstance(source, str) else source,
-            self,
+            sink,
             name=self.name,
             transforms=transforms,
             checkpoint=self._checkpoint,
@@ -193,6 +194,12 @@ class App:
         self._done.clear()
         return removed
 
+    def _require_handlers(self) -> None:
+        if not self._handlers:
+            raise ConfigError(
+                f"App {self.name!r} has no handlers", hint='decorate a function: @app.on("public.orders")'
+            )
+
     def _from_url(self, url: str) -> Source:
         """The source of `url`; one that has topics is asked for those alone, and handlers take their tables of them."""
         if "tables" not in source_fields(url):
@@ -203,6 +210,7 @@ class App:
                 )
             return source_from_url(url)
         if not self.tables:
+            self._require_handlers()
             raise ConfigError(
                 f"App {self.name!r} has handlers of messages only, and a publication needs a table",
                 hint='name one: App(…, tables=["public.orders"])',

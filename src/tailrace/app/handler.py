@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
+from tailrace.app.row import is_row_type, type_name
 from tailrace.error import ConfigError
 from tailrace.model import Change, Message, Row, Table
 
@@ -96,12 +97,26 @@ def read_annotation(call: Callable[..., object], scope: Mapping[str, Any]) -> tu
                 f"Handler {name}: the annotation {annotation!r} cannot be resolved: {error}",
                 hint="define the row type before the handler, where the handler can see it",
             ) from error
+    _refuse_row(name, annotation, "{}")
     many = inspect.isclass(get_origin(annotation)) and issubclass(get_origin(annotation), Iterable)
     if many and get_origin(annotation) is not Change:
         (annotation, *_) = get_args(annotation) or (None,)
+        _refuse_row(name, annotation, "list[{}]")
     else:
         many = False
     if get_origin(annotation) is not Change:
         return None, many
     (row,) = get_args(annotation)
     return (None if row is Row or row is Any else row), many
+
+
+def _refuse_row(name: str, annotation: Any, right: str) -> None:
+    """`ConfigError` for a parameter that is to be the row itself: what it is given has no such attributes or keys."""
+    kind, typed = get_origin(annotation) or annotation, is_row_type(annotation)
+    if typed or (inspect.isclass(kind) and issubclass(kind, Mapping)):
+        row = type_name(annotation)
+        change = f"tr.Change[{row}]" if typed else "tr.Change"
+        raise ConfigError(
+            f"Handler {name} is given a Change, and its parameter is annotated with {row}, as if it were the row",
+            hint=f"annotate it {right.format(change)}: the `after` of a change is the row",
+        )

@@ -146,7 +146,7 @@ def _whole(items: list[Item], gathered: Gathered, caller: Caller) -> None:
     while todo:
         if part := _free(todo.pop(), gathered):
             error = caller.call(handler, partial(_shown, part))
-            todo.extend(_divide(part, gathered, error=error))
+            todo.extend(_divide(part, gathered, caller, error=error))
 
 
 async def _whole_async(items: list[Item], gathered: Gathered, caller: Caller) -> None:
@@ -154,7 +154,7 @@ async def _whole_async(items: list[Item], gathered: Gathered, caller: Caller) ->
     while todo:
         if part := _free(todo.pop(), gathered):
             error = await caller.call_async(handler, partial(_shown, part))
-            todo.extend(_divide(part, gathered, error=error))
+            todo.extend(_divide(part, gathered, caller, error=error))
 
 
 def _shown(part: list[Item]) -> list[Change]:
@@ -166,7 +166,7 @@ def _free(part: list[Item], gathered: Gathered) -> list[Item]:
     return [item for item in part if not _behind(item, gathered)]
 
 
-def _divide(part: list[Item], gathered: Gathered, *, error: Exception | None) -> list[list[Item]]:
+def _divide(part: list[Item], gathered: Gathered, caller: Caller, *, error: Exception | None) -> list[list[Item]]:
     """What is still to be called after a list succeeded or failed, last first."""
     if error is None:
         gathered.done.update(item.index for item in part)
@@ -178,9 +178,11 @@ def _divide(part: list[Item], gathered: Gathered, *, error: Exception | None) ->
     if 0 < len(reasons) < len(part):  # a Reject that names its culprits: the others are still to be done
         for index, reason in reasons.items():
             _reject(part[index], gathered, reason=reason)
+        caller.refused()
         return [[item for index, item in enumerate(part) if index not in reasons and index not in written]]
     if len(part) == 1:
         _reject(part[0], gathered, reason=reasons[0])
+        caller.refused()
         return []
     middle = len(part) // 2
     return [part[middle:], part[:middle]]
@@ -216,14 +218,14 @@ def _stretches(items: Iterable[Item], concurrency: int) -> Iterator[list[list[It
 def _lane(lane: list[Item], gathered: Gathered, caller: Caller) -> None:
     for item in lane:
         if not _behind(item, gathered):
-            _settle(item, gathered, error=caller.call(gathered.handler, item.show))
+            _settle(item, gathered, caller, error=caller.call(gathered.handler, item.show))
 
 
 async def _lane_async(lane: list[Item], gathered: Gathered, caller: Caller) -> None:
     for item in lane:
         if not _behind(item, gathered):
             error = await caller.call_async(gathered.handler, item.show)
-            _settle(item, gathered, error=error)
+            _settle(item, gathered, caller, error=error)
 
 
 async def _stretches_async(items: list[Item], gathered: Gathered, caller: Caller) -> None:
@@ -241,9 +243,10 @@ def _raise_any(ends: Iterable[BaseException | None]) -> None:
         raise min(raised, key=lambda end: isinstance(end, Broken))
 
 
-def _settle(item: Item, gathered: Gathered, *, error: Exception | None) -> None:
+def _settle(item: Item, gathered: Gathered, caller: Caller, *, error: Exception | None) -> None:
     if error is None:
         gathered.done.add(item.index)
         return
     gathered.cause = gathered.cause or error
     _reject(item, gathered, reason=reasons_of(gathered.handler, error, 1)[0])
+    caller.refused()

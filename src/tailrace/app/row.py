@@ -45,6 +45,15 @@ def check_type(kind: Any) -> None:
     _maker(kind)
 
 
+def is_row_type(kind: Any) -> bool:
+    """Whether rows can be made into `kind`."""
+    try:
+        check_type(kind)
+    except ConfigError:
+        return False
+    return True
+
+
 def converter(kind: Any, table: Table) -> Convert:
     """The function that makes a `kind` of a row of this table version; `Fatal` names a field without a column."""
     return _maker(kind)(kind, table)
@@ -72,7 +81,7 @@ def _maker(kind: Any) -> Callable[[Any, Table], Convert]:
         if dataclasses.is_dataclass(kind):
             return _dataclass
     raise ConfigError(
-        f"Rows cannot be made into {_name(kind)}",
+        f"Rows cannot be made into {type_name(kind)}",
         hint="annotate with a dataclass, TypedDict, msgspec.Struct or pydantic model; plain Change gives a mapping",
     )
 
@@ -148,13 +157,14 @@ def _present(kind: Any, shape: _Shape, table: Table) -> tuple[_Field, ...]:
     for field in shape.fields:
         if field.required and field.column not in columns:
             raise Fatal(
-                f"Table {table} has no column {field.column!r} for the required field {field.name!r} of {_name(kind)}",
+                f"Table {table} has no column {field.column!r} "
+                f"for the required field {field.name!r} of {type_name(kind)}",
                 hint=f"give the field a default or rename it; the columns are {', '.join(sorted(columns))}",
             )
     spare = [column.name for column in table.columns if column.name not in {field.column for field in shape.fields}]
     if spare and shape.extra == "forbid":
         raise Fatal(
-            f"Table {table} has the column {spare[0]!r}, and {_name(kind)} forbids fields that it does not declare",
+            f"Table {table} has the column {spare[0]!r}, and {type_name(kind)} forbids fields that it does not declare",
             hint="add the field, exclude the column, or allow extra fields",
         )
     present = tuple(field for field in shape.fields if field.column in columns)
@@ -175,10 +185,11 @@ def _reject(kind: Any, table: Table, row: Row, *, reasons: str) -> Reject:
     unsent = [name for name, text in row.texts().items() if text is UNCHANGED]
     if unsent:
         return Reject(
-            f"{table} does not fit {_name(kind)}: the server did not send the unchanged column {', '.join(unsent)}; "
+            f"{table} does not fit {type_name(kind)}: "
+            f"the server did not send the unchanged column {', '.join(unsent)}; "
             f"ALTER TABLE {table} REPLICA IDENTITY FULL makes it do so"
         )
-    return Reject(f"{table} does not fit {_name(kind)}: {reasons}")
+    return Reject(f"{table} does not fit {type_name(kind)}: {reasons}")
 
 
 def _pydantic_reasons(error: ValueError) -> str:
@@ -194,5 +205,6 @@ def _msgspec_reasons(message: str) -> str:
     return f"{where.group(1) if where else 'the row'} ({expected.group(0) if expected else 'not valid'})"
 
 
-def _name(kind: Any) -> str:
+def type_name(kind: Any) -> str:
+    """What messages call a row type."""
     return getattr(kind, "__qualname__", str(kind))

@@ -73,7 +73,7 @@ class AppWriter:
                 self._undone = self._look_for_undone(batch)
             if not isinstance(error, Broken):
                 raise
-            if self._rejects:  # to be parked before anything else, whoever has their lineages (I14)
+            if self._rejects:  # to be parked before anything else, whoever has their lineages (I14), or told of
                 raise Reject(self._rejects) from self._cause
             raise BrokenOff(self._undone) from None
         self._done.settle(batch.positions)
@@ -190,6 +190,7 @@ class AppWriter:
         if error is not None:
             self._cause = self._cause or error
             self._park(index, change, reasons_of(handler, error, 1)[0])
+            self._caller.refused()
 
     def _park(self, index: int, change: Change, reason: str) -> None:
         self._rejects.setdefault(index, reason)

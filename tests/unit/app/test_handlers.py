@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -217,6 +218,39 @@ def test_an_annotation_that_is_no_row_type_is_refused_at_once() -> None:
 
     with pytest.raises(ConfigError, match="Rows cannot be made into int"):
         app().on("public.orders")(handler)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "right"),
+    [
+        (OrderClass, "tr.Change[OrderClass]"),
+        (OrderDict, "tr.Change[OrderDict]"),
+        (OrderStruct, "tr.Change[OrderStruct]"),
+        (OrderModel, "tr.Change[OrderModel]"),
+        (dict[str, Any], "tr.Change[dict]"),
+        (Mapping[str, Any], "tr.Change"),
+        (list[OrderClass], "list[tr.Change[OrderClass]]"),
+        (list[dict[str, Any]], "list[tr.Change[dict]]"),
+    ],
+)
+def test_a_handler_annotated_with_the_row_itself_is_refused_at_once(annotation: Any, right: str) -> None:
+    """It was given the Change, failed at each try of each change, and one with a dict was taken for one of lists."""
+
+    def handler(order: Any) -> None: ...
+
+    handler.__annotations__ = {"order": annotation}
+    with pytest.raises(ConfigError, match="is given a Change, and its parameter is annotated with ") as refused:
+        app().on("public.orders")(handler)
+    assert refused.value.hint is not None and refused.value.hint.startswith(f"annotate it {right}: ")
+
+
+def test_an_app_without_handlers_is_told_so() -> None:
+    with pytest.raises(ConfigError, match="App 'test' has no handlers"):
+        app().pipeline()
+    shop = app()
+    shop.on_message("outbox")(print)
+    with pytest.raises(ConfigError, match="App 'test' has handlers of messages only"):
+        shop.pipeline()
 
 
 def test_tables_default_to_what_the_handlers_name() -> None:

@@ -172,3 +172,77 @@ def test_what_a_handler_raised_is_the_cause_of_the_end_and_of_no_log_line(
     assert isinstance(refused.value.__cause__, ValueError)
     assert str(refused.value.__cause__) == "row 1 is bad"
     assert "row 1 is bad" not in caplog.text + str(refused.value) + trace(refused.value)
+
+
+@pytest.mark.parametrize("form", ["plain", "async", "list", "list that names it", "side by side"])
+def test_without_dead_letters_the_first_change_that_is_given_up_ends_it(tmp_path: Path, form: str) -> None:
+    """A batch of thousands went through all of its tries, change by change, before anybody was told."""
+    log, called = Log(), []
+    app = tr.App(LogSource(log), name="strict")
+
+    def fail(change: tr.Change) -> None:
+        called.append(change.after["id"])
+        if change.after["id"] > 2:
+            raise ValueError
+
+    async def fail_later(change: tr.Change) -> None:
+        fail(change)
+
+    def fail_all(changes: list[tr.Change]) -> None:
+        for change in changes:
+            fail(change)
+
+    def name_one(changes: list[tr.Change]) -> None:
+        called.extend(change.after["id"] for change in changes)
+        raise tr.Reject({2: "not this one"})
+
+    forms = {"plain": fail, "async": fail_later, "list": fail_all, "list that names it": name_one, "side by side": fail}
+    app.on("public.orders", retries=0, concurrency=2 if form == "side by side" else 1)(forms[form])
+    log.commit(*(("c", {"id": str(key)}) for key in range(1, 9)))
+    with pytest.raises(tr.Refused) as refused:
+        app.pipeline(state_dir=tmp_path).run(until_current=True)
+    assert not log.confirmed
+    if form == "side by side":
+        assert len([key for key in called if key > 2]) <= 2, "one in each lane"
+        return
+    assert "refused 1 change(s), the first of public.orders at " in str(refused.value)
+    if form == "list that names it":
+        assert called == list(range(1, 9)), "the list is not offered again"
+    else:
+        assert set(called) == {1, 2, 3}, "a list that fails is halved"
+
+
+def test_calls_before_the_change_that_ended_it_are_not_made_again_in_this_process(tmp_path: Path) -> None:
+    log, called, refuses = Log(), [], [True]
+    app = tr.App(LogSource(log), name="mended")
+
+    @app.on("public.orders")
+    def take(change: tr.Change) -> None:
+        if change.after["id"] == 2 and refuses[0]:
+            raise tr.Reject("not yet")
+        called.append(change.after["id"])
+
+    log.commit(*(("c", {"id": str(key)}) for key in (1, 2, 3)))
+    with pytest.raises(tr.Refused):
+        app.pipeline(state_dir=tmp_path).run(until_current=True)
+    refuses[0] = False
+    app.pipeline(state_dir=tmp_path).run(until_current=True)
+    assert called == [1, 2, 3]
+
+
+def test_a_try_that_failed_is_told_with_its_place_and_without_its_message(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = Log()
+    app = tr.App(LogSource(log), name="told")
+
+    @app.on("public.orders", retries=1)
+    def fail(change: tr.Change) -> None:
+        raise ValueError("a value")
+
+    log.insert(1)
+    with caplog.at_level(logging.WARNING), pytest.raises(tr.Refused):
+        app.pipeline(state_dir=tmp_path).run(until_current=True)
+    [told] = [record.getMessage() for record in caplog.records if "try 1" in record.getMessage()]
+    assert " raised ValueError at test_pipeline.py:" in told
+    assert "a value" not in told
