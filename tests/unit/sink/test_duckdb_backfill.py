@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tailrace.model import Batch, Column, Table
@@ -44,11 +46,22 @@ def _row(id: int, **cells: str | None) -> tuple[str, Mapping[str, str | None]]:
     return ("c", {"id": str(id), "note": f"n{id}", **cells})
 
 
+def _after_a_kill(path: Path) -> int:
+    """How many rows are found in what a process that has the file open would leave behind if it was killed."""
+    left = path.with_name("left.duckdb")
+    for suffix in ("", ".wal"):
+        shutil.copyfile(f"{path}{suffix}", f"{left}{suffix}")
+    with duckdb.connect(str(left)) as found:
+        [[rows]] = found.execute("SELECT count(*) FROM public.orders").fetchall()
+    return int(rows)
+
+
 @pytest.mark.parametrize("type", VALUES)
 def test_older_rows_get_what_the_source_gave_them(shop: Shop, type: str) -> None:
     shop.write(shop.feed.insert(1, 2))
     new = _with(Column("v", type, backfill=VALUES[type], defaulted=True))
     shop.write(shop.feed.commit(_row(3, v=VALUES[type]), _row(4, v=None), table=new))
+    assert _after_a_kill(shop.path) == 4
     same = shop.sql("SELECT o.id, o.v IS NOT DISTINCT FROM n.v FROM public.orders o, public.orders n WHERE n.id = 3")
     assert sorted(same) == [(1, True), (2, True), (3, True), (4, False)]
     shop.write(shop.feed.insert(5))  # a dead letter, say: of a row that has no such column nothing is known

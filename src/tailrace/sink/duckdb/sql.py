@@ -13,7 +13,6 @@ __all__ = [
     "add_column",
     "create_table",
     "delete",
-    "drop_default",
     "fill",
     "fill_up",
     "insert",
@@ -25,6 +24,7 @@ __all__ = [
     "rename_column",
     "rename_table",
     "select_into",
+    "set_all",
     "stage",
     "widen_column",
 ]
@@ -57,14 +57,15 @@ def create_table(target: str, columns: Typed) -> str:
     return f"CREATE TABLE {target} ({', '.join(f'{quote(name)} {type}' for name, type in columns)})"
 
 
-def add_column(target: str, name: str, type: str, *, default: str | None = None) -> str:
-    """Add a column to `target`; rows that are there get the default, or null."""
-    return f"ALTER TABLE {target} ADD COLUMN {quote(name)} {type}{'' if default is None else f' DEFAULT {default}'}"
+def add_column(target: str, name: str, type: str) -> str:
+    """Add a column to `target`; rows that are there get null."""
+    return f"ALTER TABLE {target} ADD COLUMN {quote(name)} {type}"
 
 
-def drop_default(target: str, name: str) -> str:
-    """Let rows that are to come have null where they have no value; those that are there keep theirs."""
-    return f"ALTER TABLE {target} ALTER COLUMN {quote(name)} DROP DEFAULT"
+def set_all(target: str, name: str, value: str) -> str:
+    """Give every row of `target` this value. A default would do the same, and be looked up when the log is read again
+    after a kill: where the cast of its type comes with an extension (json), that is not loaded then."""
+    return f"UPDATE {target} SET {quote(name)} = {value}"
 
 
 def printed(name: str, type: str) -> str:

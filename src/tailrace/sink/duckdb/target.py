@@ -206,12 +206,12 @@ class Targets:
 
     def _add(self, table: Table, record: Record, *, name: str, type: str, filled: bool) -> None:
         """Add a column; rows that were `filled` in before it came have in it what they have at the source."""
-        default = None
+        value = None
         if filled and record.key:
-            default = backfill.of_older_rows(self._connection, table, record, name=name, type=type)
-        self._connection.execute(sql.add_column(record.target, name, type, default=default))
-        if default is not None:
-            self._connection.execute(sql.drop_default(record.target, name))
+            value = backfill.of_older_rows(self._connection, table, record, name=name, type=type)
+        self._connection.execute(sql.add_column(record.target, name, type))
+        if value is not None:
+            self._connection.execute(sql.set_all(record.target, name, value))
 
     def _pad(self, table: Table, record: Record) -> Record:
         """Fill texts up with blanks, or take these away, where a char(n) became another text, or the other way.
