@@ -108,7 +108,7 @@ class Shared(Protocol):
         """
 
     def begin(self, claimed: Mapping[str, Position | None]) -> None:
-        """These lineages are claimed: read each right after its position. Some may have been taken away since."""
+        """These are claimed: read each right after its position, which is any change's. Some may have gone since."""
 
 
 @runtime_checkable

@@ -6,20 +6,25 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import count
-from typing import Any
+from itertools import count, islice
+from typing import Any, Literal
 
 import psycopg
 import pytest
+from confluent_kafka import Producer
 
+from servers.kafka import Broker
 from tailrace import testing
 from tailrace.contract import Positions, Source, Stream
 from tailrace.error import EndOfStream, Fatal
 from tailrace.model import Batch, Limits, Position
+from tailrace.source.kafka import Kafka
 from tailrace.source.postgres import Postgres
+from tailrace.testing.evidence import KeptPositions
 from tailrace.testing.fake import Log, LogSource
-from tailrace.testing.sources import KeptPositions
+from tests.server.kafka.filling import event
 
+_PARTITIONS = 4
 Break = Callable[[Stream], None]
 
 
@@ -74,6 +79,27 @@ def test_postgres_keeps_the_contract(server: str, request: pytest.FixtureRequest
         slots = connection.execute("SELECT slot_name FROM pg_replication_slots WHERE database = current_database()")
         assert not slots.fetchall()
     assert any("I6" in line for line in shown)
+
+
+@pytest.mark.parametrize(("protocol", "positions"), [("classic", "group"), ("classic", "sink"), ("consumer", "sink")])
+def test_kafka_keeps_the_contract(
+    kafka: Broker, topic: str, protocol: Literal["classic", "consumer"], positions: Literal["group", "sink"]
+) -> None:
+    kafka.create_topic(topic, _PARTITIONS)
+    producer, ids = Producer({"bootstrap.servers": kafka.address, "enable.idempotence": True}), count()
+
+    def commit(rows: int) -> None:
+        for at in islice(ids, rows):
+            producer.produce(topic, value=event("c", after={"id": at}), partition=at % _PARTITIONS)
+        assert producer.flush(120) == 0
+
+    quick = {"heartbeat.interval.ms": "500"} if protocol == "classic" else {}
+    source = Kafka(
+        f"kafka://{kafka.address}/{topic}", group=topic, group_protocol=protocol, positions=positions, options=quick
+    )
+    shown = testing.check_source(lambda: source, commit)
+    assert any("I16" in line for line in shown)
+    assert source.drop("") == []
 
 
 def _confirms_with_a_fault(stream: Stream) -> None:
@@ -142,3 +168,8 @@ def test_a_source_that_breaks_a_promise_is_found_out(harm: Break, promise: str) 
 def test_i6_a_source_that_starts_over_from_a_foreign_position_is_found_out(keeps_lineage: bool, promise: str) -> None:
     with pytest.raises(AssertionError, match=promise):
         _check(lambda log: Careless(log, keeps_lineage=keeps_lineage))
+
+
+def test_a_position_that_cannot_be_kept_as_text_is_found_out() -> None:
+    with pytest.raises(AssertionError, match="a position is printable text"):
+        KeptPositions().save([Position("test/log", "1\n")])

@@ -6,19 +6,18 @@ A third party calls it from a test of its own, on a server that is real.
 from __future__ import annotations
 
 import dataclasses
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from tailrace.contract import Source, Stream
-from tailrace.error import EndOfStream, Fatal
-from tailrace.model import Batch, Change, Limits, Position, Severity
+from tailrace.contract import Shared, Source, Stream
+from tailrace.error import EndOfStream, Fatal, Retryable
+from tailrace.model import Batch, Limits, Position, Severity
+from tailrace.testing.evidence import NAME, KeptPositions, check_order, confirm_aside, identities
 from tailrace.testing.expect import expect
+from tailrace.testing.sharing import SharedTrial
 
-_NAME = "check_source"
 _TIMEOUT_S = 30.0
-_ADVICE_S = 2.0
-"""A confirmation notes something and returns; that much a loaded machine may make of it."""
+_LOOK_S = 0.2
 _TENDS = 20
 """How often the suite tends between two reads, while what was committed waits or is on its way."""
 
@@ -29,49 +28,37 @@ def check_source(make_source: Callable[[], Source], commit: Callable[[int], obje
     `make_source` returns a source that reads one table, without a position of its own. `commit(n)` commits one
     transaction of `n` new rows into that table. The table may hold rows at the start. What the source creates on the
     server is dropped at the end.
+
+    Of a source whose streams are `Shared`, `make_source` reads at least two lineages, and `commit(n)` spreads `n` new
+    rows evenly over them, each durable when it returns. Several readers are then opened side by side, on threads of
+    their own, and lineages must come and go between them; each move may take a minute.
     """
     trial = _Trial(make_source, commit)
     shown = [trial.declares()]
     try:
-        shown += [
-            trial.reads_what_is_there(),
-            trial.streams_in_order(),
-            trial.repeats_the_same(),
-            trial.waits_and_is_advised(),
-            trial.tends(),
-            trial.resumes_behind_what_is_saved(),
-            trial.refuses_what_is_foreign(),
-        ]
+        stream = trial.opens()
+        if isinstance(stream, Shared):
+            stream.close()
+            stream.close()
+            shown += SharedTrial(make_source, commit).run()
+        else:
+            shown += trial.run(stream)
     finally:
-        removed = make_source().drop(_NAME)
+        removed = _drop(make_source())
     expect(all(isinstance(line, str) for line in removed), "drop() says in words what it removed")
     return shown
 
 
-class KeptPositions:
-    """`contract.Positions` in memory: what a pipeline would find again after a restart."""
-
-    def __init__(self) -> None:
-        self.saved: dict[str, Position | None] = {}
-
-    def known(self) -> Mapping[str, Position | None]:
-        """See `Positions.known`."""
-        return dict(self.saved)
-
-    def claim(self, lineage: str) -> Position | None:
-        """See `Positions.claim`."""
-        return self.saved.setdefault(lineage, None)
-
-    def save(self, positions: Sequence[Position]) -> None:
-        """See `Positions.save`."""
-        self.saved.update({position.lineage: position for position in positions})
-
-    def forget(self) -> None:
-        """See `Positions.forget`."""
-        self.saved.clear()
-
-    def close(self) -> None:
-        """See `Positions.close`."""
+def _drop(source: Source) -> list[str]:
+    """A server may take a moment to learn that its last reader has left."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            return source.drop(NAME)
+        except Retryable:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_LOOK_S)
 
 
 class _Trial:
@@ -90,9 +77,24 @@ class _Trial:
         expect(not errors, f"check() finds nothing amiss with a good server: {errors}")
         return "declares what it is and finds a good server good"
 
-    def reads_what_is_there(self) -> str:
+    def opens(self) -> Stream:
         self._commit(3)
-        batches = self._until_end()
+        return self._open(until_current=True)
+
+    def run(self, first: Stream) -> list[str]:
+        return [
+            self.reads_what_is_there(first),
+            self.streams_in_order(),
+            self.repeats_the_same(),
+            self.waits_and_is_advised(),
+            self.tends(),
+            self.resumes_behind_what_is_saved(),
+            self.refuses_what_is_foreign(),
+        ]
+
+    def reads_what_is_there(self, stream: Stream) -> str:
+        batches = _drain(stream)
+        check_order(batches)
         expect(bool(self._positions.known()), "open() claims its lineage before it reads")
         expect(sum(map(len, batches)) >= 3, "the first open delivers what is there")
         self._save(batches)
@@ -107,7 +109,7 @@ class _Trial:
         finally:
             stream.close()
             stream.close()
-        _check_order(batches)
+        check_order(batches)
         changes = [change for batch in batches for change in batch]
         expect([change.op for change in changes] == ["c"] * 8, "new rows come as op c, each once, none from before")
         for batch in batches:
@@ -119,7 +121,7 @@ class _Trial:
 
     def repeats_the_same(self) -> str:
         first, second = self._until_end(), self._until_end()
-        expect(_identities(first) == _identities(second), "what was not saved comes again with the same positions")
+        expect(identities(first) == identities(second), "what was not saved comes again with the same positions")
         expect(sum(map(len, first)) == 8, "right after the saved position: nothing is left out, nothing comes twice")
         return "I6 I7 what is read again has the same positions"
 
@@ -130,7 +132,7 @@ class _Trial:
             ends = batches[-1].positions
             self._save(batches)
             for _ in range(2):
-                _confirm_aside(stream, ends)
+                confirm_aside(stream, ends)
             started = time.monotonic()
             idle = stream.read(0.2)
             took_s = time.monotonic() - started
@@ -147,8 +149,8 @@ class _Trial:
         self._commit(2)
         self._commit(3)
         batches = _drain(self._open(until_current=True), tends=_TENDS)
-        _check_order(batches)
-        expect(_identities(batches) == _identities(self._until_end()), "I11 tend() takes nothing of what waits")
+        check_order(batches)
+        expect(identities(batches) == identities(self._until_end()), "I11 tend() takes nothing of what waits")
         return "I11 tend takes nothing of what waits"
 
     def resumes_behind_what_is_saved(self) -> str:
@@ -173,19 +175,19 @@ class _Trial:
         foreign = KeptPositions()
         foreign.save(saved)
         try:
-            stream = self._make().open(_NAME, foreign, Limits())
+            stream = self._make().open(NAME, foreign, Limits())
         except Fatal:
             return
         stream.close()
         expect(False, f"I6 open() raises Fatal (HistoryLost where a new snapshot is needed) over {what}")
 
     def _open(self, *, until_current: bool = False) -> Stream:
-        return self._make().open(_NAME, self._positions, Limits(), until_current=until_current)
+        return self._make().open(NAME, self._positions, Limits(), until_current=until_current)
 
     def _until_end(self) -> list[Batch]:
         """All batches up to now, by a bounded stream."""
         batches = _drain(self._open(until_current=True))
-        _check_order(batches)
+        check_order(batches)
         return batches
 
     def _save(self, batches: Sequence[Batch]) -> None:
@@ -221,45 +223,3 @@ def _take(stream: Stream, rows: int) -> list[Batch]:
         if isinstance(taken, Batch):
             batches.append(taken)
     return batches
-
-
-def _confirm_aside(stream: Stream, ends: Sequence[Position]) -> None:
-    """Confirm from a thread of its own, and look at how that ended."""
-    faults: list[BaseException] = []
-
-    def confirm() -> None:
-        try:
-            stream.confirm(ends)
-        except BaseException as error:  # noqa: BLE001 - told below, whatever it is
-            faults.append(error)
-
-    confirming = threading.Thread(target=confirm, daemon=True)
-    confirming.start()
-    confirming.join(_ADVICE_S)
-    expect(not confirming.is_alive(), f"I2 confirm() is cheap: it returns within {_ADVICE_S:.0f} s")
-    expect(not faults, f"I2 confirm() is advice, it raises nothing; it raised {faults}")
-
-
-def _check_order(batches: Sequence[Batch]) -> None:
-    """I3 and I7: positions grow within a lineage, and a batch ends at or behind its last change."""
-    last: dict[str, Position] = {}
-    for batch in batches:
-        ends = {position.lineage: position for position in batch.positions}
-        for change in batch:
-            before = last.get(change.position.lineage)
-            expect(before is None or before < change.position, "I7 every change has its own position, in stream order")
-            end = ends.get(change.position.lineage)
-            expect(end is not None and change.position <= end, "I3 a batch ends at or behind its last change")
-            last[change.position.lineage] = change.position
-        for lineage, end in ends.items():
-            expect(lineage not in last or last[lineage] <= end, "I3 a position is cumulative within its lineage")
-            last[lineage] = end
-
-
-def _identities(batches: Sequence[Batch]) -> list[tuple[str, str, object]]:
-    return [_identity(change) for batch in batches for change in batch]
-
-
-def _identity(change: Change) -> tuple[str, str, object]:
-    row = change.after
-    return change.position.text, change.op, None if row is None else tuple(row.texts().items())

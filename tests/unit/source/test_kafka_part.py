@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from tailrace.error import HistoryLost
+from tailrace.error import Fatal, HistoryLost
 from tailrace.model import Position
 from tailrace.source.kafka.part import Part, Place, start
 
@@ -30,6 +30,23 @@ def test_i6_a_log_that_ends_before_what_was_saved_is_another_one(
     with pytest.raises(HistoryLost, match="offset 31 comes next, and the log ends at 20") as caught:
         begun(out_of_range, saved=30, committed=None, kept=kept)
     assert caught.value.hint == "`tailrace reset` begins anew"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "15", "check", "00000000000000000015 ", "0000000000000015.2.0", "-0000000000000000001"]
+)
+def test_i6_a_position_that_is_no_offset_is_refused(text: str) -> None:
+    part = Part("t", 0, "kafka/c/t/0")
+    with pytest.raises(Fatal, match=r"position .* of kafka/c/t/0 is not one of Kafka's") as caught:
+        start(
+            part,
+            Place("sink", "earliest", "earliest", False),
+            saved=Position(part.lineage, text),
+            committed=12,
+            low=10,
+            high=20,
+        )
+    assert "tailrace reset" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(("out_of_range", "at"), [("earliest", 10), ("latest", 20)])

@@ -50,6 +50,7 @@ def open_stream(
     topics = Topics(admin, source.topics, stop)
     ids = topics.ids(topics.matching())
     known = positions.known()
+    _refuse_foreign(topics.cluster, known)
     _refuse_recreated(source, topics, ids, known=known)
     client.refuse_stopped(stopped)
     place = Place(
@@ -85,6 +86,18 @@ def open_stream(
 def _in_sink(source: Kafka, positions: Positions) -> bool:
     """Whether the position lies in the sink, with the rows: then the sink's Writer is what keeps it."""
     return source.positions == "sink" or (source.positions == "auto" and hasattr(positions, "write"))
+
+
+def _refuse_foreign(cluster: str, known: Mapping[str, Position | None]) -> None:
+    """Where nothing of this cluster was ever read and something of another was, this one would be read from its
+    beginning, or from where somebody else has left the group."""
+    others = sorted(lineage for lineage, at in known.items() if at is not None)
+    if others and not any(lineage.startswith(f"kafka/{cluster}/") for lineage in known):
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise HistoryLost(
+            f"the saved position is of {others[0]}{more}, but this is the cluster {cluster}",
+            hint="lead the source to that one again; `tailrace reset` begins anew with this one",
+        )
 
 
 def _refuse_recreated(

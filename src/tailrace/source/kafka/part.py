@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
 from tailrace._native import EventReader
-from tailrace.error import HistoryLost
+from tailrace.error import Fatal, HistoryLost
 from tailrace.model import Position
 from tailrace.source.kafka.header import Headed
 
@@ -20,6 +21,7 @@ log = logging.getLogger("tailrace.source.kafka")
 HOLE = '`tailrace reset` begins anew; out_of_range = "earliest" goes on with what is there, over the hole'
 """What to do about records that are gone."""
 
+_TEXT = re.compile(r"[0-9]{20}")
 _LOOK_BACK = 100
 Record = tuple[bytes | None, bytes | None, int, int]
 
@@ -117,8 +119,9 @@ class Part:
 
 
 def start(part: Part, place: Place, *, saved: Position | None, committed: int | None, low: int, high: int) -> int:
-    """The offset to begin at. `HistoryLost` when it is not, or no longer, in the log: `low` to `high` is."""
-    after = None if saved is None else int(saved.text) + 1
+    """The offset to begin at. `HistoryLost` when it is not, or no longer, in the log: `low` to `high` is; `Fatal` when
+    what is saved is no offset."""
+    after = None if saved is None else _behind(saved)
     in_sink = place.kept == "sink" and after is not None
     wanted = after if in_sink else max((at for at in (after, committed) if at is not None), default=None)
     if wanted is None and (place.first == "earliest" or part.young):
@@ -148,3 +151,12 @@ def start(part: Part, place: Place, *, saved: Position | None, committed: int | 
         *(part.topic, part.partition, wanted, at),
     )
     return at
+
+
+def _behind(saved: Position) -> int:
+    if _TEXT.fullmatch(saved.text) is None:
+        raise Fatal(
+            f"the saved position {saved.text!r} of {saved.lineage} is not one of Kafka's",
+            hint="the checkpoint was damaged or written by something else: restore it, or run `tailrace reset`",
+        )
+    return int(saved.text) + 1
