@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient
 
 from tailrace.dialect.kafka import claim, client
-from tailrace.dialect.kafka.fault import error_of
 from tailrace.dialect.kafka.objects import Objects
 from tailrace.error import TailraceError
 from tailrace.model import Finding, Severity
+from tailrace.source.kafka.fault import READING, error_of, explain
+from tailrace.source.kafka.group import Group
 from tailrace.source.kafka.topic import Topics
 
 if TYPE_CHECKING:
@@ -37,12 +38,12 @@ def check(source: Kafka) -> list[Finding]:
     answered = Finding(Severity.OK, subject, f"{brokers} broker(s) answer")
     if not found:
         nothing = "no topic matches yet: reading begins when one is made"
-        return [answered, Finding(Severity.WARNING, "topics", nothing, None), *_beside(source, admin)]
-    return [answered, *_topics(topics, admin, found), *_beside(source, admin)]
+        return [answered, Finding(Severity.WARNING, "topics", nothing, None), *_beside(source)]
+    return [answered, *_topics(topics, admin, found), *_beside(source)]
 
 
-def _beside(source: Kafka, admin: AdminClient) -> Iterator[Finding]:
-    yield from _group(source, admin)
+def _beside(source: Kafka) -> Iterator[Finding]:
+    yield from _group(source)
     if (folder := source.claims()) is not None:
         wrong = folder.look() if isinstance(folder, Objects) else claim.look(folder)
         yield Finding(Severity.ERROR if wrong else Severity.OK, f"claim_check {folder}", wrong or "it can be read")
@@ -56,7 +57,9 @@ def _topics(topics: Topics, admin: AdminClient, names: list[str]) -> Iterator[Fi
             allowed = future.result().authorized_operations
         except KafkaException as error:
             mend = f"kafka-acls --add --topic {name} --operation DESCRIBE --operation READ --allow-principal User:…"
-            yield Finding(Severity.ERROR, subject, error_of(error).str(), mend)
+            hints = {**READING, KafkaError.TOPIC_AUTHORIZATION_FAILED: mend}
+            fault = explain(error_of(error), "asking what we may do with it", hints=hints)
+            yield Finding(Severity.ERROR, subject, str(fault.args[0]), fault.hint)
             continue
         if allowed is not None and AclOperation.READ not in allowed:
             mend = f"kafka-acls --add --topic {name} --operation READ --allow-principal User:…"
@@ -65,25 +68,26 @@ def _topics(topics: Topics, admin: AdminClient, names: list[str]) -> Iterator[Fi
             yield Finding(Severity.OK, subject, f"{topics.existing[name]} partition(s)")
 
 
-def _group(source: Kafka, admin: AdminClient) -> Iterator[Finding]:
+def _group(source: Kafka) -> Iterator[Finding]:
     """Only a group with a name of its own is looked at: the default one depends on the pipeline's."""
     group = source.group or source.address.query.get("group")
     if group is None:
         return
     subject = f"group {group}"
+    mend = f"kafka-acls --add --group {group} --operation READ --allow-principal User:…"
+    asking = Group(group, lambda: client.admin(source.settings(), client.Told()), rights=True)
     try:
-        asked = admin.describe_consumer_groups([group], include_authorized_operations=True, request_timeout=_ASK_S)
-        described = asked[group].result()
-    except KafkaException as error:
-        if error_of(error).name() == "GROUP_ID_NOT_FOUND":
-            yield Finding(Severity.OK, subject, "nobody is in it")
-            return
-        mend = f"kafka-acls --add --group {group} --operation READ --allow-principal User:…"
-        yield Finding(Severity.ERROR, subject, error_of(error).str(), mend)
+        described = asking.wait(_ASK_S, hints={**READING, KafkaError.GROUP_AUTHORIZATION_FAILED: mend})
+    except TailraceError as error:
+        yield Finding(Severity.ERROR, subject, str(error.args[0]), error.hint)
+        return
+    finally:
+        asking.close()
+    if described is None:
+        yield Finding(Severity.OK, subject, "nobody is in it")
         return
     allowed = described.authorized_operations
     if allowed is not None and AclOperation.READ not in allowed:
-        mend = f"kafka-acls --add --group {group} --operation READ --allow-principal User:…"
         yield Finding(Severity.ERROR, subject, "we may not join it", mend)
         return
     assignor = described.partition_assignor

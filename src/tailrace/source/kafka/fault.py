@@ -13,10 +13,10 @@ from tailrace.dialect.kafka.fault import error_of
 from tailrace.error import Fatal, HistoryLost, Retryable, TailraceError
 from tailrace.source.kafka.part import HOLE
 
-__all__ = ["DROPPING", "GONE", "MOVING", "RANGE", "error_of", "explain", "explained", "unread"]
+__all__ = ["DROPPING", "GONE", "MOVING", "RANGE", "READING", "error_of", "explain", "explained", "unread"]
 
 _TOPIC = "create the topic, or leave it out of topics"
-_READING: Mapping[int, str] = MappingProxyType(
+READING: Mapping[int, str] = MappingProxyType(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED: "an ACL must allow it: READ and DESCRIBE on the topic",
         KafkaError.GROUP_AUTHORIZATION_FAILED: "an ACL must allow it: READ on the group",
@@ -25,6 +25,7 @@ _READING: Mapping[int, str] = MappingProxyType(
         KafkaError._UNKNOWN_PARTITION: _TOPIC,
     }
 )
+"""For whoever reads."""
 DROPPING: Mapping[int, str] = MappingProxyType(
     {KafkaError.GROUP_AUTHORIZATION_FAILED: "an ACL must allow it: DELETE on the group"}
 )
@@ -62,7 +63,7 @@ _LAST = (
 """What a client gives up for, whose error has another code then, and this one's words."""
 
 
-def explain(error: KafkaError, where: str, *, hints: Mapping[int, str] = _READING) -> TailraceError:
+def explain(error: KafkaError, where: str, *, hints: Mapping[int, str] = READING) -> TailraceError:
     """The pipeline's error for `error` of a reader, which happened at `where`."""
     return fault.explain(error, where, hints=hints)
 
