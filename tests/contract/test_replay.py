@@ -1,20 +1,31 @@
 """Dead letters replayed into every sink that keeps its position: the position stays where it was, the rows arrive;
 wherever the letters lie."""
 
-import contextlib
-from pathlib import Path
+from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg
 import pytest
 
 from tailrace.contract import Sink, Writer
-from tailrace.dead_letters import File as LettersInFile
-from tailrace.dead_letters import Kafka as LettersInTopic
-from tailrace.dead_letters.request import Action, submit
 from tailrace.error import Reject
+from tailrace.format import Format
 from tailrace.model import Batch, Limits
 from tailrace.pipeline import Pipeline, replay_alone
 from tailrace.sink import DuckDB, File
+from tailrace.sink.kafka import Kafka
+from tailrace.sink.postgres import Postgres
 from tailrace.testing.fake import Log, LogSource
+from tests.contract.parking import Dead, ask_for_all, left
+from tests.server.sink.kafka import topics
+
+Row = tuple[int, str]
+Target = tuple[Sink, Callable[[], list[Row]]]
+"""A sink, and what its target holds: rows by id, the last image of each."""
 
 
 class Picky:
@@ -43,36 +54,61 @@ class Picky:
         return writer
 
 
-@pytest.fixture(params=["letters in a file", "letters in a topic"])
-def dead(request: pytest.FixtureRequest, tmp_path: Path) -> LettersInFile | LettersInTopic:
-    if request.param == "letters in a file":
-        return LettersInFile(tmp_path / "dead.jsonl")
+def _file(request: pytest.FixtureRequest, folder: Path) -> Target:
+    path = folder / "target"
+
+    def found() -> list[Row]:
+        return _last(json.loads(line)["value"]["after"] for line in path.read_text().splitlines())
+
+    return File(path), found
+
+
+def _duckdb(request: pytest.FixtureRequest, folder: Path) -> Target:
+    path = folder / "target"
+
+    def found() -> list[Row]:
+        import duckdb
+
+        with duckdb.connect(str(path), read_only=True) as connection:
+            return connection.execute("SELECT id, note FROM public.orders ORDER BY id").fetchall()
+
+    return DuckDB(path), found
+
+
+def _postgres(request: pytest.FixtureRequest, folder: Path) -> Target:
+    url: str = request.getfixturevalue("database")
+
+    def found() -> list[Row]:
+        with psycopg.connect(url) as connection:
+            return connection.execute("SELECT id, note FROM orders ORDER BY id").fetchall()
+
+    return Postgres(url), found
+
+
+def _kafka(request: pytest.FixtureRequest, folder: Path) -> Target:
     broker, topic = request.getfixturevalue("kafka"), request.getfixturevalue("topic")
-    return LettersInTopic(f"kafka://{broker.address}/{topic}_dead")
-
-
-def ask_for_all(dead: LettersInFile | LettersInTopic) -> None:
-    """As an operator asks for every letter to be replayed."""
-    if isinstance(dead, LettersInFile):
-        submit(dead.path, Action.REPLAY, None)
-        return
-    with contextlib.closing(dead.store("p", make=False)) as store:
-        store.ask(Action.REPLAY, [letter.id for letter in store.letters()])
-
-
-def left(dead: LettersInFile | LettersInTopic) -> int:
-    """Letters that are parked, as whoever opens them next finds them."""
-    with contextlib.closing(dead.open("p", Limits())) as letters:
-        return letters.count()
+    sink = Kafka(
+        f"kafka://{broker.address}",
+        format=Format(topic_prefix=topic),
+        create_topics=True,
+        transactions=True,
+        positions_topic=f"{topic}.positions",
+        transactional_id=topic,
+    )
+    return sink, lambda: _last(got.row for got in topics.read(broker, f"{topic}.public.orders", settled=True))
 
 
 @pytest.mark.parametrize("alone", [False, True])
-@pytest.mark.parametrize("kind", ["file", "duckdb"])
+@pytest.mark.parametrize("make", [_file, _duckdb, _postgres, _kafka])
 def test_i14_a_replay_arrives_once_and_the_next_run_goes_on_where_it_was(
-    dead: LettersInFile | LettersInTopic, tmp_path: Path, kind: str, alone: bool
+    dead: Dead,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    make: Callable[[pytest.FixtureRequest, Path], Target],
+    alone: bool,
 ) -> None:
-    target = tmp_path / "target"
-    sink = Picky(File(target) if kind == "file" else DuckDB(target))
+    target, found = make(request, tmp_path)
+    sink = Picky(target)
     log = Log("test/log/db/slot")
     log.commit(("r", {"id": "1", "note": "bad"}))
     log.commit(("c", {"id": "2", "note": "fine"}), ("u", {"id": "1", "note": "x"}))
@@ -89,17 +125,8 @@ def test_i14_a_replay_arrives_once_and_the_next_run_goes_on_where_it_was(
         log.insert(4, "after the request was seen")
         pipeline.run(until_current=True)
     assert left(dead) == 0
-    assert found(kind, target)[:3] == [(1, "x"), (2, "fine"), (3, "more")]
+    assert found()[:3] == [(1, "x"), (2, "fine"), (3, "more")]
 
 
-def found(kind: str, target: Path) -> list[tuple[int, str]]:
-    """Rows by id, the last image of each."""
-    if kind == "duckdb":
-        import duckdb
-
-        with duckdb.connect(str(target), read_only=True) as connection:
-            return connection.execute("select id, note from public.orders order by id").fetchall()
-    import json
-
-    rows = [json.loads(line)["value"]["after"] for line in target.read_text().splitlines()]
+def _last(rows: Iterable[Mapping[str, Any]]) -> list[Row]:
     return sorted({row["id"]: (row["id"], row["note"]) for row in rows}.values())

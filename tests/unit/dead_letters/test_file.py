@@ -193,42 +193,6 @@ def test_later_changes_of_a_parked_key_are_parked_behind_it_and_earlier_ones_are
     assert len(scan(tmp_path / "dead.jsonl")[0]) == 3
 
 
-def test_a_change_of_key_carries_the_block_to_the_new_key(tmp_path: Path) -> None:
-    builder = BatchBuilder("test/log")
-    builder.begin(xid=1, lsn=4096, committed_at_us=0)
-    table = Table("public", "orders", [Column("id", "int8", nullable=False), Column("note", "text")], key=["id"])
-    builder.add("u", table, after=row(1))
-    builder.add("u", table, before={"id": "1"}, after=row(2))
-    builder.add("u", table, after=row(2))
-    builder.add("u", table, after=row(3))
-    builder.commit()
-    batch = builder.take()
-    letters = opened(tmp_path)
-    letters.park(batch, {0: "no"})
-    assert list(letters.parked(batch)) == [0, 1, 2]
-    letters.close()
-
-
-def test_a_truncate_waits_for_parked_rows_and_rows_wait_for_a_parked_truncate(tmp_path: Path) -> None:
-    log = Log()
-    log.commit(("c", row(1)), ("c", row(2)), ("t", {}), ("c", row(3)))
-    letters = opened(tmp_path)
-    letters.park(batch_of(log), {0: "no"})
-    assert list(letters.parked(batch_of(log))) == [0, 2, 3]
-    letters.close()
-
-
-def test_a_table_without_a_key_is_one_order(tmp_path: Path) -> None:
-    log = Log()
-    log.commit(("c", {"what": "a"}), ("c", {"what": "b"}), table=NO_KEY)
-    log.insert(1)
-    letters = opened(tmp_path)
-    batch = batch_of(log)
-    letters.park(batch, {0: "no"})
-    assert list(letters.parked(batch)) == [0, 1]
-    letters.close()
-
-
 def test_replay_in_the_running_pipeline_keeps_the_order_of_each_key(tmp_path: Path) -> None:
     log, target = Log(), Target()
     log.commit(("c", row(1, "bad")), ("u", row(1, "second")), ("c", row(2, "bad")), ("c", row(3)))
