@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,11 +19,12 @@ from pathlib import Path
 
 import pytest
 
+from servers import systemd
 from servers.process import free_port
 from tests.cli.conftest import Cli
 from tests.tidy.test_operations import IMAGE, setting
 from tests.waiting import TIMEOUT_S, until
-from tests.wanting import lacking
+from tests.wanting import lacking, or_skip
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_MDWE = 38, 65
 
@@ -73,9 +73,9 @@ def sandboxed() -> None:
     os.umask(int(setting("UMask"), 8))
 
 
-def allowed(analyze: str, group: str) -> set[str]:
+def allowed(analyze: Sequence[str], group: str) -> set[str]:
     """The system calls of a group that systemd knows, those of its groups included."""
-    text = subprocess.run([analyze, "syscall-filter", group], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run([*analyze, "syscall-filter", group], capture_output=True, text=True, check=True).stdout
     calls: set[str] = set()
     for word in (line.strip() for line in text.splitlines()[1:]):
         if word.startswith("@"):
@@ -122,15 +122,13 @@ def test_the_units_command_tells_systemd_how_it_is_and_stops_as_the_unit_expects
 
 
 def test_the_units_command_makes_no_system_call_that_the_unit_forbids(cli: Cli, config: Path, state_dir: Path) -> None:
-    strace, analyze = shutil.which("strace"), shutil.which("systemd-analyze")
-    if strace is None or analyze is None:
-        lacking("strace and systemd-analyze", fails=False)
-    if subprocess.run([strace, "-o", os.devnull, "true"], capture_output=True, check=False).returncode != 0:
+    strace, analyze = or_skip(systemd.strace), or_skip(systemd.analyze)
+    if subprocess.run([*strace, "-o", os.devnull, "true"], capture_output=True, check=False).returncode != 0:
         lacking("the right to trace a process", fails=False)
     command = [*here(shlex.split(setting("ExecStart")), config, free_port()), "--until-current"]
     trace = cli.folder / "trace"
     done = subprocess.run(
-        [strace, "-f", "-qq", "-o", str(trace), *command],
+        [*strace, "-f", "-qq", "-o", str(trace), *command],
         cwd=cli.folder, env=dict(cli.environ), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from servers import artifact, compiler, debian, go
+from servers import artifact, compiler, debian, go, systemd
 from servers import maven as jars
 from tailrace.demo import maven
 from tests.hiding import path_without
@@ -19,7 +19,7 @@ from tests.wanting import or_skip
 @pytest.fixture
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The PATH, one folder, has none of them."""
-    hidden = path_without(tmp_path / "bin", "mvn", "go", "c++", "g++", "clang++")
+    hidden = path_without(tmp_path / "bin", "mvn", "go", "c++", "g++", "clang++", "systemd-analyze", "strace")
     monkeypatch.setenv("PATH", hidden)
     return Path(hidden)
 
@@ -61,6 +61,21 @@ def test_what_the_cpp_compiler_makes_is_linked_by_the_c_compiler_and_runs(bare: 
     subprocess.run([environment["CXX"], "-c", "hello.cc"], cwd=tmp_path, env=environment, check=True)
     subprocess.run(["gcc", "hello.o", "-lstdc++"], cwd=tmp_path, env=environment, check=True)
     assert subprocess.run([tmp_path / "a.out"], capture_output=True, text=True, check=True).stdout == "2"
+
+
+def test_what_judges_a_unit_knows_systemds_own(bare: Path, tmp_path: Path) -> None:
+    analyze, strace = or_skip(systemd.analyze), or_skip(systemd.strace)
+    assert str(artifact.cache()) in analyze[-1] and str(artifact.cache()) in " ".join(strace)
+    unit = tmp_path / "late.service"
+    unit.write_text("[Unit]\nWants=network-online.target\n\n[Service]\nExecStart=/bin/true\nNonsense=yes\n")
+    done = subprocess.run([*analyze, "verify", unit], capture_output=True, text=True, check=False)
+    assert [line.partition(":6: ")[2] for line in done.stderr.splitlines()] == [
+        "Unknown key 'Nonsense' in section [Service], ignoring."
+    ]
+    known = subprocess.run([*analyze, "syscall-filter", "@basic-io"], capture_output=True, text=True, check=True).stdout
+    assert "pwrite64" in known.split()
+    said = subprocess.run([*strace, "-V"], capture_output=True, text=True, check=True).stdout
+    assert said.startswith("strace -- version ")
 
 
 def test_a_package_is_had_where_the_system_has_no_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 import tomllib
 from pathlib import Path
 
+from servers import systemd
 from tailrace import error
 from tailrace.cli.command import app
 from tailrace.cli.status import _Seen
@@ -17,7 +17,7 @@ from tailrace.health.metrics import METRICS
 from tailrace.model import Limits
 from tailrace.pipeline import State
 from tests.tidy import tree
-from tests.wanting import lacking
+from tests.wanting import or_skip
 
 DEPLOY = tree.ROOT / "deploy"
 UNIT = (DEPLOY / "tailrace.service").read_text()
@@ -58,13 +58,12 @@ def test_the_unit_restarts_after_what_may_pass_and_after_nothing_else() -> None:
 
 
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:
-    if not (analyze := shutil.which("systemd-analyze")):
-        lacking("systemd-analyze", fails=False)
+    analyze = or_skip(systemd.analyze)
     unit = tmp_path / "tailrace.service"
     program = tmp_path / "tailrace"
     program.touch(mode=0o755)
     unit.write_text(UNIT.replace("/opt/tailrace/bin/tailrace", str(program)))
-    done = subprocess.run([analyze, "verify", str(unit)], capture_output=True, text=True, check=False)
+    done = subprocess.run([*analyze, "verify", str(unit)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -28,7 +28,7 @@ from tests.wanting import or_skip
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[s3.Store]:
-    or_skip(s3.install, fails=False)  # with Go and its proxy, which no other test needs
+    or_skip(s3.install)
     with ExitStack() as stack:
         store = or_skip(lambda: stack.enter_context(s3.start()))
         store.make_bucket("claims")

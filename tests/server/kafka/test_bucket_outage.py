@@ -91,7 +91,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[s3.Store]:
     """One of the test's own, to stop and start."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3.USER)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.PASSWORD)
-    or_skip(s3.install, fails=False)  # with Go and its proxy, which no other test needs
+    or_skip(s3.install)
     with ExitStack() as stack:
         made = or_skip(lambda: stack.enter_context(s3.start()))
         made.make_bucket("claims")

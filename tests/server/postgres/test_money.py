@@ -23,7 +23,7 @@ LOCALE = "de_DE.utf8"
 def german(monkeypatch: pytest.MonkeyPatch, start_postgres: Start) -> Iterator[postgres.Server]:
     """A server that has a locale of its own, whether the system has that or not."""
     if shutil.which("localedef") is None:
-        lacking("localedef", fails=False)
+        lacking("localedef")
     sources = Path("/usr/share/i18n")
     if not (sources / "locales" / "de_DE").exists():
         sources = or_skip(lambda: debian.install("locales", ["locales"])) / "usr" / "share" / "i18n"
