@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from importlib.resources import files
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import psycopg
@@ -21,6 +23,7 @@ import pytest
 
 from servers import kafka, maven
 from tailrace.demo import broker
+from tailrace.demo.writer import trade
 from tests.server.postgres.reading import Reading
 from tests.terminal import terminal
 from tests.tidy import tree
@@ -77,8 +80,8 @@ def _interrupt(demo: subprocess.Popen[str], word: str) -> str:
     return "".join(heard) + said
 
 
-def _slots(demo: subprocess.Popen[str]) -> list[str]:
-    """The slots on the demonstration's own server, once its writer writes there."""
+def _writer(demo: subprocess.Popen[str]) -> list[str]:
+    """What the demonstration's writer was told, once it writes: the URL of its server, rows a second, seconds."""
     found: list[str] = []
 
     def writes() -> bool:
@@ -86,20 +89,26 @@ def _slots(demo: subprocess.Popen[str]) -> list[str]:
             with suppress(psutil.NoSuchProcess):
                 module, *arguments = [*child.cmdline()[2:], ""]
                 if module == "tailrace.demo.writer":
-                    found.append(arguments[0])
+                    found[:] = arguments[:3]
         return bool(found) or demo.poll() is not None
 
     until(writes, "for the writer", timeout_s=TIMEOUT_S)
-    with psycopg.connect(found[0]) as shop:
+    return found
+
+
+def _slots(url: str) -> list[str]:
+    with psycopg.connect(url) as shop:
         rows = shop.execute("SELECT slot_name FROM pg_replication_slots WHERE NOT temporary ORDER BY 1").fetchall()
     return [name for (name,) in rows]
 
 
 def test_as_it_comes_two_pipelines_on_two_slots_are_identical_after_two_kills(folder: Path) -> None:
     demo = _start(folder)
-    slots = _slots(demo)
+    url, rate, seconds = _writer(demo)
+    slots = _slots(url)
     said, _ = demo.communicate(timeout=TIMEOUT_S)
     assert slots == ["tailrace_duckdb", "tailrace_handler"], said
+    assert (float(rate), float(seconds)) == (3000, 25)
     assert demo.returncode == 0, said
     assert said.count("SIGKILL") == 2
     assert said.count("identical ") >= 10
@@ -127,6 +136,20 @@ def test_the_load_is_rows_that_come_change_and_go_in_transactions(database: str)
     ops = Counter(change.op for change in it.seen)
     assert set(ops) == {"c", "u", "d"}, ops
     assert len({change.transaction for change in it.seen}) == last["transactions"] < last["rows"]
+
+
+def test_the_load_has_the_rate_that_it_is_told(
+    database: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By a clock of its own: on a slow machine the server is what limits it."""
+    with psycopg.connect(database, autocommit=True) as shop:
+        shop.execute(files("tailrace.demo").joinpath("shop.sql").read_bytes())
+    clock = itertools.count()
+    slow = SimpleNamespace(monotonic=lambda: next(clock) / 1000, sleep=lambda seconds: None)
+    monkeypatch.setattr("tailrace.demo.writer.time", slow)
+    trade(database, 300, 10)
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])["rows"]
+    assert 3000 <= rows < 3100
 
 
 def test_on_a_terminal_it_is_a_live_panel_and_then_the_result(folder: Path) -> None:
