@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,15 @@ class Got:
 def read(
     broker: kafka.Broker | kafka.Cluster, *topics: str, isolation: str = "read_committed", settled: bool = False
 ) -> list[Got]:
-    """Every record of `topics`, by topic and partition, in order; none of a topic that is not there.
+    """Every record of `topics`, by topic and partition, in order; see `each`."""
+    got = each(broker, *topics, isolation=isolation, settled=settled)
+    return sorted(got, key=lambda record: (topics.index(record.topic), record.partition))
+
+
+def each(
+    broker: kafka.Broker | kafka.Cluster, *topics: str, isolation: str = "read_committed", settled: bool = False
+) -> Iterator[Got]:
+    """Every record of `topics` as it comes, in the order of its partition; none of a topic that is not there.
 
     A commit is answered before its end can be read. With `settled` it is waited for; no transaction may stay open then.
     """
@@ -55,20 +64,19 @@ def read(
     parts = [(topic, at) for topic in topics if topic in known for at in known[topic].partitions]
     ends = _ends(settings, parts) if settled else dict.fromkeys(parts, 0)
     consumer.assign([TopicPartition(topic, at, OFFSET_BEGINNING) for topic, at in parts])
-    unread, got = set(parts), dict[tuple[str, int], list[Got]]()
-    deadline = time.monotonic() + TIMEOUT_S
+    unread, deadline = set(parts), time.monotonic() + TIMEOUT_S
     while unread:
         assert time.monotonic() < deadline, f"waited in vain for the end of {sorted(unread)}"
         for message in consumer.consume(500, 0.05):
             error, part = message.error(), (message.topic(), message.partition())
             if error is None:
-                got.setdefault(part, []).append(_got(message))
+                yield _got(message)
+                deadline = time.monotonic() + TIMEOUT_S
             else:
                 assert error.code() == KafkaError._PARTITION_EOF or error.retriable(), error
                 if error.code() == KafkaError._PARTITION_EOF and message.offset() >= ends[part]:
                     unread.discard(part)
     consumer.close()
-    return [record for part in parts for record in got.get(part, [])]
 
 
 def _ends(settings: dict[str, Any], parts: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
