@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -14,8 +16,9 @@ from tailrace import Pipeline
 from tailrace.dead_letters import File
 from tailrace.dead_letters.journal import read_all
 from tailrace.dead_letters.request import Action, submit
-from tailrace.error import ConfigError, Fatal, HistoryLost
+from tailrace.error import ConfigError, Fatal, HistoryLost, Retryable
 from tailrace.model import Severity
+from tailrace.pipeline import remove
 from tailrace.sink.duckdb import DuckDB
 from tailrace.source.kafka import Kafka
 from tailrace.testing.fake import AtomicSink, ListSink, Target
@@ -207,6 +210,39 @@ def test_a_topic_that_was_made_anew_is_not_the_same(kafka: Broker, topic: str, t
     fill(kafka, topic, range(4))
     with pytest.raises(HistoryLost, match="was deleted and made anew since it was read"):
         run(source(kafka, topic), Target(), tmp_path)
+
+
+@fault(
+    "the url leads to another cluster",
+    "source, stopped",
+    stops(4, "the saved position is of …, but this is the cluster …", "`tailrace reset` begins anew there"),
+)
+@pytest.mark.parametrize("kept", ["group", "sink"])
+def test_i6_positions_of_another_cluster_are_not_passed_over(
+    kafka: Broker, topic: str, start_kafka: Callable[..., Broker], tmp_path: Path, kept: str
+) -> None:
+    """It was read from its beginning, as if nothing had ever been."""
+    other, target = start_kafka(), Target()
+    sink = ListSink(target) if kept == "group" else AtomicSink(target)
+    for broker in (kafka, other):
+        broker.create_topic(topic)
+        fill(broker, topic, range(4))
+    here, there = (Pipeline(source(each, topic), sink, name="p", state_dir=tmp_path) for each in (kafka, other))
+    here.run(until_current=True, retry=False)
+    with pytest.raises(HistoryLost, match=r"the saved position is of kafka/.*, but this is the cluster "):
+        there.run(until_current=True, retry=False)
+    assert len(target.keys) == 4
+
+    def is_removed() -> bool:
+        with suppress(Retryable):  # the coordinator of a broker that is new takes a moment
+            remove(there)
+            return True
+        return False
+
+    until(is_removed, "for the group to be let go of")
+    there.run(until_current=True, retry=False)
+    there.run(until_current=True, retry=False)
+    assert len(target.keys) == 8
 
 
 @fault("a topic is deleted, or made anew", "source, reading", stops(1, "… topic …"))
