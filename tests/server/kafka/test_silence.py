@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from servers.kafka import Broker, Cluster
+from tailrace.error import Retryable
 from tailrace.health import Address, HealthServer
 from tailrace.pipeline import State
-from tailrace.source.kafka import Kafka, lag
+from tailrace.source.kafka import Kafka, group, lag
 from tailrace.testing.fake import AtomicSink, Target
 from tests.fault.row import fault, waits
 from tests.server.kafka.filling import Member, fill, running
@@ -22,6 +23,7 @@ from tests.waiting import until
 
 WAIT_S = 120.0
 STALLED_S = 20.0
+REPLICAS = "offsets.topic.replication.factor"
 
 
 @pytest.fixture
@@ -76,6 +78,47 @@ def test_a_member_whose_brokers_are_away_is_not_well_until_they_are_back(
             until(lambda member=member: is_caught_up(member, back), "for the rest", timeout_s=WAIT_S)  # type: ignore[misc]
             until(lambda server=server: verdict(server)[0] == 200, "for 200")  # type: ignore[misc]
     assert sorted(int(key) for key in target.keys if key) == list(range(6))
+
+
+@pytest.fixture
+def leaderless(start_kafka: Callable[..., Broker], monkeypatch: pytest.MonkeyPatch) -> Broker:
+    """A broker that has topics, and no group: there is no room for the replicas of what groups are kept in."""
+    monkeypatch.setattr(group, "_SILENT_S", 20.0)
+    broker = start_kafka(settings={REPLICAS: "3"})
+    fill(broker, broker.create_topic("orders"), range(3))
+    return broker
+
+
+@fault("the group has no coordinator", "source", waits("nobody has told for … who is in the group …", "nothing lost"))
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_group_without_a_coordinator_is_told_and_waited_for(
+    leaderless: Broker, tmp_path: Path, protocol: str
+) -> None:
+    """It was caught up and well, for ever, and had read nothing."""
+    target = Target()
+    made = Kafka(f"kafka://{leaderless.address}/orders?group=g", group_protocol=protocol)  # type: ignore[arg-type]
+    member = Member(made, AtomicSink(target), "p", tmp_path)
+    told = "who is in the group g"
+    with running(member):
+        status = member.pipeline.status
+        until(lambda: told in status().reason, "for the reason", timeout_s=WAIT_S)
+        assert (status().lag_bytes, status().caught_up_at) == (None, None)
+        until(lambda: told in (status().error or ""), "for a retry", timeout_s=WAIT_S)
+        leaderless.stop()
+        leaderless.configure({REPLICAS: "1"})
+        leaderless.start()
+        until(lambda: len(target.keys) >= 3, "for the group", timeout_s=WAIT_S)
+    assert sorted(int(key) for key in target.keys if key) == list(range(3))
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_bounded_member_does_not_wait_for_ever_for_a_group_that_has_no_coordinator(
+    leaderless: Broker, protocol: str
+) -> None:
+    made = Kafka(f"kafka://{leaderless.address}/orders?group=g", group_protocol=protocol)  # type: ignore[arg-type]
+    with stepping(made, until_current=True) as steps, pytest.raises(Retryable, match="who is in the group g") as ended:
+        until(lambda: steps.read() or steps.ended, "for an end", timeout_s=WAIT_S)
+    assert "__consumer_offsets" in (ended.value.hint or "")
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])

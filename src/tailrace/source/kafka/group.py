@@ -23,6 +23,8 @@ _AGAIN_S = 0.2
 _LASTS = "a broker that has just started needs a moment; where it lasts, see its log, and the topic __consumer_offsets"
 _LONGEST_S = 3600.0
 """The longest time that the client can be told, which must never be over: `_PATIENCE_S` is first."""
+_SILENT_S = 60.0
+"""A coordinator that is gone is followed by another within that time, if there can be one."""
 
 
 class Group:
@@ -37,9 +39,14 @@ class Group:
         self._client: AdminClient | None = None
         self._asked: Future[ConsumerGroupDescription] | None = None
         self._asked_at = -_LONGEST_S
+        self._failed_at: float | None = None
+        """When the first question got no answer of those that have got none since the last one that did."""
 
-    def answer(self, *, every_s: float) -> Future[ConsumerGroupDescription] | None:
-        """What has been answered since the last call, if anything; asks again so often."""
+    def found(self, *, every_s: float) -> ConsumerGroupDescription | None:
+        """What has been answered since the last call, if anything; asks again so often.
+
+        `Retryable` once nobody has answered for too long: a coordinator that is away says so, or nothing at all.
+        """
         if self._asked is None:
             if time.monotonic() - self._asked_at >= every_s:
                 self._ask()
@@ -47,7 +54,17 @@ class Group:
         if not self._asked.done():
             return None
         asked, self._asked = self._asked, None
-        return asked
+        try:
+            found = asked.result()
+        except KafkaException as error:
+            self._refused(error_of(error))
+            return None
+        self._failed_at = None
+        return found
+
+    def silent_s(self) -> float:
+        """For how long nobody has answered what was asked."""
+        return 0.0 if self._failed_at is None else time.monotonic() - self._failed_at
 
     def wait(self, timeout_s: float, *, hints: Mapping[int, str] = READING) -> ConsumerGroupDescription | None:
         """What is answered, None when there is no such group; asks again while the answer is an error that passes, for
@@ -70,8 +87,16 @@ class Group:
 
     def tend(self) -> None:
         """Let go of a question that nobody answers, and of a client that is asked nothing more. To be called often."""
-        if self._client is not None and time.monotonic() - self._asked_at >= _PATIENCE_S:
-            self.close()
+        now = time.monotonic()
+        if now - self._asked_at < _PATIENCE_S:
+            return
+        unanswered = self._asked is not None and not self._asked.done()
+        self.close()
+        if unanswered:
+            self._asked_at = now  # it is about to be asked again
+            self._missed("")
+        else:
+            self._failed_at = None
 
     def close(self) -> None:
         """Ask no more; closing twice is harmless (I12)."""
@@ -86,3 +111,24 @@ class Group:
         )
         self._asked = asked[self.name]
         return self._asked
+
+    def _refused(self, error: KafkaError) -> None:
+        if error.code() == KafkaError.GROUP_ID_NOT_FOUND:  # its coordinator says so: nobody has joined yet
+            self._failed_at = None
+            return
+        fault = explain(error, f"asking who is in the group {self.name}")
+        if not isinstance(fault, Retryable):
+            raise fault
+        self._missed(f": {error.str()}")
+
+    def _missed(self, reason: str) -> None:
+        """Only what is missed again and again is a silence: time alone would be one too when it was us who were
+        paused."""
+        if self._failed_at is None:
+            self._failed_at = time.monotonic()
+        if (silent_s := self.silent_s()) >= _SILENT_S:
+            raise Retryable(
+                f"nobody has told for {silent_s:.0f} s who is in the group {self.name}{reason}",
+                hint="see whether it has a coordinator: kafka-consumer-groups --describe --state"
+                f" --group {self.name}, and whether each partition of __consumer_offsets has a leader",
+            )

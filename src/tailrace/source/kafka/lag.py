@@ -25,6 +25,8 @@ __all__ = ["Lag"]
 _LOOK_S = 0.25
 _EVERY_S = 2.0
 _ASK_S = 5.0
+_JOINING_S = 5.0
+"""Within that time most members hear of their share, and need no client to ask for it."""
 _STALE_S = 10.0
 """An answer that is older says nothing of now. A leader that is restarted is followed by another within that time."""
 _SILENT_S = 45.0
@@ -60,6 +62,8 @@ class Lag:
         """When a broker that has answered was last asked; when anything was last heard."""
         self.joined = False
         """The group has told us what our share is."""
+        self._joining_at = time.monotonic()
+        """Since when we wait for that."""
         self._failed_at: float | None = None
         """When the first of the questions failed that all have failed since."""
         self.records: Mapping[Key, int] = {}
@@ -97,7 +101,9 @@ class Lag:
         if self._cluster is not None and self._cluster.done():
             cluster, self._cluster = self._cluster, None
             self._answered([cluster.exception() is None])
-        if not self.joined:
+        if self.joined:
+            self._joining_at = now
+        elif now - self._joining_at >= _JOINING_S:
             self._look_for_share()
         if not self._ends and self._cluster is None and now >= self._ask_at:
             self._ask(now)
@@ -123,10 +129,11 @@ class Lag:
         return offset >= 0
 
     def _look_for_share(self) -> None:
-        """With KIP-848 a member hears nothing of a share without partitions: the group knows."""
-        share = self._sharing.group.answer(every_s=_EVERY_S)
-        if share is not None and share.exception() is None:
-            self.joined = self._sharing.has_dealt_out(share.result(), frozenset())
+        """With KIP-848 a member hears nothing of a share without partitions, and none does of a group that has no
+        coordinator: the group knows, or does not answer."""
+        share = self._sharing.group.found(every_s=_EVERY_S)
+        if share is not None:
+            self.joined = self._sharing.has_dealt_out(share, frozenset())
 
     def _answered(self, answers: Iterable[bool]) -> None:
         """Count how long nothing at all was heard. Only what fails again and again is a silence: time alone would be
@@ -164,6 +171,8 @@ class Lag:
             since, what = min(stale.values()), f"where {topic}/{partition}{more} ends"
         elif not self._parts and not _is_fresh(self._answered_at):
             since, what = self._answered_at, "that it is there"
+        elif (silent_s := self._sharing.group.silent_s()) > _STALE_S:
+            return f"nobody has told for {silent_s:.0f} s who is in the group {self._sharing.group.name}"
         else:
             return None
         return f"no broker of {self._servers} has told for {time.monotonic() - since:.0f} s {what}"

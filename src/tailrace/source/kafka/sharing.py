@@ -8,8 +8,6 @@ from collections.abc import Set as AbstractSet
 from confluent_kafka import Consumer, ConsumerGroupState
 from confluent_kafka.admin import ConsumerGroupDescription, MemberDescription
 
-from tailrace.error import Retryable
-from tailrace.source.kafka.fault import explained
 from tailrace.source.kafka.group import Group
 from tailrace.source.kafka.topic import Topics
 
@@ -60,12 +58,7 @@ class Sharing:
             return True
         if ours != self._ours:
             self._ours, self._until = frozenset(ours), None
-        if (answer := self.group.answer(every_s=_LOOK_S)) is None:
-            return False
-        try:
-            with explained(f"asking who is in the group {self.group.name}"):
-                found = answer.result()
-        except Retryable:  # nobody can say, as in a group whose coordinator moves
+        if (found := self.group.found(every_s=_LOOK_S)) is None:
             return False
         if self._consumer.memberid() not in self._shares(found):  # not in it yet
             return False
