@@ -34,6 +34,7 @@ MODULES = {
     "tests.server.sink.kafka.test_disk": "Kafka",
     "tests.server.sink.kafka.test_write": "Kafka",
     "tests.server.sink.kafka.test_rights": "Kafka",
+    "tests.server.sink.kafka.test_takeover": "Kafka",
     "tests.server.sink.kafka.test_oversized": "Kafka",
     "tests.server.sink.kafka.test_unencodable": "Kafka",
     "tests.server.kafka.test_cluster": "Kafka",

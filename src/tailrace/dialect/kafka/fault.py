@@ -15,6 +15,7 @@ __all__ = [
     "explain",
     "is_denied",
     "is_fenced",
+    "is_outdated",
     "is_refusal",
     "is_unknown",
     "of_token",
@@ -63,14 +64,8 @@ _DENIED = re.compile(r'Failed to add partition "([^"]+)" .* to transaction: .*To
 _BUSY = frozenset({408, 425, 429})
 """What an endpoint of tokens answers, beside 5xx, when it may give one later."""
 _UNKNOWN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
-_FENCED = frozenset(
-    {
-        KafkaError._FENCED,
-        KafkaError.PRODUCER_FENCED,
-        KafkaError.INVALID_PRODUCER_EPOCH,
-        KafkaError.TRANSACTION_COORDINATOR_FENCED,
-    }
-)
+_OUTDATED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
+_FENCED = _OUTDATED | {KafkaError.TRANSACTION_COORDINATOR_FENCED}
 _SETTINGS = frozenset(
     {
         KafkaError.TOPIC_EXCEPTION,
@@ -134,6 +129,11 @@ def is_denied(error: KafkaError, *, status: int | None = None) -> bool:
 def is_fenced(error: KafkaError) -> bool:
     """Another producer has taken the transactional id over, or the coordinator has given the transaction up."""
     return error.code() in _FENCED
+
+
+def is_outdated(error: KafkaError) -> bool:
+    """As `is_fenced`, of the producer itself, and not of its coordinator."""
+    return error.code() in _OUTDATED
 
 
 def explain(error: KafkaError, where: str, *, hints: Mapping[int, str] | None = None) -> TailraceError:

@@ -16,6 +16,7 @@ from tailrace.dialect.kafka.objects import refuse_wrong
 from tailrace.error import ConfigError
 from tailrace.format import Format
 from tailrace.model import Finding, Limits, Position, Table
+from tailrace.sink.kafka.fence import Takeovers
 from tailrace.sink.kafka.topic import Topic
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Kafka:
     delivery_timeout_s: float = 120.0
     security: Security = field(default_factory=Security)
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    takeovers: Takeovers = field(default_factory=Takeovers, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         address = self.address

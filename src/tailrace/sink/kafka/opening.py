@@ -60,6 +60,8 @@ def open_writer(
             raise CheckFailed(f"{finding.subject}: {finding.message}", hint=finding.fix)
         plan = Plan(
             name,
+            sink.producing(name)["transactional.id"],
+            sink.takeovers,
             sink.positions(name),
             reading=sink.settings(),
             nbytes_max=sink.transaction_bytes_max,

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from tailrace.dialect.kafka import client
 from tailrace.dialect.kafka.client import Told
-from tailrace.dialect.kafka.fault import error_of, explain, is_fenced, is_refusal
+from tailrace.dialect.kafka.fault import error_of, explain, is_fenced, is_outdated, is_refusal
 from tailrace.error import Fatal, Reject, Retryable, TailraceError
 from tailrace.model import Batch
 from tailrace.sink.kafka.claim import ClaimCheck
@@ -76,6 +76,8 @@ class Sender:
         """Topics of what was handed over since the last `settle`: only if there are any its end is an answer."""
         self._closed = False
         self.fenced = False
+        self.outdated = False
+        """The brokers know of a later producer of our transactional id, or have given our transaction up."""
         self.producer = client.producer(self._settings, told)
 
     def send(self, batch: Batch, *, told: Callable[[int], Failed] | None = None) -> None:
@@ -127,6 +129,7 @@ class Sender:
                 if error_of(raised).code() != KafkaError._FATAL:
                     self._told(error_of(raised))
             error = self._told.fatal or error
+        self.outdated |= is_outdated(error)
         if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and (gone := self._topics.gone()):
             doing = f"topic {', '.join(gone)}"  # the end of a transaction names none
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:

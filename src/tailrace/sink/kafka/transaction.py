@@ -21,6 +21,7 @@ from tailrace.dialect.kafka.fault import error_of
 from tailrace.error import Fatal, Fenced, Reject, Retryable, TailraceError
 from tailrace.model import Batch, Position
 from tailrace.sink.kafka import ledger
+from tailrace.sink.kafka.fence import Takeovers
 from tailrace.sink.kafka.ledger import Held
 from tailrace.sink.kafka.sender import Refit, Sender
 
@@ -32,12 +33,15 @@ _EXPLAIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a transactional writer is told: `reading` are the settings of a client that reads `topic`.
+    """What a transactional writer is told: `reading` are the settings of a client that reads `topic`, `id` is the
+    transactional id.
 
     A source's transaction above `nbytes_max` is an error, or, with `split`, several of Kafka's.
     """
 
     pipeline: str
+    id: str
+    takeovers: Takeovers
     topic: str
     reading: Mapping[str, Any]
     nbytes_max: int
@@ -60,6 +64,8 @@ class TransactionalWriter:
         self._claimed: dict[str, Held] = {}
         self._ready = False
         self._open = False
+        self._began = 0.0, 0.0
+        """When the last transaction was begun, by the clock that nobody sets and by the one that no sleep stops."""
         found = self._read()
         self._held: dict[str, Held] = dict(found.held)
         self._replayed: set[Position] = set(found.replayed)
@@ -275,18 +281,34 @@ class TransactionalWriter:
 
     def _explained(self, error: TailraceError) -> TailraceError:
         """What a refusal in the words of a fence was: raises when somebody else has come, else we were too slow."""
+        given_up = self._age_s() >= self._plan.timeout_s
         try:
             found = self._read(settled=True, patience_s=_EXPLAIN_S)
         except Retryable:
             return error  # whoever has come: brokers that are away are to be told of first
         self._check_owner(found)
-        if not self._ready or not isinstance(error, Retryable):
+        if not isinstance(error, Retryable):
             return error
-        return Retryable(
-            str(error.args[0]),
-            hint=f"a transaction is given up after transaction_timeout_s = {self._plan.timeout_s:g}: "
-            "raise it if writing a batch takes longer; if it does not, another pipeline has the same transactional_id",
-        )
+        if given_up:
+            return Retryable(
+                str(error.args[0]),
+                hint=f"a transaction is given up after transaction_timeout_s = {self._plan.timeout_s:g}: "
+                "raise it if writing a batch takes longer",
+            )
+        return self._taken_over(error) if self._sender.outdated else error
+
+    def _taken_over(self, error: Retryable) -> TailraceError:
+        """Somebody has come who is not of this pipeline. Once that may be anyone's mistake, and is over."""
+        whose = f"the transactional id {self._plan.id!r}"
+        hint = "give each pipeline, and each program, a transactional_id of its own"
+        if self._plan.takeovers.note():
+            return Fatal(f"another producer takes {whose} over again and again, as this one does in turn", hint=hint)
+        return Retryable(f"{error.args[0]}: another producer has taken over {whose}", hint=hint)
+
+    def _age_s(self) -> float:
+        """Of the last transaction, at least."""
+        monotonic, wall = self._began
+        return max(time.monotonic() - monotonic, time.time() - wall)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -313,6 +335,7 @@ class TransactionalWriter:
         except KafkaException as error:
             raise self._sender.fault("beginning a transaction", error_of(error)) from None
         self._open = True
+        self._began = time.monotonic(), time.time()
 
     def _abort(self) -> None:
         """Leave nothing open."""
