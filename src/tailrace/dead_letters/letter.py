@@ -51,8 +51,9 @@ def _key(row: Row, table: Table) -> tuple[str, ...] | None:
 class Letter:
     """A parked change. Cells are texts as the server sent them; in JSON `false` stands for an UNCHANGED one.
 
-    `parked_at` is in seconds since the Unix epoch; `attempts` counts how often it was refused: by a handler
-    only once all of its own tries had failed, of which `reason` tells. `transform` names the transform that refused it,
+    `parked_at` is in seconds since the Unix epoch; `attempts` counts how often it was refused: not at all
+    while it waits behind an earlier change of its key, by a handler only once all of its own tries had failed, of which
+    `reason` tells. `transform` names the transform that refused it,
     which has not seen it then; None: the sink did.
     """
 
