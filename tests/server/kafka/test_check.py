@@ -45,7 +45,7 @@ def test_a_coordinator_that_loads_is_waited_for(
     broker = start_kafka(settings={"offsets.topic.num.partitions": "1"})
     broker.create_topic("t")
     _commit(broker)
-    _repeat(broker, 1_000_000)
+    _repeat(broker, 300_000)
     broker.stop()
     broker.start()
     monkeypatch.setattr(check, "_ASK_S", 300.0)
