@@ -57,9 +57,9 @@ def obstacles(path: Path) -> list[Finding]:
         found.append(Finding(Severity.ERROR, str(folder), "its file system is mounted read-only"))
     elif not os.access(folder, os.W_OK | os.X_OK):
         found.append(Finding(Severity.ERROR, str(folder), "this user may not write here", f"chmod u+wx '{folder}'"))
-    if path.exists() and not path.is_file():
+    if os.access(path, os.F_OK) and not path.is_file():
         found.append(Finding(Severity.ERROR, str(path), "it is not a regular file"))
-    elif path.exists() and not os.access(path, os.R_OK | os.W_OK):
+    elif os.access(path, os.F_OK) and not os.access(path, os.R_OK | os.W_OK):
         found.append(Finding(Severity.ERROR, str(path), "this user may not read and write it", f"chmod u+rw '{path}'"))
     return found
 

@@ -53,6 +53,29 @@ def test_a_table_that_is_not_there_is_2_and_leaves_nothing_behind(cli: Cli, shop
     assert left_behind(shop) == (0, 0)
 
 
+def test_a_role_that_owns_no_table_is_told_what_serves_every_tail(cli: Cli, shop: str) -> None:
+    """The name in the statement was that of this one tail: the next had another."""
+    role = f"reader_{shop.rpartition('/')[2].partition('?')[0]}"
+    with psycopg.connect(shop, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {role} LOGIN REPLICATION")
+        try:
+            admin.execute(f"GRANT SELECT ON orders TO {role}")
+            weak = shop.replace("postgres@", f"{role}@")
+            ended = cli.run("tail", weak, "--snapshot", "--until-current")
+            assert ended.code == 3, ended.err
+            way, _, statement = ended.err.splitlines()[-1].partition(": CREATE")
+            assert way.endswith("a superuser, run, and name it to each tail (--publication tailrace_tail)")
+            admin.execute(f"CREATE{statement}".encode())
+            asked = ("tail", weak, "--snapshot", "--until-current", "--publication")
+            ended = cli.run(*asked, "tailrace_tail")
+            assert (ended.code, len(ended.out.splitlines())) == (0, 3), ended.err
+            ended = cli.run(*asked, "tailrace_tial")
+            assert ended.code == 3 and "publication 'tailrace_tial' does not exist\n  hint: CREATE PUB" in ended.err
+        finally:
+            admin.execute(f"DROP OWNED BY {role}")
+            admin.execute(f"DROP ROLE {role}")
+
+
 def test_json_holds_every_number_as_the_server_has_it(cli: Cli, shop: str) -> None:
     given = '{"big": 12345678901234567890.123456789, "twice": 1,\n "twice": 2}'
     with psycopg.connect(shop, autocommit=True) as connection:

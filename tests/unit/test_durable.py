@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from tailrace import durable
 from tailrace.checkpoint import File as Checkpoint
 from tailrace.dead_letters import File as DeadLetters
 from tailrace.dead_letters import request
+from tailrace.dead_letters.journal import read_all
+from tailrace.error import Fatal
 from tailrace.model import Limits, Position
 from tailrace.sink import File
 from tests.unit.sink.feed import LINEAGE, Feed
@@ -105,3 +109,26 @@ def test_i14_a_dead_letter_is_on_the_disk_when_it_is_parked(tmp_path: Path, step
     letters.park(Feed().insert(1), {0: "refused"})
     assert steps == [("write", "dead.jsonl"), ("sync", "dead.jsonl")]
     letters.close()
+
+
+def _become_nobody() -> None:
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+
+
+def test_a_folder_that_this_user_may_not_enter_is_named(tmp_path: Path) -> None:
+    """As a state folder of another user's: to ask whether the file in it is there is an error by itself."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "x").touch()
+    tmp_path.chmod(0)  # for one who is not root
+    try:
+        with ProcessPoolExecutor(1, get_context("spawn"), _become_nobody) as stranger:
+            found = stranger.submit(durable.obstacles, folder / "x").result(60)
+            assert [finding.message for finding in found] == ["this user may not write here"]
+            with pytest.raises(Fatal, match=f"cannot read {folder / 'x'}: Permission denied"):
+                stranger.submit(read_all, folder / "x").result(60)
+    finally:
+        tmp_path.chmod(0o700)

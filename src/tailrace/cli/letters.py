@@ -111,10 +111,11 @@ def _as_url(target: Path) -> str | None:
 
 def _holds_letters(path: Path) -> bool:
     """JSON lines, or nothing yet: no TOML file begins like that."""
-    if path.suffix == ".toml" or not path.is_file():
-        return False
-    with storage("read", path), path.open("rb") as file:
-        return file.read(1) in {b"", b"{"}
+    with storage("read", path):
+        if path.suffix == ".toml" or not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(1) in {b"", b"{"}
 
 
 def _chosen(place: Place, ids: Sequence[str]) -> list[Letter]:

@@ -43,13 +43,16 @@ class EnvText(str):
 def read(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     """The tree of `path` with the overrides of `environ`, references filled in."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         document: dict[str, Any] = tomllib.loads(text)
     except FileNotFoundError:
         raise ConfigError(f"there is no file {path}", hint="give the path of the TOML file") from None
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path} is not UTF-8, as TOML is: line {line}", hint="save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
     ours = sorted(name for name in environ if name.startswith(_PREFIX) and name not in _NOT_OURS)
     overrides = [name for name in ours if name.startswith(tuple(_PREFIX + top for top in _TOP))]

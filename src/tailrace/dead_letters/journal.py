@@ -68,12 +68,13 @@ def _scan(file: BinaryIO, path: Path) -> tuple[dict[str, _Entry], int, str | Non
 
 def read_all(path: Path) -> list[Letter]:
     """Every letter that is parked in the file, without taking it from its owner."""
-    if not path.exists():
-        return []
-    # One file for both: its owner may put a fresh one in its place at any moment.
-    with storage("read", path), path.open("rb") as file:
-        entries, *_ = _scan(file, path)
-        return [_read(file.fileno(), entry) for entry in entries.values()]
+    with storage("read", path):
+        if not path.exists():
+            return []
+        # One file for both: its owner may put a fresh one in its place at any moment.
+        with path.open("rb") as file:
+            entries, *_ = _scan(file, path)
+            return [_read(file.fileno(), entry) for entry in entries.values()]
 
 
 def _read(descriptor: int, entry: _Entry) -> Letter:

@@ -14,6 +14,7 @@ import pytest
 
 from servers import postgres
 from tailrace.error import CheckFailed, ConfigError, Fatal, HistoryLost, Retryable
+from tailrace.model import Severity
 from tailrace.pipeline import Pipeline
 from tailrace.sink import File
 from tailrace.source import Postgres
@@ -116,6 +117,15 @@ def test_a_missing_table_is_named_and_nothing_is_made(shop: str, sql: Sql, readi
 def test_patterns_without_a_match_are_an_error(shop: str, reading: Make) -> None:
     with pytest.raises(ConfigError, match=r"no table matches public.nothing_\*"):
         reading(shop, tables=["public.nothing_*"]).open()
+
+
+def test_a_database_without_tables_is_named(any_database: str, reading: Make) -> None:
+    database = any_database.rpartition("/")[2].partition("?")[0]
+    with pytest.raises(ConfigError, match=f"database '{database}' has no table that can be captured") as refused:
+        reading(any_database).open()
+    assert refused.value.hint is not None and refused.value.hint.startswith("is it the right database?")
+    said = Postgres(any_database).check()[-1]
+    assert (said.severity, said.message, said.fix) == (Severity.ERROR, refused.value.args[0], refused.value.hint)
 
 
 def test_a_publication_for_all_tables_may_be_empty(any_database: str, sql: Sql, reading: Make) -> None:

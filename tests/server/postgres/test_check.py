@@ -269,7 +269,8 @@ def test_row_security_is_found(shop: str, stranger: str, sql: Sql) -> None:
 
 
 def test_a_missing_table_and_a_publication_that_lacks_one_are_found(shop: str, sql: Sql) -> None:
-    assert "did you mean 'public.orders'" in of(Postgres(shop, tables=["public.order"]).check(), "tables").message
+    missing = of(Postgres(shop, tables=["public.order"]).check(), "tables")
+    assert (missing.message, missing.fix) == ("table 'public.order' does not exist", "did you mean 'public.orders'?")
     sql(
         shop,
         "CREATE TABLE more (id int PRIMARY KEY)",
@@ -395,7 +396,7 @@ def test_a_pooler_that_refuses_our_settings_is_named(
 ) -> None:
     pooler = start_pgbouncer(postgres18.port)
     (finding,) = Postgres(pooler.through(database)).check()
-    assert finding.severity is Severity.ERROR and "a pooler stands in between" in finding.message
+    assert finding.severity is Severity.ERROR and "a pooler stands in between" in (finding.fix or "")
 
 
 def test_slots_that_no_pipeline_owns_are_named_and_may_be_those_of_stopped_ones(
@@ -438,4 +439,8 @@ def test_many_slots_are_one_line_and_a_publication_is_dropped_only_when_nothing_
     sql(url, "SELECT pg_create_logical_replication_slot('of_another_name', 'pgoutput')")
     assert [f.fix for f in Postgres(url).orphans({})] == [None, None]
     sql(url, "SELECT pg_drop_replication_slot('of_another_name')", sure.fix or "")
+    sql(url, "CREATE PUBLICATION tailrace_by_hand FOR TABLE t")
+    _, theirs = Postgres(url).orphans({})
+    assert theirs.message.startswith("tailrace_by_hand; ") and theirs.fix is None, "whoever made it may need it"
+    sql(url, "DROP PUBLICATION tailrace_by_hand")
     assert [f.subject for f in Postgres(url).orphans({})] == ["slots that nobody reads now"]

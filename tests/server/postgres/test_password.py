@@ -99,7 +99,7 @@ def test_source_and_sink_check_with_the_commands_password(server: postgres.Serve
     token.write_text("wrong")
     for end in ends:
         (connection,) = end.check()
-        assert connection.severity is Severity.ERROR and "wrong" not in connection.message
+        assert connection.severity is Severity.ERROR and "wrong" not in str(connection)
 
 
 @pytest.mark.parametrize(

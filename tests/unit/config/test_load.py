@@ -229,6 +229,19 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str, m
     assert caught.value.exit_code == 2
 
 
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    path = written(tmp_path, "")
+    path.write_bytes(b"\xef\xbb\xbf" + WHOLE.encode())
+    assert load(path, environ={"PGSECRET": "s3cret"}).pipelines.keys() == {"orders", "copy"}
+
+
+def test_a_file_in_another_encoding_is_named_with_the_line(tmp_path: Path) -> None:
+    path = written(tmp_path, "")
+    path.write_bytes(b'state_dir = "state"\n# r\xe9gions\n')
+    with pytest.raises(ConfigError, match=r"t\.toml is not UTF-8, as TOML is: line 2\n  hint: save it as UTF-8"):
+        load(path, environ={})
+
+
 @pytest.mark.parametrize("text", ["", "[pipeline]\n", "pipeline = 3\n"])
 def test_a_file_without_pipelines_is_an_error(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError):

@@ -59,12 +59,12 @@ def check(login: Login) -> list[Finding]:
     try:
         connection = session.connect(login)
     except TailraceError as error:
-        return [_error("connection", str(error))]
+        return [_error("connection", str(error.args[0]), error.hint)]
     with connection:
         try:
             return [_ok("connection", f"{session.target(login)} answers"), *_server(connection)]
         except TailraceError as error:
-            return [_error("catalog", str(error))]
+            return [_error("catalog", str(error.args[0]), error.hint)]
 
 
 def check_tables(login: Login, name: str, placing: Placing, *, tables: Sequence[Table]) -> list[Finding]:
@@ -74,7 +74,7 @@ def check_tables(login: Login, name: str, placing: Placing, *, tables: Sequence[
             connection.execute("SET default_transaction_read_only = on")
             return [finding for table in tables for finding in _Look(connection, name, placing).table(table)]
     except TailraceError as error:
-        return [_error("tables", str(error))]
+        return [_error("tables", str(error.args[0]), error.hint)]
 
 
 def _facts(connection: Connection) -> _Facts:

@@ -18,6 +18,7 @@ from tailrace.model import Finding
 from tailrace.source.postgres import availability, heartbeat, loop, pattern, publication, query, resume, slot
 from tailrace.source.postgres.fault import WAL_LEVEL_FIX
 from tailrace.source.postgres.finding import error as _error
+from tailrace.source.postgres.finding import failed as _failed
 from tailrace.source.postgres.finding import ok as _ok
 from tailrace.source.postgres.finding import some
 from tailrace.source.postgres.finding import warning as _warning
@@ -76,13 +77,13 @@ def check(source: Postgres) -> list[Finding]:
     try:
         connection = session.connect(source.login)
     except TailraceError as error:
-        return [_error("connection", str(error))]
+        return [_failed("connection", error)]
     with connection:
         connection.execute("SET default_transaction_read_only = on")
         try:
             return [_ok("connection", f"{where} answers"), *_findings(source, connection)]
         except TailraceError as error:
-            return [_error("catalog", str(error))]
+            return [_failed("catalog", error)]
 
 
 def _findings(source: Postgres, connection: Connection) -> Iterator[Finding]:
@@ -244,11 +245,11 @@ def _tables(source: Postgres, connection: Connection, facts: _Facts) -> Iterator
         there = publication.relations(connection)
         chosen = pattern.choose(source.tables, there)
     except ConfigError as error:
-        yield _error("tables", str(error))
+        yield _failed("tables", error)
         return
     found = None if source.publication is None else publication.load(connection, source.publication)
     if not chosen and not (source.all_tables if found is None else found.all_tables):
-        yield _error("tables", f"no table matches {', '.join(source.tables)}")
+        yield _failed("tables", pattern.unmatched(source.tables, facts.database))
         return
     oids = {"oids": [relation.oid for relation in chosen]}
     rights = {row[0]: _Rights(*row) for row in fetch(connection, query.load("rights"), oids)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tailrace.error import TailraceError
 from tailrace.model import Finding, Severity
 
 
@@ -20,6 +21,11 @@ def warning(subject: str, message: str, fix: str | None = None) -> Finding:
 def error(subject: str, message: str, fix: str | None = None) -> Finding:
     """It keeps the pipeline from running."""
     return Finding(Severity.ERROR, subject, message, fix)
+
+
+def failed(subject: str, fault: TailraceError) -> Finding:
+    """So it says itself, and what to do about it."""
+    return error(subject, str(fault.args[0]), fault.hint)
 
 
 def some(names: Sequence[str], most: int = 3) -> str:

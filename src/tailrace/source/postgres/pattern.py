@@ -65,6 +65,15 @@ def is_all(patterns: Iterable[str]) -> bool:
     return "*.*" in (given := tuple(patterns)) and not any(pattern.startswith("!") for pattern in given)
 
 
+def unmatched(patterns: Sequence[str], database: str) -> ConfigError:
+    """What to raise when no table of the database that can be captured is meant."""
+    if is_all(patterns):
+        hint = "is it the right database? Views and unlogged tables cannot be captured"
+        return ConfigError(f"database {database!r} has no table that can be captured", hint=hint)
+    hint = "as in public.order_* or /public\\.order_\\d+/; views and unlogged tables cannot be captured"
+    return ConfigError(f"no table matches {', '.join(patterns)}", hint=hint)
+
+
 def matches(name: str, patterns: Iterable[str]) -> bool:
     """Whether `schema.table` is meant by the patterns (case counts in globs, as in the catalog)."""
     return _globs(tuple(patterns)).matches(name)

@@ -10,7 +10,7 @@ import glob
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 
@@ -24,6 +24,7 @@ _log = logging.getLogger("tailrace.source.postgres")
 _OURS = "Made by Tailrace for pipeline "
 _BARE = "Made by Tailrace for pipeline, without tables: "
 _EVERY = "Made by Tailrace for pipeline, of all tables: "
+_LASTING = "tailrace_tail"
 _TAIL = "Made by tailrace tail; dropped when it ends"
 _GENERATED = 180000
 WHOLE = "to have all of a table, in one transaction: ALTER PUBLICATION … DROP TABLE …; ALTER PUBLICATION … ADD TABLE …"
@@ -219,23 +220,23 @@ def sweep(connection: Connection) -> None:
 
 def _create(connection: Connection, wanted: Wanted, chosen: Sequence[Relation]) -> None:
     if not chosen and not wanted.no_tables and not wanted.all_tables:
-        raise ConfigError(
-            f"no table matches {', '.join(wanted.tables)}",
-            hint="as in public.order_* or /public\\.order_\\d+/; views and unlogged tables cannot be captured",
-        )
+        raise pattern.unmatched(wanted.tables, connection.info.dbname)
     statement = _create_sql(wanted, chosen, connection.info.server_version)
+    # Each tail's own has another name: one that is made for it by somebody else is made once, and given to it.
+    lasting = wanted if wanted.pipeline is not None or not wanted.create else replace(wanted, name=_LASTING)
+    byhand = create_statement(lasting, chosen, connection.info.server_version)
+    given = "" if lasting is wanted else f", and name it to each tail (--publication {_LASTING})"
     if wanted.standby:
         raise CheckFailed(
             f"publication {wanted.name!r} does not exist, and this server is a standby",
-            hint=f"make it on the primary: {statement_text(statement)}",
+            hint=f"make it on the primary{given}: {byhand}",
         )
     if not wanted.create:
-        raise CheckFailed(
-            f"publication {wanted.name!r} does not exist and create = false", hint=statement_text(statement)
-        )
+        why = "" if wanted.pipeline is None else " and create = false"
+        raise CheckFailed(f"publication {wanted.name!r} does not exist{why}", hint=byhand)
     made_for = _BARE if wanted.no_tables else _EVERY if wanted.all_tables else _OURS
     comment = f"{made_for}{wanted.pipeline}" if wanted.pipeline is not None else _TAIL
-    with _rights(wanted.name, statement), connection.transaction():
+    with _rights(wanted.name, f"run{given}: {byhand}"), connection.transaction():
         run(connection, statement, f"create publication {wanted.name!r}")
         note = sql.SQL("COMMENT ON PUBLICATION {} IS {}").format(sql.Identifier(wanted.name), sql.Literal(comment))
         run(connection, note, f"comment on publication {wanted.name!r}")
@@ -267,7 +268,7 @@ def _extend(connection: Connection, wanted: Wanted, *, found: Publication, chose
     missing = absent(connection, found, chosen)
     if found.ours and wanted.create and missing and not wanted.standby:
         statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(sql.Identifier(wanted.name), _names(missing))
-        with _rights(wanted.name, statement):
+        with _rights(wanted.name, f"run: {statement_text(statement)}"):
             run(connection, statement, f"add tables to publication {wanted.name!r}")
         names = ", ".join(str(relation) for relation in missing)
         _log.warning(
@@ -325,13 +326,13 @@ def _covered(connection: Connection, relation: Relation, inside: set[int]) -> bo
 
 
 @contextmanager
-def _rights(name: str, statement: sql.Composable) -> Iterator[None]:
+def _rights(name: str, way: str) -> Iterator[None]:
     try:
         yield
     except CheckFailed as error:
         raise CheckFailed(
             f"the role may not make or alter publication {name!r}",
-            hint=f"let the owner of the tables, or a superuser, run: {statement_text(statement)}",
+            hint=f"let the owner of the tables, or a superuser, {way}",
         ) from error
 
 
