@@ -74,7 +74,7 @@ def test_the_first_ten_keys_of_a_kind_are_shown_and_the_others_counted(cli: Cli,
 def test_how_far_it_is_is_shown_on_a_terminal_and_nowhere_else(cli: Cli, replica: Path) -> None:
     slowly = ("verify", replica.name, "orders", "--rate", "1")  # a row a second, so that there is something to show
     with cli.terminal(*slowly) as shown:
-        assert shown.end() == 0, shown.shown
+        assert shown.end(180) == 0, shown.shown
         assert re.search(r"public\.orders: [123] rows, \d+ a second, 0 differ", shown.shown), shown.shown
     for options in ((), ("--json",)):
         ended = cli.run(*slowly, *options)

@@ -14,8 +14,8 @@ __all__ = ["NAME", "Identity", "KeptPositions", "check_order", "confirm_aside", 
 
 NAME = "check_source"
 """What the suite calls its pipeline."""
-_ADVICE_S = 2.0
-"""A confirmation notes something and returns; that much a loaded machine may make of it."""
+_ADVICE_S = 30.0
+"""A confirmation notes something and returns; that much a machine that stands still may make of it."""
 Identity = tuple[str, str, object]
 """What a change must be when it comes again: its position's text, its op, its row."""
 

@@ -27,12 +27,12 @@ def test_a_coordinator_that_does_not_come_is_no_missing_right_and_is_asked_for_u
 ) -> None:
     broker = start_kafka(settings={"offsets.topic.replication.factor": "3"})  # of one broker: it cannot be made
     broker.create_topic("t")
-    monkeypatch.setattr(check, "_ASK_S", 2.0)
+    monkeypatch.setattr(check, "_GROUP_S", 2.0)
     missing = of_group(broker)
     assert missing.severity is Severity.ERROR
     assert "who is in it" in missing.message and "2 s" in missing.message
     assert "acl" not in str(missing.fix) and _OFFSETS in str(missing.fix)
-    monkeypatch.setattr(check, "_ASK_S", 300.0)
+    monkeypatch.setattr(check, "_GROUP_S", 300.0)
     with ThreadPoolExecutor() as asking:
         answer = asking.submit(of_group, broker)
         broker.create_topic(_OFFSETS, 4, cleanup_policy="compact")
@@ -48,7 +48,7 @@ def test_a_coordinator_that_loads_is_waited_for(
     _repeat(broker, 300_000)
     broker.stop()
     broker.start()
-    monkeypatch.setattr(check, "_ASK_S", 300.0)
+    monkeypatch.setattr(check, "_GROUP_S", 300.0)
     assert of_group(broker) == Finding(Severity.OK, "group g", "nobody is in it")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
 import tailrace as tr
 from servers.kafka import Broker
@@ -103,7 +103,12 @@ def held(broker: Broker, topic: str) -> dict[str, tuple[Any, dict[str, str]]]:
     consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "look", "enable.partition.eof": True})
     consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
     found: dict[str, tuple[Any, dict[str, str]]] = {}
-    while (message := consumer.poll(30)) is not None and message.error() is None:
+    while True:
+        message = consumer.poll(60)
+        assert message is not None, "the broker does not answer"
+        if (error := message.error()) is not None:
+            assert error.code() == KafkaError._PARTITION_EOF, error
+            break
         key = (message.key() or b"").decode()
         if key.startswith("owner/"):
             continue

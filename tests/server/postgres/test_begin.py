@@ -404,6 +404,7 @@ def test_a_server_without_room_for_so_many_locks_says_what_to_raise(
     start_postgres: Callable[..., postgres.Server], reading: Make
 ) -> None:
     few = {"max_locks_per_transaction": "10", "max_connections": "20", "max_prepared_transactions": "0"}
+    few["huge_pages"] = "off"  # what is left of one would have room for more
     url = start_postgres(18, settings=few).url
     with psycopg.connect(url, autocommit=True) as admin:
         for number in range(40):  # each with locks of its own

@@ -101,12 +101,12 @@ def test_i11_an_idle_server_that_waits_for_us_no_longer_than_a_ping_is_not_given
     start_postgres: Start, sql: Sql, reading: Make
 ) -> None:
     """It hears of us often enough to say nothing by itself, so that it must be asked before the silence is too long."""
-    url = start_postgres(18, settings={"wal_sender_timeout": "4s"}).url
+    url = start_postgres(18, settings={"wal_sender_timeout": "9s"}).url
     sql(url, "CREATE TABLE quiet (id int PRIMARY KEY)")
     it = reading(url, "quiet", snapshot="never")
     it.limits = Limits()
     it.open().first()
-    rested = time.monotonic() + silence_s(4) + 1
+    rested = time.monotonic() + silence_s(9) + 1
     while time.monotonic() < rested:
         it.read(0.5)
     sql(url, "INSERT INTO quiet VALUES (1)")

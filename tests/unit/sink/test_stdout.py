@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,8 @@ from tailrace.format import Format
 from tailrace.model import Limits
 from tailrace.sink import Stdout
 from tests.unit.sink.feed import Feed
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_each_record_is_one_line_of_json(capfd: pytest.CaptureFixture[str]) -> None:
@@ -70,7 +73,9 @@ def test_lines_of_pipelines_side_by_side_stay_whole() -> None:
         "threads = [threading.Thread(target=run, args=(name,)) for name in ('a', 'b', 'c')]\n"
         "[thread.start() for thread in threads]; [thread.join() for thread in threads]"
     )
-    written = subprocess.run([sys.executable, "-c", writing], stdout=subprocess.PIPE, check=True, timeout=120).stdout
+    written = subprocess.run(
+        [sys.executable, "-c", writing], cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=120
+    ).stdout
     topics = Counter(json.loads(line)["topic"] for line in written.splitlines())
     assert topics == {f"{name}.public.orders": 10_000 for name in ("a", "b", "c")}
 

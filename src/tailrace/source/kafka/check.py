@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 _ASK_S = 15.0
+_GROUP_S = 15.0
+"""How long a coordinator that loads, or is made, is waited for."""
 
 
 def check(source: Kafka) -> list[Finding]:
@@ -77,7 +79,7 @@ def _group(source: Kafka) -> Iterator[Finding]:
     mend = f"kafka-acls --add --group {group} --operation READ --allow-principal User:…"
     asking = Group(group, lambda: client.admin(source.settings(), client.Told()), rights=True)
     try:
-        described = asking.wait(_ASK_S, hints={**READING, KafkaError.GROUP_AUTHORIZATION_FAILED: mend})
+        described = asking.wait(_GROUP_S, hints={**READING, KafkaError.GROUP_AUTHORIZATION_FAILED: mend})
     except TailraceError as error:
         yield Finding(Severity.ERROR, subject, str(error.args[0]), error.hint)
         return
