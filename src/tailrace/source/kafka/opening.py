@@ -96,7 +96,8 @@ def _refuse_foreign(cluster: str, known: Mapping[str, Position | None]) -> None:
         more = f" and {len(others) - 1} more" if len(others) > 1 else ""
         raise HistoryLost(
             f"the saved position is of {others[0]}{more}, but this is the cluster {cluster}",
-            hint="lead the source to that one again; `tailrace reset` begins anew with this one",
+            hint="lead the source to that one again; `tailrace reset` begins anew with this one, and deletes what a"
+            " mirror has set as the group's offsets: note them before, set them again after",
         )
 
 
