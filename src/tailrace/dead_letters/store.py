@@ -23,7 +23,7 @@ from tailrace.dead_letters.request import Action
 from tailrace.dialect.kafka import client
 from tailrace.dialect.kafka.fault import error_of, explain, is_unknown
 from tailrace.dialect.kafka.make import make_compacted, names
-from tailrace.error import Fatal
+from tailrace.error import Fatal, Retryable, TailraceError
 
 if TYPE_CHECKING:
     from tailrace.dead_letters.topic import Kafka
@@ -206,6 +206,13 @@ class TopicStore:
         """See `Store.close`."""
         self._consumer.close()
 
+    def _explained(self, error: KafkaError, where: str) -> TailraceError:
+        """See `explain`. Of what busy brokers have not told it of at once the client says, too, that it is not there:
+        they are asked whether that is so."""
+        if is_unknown(error) and names(self._admin, stopped=self._stopped).issuperset(self._topics):
+            return Retryable(f"{where}: it is there, but the brokers do not tell of it in time")
+        return explain(error, where)
+
     def _is_stopped(self) -> bool:
         return self._stopped is not None and self._stopped()
 
@@ -256,7 +263,7 @@ class TopicStore:
         while (left := self._producer.flush(_STEP_S)) and time.monotonic() < deadline and not self._is_stopped():
             continue
         if failed:
-            raise explain(failed[0], f"topic {self._settings.topic}")
+            raise self._explained(failed[0], f"topic {self._settings.topic}")
         if left:
             self._producer.purge()
             raise self._told.fault(f"the topic {self._settings.topic} did not take dead letters in {_ASK_S:g} s")
@@ -275,7 +282,7 @@ class TopicStore:
             try:
                 self._producer.produce(topic, value, key, partition=0, headers=list(told), on_delivery=note)
             except KafkaException as error:
-                raise explain(error_of(error), f"topic {topic}") from error
+                raise self._explained(error_of(error), f"topic {topic}") from error
             except BufferError:
                 self._producer.poll(_LOOK_S)
                 if time.monotonic() > deadline or self._is_stopped():
@@ -291,7 +298,7 @@ class TopicStore:
                 return {topic: self._end(topic) for topic in self._topics}
             except KafkaException as error:
                 if not is_unknown(error_of(error)) or time.monotonic() > deadline:
-                    raise explain(error_of(error), f"topic {self._settings.topic}") from error
+                    raise self._explained(error_of(error), f"topic {self._settings.topic}") from error
             client.refuse_stopped(self._stopped)
             time.sleep(_LOOK_S)
 
@@ -307,7 +314,7 @@ class TopicStore:
         try:
             messages = self._consumer.consume(_MANY, timeout_s) if timeout_s == 0 else self._first(timeout_s)
         except KafkaException as error:
-            raise explain(error_of(error), "reading dead letters") from error
+            raise self._explained(error_of(error), "reading dead letters") from error
         for message in messages:
             topic, at, fault = str(message.topic()), message.offset() or 0, message.error()
             if fault is not None and fault.code() == KafkaError._PARTITION_EOF:
@@ -315,7 +322,7 @@ class TopicStore:
             elif fault is not None and fault.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
                 continue  # the client asks for the group that it must name; we join none
             elif fault is not None:
-                raise explain(fault, f"topic {topic}")
+                raise self._explained(fault, f"topic {topic}")
             else:
                 self._next[topic] = at + 1
                 self._learn(message)

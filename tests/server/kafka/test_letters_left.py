@@ -10,13 +10,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Producer
+import pytest
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 import tailrace as tr
 from servers.kafka import Broker
 from tailrace.dead_letters import Kafka
 from tailrace.dead_letters.letter import Letter
 from tailrace.dead_letters.request import Action
+from tailrace.dead_letters.store import TopicStore
 from tests.server.kafka.filling import event, fill, produce
 from tests.server.kafka.test_dead_letters import QUICK, Shop, held, open_for_business, row
 from tests.server.sink.kafka.topics import read
@@ -61,6 +63,31 @@ def test_letters_are_asked_for_and_leave_in_stream_order(kafka: Broker, topic: s
     assert asked == [f"ask/{each}".encode() for each in ids]
     assert waited[8:] == [each.encode() for each in ids[:12]]  # behind the ends of those that are dead
     assert gone == [each.encode() for each in ids[12:]]
+
+
+def test_a_topic_that_busy_brokers_do_not_tell_of_in_time_is_waited_for(
+    kafka: Broker, topic: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """librdkafka calls one unknown whose leader it does not hear of within a tenth of a second."""
+    shop, end, blind = Shop(kafka, topic, tmp_path, delays=(0.1,) * 1_000), TopicStore._end, list[TopicStore]()
+
+    def find(store: TopicStore, name: str) -> int:
+        if shop.parked and not blind:
+            blind.append(store)
+        if store in blind:
+            raise KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION))
+        return end(store, name)
+
+    monkeypatch.setattr(TopicStore, "_end", find)
+    monkeypatch.setattr("tailrace.dead_letters.store._NEW_S", 0.0)
+    kafka.create_topic(topic)
+    shop.broken = {1}
+    fill(kafka, topic, range(3))
+    with open_for_business(shop):
+        until(lambda: shop.pipeline.status().restarts, "for another life")
+        shop.broken.clear()
+        until(lambda: shop.of(1) == [1], "for the letter")
+    assert "it is there, but the brokers do not tell of it" in str(shop.pipeline.status().error)
 
 
 def test_a_change_that_waited_behind_another_has_all_its_tries(kafka: Broker, topic: str, tmp_path: Path) -> None:
