@@ -280,7 +280,8 @@ def loaded(load: Load) -> Iterator[None]:
 
 
 def written(broker: Broker | Cluster, topic: str) -> dict[int, list[Line]]:
-    """The log's lines as the topic has them: a producer may write one twice when a broker dies."""
+    """The log's lines as the topic has them: a producer may write one twice when a leader goes, an idempotent one too
+    (https://github.com/confluentinc/librdkafka/issues/4953)."""
     lines: dict[int, list[Line]] = defaultdict(list)
     for record in read(broker, topic):
         if record.value is not None and record.event["source"]["table"] == "log":
