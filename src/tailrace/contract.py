@@ -156,14 +156,14 @@ class Writer(Protocol):
     def write(self, batch: Batch) -> None:
         """Return only when the whole batch is durable. If it raises, the same changes come again (I4).
 
-        May raise `Reject` for changes that can never succeed: the pipeline parks them durably (I14) and offers the rest
-        again, without what is `written` of it. `EndOfStream` when nobody will ever take what it writes: a clean end. An
-        empty batch is progress: keep its positions, if this writer keeps any. When the sink is `transactional`, the
-        writer is a `Positions` too and stores `batch.positions` in the same transaction as the rows, epoch checked
-        (`Fenced`); its `save` then does nothing. `batch.snapshot.begin` of a new attempt tells a table-like sink to
-        forget rows of that table that an earlier attempt left (I15). The attempt is complete when the first batch
-        without a mark moves the position on: a source sends one (progress, at least) right behind its snapshot.
-        Changes without a mark that do not move the position on are dead letters, replayed: see `Replaying`.
+        May raise `Reject` for changes that can never succeed, by their indexes: the pipeline parks them durably (I14)
+        and offers the rest again, without what is `written` of it. `EndOfStream` when nobody will ever take what it
+        writes: a clean end. An empty batch is progress: keep its positions, if this writer keeps any. When the sink is
+        `transactional`, the writer is a `Positions` too and stores `batch.positions` in the same transaction as the
+        rows, epoch checked (`Fenced`); its `save` then does nothing. `batch.snapshot.begin` of a new attempt tells a
+        table-like sink to forget rows of that table that an earlier attempt left (I15). The attempt is complete when
+        the first batch without a mark moves the position on: a source sends one (progress, at least) right behind its
+        snapshot. Changes without a mark that do not move the position on are dead letters, replayed: see `Replaying`.
         """
 
     def close(self) -> None:

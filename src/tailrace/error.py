@@ -74,12 +74,14 @@ class Fenced(Fatal):
 class Reject(TailraceError):
     """Changes of the offered batch that can never succeed: index in the batch to reason (without row values).
 
-    A plain string is the reason for the one change at hand: `raise Reject("unknown currency")` in a handler. `written`
-    are changes of the same batch that the sink holds durably already, or that a handler of lists is done with: they are
-    neither offered again nor parked. A transform writes nothing, and names none.
+    A plain string is the reason for the one change at hand: `raise Reject("unknown currency")` in a handler. Over
+    several it is not `named`: it does not say which of them is refused. `written` are changes of the same batch that
+    the sink holds durably already, or that a handler of lists is done with: they are neither offered again nor parked.
+    A transform writes nothing, and names none.
     """
 
     def __init__(self, reasons: Mapping[int, str] | str, *, written: Iterable[int] = ()) -> None:
+        self.named = not isinstance(reasons, str)
         self.reasons = {0: reasons} if isinstance(reasons, str) else dict(reasons)
         self.written = frozenset(written)
         super().__init__(f"{len(self.reasons)} change(s) rejected")
@@ -89,7 +91,23 @@ class Reject(TailraceError):
 
         So it is when `written` has others than changes of the batch, or one that is refused: it would be parked.
         """
-        checked = {_place(index, size, who): str(reason) for index, reason in self.reasons.items()}
+        if not self.named and size > 1:
+            raise Fatal(
+                f"{who} raised Reject over {size} changes without naming which of them: {self.reasons[0]}",
+                hint='raise Reject({index: "reason"}), with the place of the change in its batch',
+            )
+        return self._checked(self.reasons, size, who)
+
+    def suspected(self, size: int, who: str) -> dict[int, str]:
+        """As `checked`, where `who` can be called again with fewer: of a Reject that names none, the reason is that of
+        each change that is not written, and only one that is refused alone is to be parked."""
+        if self.named or size == 1:
+            return self.checked(size, who)
+        written = {_place(index, size, who) for index in self.written}
+        return self._checked({index: self.reasons[0] for index in range(size) if index not in written}, size, who)
+
+    def _checked(self, reasons: Mapping[int, str], size: int, who: str) -> dict[int, str]:
+        checked = {_place(index, size, who): str(reason) for index, reason in reasons.items()}
         if not checked:
             raise Fatal(f"{who} raised Reject without naming a change of the batch")
         self.written = frozenset(_place(index, size, who) for index in self.written)

@@ -42,3 +42,19 @@ def test_what_a_reject_calls_written_may_be_all_that_it_does_not_refuse() -> Non
     reject = Reject({1: "too large"}, written=[0, 2])
     assert reject.checked(3, "sink test") == {1: "too large"}
     assert reject.written == {0, 2}
+
+
+def test_a_reject_that_names_none_of_several_is_no_reason_to_park_one() -> None:
+    """It was taken for the first of them."""
+    assert Reject("too large").checked(1, "sink test") == {0: "too large"}
+    with pytest.raises(Fatal, match="sink test raised Reject over 3 changes without naming which of them: too large"):
+        Reject("too large").checked(3, "sink test")
+
+
+def test_a_reject_that_names_none_may_be_about_all_that_is_not_written() -> None:
+    reject = Reject("too large", written=[1])
+    assert reject.suspected(3, "handler test") == {0: "too large", 2: "too large"}
+    assert Reject({1: "too large"}).suspected(3, "handler test") == {1: "too large"}
+    for written in ([0, 1], [2], [-1]):
+        with pytest.raises(Fatal, match="handler test raised Reject without naming a change of the batch"):
+            Reject("too large", written=written).suspected(2, "handler test")

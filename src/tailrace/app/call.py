@@ -263,12 +263,12 @@ class Caller:
 
 
 def reasons_of(handler: Handler, error: Exception, size: int) -> dict[int, str]:
-    """Why changes are parked, by index among the `size` that were offered; for a `Reject` only those that it names.
+    """Why changes are parked, by index among the `size` that were offered; for a `Reject` that names some only those.
 
     `Fatal` when it names others: which change is to be parked would be a guess.
     """
     if isinstance(error, Reject):
-        return error.checked(size, f"handler {handler.name}")
+        return error.suspected(size, f"handler {handler.name}")
     tries = "1 try" if handler.retries == 0 else f"{handler.retries + 1} tries"
     # The message is left out: it may quote the row, and reasons are logged (I9).
     return dict.fromkeys(range(size), f"{type(error).__name__} in {handler.name}{_place(error)}, {tries}")

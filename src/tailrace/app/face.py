@@ -87,10 +87,10 @@ class App:
 
         `op` has the letters of the changes wanted (`"c"`, `"cu"`, `"c,u"`; default create, update, delete and snapshot
         row). Annotated `Change[T]`, rows come as T. With `batch`, or annotated `list[Change[T]]`, it gets a list of up
-        to 10,000 changes; a list that fails for good is halved until the changes at fault stand alone. `raise
-        tr.Reject({2: "reason"}, written=[0, 1])` parks those that it names by their place in the list; the list comes
-        again without them and without what is `written`, that is done. `concurrency` runs that many changes of
-        different keys side by side, on threads or as tasks for an `async def`.
+        to 10,000 changes; a list that fails for good, or that `raise tr.Reject("reason")` is of, is halved until the
+        changes at fault stand alone. `raise tr.Reject({2: "reason"}, written=[0, 1])` parks those that it names by
+        their place in the list; the list comes again without them and without what is `written`, that is done.
+        `concurrency` runs that many changes of different keys side by side, on threads or as tasks for an `async def`.
         """
         if not patterns:
             raise ConfigError("@app.on names no table", hint='write @app.on("public.orders")')

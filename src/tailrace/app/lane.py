@@ -175,17 +175,14 @@ def _divide(part: list[Item], gathered: Gathered, caller: Caller, *, error: Exce
     reasons = reasons_of(gathered.handler, error, len(part))
     written = error.written if isinstance(error, Reject) else frozenset[int]()
     gathered.done.update(part[index].index for index in written)
-    if 0 < len(reasons) < len(part):  # a Reject that names its culprits: the others are still to be done
+    if len(reasons) == 1 or (isinstance(error, Reject) and error.named):  # the others are still to be done
         for index, reason in reasons.items():
             _reject(part[index], gathered, reason=reason)
         caller.refused()
         return [[item for index, item in enumerate(part) if index not in reasons and index not in written]]
-    if len(part) == 1:
-        _reject(part[0], gathered, reason=reasons[0])
-        caller.refused()
-        return []
-    middle = len(part) // 2
-    return [part[middle:], part[:middle]]
+    suspects = [part[index] for index in sorted(reasons)]
+    middle = len(suspects) // 2
+    return [suspects[middle:], suspects[:middle]]
 
 
 def _behind(item: Item, gathered: Gathered) -> bool:

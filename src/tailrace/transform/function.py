@@ -58,8 +58,9 @@ class MapArrow:
     """Pass each table's changes through a function of (table, Arrow stream) that returns an Arrow stream.
 
     Rows are matched by `_index`, which it must keep; rows that are missing are dropped. Any object of the Arrow
-    PyCapsule protocol will do. `raise Reject({index: "reason"})` parks the changes of these `_index`. `function` is a
-    callable or, for TOML, `"module:name"`.
+    PyCapsule protocol will do. `raise Reject({index: "reason"})` parks the changes of these `_index`; one that names
+    none stops the pipeline, where its batch has more than one change. `function` is a callable or, for TOML,
+    `"module:name"`.
     """
 
     kind: ClassVar[str] = "map_arrow"

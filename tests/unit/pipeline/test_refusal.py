@@ -167,3 +167,32 @@ def test_a_transform_that_says_what_is_written_is_fatal_since_it_writes_nothing(
     with pytest.raises(Fatal, match=r"^transform .*_refuse_.* raised Reject with change 1 .* as written") as ended:
         shaped(builder.take(), ("_refuse_…", transform))
     assert "leave `written` out" in str(ended.value)
+
+
+def _refuse_some(given: Any, *_: object) -> Any:
+    if isinstance(given, Batch) and not len(given):
+        return given
+    raise Reject("no")
+
+
+@pytest.mark.parametrize("who", ["sink", "batch", "arrow"])
+def test_a_reject_that_names_none_of_several_changes_is_fatal_and_parks_none(tmp_path: Path, who: str) -> None:
+    """The first of them was parked, and then the next, until the one that was refused stood first."""
+    log, target, letters = Log(), Target(), File(tmp_path / "dead.jsonl")
+    log.commit(*(("c", {"id": str(key), "note": ""}) for key in (1, 2)))
+    if who == "sink":
+        target.fail(Reject("no"))
+    transforms = {"sink": [], "batch": [_refuse_some], "arrow": [map_arrow(_refuse_some)]}[who]
+    said = "raised Reject over 2 changes without naming which of them: no"
+    with pytest.raises(Fatal, match=said) as ended:
+        make(log, target, letters, *transforms).run(until_current=True)
+    assert "{index:" in str(ended.value)
+    assert not read_all(letters.path) and not target.records and not log.confirmed
+
+
+@pytest.mark.parametrize("transform", [_refuse_some, map_arrow(_refuse_some)])
+def test_a_reject_that_names_none_is_of_the_one_change_there_is(tmp_path: Path, transform: Any) -> None:
+    log, target, letters = Log(), Target(), File(tmp_path / "dead.jsonl")
+    log.insert(1)
+    make(log, target, letters, transform).run(until_current=True)
+    assert [letter.reason for letter in read_all(letters.path)] == ["no"]
