@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from tailrace.error import Fatal, TailraceError
-from tailrace.pipeline import Pipeline, Status
+from tailrace.pipeline import Pipeline, Status, reader_name
 
 __all__ = ["Supervisor", "exit_code_of", "worst"]
 
@@ -89,8 +89,11 @@ class Supervisor:
 
     @property
     def left(self) -> bool:
-        """A pipeline did not come back: its thread is still there, and may be in the way of an orderly exit."""
-        return any(thread.is_alive() for thread in self._threads)
+        """A pipeline, or what it reads, did not come back: its thread is still there, in the way of an orderly exit."""
+        readers = {reader_name(pipeline.name) for pipeline in self._pipelines}
+        return any(thread.is_alive() for thread in self._threads) or any(
+            thread.name in readers for thread in threading.enumerate()
+        )
 
     @property
     def _overdue(self) -> bool:

@@ -247,3 +247,8 @@ def test_letters_of_an_app_that_does_not_run_are_dropped(cli: Cli, picky: Path) 
     nobody = cli.run("dead-letters", "list", "t.toml")
     assert nobody.code == 2
     assert "name a pipeline of the TOML file" in nobody.err
+
+
+def test_a_file_of_letters_that_is_not_there_is_named(cli: Cli) -> None:
+    ended = cli.run("dead-letters", "list", "search.dead.jsonl")
+    assert (ended.code, ended.err.splitlines()[0]) == (2, "tailrace: there is no file search.dead.jsonl")

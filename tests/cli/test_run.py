@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -353,6 +354,37 @@ def test_bad_usage_is_2_and_one_clear_message(cli: Cli, arguments: list[str], me
     assert "Traceback" not in ended.err
     assert len(ended.err.splitlines()) <= 2
     assert ended.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("run",), "tailrace run --help"),
+        (("dead-letters", "list"), "tailrace dead-letters list --help"),
+        (("tail", "postgresql://localhost/shop", "--snapsot"), "tailrace tail --help"),
+        (("rnu",), "tailrace --help"),
+    ],
+)
+def test_a_wrong_command_line_is_led_to_the_help_of_its_verb(cli: Cli, arguments: tuple[str, ...], hint: str) -> None:
+    ended = cli.run(*arguments)
+    assert (ended.code, ended.err.splitlines()[-1]) == (2, f"  hint: {hint}"), ended.err
+
+
+def test_a_stop_while_a_server_says_nothing_is_clean_with_duckdb_loaded(cli: Cli) -> None:
+    """DuckDB printed a page about functions that leak, since the thread that connects was still there at the exit."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(120)
+        url = f"postgresql://u@127.0.0.1:{silent.getsockname()[1]}/shop?sslmode=disable&gssencmode=disable"
+        (cli.folder / "t.toml").write_text(f'[pipeline.hung]\nsource = "{url}"\nsink = "duckdb:shop.duckdb"\n')
+        process = cli.start("run", "t.toml")
+        connected, _ = silent.accept()
+        with connected:
+            assert connected.recv(1), "it has begun to log in, and waits"
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "source postgres does not come back; leaving it" in err
+    assert "leaked" not in err
 
 
 def test_help_and_version_are_quick_and_complete(cli: Cli) -> None:

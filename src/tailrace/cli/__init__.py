@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except cyclopts.CycloptsError as error:
-        print(f"tailrace: {error}\n  hint: tailrace --help", file=sys.stderr)  # noqa: T201
+        hint = " ".join(("tailrace", *(error.command_chain or ()), "--help"))
+        print(f"tailrace: {error}\n  hint: {hint}", file=sys.stderr)  # noqa: T201
         return 2
     except BrokenPipeError:
         _give_up_output()  # the reader has seen enough

@@ -87,6 +87,10 @@ def _open(target: Path, names: Sequence[str]) -> tuple[Place, tuple[str, ...]]:
     if _holds_letters(target):
         return InFile(target), tuple(names)
     if not names:
+        if not target.exists():
+            raise ConfigError(
+                f"there is no file {target}", hint="give an App's file of dead letters, or a TOML file and a pipeline"
+            )
         raise ConfigError(
             f"{target} is not a file of dead letters, and which pipeline is meant is not said",
             hint="name a pipeline of the TOML file, or give the file, or the kafka:// URL, of an App's dead letters",

@@ -48,7 +48,7 @@ def run(config: Path, names: Sequence[str], options: RunOptions) -> int:
         if error is not None:
             report(error, name)
     if supervisor.left:
-        _leave(code)
+        _leave(code or signals.exit_code)
     return code or signals.exit_code
 
 

@@ -21,6 +21,7 @@ from tailrace.pipeline.pipeline import (
     socket_path,
     status_path,
 )
+from tailrace.pipeline.reader import reader_name
 from tailrace.pipeline.shaping import unmatched
 from tailrace.pipeline.status import State, Status, ask, read_status
 
@@ -40,6 +41,7 @@ __all__ = [
     "log_fields",
     "position_path",
     "read_status",
+    "reader_name",
     "remove",
     "replay_alone",
     "saved",

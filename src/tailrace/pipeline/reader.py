@@ -18,7 +18,7 @@ from tailrace.model import Position, Revoked
 from tailrace.pipeline.failpoint import Place, reach
 from tailrace.pipeline.shelf import End, Shelf
 
-__all__ = ["SILENT_S", "Reader"]
+__all__ = ["SILENT_S", "Reader", "reader_name"]
 
 _READ_S = 0.25
 _TEND_S = 0.1
@@ -26,6 +26,11 @@ SILENT_S = 5.0
 """A stream comes back within half a second; after so long, what it measured is too old to be told."""
 
 log = logging.getLogger(__name__)
+
+
+def reader_name(pipeline: str) -> str:
+    """The name of the thread that reads for a pipeline."""
+    return f"tailrace-{pipeline}-reader"
 
 
 class Reader:
@@ -51,7 +56,7 @@ class Reader:
         self._answered = threading.Condition()
         # In the context of who makes it, for the log. A daemon: a driver that hangs must not keep a process alive.
         run = contextvars.copy_context().run
-        self._thread = threading.Thread(target=run, args=(self._run,), name=f"tailrace-{name}-reader", daemon=True)
+        self._thread = threading.Thread(target=run, args=(self._run,), name=reader_name(name), daemon=True)
         self._measured: Measured | None = None
         self._dated: Dated | None = None
         self._lag: int | None = None
