@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import NoReturn
 
 from tailrace.cli.option import RunOptions
 from tailrace.cli.report import report
@@ -20,7 +19,7 @@ from tailrace.config import load
 from tailrace.health import Address, HealthServer, Notifier
 from tailrace.supervisor import Supervisor
 
-__all__ = ["Signals", "run"]
+__all__ = ["Signals", "ended", "run"]
 
 log = logging.getLogger("tailrace.cli")
 
@@ -47,9 +46,7 @@ def run(config: Path, names: Sequence[str], options: RunOptions) -> int:
     for name, error in supervisor.outcomes.items():
         if error is not None:
             report(error, name)
-    if supervisor.left:
-        _leave(code or signals.exit_code)
-    return code or signals.exit_code
+    return ended(supervisor, code or signals.exit_code)
 
 
 @contextlib.contextmanager
@@ -66,11 +63,13 @@ def _ignored(number: signal.Signals) -> Iterator[None]:
         signal.signal(number, before)
 
 
-def _leave(code: int) -> NoReturn:
-    """End now: a thread that does not come back would keep an orderly exit waiting."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+def ended(supervisor: Supervisor, code: int) -> int:
+    """The exit code; with a thread that does not come back, which would be in the way of an orderly exit, the end."""
+    if supervisor.left:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 class Signals:

@@ -18,7 +18,7 @@ import msgspec
 from tailrace.cli.option import VerifyOptions
 from tailrace.cli.parked import letters_of
 from tailrace.cli.report import columns, fail
-from tailrace.cli.run import Signals
+from tailrace.cli.run import Signals, ended
 from tailrace.comparison import ComparableSink, ComparableSource, Key, TargetView
 from tailrace.config import load
 from tailrace.contract import Remembering
@@ -44,30 +44,31 @@ def verify(config: Path, name: str, options: VerifyOptions) -> int:
     if not isinstance(source, ComparableSource) or not isinstance(sink, ComparableSink):
         kinds = f"source {source.kind} and sink {sink.kind}"
         raise ConfigError(f"{kinds} cannot be compared", hint="verify needs a target that holds rows, such as duckdb")
-    stop = threading.Event()
+    stop, supervisor = threading.Event(), Supervisor([pipeline])
     with Signals(stop.set) as signals:
         try:
-            report = _compared(pipeline, source, sink, options=options, stop=stop)
+            report = _compared(supervisor, source, sink, options=options, stop=stop)
         except Retryable as error:
             if not signals.exit_code:
                 raise
             fail(error, name)
-            return signals.exit_code
+            return ended(supervisor, signals.exit_code)
     sys.stdout.write(_json(report) if options.json else _text(report))
-    return report.exit_code
+    return ended(supervisor, report.exit_code)
 
 
 def _compared(
-    pipeline: Pipeline,
+    supervisor: Supervisor,
     source: ComparableSource,
     sink: ComparableSink,
     *,
     options: VerifyOptions,
     stop: threading.Event,
 ) -> Report:
+    (pipeline,) = supervisor.pipelines
     name = pipeline.name
     with contextlib.ExitStack() as stack:
-        desk, here = stack.enter_context(_running(pipeline, stop))
+        desk, here = stack.enter_context(_running(supervisor, stop))
         view = stack.enter_context(contextlib.closing(source.view(name)))
         target: TargetView = sink.view(name) if sink.shared or here else Remote(desk)
         stack.callback(target.close)
@@ -86,8 +87,9 @@ def _compared(
 
 
 @contextlib.contextmanager
-def _running(pipeline: Pipeline, stop: threading.Event) -> Iterator[tuple[Path, bool]]:
+def _running(supervisor: Supervisor, stop: threading.Event) -> Iterator[tuple[Path, bool]]:
     """The desk of the running pipeline, and whether it runs in this process: it does when nobody else runs it."""
+    (pipeline,) = supervisor.pipelines
     if pipeline.state_dir is None:
         raise ConfigError(f"pipeline {pipeline.name} has no state_dir, so nobody can ask it")
     desk = desk_path(pipeline.state_dir, pipeline.name)
@@ -97,7 +99,6 @@ def _running(pipeline: Pipeline, stop: threading.Event) -> Iterator[tuple[Path, 
     saved = pipeline.sink.saved(pipeline.name) if isinstance(pipeline.sink, Remembering) else {}
     if not any(saved.values()):
         raise ConfigError(f"pipeline {pipeline.name} has not run yet: there is nothing to compare", hint="run it first")
-    supervisor = Supervisor([pipeline])
     supervisor.start()
     try:
         deadline = time.monotonic() + _START_S
