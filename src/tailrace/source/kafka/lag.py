@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import DescribeClusterResult, ListOffsetsResultInfo
+from confluent_kafka.admin import ListOffsetsResultInfo, TopicDescription
 
 from tailrace.dialect.kafka.client import Told
 from tailrace.source.kafka.fault import error_of
@@ -56,7 +56,7 @@ class Lag:
         self._servers = servers
         self._isolation = isolation
         self._ends: dict[TopicPartition, Future[ListOffsetsResultInfo]] = {}
-        self._cluster: Future[DescribeClusterResult] | None = None
+        self._anything: Future[TopicDescription] | None = None
         self._asked_at = self._ask_at = self._look_at = 0.0
         self._answered_at = self._heard_at = time.monotonic()
         """When a broker that has answered was last asked; when anything was last heard."""
@@ -98,14 +98,15 @@ class Lag:
         if self._ends and all(future.done() for future in self._ends.values()):
             ends, self._ends = self._ends, {}
             self._answered([self._end(place, future) for place, future in ends.items()])
-        if self._cluster is not None and self._cluster.done():
-            cluster, self._cluster = self._cluster, None
-            self._answered([cluster.exception() is None])
+        if self._anything is not None and self._anything.done():
+            anything, self._anything = self._anything, None
+            fault = anything.exception()
+            self._answered([not isinstance(fault, KafkaException) or error_of(fault).code() > 0])
         if self.joined:
             self._joining_at = now
         elif now - self._joining_at >= _JOINING_S:
             self._look_for_share()
-        if not self._ends and self._cluster is None and now >= self._ask_at:
+        if not self._ends and self._anything is None and now >= self._ask_at:
             self._ask(now)
         self._measure()
 
@@ -115,7 +116,7 @@ class Lag:
         if places:
             self._ends = self._sharing.topics.ask_ends(places, isolation=self._isolation, timeout_s=_ASK_S)
             return
-        self._cluster = self._sharing.topics.ask_cluster(timeout_s=_ASK_S)
+        self._anything = self._sharing.topics.ask_anything(timeout_s=_ASK_S)
 
     def _end(self, place: TopicPartition, future: Future[ListOffsetsResultInfo]) -> bool:
         """Note where a partition ends, if its leader has said so; whether any broker has answered."""

@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
-    DescribeClusterResult,
     ListOffsetsResultInfo,
     OffsetSpec,
     TopicDescription,
@@ -157,9 +156,13 @@ class Topics:
         )
         return found
 
-    def ask_cluster(self, *, timeout_s: float) -> Future[DescribeClusterResult]:
-        """Ask any broker which there are."""
-        found: Future[DescribeClusterResult] = self._admin.describe_cluster(request_timeout=timeout_s)
+    def ask_anything(self, *, timeout_s: float) -> Future[TopicDescription]:
+        """Ask any broker for a topic, which need not be there. Asked which brokers there are, librdkafka ends the whole
+        process where all of them are fenced, as behind a moment in which the machine stood still."""
+        name = self._wanted[0]
+        found: Future[TopicDescription] = self._admin.describe_topics(
+            TopicCollection([name]), request_timeout=timeout_s
+        )[name]
         return found
 
     def ask(self, names: Sequence[str]) -> dict[str, Future[TopicDescription]]:

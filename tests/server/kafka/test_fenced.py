@@ -1,0 +1,38 @@
+"""A broker that its controller has fenced: it goes on to answer, and tells of no broker, itself included."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from servers import kafka
+from tailrace.pipeline import ask
+from tests.waiting import until
+from tests.wanting import or_skip
+
+# It is heard of once, and no more.
+SETTINGS = {"broker.session.timeout.ms": "9000", "broker.heartbeat.interval.ms": "600000"}
+
+
+def test_a_member_without_partitions_outlives_that_all_brokers_are_fenced(tmp_path: Path) -> None:
+    """In a process of its own: librdkafka ends the one that asks for brokers."""
+    starting = or_skip(lambda: kafka.start(settings=SETTINGS))
+    with starting as broker, (tmp_path / "said").open("wb") as said:
+        (tmp_path / "shop.toml").write_text(
+            f'[pipeline.shop]\nsource = "kafka://{broker.address}/nothing.*?group=shop"\nsink = "file:out.jsonl"\n'
+        )
+        command = [sys.executable, "-m", "tailrace", "run", "shop.toml"]
+        with subprocess.Popen(command, cwd=tmp_path, stdout=said, stderr=said) as process:
+            try:
+                place = tmp_path / ".tailrace" / "shop.sock"
+                until(place.exists, "for the member")
+
+                def unheard() -> bool:
+                    assert process.poll() is None, (tmp_path / "said").read_text()
+                    status = ask(place)
+                    return status is not None and "has told for" in status.reason
+
+                until(unheard, "for a member that hears nothing", timeout_s=120)
+            finally:
+                process.kill()
