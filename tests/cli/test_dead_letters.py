@@ -1,15 +1,18 @@
 """`dead-letters`, with a picky sink that somebody else wrote and that its entry point makes known."""
 
+import contextlib
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from tailrace.dead_letters.journal import read_all
-from tests.cli.conftest import Cli
+from tests.cli.conftest import TIMEOUT_S, Cli
 from tests.waiting import until
 
 PICKY = '''
@@ -181,6 +184,61 @@ def test_a_reset_says_what_becomes_of_the_dead_letters(cli: Cli, picky: Path, ch
     assert cli.run("run", "t.toml", "--until-current").code == 0
     assert len(listed(cli)) == left, "the row of the new snapshot is parked behind the letter that stayed"
     assert picky.read_text().split() == ["r1", "r3", "r1", *(["r2"] if choice == "drop" else []), "r3"]
+
+
+@pytest.fixture
+def second(cli: Cli, config: Path, picky: Path) -> None:
+    """A second pipeline, `sales`, that was given the file of letters of the first."""
+    text = config.read_text()
+    slot = re.findall('slot = "(.*)"', text)[0]
+    config.write_text(
+        text
+        + text.replace("pipeline.orders", "pipeline.sales").replace(slot, f"{slot}_2").replace("ids.txt", "sales.txt")
+    )
+
+
+@contextlib.contextmanager
+def having_parked(cli: Cli, picky: Path, *, running: bool) -> Iterator[None]:
+    """The first pipeline has parked one letter, and still runs or does not."""
+    if not running:
+        assert cli.run("run", "t.toml", "orders", "--until-current").code == 0
+        yield
+        return
+    process = cli.start("run", "t.toml", "orders")
+    try:
+        until(lambda: picky.exists() and picky.read_text().split() == ["r1", "r3"])
+        yield
+    finally:
+        process.terminate()
+        process.communicate(timeout=TIMEOUT_S)
+
+
+@pytest.mark.parametrize("owner", ["stopped", "running"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("dead-letters", "list", "t.toml", "sales"),
+        ("dead-letters", "replay", "t.toml", "sales"),
+        ("dead-letters", "drop", "t.toml", "sales", "--yes"),
+        ("reset", "t.toml", "sales", "--dead-letters", "drop", "--yes"),
+    ],
+    ids=lambda command: command[1] if command[0] == "dead-letters" else command[0],
+)
+@pytest.mark.usefixtures("second")
+def test_commands_of_another_pipeline_are_refused_and_leave_no_request(
+    cli: Cli, picky: Path, command: tuple[str, ...], owner: str
+) -> None:
+    """Its owner would carry out at its next turn what the other was told is refused."""
+    with having_parked(cli, picky, running=owner == "running"):
+        letters = listed(cli)
+        assert len(letters) == 1
+        refused = cli.run(*command)
+        assert refused.code == 1, refused.out
+        assert "dead.jsonl are of the pipeline 'orders', not of 'sales'" in refused.err
+        assert refused.out == ""
+        assert not list(cli.folder.glob("dead.jsonl.requests/*"))
+    assert cli.run("run", "t.toml", "orders", "--until-current").code == 0
+    assert listed(cli) == letters
 
 
 APP = """

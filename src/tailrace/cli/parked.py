@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from tailrace.dead_letters import File, Kafka
 from tailrace.dead_letters.file import discard, is_owned
-from tailrace.dead_letters.journal import read_all
+from tailrace.dead_letters.journal import check_owner, read_all
 from tailrace.dead_letters.letter import Letter
 from tailrace.dead_letters.request import Action, submit
 from tailrace.error import Retryable
@@ -45,7 +45,7 @@ class Place(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class InFile:
-    """A file of letters, and the pipeline that owns it; None when only it itself knows, as of an App."""
+    """A file of letters, and the pipeline whose they must be; None when only the file knows, as of an App."""
 
     path: Path
     pipeline: Pipeline | None = None
@@ -55,7 +55,7 @@ class InFile:
 
     def letters(self) -> list[Letter]:
         """See `Place.letters`."""
-        return read_all(self.path)
+        return read_all(self.path, owner=self.pipeline.name if self.pipeline else None)
 
     def replay(self, ids: Sequence[str]) -> None:
         """See `Place.replay`."""
@@ -70,6 +70,8 @@ class InFile:
 
     def _ask(self, action: Action, ids: Sequence[str]) -> None:
         """Put the request where the owner finds it; be the owner, if there is none; wait until it is done."""
+        if self.pipeline is not None:  # whoever has the file open carries out what it finds
+            check_owner(self.path, self.pipeline.name)
         request = submit(self.path, action, tuple(ids) or None)
         deadline = time.monotonic() + _ANSWER_S
         cause: str | None = None
@@ -156,13 +158,13 @@ def letters_of(pipeline: Pipeline) -> list[Letter]:
     dead_letters = pipeline.dead_letters
     if isinstance(dead_letters, Kafka):
         return InTopic(dead_letters, pipeline.name).letters()
-    return read_all(Path(dead_letters.path)) if isinstance(dead_letters, File) else []
+    return read_all(Path(dead_letters.path), owner=pipeline.name) if isinstance(dead_letters, File) else []
 
 
 def throw_away(dead_letters: File | Kafka, pipeline: str) -> int:
     """Throw all away, of a pipeline that no process runs; how many."""
     if isinstance(dead_letters, File):
-        return discard(Path(dead_letters.path))
+        return discard(Path(dead_letters.path), owner=pipeline)
     place = InTopic(dead_letters, pipeline)
     found = [letter.id for letter in place.letters()]
     place.drop(found)

@@ -52,10 +52,11 @@ def is_owned(path: Path) -> bool:
     return False
 
 
-def discard(path: Path, ids: Collection[str] | None = None) -> int:
-    """Throw letters away (None: all) while no process has them open; returns how many. `Retryable` while one has."""
+def discard(path: Path, ids: Collection[str] | None = None, *, owner: str | None = None) -> int:
+    """Throw letters away (None: all) while no process has them open; returns how many. `Retryable` while one has,
+    `Fatal` when they are another pipeline's than `owner`."""
     with _lock(path, f"the file of dead letters {path}"):
-        journal = Journal(path, 0)
+        journal = Journal(path, 0, owner=owner)
         try:
             wanted = [letter.id for letter in journal.letters() if ids is None or letter.id in ids]
             journal.remove(wanted, "dropped")

@@ -1,6 +1,6 @@
 """The file of dead letters: lines that are only ever appended, and an index over them. Never decides what to park.
 
-    {"owner": NAME}                                the pipeline whose letters these are
+    {"owner": NAME}                                the pipeline whose letters these are; the last line of the kind holds
     {"letter": {…}}                                a change was parked
     {"failed": ID, "reason": …, "attempts": N}     its replay was refused again
     {"removed": ID, "why": "replayed"|"dropped"}   it is no longer parked
@@ -22,7 +22,7 @@ from tailrace.durable import make_folder, storage, sync_folder
 from tailrace.durable import replace as replace_file
 from tailrace.error import Fatal
 
-__all__ = ["Journal", "read_all", "scan"]
+__all__ = ["Journal", "check_owner", "read_all", "scan"]
 
 _COMPACT_NBYTES_MIN = 1 << 20
 
@@ -63,17 +63,33 @@ def _scan(file: BinaryIO, path: Path) -> tuple[dict[str, _Entry], int, str | Non
                 hint="restore the file from a copy, or move it away to start an empty one",
             ) from error
         end += len(line)
-    return entries, end, owner
+    return entries, end, owner if entries else None  # without letters it is anybody's
 
 
-def read_all(path: Path) -> list[Letter]:
-    """Every letter that is parked in the file, without taking it from its owner."""
+def check_owner(path: Path, owner: str) -> None:
+    """`Fatal` when the file holds letters of another pipeline than `owner`."""
+    _refuse_other(path, scan(path)[2], owner)
+
+
+def _refuse_other(path: Path, held: str | None, owner: str | None) -> None:
+    if owner is not None and held is not None and held != owner:
+        raise Fatal(
+            f"the dead letters in {path} are of the pipeline {held!r}, not of {owner!r}",
+            hint="give the dead letters of each pipeline a file of their own; if the pipeline was renamed, replay or "
+            "drop them under the old name, or move the file",
+        )
+
+
+def read_all(path: Path, *, owner: str | None = None) -> list[Letter]:
+    """Every letter that is parked in the file, without taking it from its owner. `Fatal` when they are another
+    pipeline's than `owner`."""
     with storage("read", path):
         if not path.exists():
             return []
         # One file for both: its owner may put a fresh one in its place at any moment.
         with path.open("rb") as file:
-            entries, *_ = _scan(file, path)
+            entries, _, held = _scan(file, path)
+            _refuse_other(path, held, owner)
             return [_read(file.fileno(), entry) for entry in entries.values()]
 
 
@@ -100,7 +116,7 @@ class Journal:
     """The file, opened by its owner (under the owner's lock).
 
     It says with its first letter whose it is: the id of a letter is its change's, and a replay writes it into the sink
-    of whoever has the file.
+    of whoever has the file. When no letter is left another pipeline may have it.
     """
 
     def __init__(self, path: Path, nbytes_max: int, *, owner: str | None = None) -> None:
@@ -108,12 +124,9 @@ class Journal:
         self._nbytes_max = nbytes_max
         make_folder(path.parent)
         self._entries, self._end, held = scan(path)
-        if owner is not None and held is not None and held != owner:
-            raise Fatal(
-                f"the dead letters in {path} are of the pipeline {held!r}, not of {owner!r}",
-                hint="give the dead letters of each pipeline a file of their own",
-            )
-        self._said, self._owner = held is not None, held or owner
+        _refuse_other(path, held, owner)
+        self._owner = owner or held
+        self._said = held == self._owner
         self._live_nbytes = sum(entry.nbytes for entry in self._entries.values())
         with storage("open", path):
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
