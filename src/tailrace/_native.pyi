@@ -116,7 +116,8 @@ class Column:
         """The server counts its values up: identity, serial."""
     @property
     def backfill(self) -> str | None:
-        """What rows that are older than the column have in it, in the server's text, where the server knows that."""
+        """What rows that are older than the column had in it when it was added, in the server's text, where the server
+        knows that; a stream tells it only of a column that may be new."""
     @property
     def default(self) -> str | None:
         """The expression of its default, as the server prints it."""

@@ -1,4 +1,4 @@
-"""Whether a table of a source is still the one whose rows a target holds. Never asks either of them.
+"""Whether a table of a source, or a column, is still the one whose rows a target holds. Never asks either of them.
 
 A table that is dropped and created again, or that takes another's name, has another number (PostgreSQL's
 `pg_class.oid`); one that is altered, rewritten or renamed keeps it, and so does pg_upgrade.
@@ -6,10 +6,12 @@ A table that is dropped and created again, or that takes another's name, has ano
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 from tailrace.error import Fatal
 from tailrace.model import Table
 
-__all__ = ["doubt", "keep", "same"]
+__all__ = ["added", "doubt", "keep", "same"]
 
 
 def same(table: Table, known: Table) -> bool:
@@ -40,3 +42,13 @@ def keep(table: Table, held: int | None, at: str, *, anew: str) -> int | None:
         hint="start again with a snapshot: tailrace reset; or, if its rows are the same, run this at the target and go"
         f" on, then `tailrace verify --repair` for what differs: {anew}",
     )
+
+
+def added(table: Table, held: Collection[str], may_become: Callable[[str], bool]) -> frozenset[str]:
+    """The columns of `table` that can only have been added, to those that a target has `held`.
+
+    A new one comes behind all others: one before them was there, renamed or left out. So may one be that `may_become`:
+    the step that brings it takes another away whose values its type can hold.
+    """
+    last = max((place for place, column in enumerate(table.columns) if column.name in held), default=-1)
+    return frozenset(column.name for column in table.columns[last + 1 :] if not may_become(column.name))

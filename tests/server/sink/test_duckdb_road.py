@@ -12,6 +12,8 @@ from tailrace.error import Fatal
 from tailrace.pipeline import Pipeline, remove
 from tailrace.sink import DuckDB
 from tailrace.source import Postgres
+from tailrace.transform import Select
+from tests.server.sink.added import pass_by
 
 TYPES = """
 CREATE TYPE mood AS ENUM ('low', 'high');
@@ -141,6 +143,44 @@ def test_older_rows_have_the_default_of_a_column_that_was_added(road: Road) -> N
     road.source.execute("ALTER TABLE t ALTER status SET DEFAULT 'another'")
     road.run()
     assert [row[2] for row in road.same("t")] == ["old", "it's new", "it's new", "it's new"]
+
+
+def test_older_rows_do_not_get_the_default_of_a_column_that_was_renamed(
+    road: Road, caplog: pytest.LogCaptureFixture
+) -> None:
+    road.source.execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2)")
+    road.source.execute("ALTER TABLE t ADD status text DEFAULT 'new'; UPDATE t SET status = 'paid' WHERE id = 1")
+    road.run()
+    road.source.execute("ALTER TABLE t RENAME status TO state; INSERT INTO t VALUES (3, 'open')")
+    road.run()
+    assert road.rows("SELECT id, state FROM public.t ORDER BY id") == [(1, None), (2, None), (3, "open")]
+    assert "the column state is added to" in caplog.text and "renamed, or left out); `tailrace verify" in caplog.text
+    caplog.clear()
+    road.source.execute("ALTER TABLE t RENAME state TO was; ALTER TABLE t ADD state2 text DEFAULT 'new'")
+    road.source.execute("ALTER TABLE t ADD n int DEFAULT 7; INSERT INTO t VALUES (4)")
+    road.run()
+    assert road.rows("SELECT n, was, state2 FROM public.t WHERE id = 1") == [(7, None, None)]
+    road.source.execute("ALTER TABLE t ADD kind text DEFAULT 'plain'; INSERT INTO t VALUES (5)")
+    road.run()
+    assert road.rows("SELECT DISTINCT kind FROM public.t") == [("plain",)]
+    assert "column n " not in caplog.text and "column kind " not in caplog.text
+
+
+def test_older_rows_do_not_get_the_default_of_a_column_that_is_let_in(
+    any_database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    road = Road(any_database, tmp_path / "shop.duckdb")
+    road.source.execute("CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2)")
+    road.source.execute("ALTER TABLE t ADD status text DEFAULT 'new'; UPDATE t SET status = 'paid' WHERE id = 1")
+    without = Pipeline(
+        Postgres(any_database, tables=["public.*"]), DuckDB(road.path), name="road", state_dir=None,
+        transforms=[Select(exclude_columns=["public.t.status"])],
+    )  # fmt: skip
+    pass_by(road.source, lambda: without.run(until_current=True))
+    road.source.execute("INSERT INTO t VALUES (3, 'open')")
+    road.run()
+    assert road.rows("SELECT id, status FROM public.t ORDER BY id") == [(1, None), (2, None), (3, "open")]
+    assert "the column status is added to" in caplog.text
 
 
 def test_a_type_that_cannot_be_followed_stops_before_its_rows(road: Road) -> None:

@@ -451,7 +451,7 @@ def test_a_snapshot_or_a_reset_may_be_of_another_table(shop: Shop) -> None:
 
 def test_a_file_of_an_earlier_release_gets_the_number_when_the_table_comes_next(shop: Shop) -> None:
     shop.write(shop.feed.commit(("c", {"id": "1", "note": "a"}), table=numbered(7)))
-    for column in ("source_oid", "source", "padded"):
+    for column in ("source_oid", "source", "padded", "columns"):
         shop.sql(f"ALTER TABLE _tailrace.targets DROP COLUMN {column}")
     with contextlib.closing(DuckDB(shop.path).view("shop")) as view:
         shape = Shape(

@@ -22,21 +22,32 @@ __all__ = ["of_older_rows"]
 log = logging.getLogger("tailrace.sink.duckdb")
 
 
-def of_older_rows(connection: DuckDBPyConnection, table: Table, record: Record, *, name: str, type: str) -> str | None:
+def of_older_rows(
+    connection: DuckDBPyConnection, table: Table, record: Record, *, name: str, type: str, new: bool
+) -> str | None:
     """What the rows of `record` get in the column `name`, which it does not have yet, as an expression of this `type`;
-    None for null, of which is told where the source has something else, or may have."""
+    None for null, also where it may not be `new` at the source. That is told where the source has something else, or
+    may have."""
     column = next(column for column in table.columns if column.name == name)
     if column.backfill is None and column.nullable and not column.defaulted:
         return None
-    value = None if record.shared else _literal(connection, column, type)
+    value = _literal(connection, column, type) if new and not record.shared else None
     if value is None and connection.execute(f"SELECT 1 FROM {record.target} LIMIT 1").fetchall():
         log.warning(
             "the column %s is added to %s: rows from before have null in it, %s; `tailrace verify --repair` brings it",
             name,
             record.target,
-            "since others have rows there" if record.shared else "since it is not known what value they have there",
+            _why(record, new),
         )
     return value
+
+
+def _why(record: Record, new: bool) -> str:
+    if record.shared:
+        return "since others have rows there"
+    return "since it is not known what value they have there" + (
+        "" if new else " (it may be an older one that was renamed, or left out)"
+    )
 
 
 def _literal(connection: DuckDBPyConnection, column: Column, type: str) -> str | None:

@@ -30,11 +30,12 @@ CREATE TABLE IF NOT EXISTS {0}.positions (
 CREATE TABLE IF NOT EXISTS {0}.targets (
     pipeline VARCHAR NOT NULL, "schema" VARCHAR NOT NULL, name VARCHAR NOT NULL, key VARCHAR[] NOT NULL,
     shared BOOLEAN NOT NULL, attempt VARCHAR, staged BOOLEAN NOT NULL, filling BOOLEAN NOT NULL,
-    source_oid BIGINT, source VARCHAR, padded VARCHAR
+    source_oid BIGINT, source VARCHAR, padded VARCHAR, columns VARCHAR
 );
 ALTER TABLE {0}.targets ADD COLUMN IF NOT EXISTS source_oid BIGINT;
 ALTER TABLE {0}.targets ADD COLUMN IF NOT EXISTS source VARCHAR;
 ALTER TABLE {0}.targets ADD COLUMN IF NOT EXISTS padded VARCHAR;
+ALTER TABLE {0}.targets ADD COLUMN IF NOT EXISTS columns VARCHAR;
 CREATE TABLE IF NOT EXISTS {0}.replayed (
     pipeline VARCHAR NOT NULL, lineage VARCHAR NOT NULL, position VARCHAR NOT NULL
 );
@@ -48,7 +49,8 @@ class Record:
     `attempt` is the snapshot that filled it last, which is not complete while it is `filling`; `staged` while the rows
     of that snapshot wait beside the table. `source` is the table that it holds, `source_oid` the source's number for
     that: None where there is none, or the one that comes next is to be taken over. `padded` are the columns that are
-    filled up with blanks, each to its length (JSON): None where that is not known.
+    filled up with blanks, each to its length (JSON), `columns` those that its source had last, each
+    with its type (JSON): None where that is not known.
     """
 
     catalog: str
@@ -62,6 +64,7 @@ class Record:
     source_oid: int | None = None
     source: str | None = None
     padded: str | None = None
+    columns: str | None = None
 
     @property
     def target(self) -> str:
@@ -209,7 +212,7 @@ class Ledger:
         )
         self._connection.execute(
             f'INSERT INTO {self._schema}.targets (pipeline, "schema", name, key, shared, attempt, staged, filling,'
-            " source_oid, source, padded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " source_oid, source, padded, columns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 self._pipeline,
                 record.schema,
@@ -222,6 +225,7 @@ class Ledger:
                 record.source_oid,
                 record.source,
                 record.padded,
+                record.columns,
             ],
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -100,7 +100,12 @@ class Targets:
             record = replace(record, source_oid=oid, source=str(table))
             self.remember(record)
         target = self._evolve(table, record, columns, filled=filled)
-        target = replace(target, record=self._pad(table, record))
+        record = self._pad(table, record)
+        last = json.dumps(dict(target.columns))
+        if last != record.columns:
+            record = replace(record, columns=last)
+            self.remember(record)
+        target = replace(target, record=record)
         if fresh and record.staged:
             self._connection.execute(sql.create_table(record.stage, target.stored))
         self._ready[schema, table.name] = target
@@ -184,11 +189,12 @@ class Targets:
         """Add and widen columns until the target holds every value of `table`."""
         wanted = [(column.name, self._canonical(column.duckdb)) for column in table.columns]
         untyped = {column.name for column in table.columns if column.native == "unknown"}  # nothing but nulls so far
+        new = self._new(table, record, dict(wanted), present=present)
         columns = []
         for name, type in wanted if record.key else [*wanted, *sql.LOG]:
             held = present.get(name.lower())
             if held is None:
-                self._add(table, record, name=name, type=type, filled=filled)
+                self._add(table, record, name=name, type=type, filled=filled, new=name in new)
             elif name in untyped or fits(type, held[1]):
                 type = held[1]
             elif fits(held[1], type):
@@ -204,11 +210,21 @@ class Targets:
         extra = tuple(column for folded, column in present.items() if folded not in ours)
         return Target(table, record, tuple(columns[: len(wanted)]), extra)
 
-    def _add(self, table: Table, record: Record, *, name: str, type: str, filled: bool) -> None:
-        """Add a column; rows that were `filled` in before it came have in it what they have at the source."""
+    def _new(
+        self, table: Table, record: Record, wanted: Mapping[str, str], *, present: Mapping[str, tuple[str, str]]
+    ) -> Collection[str]:
+        """The columns that are new at the source too."""
+        before = json.loads(record.columns) if record.columns is not None else dict(present.values())
+        lost = [type for name, type in before.items() if name not in wanted]
+        held = [name for name in wanted if name.lower() in present]
+        return identity.added(table, held, lambda name: any(fits(type, wanted[name]) for type in lost))
+
+    def _add(self, table: Table, record: Record, *, name: str, type: str, filled: bool, new: bool) -> None:
+        """Add a column; rows that were `filled` in before it came have in it what they have at the source, where it is
+        `new` there too."""
         value = None
         if filled and record.key:
-            value = backfill.of_older_rows(self._connection, table, record, name=name, type=type)
+            value = backfill.of_older_rows(self._connection, table, record, name=name, type=type, new=new)
         self._connection.execute(sql.add_column(record.target, name, type))
         if value is not None:
             self._connection.execute(sql.set_all(record.target, name, value))

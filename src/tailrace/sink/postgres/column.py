@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from psycopg import sql
 
+from tailrace import identity
 from tailrace.dialect.postgres.session import Connection, fetch, run
 from tailrace.error import Fatal
 from tailrace.model import Column, Table
@@ -73,18 +74,21 @@ class Columns:
 
     def evolve(self, table: Table, present: Present, record: Record, *, spelled: Spelled) -> Present:
         """Add and widen columns until the target holds every value of `table`; `Fatal` for what cannot follow."""
+        new = _new(table, present, record, spelled=spelled)
         changed = False
         for column in table.columns:
             held = present.columns.get(column.name)
             if held is None:
-                self._add(present, column, spelled)
+                known_new = column.name in new
+                self._add(present, column, spelled, filled=known_new and column.backfill is not None)
                 changed = True
-                told = column.backfill is not None or (column.nullable and not column.defaulted)
-                if record.columns and not told:
+                known_null = column.backfill is None and column.nullable and not column.defaulted
+                if record.columns and not known_null and (column.backfill is None or not known_new):
                     log.warning(
                         "the column %s was added to %s: rows from before have null in it, since the source does not"
-                        " tell what value they have there; `tailrace verify --repair` brings it",
+                        " tell what value they have there%s; `tailrace verify --repair` brings it",
                         *(column.name, present),
+                        "" if known_new else " (it may be an older one that was renamed, or left out)",
                     )
             elif not held.generated and column.native != "unknown":  # of which nothing but nulls came so far
                 known = record.columns.get(column.name)
@@ -106,12 +110,11 @@ class Columns:
         assert found is not None
         return found
 
-    def _add(self, present: Present, column: Column, spelled: Spelled) -> None:
-        """Add a column, with what older rows have in it where that is known; without it they can but have null."""
+    def _add(self, present: Present, column: Column, spelled: Spelled, *, filled: bool) -> None:
+        """Add a column, older rows `filled` with what they have in it at the source; else they can but have null."""
         doing = f"add the column {column.name} to {present}"
         type = self._definitions.read(spelled.of(column.native))
-        not_null = not column.nullable and column.backfill is not None
-        run(self._connection, ddl.add_column(present.name, column, type, not_null=not_null), doing)
+        run(self._connection, ddl.add_column(present.name, column, type, filled=filled), doing)
         self._comment(present.name, column)
 
     def _widen(self, table: Table, present: Present, column: Column, *, spelled: Spelled) -> None:
@@ -135,3 +138,12 @@ class Columns:
     def _comment(self, name: sql.Composed, column: Column) -> None:
         if column.comment is not None:
             run(self._connection, ddl.comment_on_column(name, column.name, column.comment), f"comment on {column.name}")
+
+
+def _new(table: Table, present: Present, record: Record, *, spelled: Spelled) -> Collection[str]:
+    """The columns that are new at the source too, as far as rows from before are there."""
+    types = {column.name: spelled.base(column.native) for column in table.columns}
+    if not record.columns:
+        return types
+    lost = [spelled.base(native) for name, native in record.columns.items() if name not in types]
+    return identity.added(table, present.columns, lambda name: any(fits(type, types[name]) for type in lost))

@@ -82,16 +82,16 @@ def _column(column: Column, type: Spelling) -> sql.Composed:
     return sql.SQL("{} {}{}").format(sql.Identifier(column.name), type.sql, sql.SQL(not_null + counted))
 
 
-def add_column(name: sql.Composed, column: Column, type: Spelling, *, not_null: bool) -> sql.Composed:
-    """A column; rows that were written before it get what they have at the source, when that is known, else null.
+def add_column(name: sql.Composed, column: Column, type: Spelling, *, filled: bool) -> sql.Composed:
+    """A column; rows that were written before it are `filled` with what they have at the source, else they have null.
 
     The default stays: a transaction may have written rows before it added the column, and they come behind it.
     """
-    default: sql.Composable = sql.SQL("")
-    if column.backfill is not None:
+    default, not_null = sql.Composed([]), sql.SQL(" NOT NULL" if filled and not column.nullable else "")
+    if filled:
         default = sql.SQL(" DEFAULT {}").format(sql.Literal(column.backfill))
     return sql.SQL("ALTER TABLE {} ADD COLUMN {} {}{}{}").format(
-        name, sql.Identifier(column.name), type.sql, default, sql.SQL(" NOT NULL" if not_null else "")
+        name, sql.Identifier(column.name), type.sql, default, not_null
     )
 
 

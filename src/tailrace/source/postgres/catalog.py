@@ -68,10 +68,11 @@ _UNKNOWN = _Type("other", "???", ())
 """A type that was dropped since, or is not committed: its text is passed on as it is."""
 
 
-def attributes(connection: Connection, oids: Sequence[int]) -> dict[int, list[Attribute]]:
-    """The columns of relations, in order; none of one that is gone."""
+def attributes(connection: Connection, oids: Sequence[int], since: str | None = None) -> dict[int, list[Attribute]]:
+    """The columns of relations, in order; none of one that is gone. With `since`, a transaction, a `backfill` is told
+    only of those that were added, or altered, by it or later."""
     found: dict[int, list[Attribute]] = {oid: [] for oid in oids}
-    for oid, *row in fetch(connection, query.load("attributes"), {"oids": list(oids)}):
+    for oid, *row in fetch(connection, query.load("attributes"), {"oids": list(oids), "since": since}):
         found[oid].append(Attribute(*row))
     return found
 
@@ -89,11 +90,14 @@ def tables(connection: Connection, relations: Sequence[Described]) -> list[Table
     return [table for table, _ in described(connection, relations)]
 
 
-def described(connection: Connection, relations: Sequence[Described]) -> list[tuple[Table, bool]]:
-    """As `tables`, and whether the catalog shows what the message says of a relation, and is not alone in saying by
-    which columns its rows are known: it may have moved on, or show what was before a transaction that has not ended."""
+def described(
+    connection: Connection, relations: Sequence[Described], since: str | None = None
+) -> list[tuple[Table, bool]]:
+    """As `tables`, `since` as for `attributes`, and whether the catalog shows what the message says of a relation, and
+    is not alone in saying by which columns its rows are known: it may have moved on, or show what was before a
+    transaction that has not ended."""
     oids = [relation.oid for relation in relations]
-    known, indexes = attributes(connection, oids), keys(connection, oids)
+    known, indexes = attributes(connection, oids, since), keys(connection, oids)
     asked = "SELECT oid, obj_description(oid, 'pg_class') FROM unnest(%(oids)s::oid[]) AS asked (oid)"
     comments: dict[int, str | None] = dict(fetch(connection, asked, {"oids": oids}))
     types = _types(connection, [(oid, typmod) for relation in relations for _, oid, typmod, _ in relation.columns])

@@ -218,7 +218,7 @@ class Opening:
                 slot=scene.lineage.slot,
                 side=scene.side,
             )
-        describe = Describer(scene.side, found.name, globs=globs, settle=measure.settle)
+        describe = Describer(scene.side, found.name, globs=globs, slot=scene.lineage.slot, settle=measure.settle)
         follow = (
             None
             if self._source.snapshot == "only"

@@ -29,6 +29,7 @@ _VISIBLE_S = 10.0
 `synchronous_standby_names`."""
 _VISIBLE_AGAIN_S = 1.0
 """Once that was in vain, until something is shown in time again: each commit would stand still for so long."""
+_CATALOG_XMIN = "SELECT max(catalog_xmin::text) FROM pg_replication_slots WHERE slot_name = %(slot)s"
 T = TypeVar("T")
 
 
@@ -41,6 +42,7 @@ class Describer:
         publication: str,
         *,
         globs: Sequence[str] | None,
+        slot: str,
         settle: Callable[[], None],
     ) -> None:
         self._connection = connection
@@ -48,6 +50,8 @@ class Describer:
         self._publication = publication
         self._globs = globs
         self._expected = {str(table) for table in published(connection, publication)}
+        # What was added before this the target has seen, or it was left out of what it gets: it is not new there.
+        [[self._since]] = fetch(connection, _CATALOG_XMIN, {"slot": slot})
         self._visible: int | None = None
         """The last transaction that the catalog shows, or is not waited for any more."""
         self._awaited: tuple[int, float] | None = None
@@ -68,7 +72,7 @@ class Describer:
             relation.columns,
             frozenset(relation.nullable),
         )
-        [(table, settled)] = catalog.described(self._connection, [described])
+        [(table, settled)] = catalog.described(self._connection, [described], self._since)
         captured = self._globs is None or pattern.matches(str(table), self._globs)
         if captured and str(table) not in self._expected:
             self._expected.add(str(table))

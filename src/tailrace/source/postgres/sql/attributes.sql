@@ -1,5 +1,7 @@
 -- The columns of tables as the catalog has them now. NOT NULL that is NOT VALID (18) says nothing of rows from before. A
--- default names no column, and asked for without its table it is told while that one is locked.
+-- default names no column, and asked for without its table it is told while that one is locked. What rows had in a column when
+-- it was added they have long changed where it was added before `since`, a transaction: then that is not told. An age below 0
+-- is one of 2^31 transactions.
 SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod,
        a.attnotnull AND NOT EXISTS (
            SELECT FROM pg_constraint AS c
@@ -13,9 +15,11 @@ SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod,
            WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
              AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype = 'a'
        ),
-       CASE WHEN a.atthasmissing AND t.typdelim = ',' THEN (a.attmissingval::text::text[])[1] END,
+       CASE WHEN a.atthasmissing AND t.typdelim = ','
+                 AND coalesce(age(a.xmin) BETWEEN 0 AND age(%(since)s::text::xid), %(since)s::text IS NULL)
+            THEN (a.attmissingval::text::text[])[1] END,
        pg_get_expr(f.adbin, 0),
-       a.atthasdef
+       a.atthasdef OR a.atthasmissing
 FROM pg_attribute AS a
 JOIN pg_type AS t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum AND a.attgenerated = ''
