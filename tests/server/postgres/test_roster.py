@@ -103,6 +103,27 @@ def test_columns_that_a_publication_leaves_out_are_told(
     assert "gone" not in caplog.text
 
 
+def test_columns_that_are_dropped_renamed_or_never_sent_are_not_taken_for_left_out(
+    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measure, "_ROSTER_S", 0.0)
+    monkeypatch.setattr(measure, "_PACE_S", 0.0)
+    sql(any_database, "CREATE TABLE t (id int PRIMARY KEY, a text, b text, c text)")
+    sql(any_database, "CREATE TABLE u (id int PRIMARY KEY, g int GENERATED ALWAYS AS (id * 2) STORED)")
+    it = reading(any_database, tables=["public.*"], snapshot="never").open().first()
+    own = f"tailrace_{it.name}"
+    with caplog.at_level(logging.WARNING):
+        sql(any_database, f"ALTER PUBLICATION {own} SET TABLE t (id), u")
+        it.until(lambda: f"publication {own} leaves out a, b, c of public.t now" in caplog.text)
+        sql(any_database, "ALTER TABLE t DROP b", "ALTER TABLE t RENAME c TO e", "ALTER TABLE t ADD f text")
+        it.until(lambda: f"publication {own} leaves out f of public.t now" in caplog.text)
+        sql(any_database, "ALTER TABLE t DROP e", f"ALTER PUBLICATION {own} SET TABLE t, u")
+        it.until(lambda: "no more" in caplog.text)
+    assert f"publication {own} leaves out a, f of public.t no more" in caplog.text
+    assert "public.u" not in caplog.text
+    assert caplog.text.count("leaves out") == 3
+
+
 def test_what_a_publication_of_ours_was_made_to_leave_out_meanwhile_is_told_at_the_start_and_by_check(
     any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -70,8 +70,9 @@ class Measure:
         if self._asked_at is None:
             now = time.monotonic()
             publication = self._roster.name.encode() if now >= self._roster_due_at else None
+            asked = [self._slot, publication, self._roster.left_out.encode()]
             with told(_DOING):
-                self._connection.pgconn.send_query_params(self._statement, [self._slot, publication])
+                self._connection.pgconn.send_query_params(self._statement, asked)
             self._asked_at = now
 
     def look(self) -> Extent | None:

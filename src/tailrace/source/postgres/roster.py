@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -29,8 +29,8 @@ class _Table:
     schema: str
     name: str
     row_filter: str | None
-    left_out: list[str]
-    """Columns that are not sent."""
+    left_out: dict[str, str]
+    """Columns that are not sent: the name of each by its number, which it keeps."""
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
@@ -58,6 +58,12 @@ class Roster:
         self._newest = 0
         """The greatest oid of a table at the last look: whatever has a greater one was made since."""
 
+    @property
+    def left_out(self) -> str:
+        """The numbers of columns that were not sent, by table (JSON): `look` wants to know which are still there."""
+        tables = (self._tables or {}).items()
+        return json.dumps({oid: list(table.left_out) for oid, table in tables if table.left_out})
+
     def look(self, answer: str) -> None:
         """Warn of what is missing compared with the look before; the first one only sets the mark."""
         found = json.loads(answer)
@@ -67,7 +73,7 @@ class Roster:
         operations = frozenset(found["operations"])
         partitions = {oid: _Partition(*each) for oid, each in found["partitions"].items() if each[0] in tables}
         if self._tables is not None:
-            self._compare_tables(self._tables, tables)
+            self._compare_tables(self._tables, tables, found["there"])
             for root in self._tables.keys() & tables.keys():
                 self._compare_partitions(str(tables[root]), root, partitions)
             for name in sorted(self._operations - operations):
@@ -77,7 +83,7 @@ class Roster:
         self._tables, self._operations = tables, operations
         self._partitions, self._newest = partitions, found["newest"]
 
-    def _compare_tables(self, before: dict[str, _Table], now: dict[str, _Table]) -> None:
+    def _compare_tables(self, before: dict[str, _Table], now: dict[str, _Table], there: Collection[str]) -> None:
         for oid, table in before.items():
             if oid not in now:
                 statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {}").format(
@@ -89,22 +95,23 @@ class Roster:
                     table, self.name, statement_text(statement), _MISSED,
                 )  # fmt: skip
             else:
-                self._compare(table, now[oid])
+                self._compare(table, now[oid], [number for number in table.left_out if f"{oid}.{number}" in there])
 
-    def _compare(self, before: _Table, now: _Table) -> None:
+    def _compare(self, before: _Table, now: _Table, there: Collection[str]) -> None:
+        """`there` are the columns left out before that were not dropped."""
         if now.row_filter != before.row_filter:
             _log.warning(
                 "the row filter of %s in publication %s was changed: rows that it takes in or leaves out are told only"
                 " when they change, %s",
                 now, self.name, _MISSED,
             )  # fmt: skip
-        if fresh := [name for name in now.left_out if name not in before.left_out]:
+        if fresh := [name for number, name in now.left_out.items() if number not in before.left_out]:
             _log.warning(
                 "publication %s leaves out %s of %s now (a list of its columns): a target keeps the values that it has,"
                 " and new rows have none",
                 self.name, some(fresh), now,
             )  # fmt: skip
-        if back := [name for name in before.left_out if name not in now.left_out]:
+        if back := [before.left_out[number] for number in there if number not in now.left_out]:
             _log.warning(
                 "publication %s leaves out %s of %s no more: values from before come only with rows that change, %s",
                 self.name, some(back), now, _MISSED,

@@ -1,6 +1,6 @@
 -- The end of the log, how much of it a slot keeps, and, if one is named, what a publication sends, with the partitions that
 -- come in the name of a table above them. Row filters and column lists exist from 15 on, hence the detour by JSON; generated
--- columns are sent from 18 on. From 16 on the server locks a table to tell what of it is sent. Columns are compared only
+-- columns are sent from 18 on, where a publication says so. From 16 on the server locks a table to tell what of it is sent. Columns are compared only
 -- where there is a list: of thousands of tables that takes as long as all the rest. ATTACH writes all columns of a partition
 -- anew with its link to the table above, and PARTITION OF has written them before; and a partition comes along with one that
 -- is attached after it was made below that. What was written later has the smaller number: age, then command. An age below
@@ -14,15 +14,15 @@ SELECT (log_end - '0/0'::pg_lsn)::int8, (log_end - s.restart_lsn)::int8, CASE WH
         ) AS present
     ), sent AS MATERIALIZED (
         SELECT c.oid, c.relkind, n.nspname, c.relname, to_jsonb(t) ->> 'rowfilter' AS row_filter,
-               CASE WHEN (SELECT present FROM lists) THEN ARRAY(
-            SELECT a.attname
+               CASE WHEN (SELECT present FROM lists) THEN (
+            SELECT coalesce(jsonb_object_agg(a.attnum::text, a.attname), '{}')
             FROM pg_attribute AS a
             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-              AND (a.attgenerated = '' OR a.attgenerated = 's' AND current_setting('server_version_num')::int >= 180000)
+              AND (a.attgenerated = '' OR a.attgenerated = 's' AND to_jsonb(p) ->> 'pubgencols' = 's')
               AND NOT to_jsonb(t) -> 'attnames' ? a.attname::text
-            ORDER BY a.attnum
         ) ELSE '{}' END AS left_out
         FROM pg_publication_tables AS t
+        JOIN pg_publication AS p ON p.pubname = t.pubname
         JOIN pg_namespace AS n ON n.nspname = t.schemaname
         JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = t.tablename
         WHERE t.pubname = $2
@@ -61,6 +61,11 @@ SELECT (log_end - '0/0'::pg_lsn)::int8, (log_end - s.restart_lsn)::int8, CASE WH
             FROM below AS b
             JOIN pg_class AS c ON c.oid = b.oid AND c.relkind = 'r'
             JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        ),
+        'there', ARRAY(
+            SELECT k.oid || '.' || a.attnum
+            FROM jsonb_each($3::jsonb) AS k (oid, numbers)
+            JOIN pg_attribute AS a ON a.attrelid = k.oid::oid AND k.numbers ? a.attnum::text AND NOT a.attisdropped
         ),
         'newest', (SELECT max(c.oid)::int8 FROM pg_class AS c)
     )::text
