@@ -113,7 +113,12 @@ def test_columns_that_are_dropped_renamed_or_never_sent_are_not_taken_for_left_o
     it = reading(any_database, tables=["public.*"], snapshot="never").open().first()
     own = f"tailrace_{it.name}"
     with caplog.at_level(logging.WARNING):
-        sql(any_database, f"ALTER PUBLICATION {own} SET TABLE t (id), u")
+        sql(
+            any_database,
+            "DO $$ BEGIN IF current_setting('server_version_num')::int >= 180000 THEN"
+            f" ALTER PUBLICATION {own} SET (publish_generated_columns = none); END IF; END $$",
+            f"ALTER PUBLICATION {own} SET TABLE t (id), u",
+        )
         it.until(lambda: f"publication {own} leaves out a, b, c of public.t now" in caplog.text)
         sql(any_database, "ALTER TABLE t DROP b", "ALTER TABLE t RENAME c TO e", "ALTER TABLE t ADD f text")
         it.until(lambda: f"publication {own} leaves out f of public.t now" in caplog.text)
