@@ -108,6 +108,7 @@ class Chaos:
         self._columns.append((table, column, of))
         default = ADDED[of].format(self._added)
         self._execute(self._source.url, f"ALTER TABLE {table} ADD COLUMN {column} {of} DEFAULT {default}")
+        self._running.passes(1)  # a target sees one step: one that goes in the same would make a renaming of it
         self._write()  # or nothing may tell its cells from the default
 
     def _write(self) -> None:
@@ -123,6 +124,7 @@ class Chaos:
         if self._columns:
             table, column, _ = self._columns.pop(self._random.randrange(len(self._columns)))
             self._execute(self._source.url, f"ALTER TABLE {table} DROP COLUMN {column}")
+            self._running.passes(1)
 
     def _alter_within(self) -> None:
         """Other columns before and after an update, and again, in one transaction, which may roll back."""
