@@ -10,6 +10,8 @@ import json
 import os
 import sys
 import threading
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -18,11 +20,16 @@ import tailrace as tr
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How a member reads; in JSON on its command line."""
+    """How a member reads, and what its function refuses; in JSON on its command line."""
 
     protocol: Literal["classic", "consumer"]
     lanes: int = 1
     """So many calls, of different keys, are made at the same time."""
+    letters: str = ""
+    """URL of the topic of dead letters."""
+    delays_s: Sequence[float] = ()
+    refused: Sequence[tuple[int, int, int | None]] = ()
+    """Key, version, and how many tries of it fail in each process; None: it is rejected, always."""
 
     def text(self) -> str:
         return json.dumps(asdict(self))
@@ -32,17 +39,27 @@ def main(url: str, path: str, text: str) -> None:
     """Run until SIGTERM."""
     notes = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     manner = Manner(**json.loads(text))
+    refused = {(key, version): times for key, version, times in manner.refused}
+    tries: Counter[tuple[int, int]] = Counter()
     app = tr.App(
         tr.source.Kafka(url, group_protocol=manner.protocol),
         name="shop",
+        dead_letters=tr.DeadLetterTopic(manner.letters, retry_delays_s=manner.delays_s) if manner.letters else None,
         limits=tr.Limits(batch_bytes_max=1 << 16, shelf_bytes_max=1 << 16),
     )
 
-    @app.on("public.accounts", concurrency=manner.lanes)
+    @app.on("public.accounts", concurrency=manner.lanes, retries=1)
     def note(change: tr.Change) -> None:
         row: Any = change.after
+        at = row["id"], row["version"]
         threading.Event().wait(0.002)
-        os.write(notes, f"{row['id']} {row['version']}\n".encode())
+        if at in refused:
+            tries[at] += 1
+            if (times := refused[at]) is None:
+                raise tr.Reject("never")
+            if tries[at] <= times:
+                raise OSError("not yet")
+        os.write(notes, f"{at[0]} {at[1]}\n".encode())
 
     app.run()
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -72,11 +72,24 @@ class Shop:
 
     def __init__(self, url: str, folder: Path, manner: Manner) -> None:
         self._url = url
-        self._manner = manner
+        self.manner = manner
+        """Of those that join from now on."""
         self._folder = folder
         self._started = 0
         self.alive: list[subprocess.Popen[bytes]] = []
         (folder / "notes").touch()
+
+    @contextmanager
+    def open(self, more: Callable[[], str] = str) -> Iterator[None]:
+        """No process is left at the end. A failure comes with what all have said, and what there is `more` to say."""
+        try:
+            yield
+        except BaseException as error:
+            error.add_note(f"{self.said()}\n{more()}")
+            raise
+        finally:
+            for process in list(self.alive):
+                self.kill(process)
 
     def notes(self) -> list[tuple[int, int]]:
         """Key and version of each call, in order."""
@@ -94,7 +107,7 @@ class Shop:
         """One more process, which has begun."""
         self._started += 1
         (folder := self._folder / str(self._started)).mkdir()
-        arguments = [self._url, str(self._folder / "notes"), self._manner.text()]
+        arguments = [self._url, str(self._folder / "notes"), self.manner.text()]
         with (folder / "stderr").open("wb") as errors:
             environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
             command = [sys.executable, "-m", "tests.crash.handling", *arguments]
@@ -129,10 +142,14 @@ class Shop:
     def said(self) -> str:
         return "\n".join(path.read_text()[-3000:] for path in self._folder.glob("*/stderr"))
 
-    def wait_all(self, load: Load) -> None:
-        """Until each key's last version was seen."""
-        wanted = {(key, version) for key, version in enumerate(load.versions) if version}
-        until(lambda: wanted <= set(self.notes()), "for the last versions", timeout_s=120)
+    def wait_all(self, load: Load, *, but: Collection[int] = ()) -> None:
+        """Until each key's last version was seen, `but` those of some keys."""
+        wanted = {(key, version) for key, version in enumerate(load.versions) if version and key not in but}
+        try:
+            until(lambda: wanted <= set(self.notes()), "for the last versions", timeout_s=120)
+        except AssertionError as error:
+            error.add_note(f"not seen, key and version: {sorted(wanted - set(self.notes()))}")
+            raise
         assert all(process.poll() is None for process in self.alive), self.said()
 
 

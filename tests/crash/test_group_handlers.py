@@ -32,7 +32,7 @@ def test_handlers_of_members_lose_nothing_and_keep_the_order_of_keys(
     load = Load(broker.address, topic)
     acts = ["kill", "leave", "kill", "leave", "kill", "leave"]
     chance.shuffle(acts)
-    try:
+    with shop.open():
         shop.suffer(acts, load, chance)
         shop.wait_all(load)
         # What a member that was killed had not told is done again, and may take another one longer than a stop does.
@@ -46,9 +46,6 @@ def test_handlers_of_members_lose_nothing_and_keep_the_order_of_keys(
         load.change_all()
         shop.wait_all(load)
         shop.leave(shop.alive[0])
-    finally:
-        for process in list(shop.alive):
-            shop.kill(process)
     assert {key: list(range(1, version + 1)) for key, version in enumerate(load.versions)} == shop.seen()
     assert sorted(shop.notes()[done:]) == sorted(enumerate(load.versions))
 
@@ -63,7 +60,7 @@ def test_handlers_of_members_that_join_and_leave_under_load_are_called_once_in_o
     load = Load(broker.address, topic)
     left = ["join"] * 5 + ["leave"] * 5
     chance.shuffle(left)
-    try:
+    with shop.open():
         for at in range(6_000):  # so that each partition has work in flight whenever it moves
             load.change(at % KEYS)
         with load.flowing(chance):
@@ -82,9 +79,6 @@ def test_handlers_of_members_that_join_and_leave_under_load_are_called_once_in_o
         shop.wait_all(load)
         for process in list(shop.alive):
             shop.leave(process)
-    finally:
-        for process in list(shop.alive):
-            shop.kill(process)
     seen: dict[int, list[int]] = defaultdict(list)
     for key, version in shop.notes():
         seen[key].append(version)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import TopicPartition
 
 import tailrace as tr
 from servers.kafka import Broker
@@ -30,6 +30,7 @@ from tests.cli.conftest import Cli
 from tests.counting import calls
 from tests.server.kafka.filling import event, fill, produce
 from tests.server.kafka.test_group import source
+from tests.server.sink.kafka.topics import read
 from tests.waiting import until
 
 QUICK = Limits(backoff_s_max=0.01)
@@ -100,24 +101,14 @@ def update(broker: Broker, topic: str, key: int, n: int, **to: int) -> None:
 
 def held(broker: Broker, topic: str) -> dict[str, tuple[Any, dict[str, str]]]:
     """What a compacted topic holds: value and headers by key."""
-    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "look", "enable.partition.eof": True})
-    consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
     found: dict[str, tuple[Any, dict[str, str]]] = {}
-    while True:
-        message = consumer.poll(60)
-        assert message is not None, "the broker does not answer"
-        if (error := message.error()) is not None:
-            assert error.code() == KafkaError._PARTITION_EOF, error
-            break
-        key = (message.key() or b"").decode()
+    for record in read(broker, topic):
+        key = (record.key or b"").decode()
         if key.startswith("owner/"):
             continue
         found.pop(key, None)
-        value = message.value()
-        if value is not None:
-            told = {name: bytes(text or b"").decode() for name, text in message.headers() or ()}  # type: ignore[arg-type]
-            found[key] = json.loads(value), told
-    consumer.close()
+        if record.value is not None:
+            found[key] = json.loads(record.value), {name: text.decode() for name, text in record.headers}
     return found
 
 
