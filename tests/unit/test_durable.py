@@ -16,7 +16,7 @@ from tailrace import durable
 from tailrace.checkpoint import File as Checkpoint
 from tailrace.dead_letters import File as DeadLetters
 from tailrace.dead_letters import request
-from tailrace.dead_letters.journal import read_all
+from tailrace.dead_letters.journal import read_all, scan
 from tailrace.error import Fatal
 from tailrace.model import Limits, Position
 from tailrace.sink import File
@@ -130,5 +130,7 @@ def test_a_folder_that_this_user_may_not_enter_is_named(tmp_path: Path) -> None:
             assert [finding.message for finding in found] == ["this user may not write here"]
             with pytest.raises(Fatal, match=f"cannot read {folder / 'x'}: Permission denied"):
                 stranger.submit(read_all, folder / "x").result(60)
+            with pytest.raises(Fatal, match=f"cannot read {folder / 'x'}: Permission denied"):
+                stranger.submit(scan, folder / "x").result(60)
     finally:
         tmp_path.chmod(0o700)

@@ -39,10 +39,11 @@ class _Entry:
 
 def scan(path: Path) -> tuple[dict[str, _Entry], int, str | None]:
     """Read the file from the start: the letters that are parked, where the last whole line ends, and whose they are."""
-    if not path.exists():
-        return {}, 0, None
-    with storage("read", path), path.open("rb") as file:
-        return _scan(file, path)
+    with storage("read", path):  # another user's folder may not even be asked whether it is there
+        if not path.exists():
+            return {}, 0, None
+        with path.open("rb") as file:
+            return _scan(file, path)
 
 
 def _scan(file: BinaryIO, path: Path) -> tuple[dict[str, _Entry], int, str | None]:

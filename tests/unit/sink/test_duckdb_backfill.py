@@ -120,3 +120,15 @@ def test_rows_beside_those_of_others_stay_as_they_are_and_that_is_told(
     assert shop.rows(columns="id, v") == [(1, None), (2, 7), (100, None)]
     assert "since others have rows there" in caplog.text
     shop.close()
+
+
+def test_a_column_that_is_wider_here_than_at_the_source_and_renamed_there_is_not_taken_for_new(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.sql("CREATE SCHEMA public; CREATE TABLE public.orders (id BIGINT PRIMARY KEY, note VARCHAR, v BIGINT)")
+    was, now = (_with(Column(name, "int4", backfill="5", defaulted=True)) for name in ("v", "w"))
+    shop.write(shop.feed.commit(_row(1, v="7"), table=was))
+    with caplog.at_level(logging.WARNING):
+        shop.write(shop.feed.commit(_row(2, w="8"), table=now))
+    assert shop.rows(columns="id, w") == [(1, None), (2, 8)]
+    assert "it may be an older one that was renamed" in caplog.text

@@ -217,7 +217,10 @@ class Targets:
         before = json.loads(record.columns) if record.columns is not None else dict(present.values())
         lost = [type for name, type in before.items() if name not in wanted]
         held = [name for name in wanted if name.lower() in present]
-        return identity.added(table, held, lambda name: any(fits(type, wanted[name]) for type in lost))
+        # Either way: a column of a table that was there may be wider than the source's.
+        return identity.added(
+            table, held, lambda name: any(fits(type, wanted[name]) or fits(wanted[name], type) for type in lost)
+        )
 
     def _add(self, table: Table, record: Record, *, name: str, type: str, filled: bool, new: bool) -> None:
         """Add a column; rows that were `filled` in before it came have in it what they have at the source, where it is
