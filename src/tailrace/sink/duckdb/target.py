@@ -101,7 +101,7 @@ class Targets:
             self.remember(record)
         target = self._evolve(table, record, columns, filled=filled)
         record = self._pad(table, record)
-        last = json.dumps(dict(target.columns))
+        last = json.dumps({column.name: self._canonical(column.duckdb) for column in table.columns})
         if last != record.columns:
             record = replace(record, columns=last)
             self.remember(record)
@@ -214,13 +214,15 @@ class Targets:
         self, table: Table, record: Record, wanted: Mapping[str, str], *, present: Mapping[str, tuple[str, str]]
     ) -> Collection[str]:
         """The columns that are new at the source too."""
+        known = record.columns is not None
         before = json.loads(record.columns) if record.columns is not None else dict(present.values())
         lost = [type for name, type in before.items() if name not in wanted]
         held = [name for name in wanted if name.lower() in present]
-        # Either way: a column of a table that was there may be wider than the source's.
-        return identity.added(
-            table, held, lambda name: any(fits(type, wanted[name]) or fits(wanted[name], type) for type in lost)
-        )
+
+        def may_become(name: str) -> bool:  # where only the target's types are known, these may be wider
+            return any(fits(type, wanted[name]) or (not known and fits(wanted[name], type)) for type in lost)
+
+        return identity.added(table, held, may_become)
 
     def _add(self, table: Table, record: Record, *, name: str, type: str, filled: bool, new: bool) -> None:
         """Add a column; rows that were `filled` in before it came have in it what they have at the source, where it is
