@@ -10,6 +10,7 @@ A line without its newline was never acknowledged: a reader ignores it and the o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -39,11 +40,21 @@ class _Entry:
 
 def scan(path: Path) -> tuple[dict[str, _Entry], int, str | None]:
     """Read the file from the start: the letters that are parked, where the last whole line ends, and whose they are."""
-    with storage("read", path):  # another user's folder may not even be asked whether it is there
-        if not path.exists():
-            return {}, 0, None
-        with path.open("rb") as file:
-            return _scan(file, path)
+    with storage("read", path), _opened(path) as file:
+        return ({}, 0, None) if file is None else _scan(file, path)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO | None]:
+    """The file, None where there is none. Nobody asks before: of another user's folder, which may not be looked into,
+    `Path.exists` says from Python 3.14 on that it is not there."""
+    try:
+        file = path.open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        yield None
+        return
+    with file:
+        yield file
 
 
 def _scan(file: BinaryIO, path: Path) -> tuple[dict[str, _Entry], int, str | None]:
@@ -84,14 +95,13 @@ def _refuse_other(path: Path, held: str | None, owner: str | None) -> None:
 def read_all(path: Path, *, owner: str | None = None) -> list[Letter]:
     """Every letter that is parked in the file, without taking it from its owner. `Fatal` when they are another
     pipeline's than `owner`."""
-    with storage("read", path):
-        if not path.exists():
+    with storage("read", path), _opened(path) as file:
+        if file is None:
             return []
         # One file for both: its owner may put a fresh one in its place at any moment.
-        with path.open("rb") as file:
-            entries, _, held = _scan(file, path)
-            _refuse_other(path, held, owner)
-            return [_read(file.fileno(), entry) for entry in entries.values()]
+        entries, _, held = _scan(file, path)
+        _refuse_other(path, held, owner)
+        return [_read(file.fileno(), entry) for entry in entries.values()]
 
 
 def _read(descriptor: int, entry: _Entry) -> Letter:
