@@ -11,11 +11,16 @@ from tailrace.source.postgres import measure
 from tests.server.postgres.reading import Make, Sql
 
 
-def test_partitions_that_bring_rows_or_take_them_along_are_told(
-    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The publication is looked at with each question to the server."""
     monkeypatch.setattr(measure, "_ROSTER_S", 0.0)
     monkeypatch.setattr(measure, "_PACE_S", 0.0)
+
+
+def test_partitions_that_bring_rows_or_take_them_along_are_told(
+    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture
+) -> None:
     sql(any_database, "CREATE TABLE m (id int PRIMARY KEY) PARTITION BY RANGE (id)")
     for number in range(3):
         bounds = f"FROM ({number * 10}) TO ({number * 10 + 10})"
@@ -33,10 +38,8 @@ def test_partitions_that_bring_rows_or_take_them_along_are_told(
 
 
 def test_a_partition_that_was_made_filled_and_attached_between_two_looks_is_told(
-    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(measure, "_ROSTER_S", 0.0)
-    monkeypatch.setattr(measure, "_PACE_S", 0.0)
     sql(any_database, "CREATE TABLE m (id int PRIMARY KEY) PARTITION BY RANGE (id)")
     sql(any_database, "CREATE TABLE grown (LIKE m INCLUDING ALL) PARTITION BY RANGE (id)")
     sql(any_database, "ALTER TABLE m ATTACH PARTITION grown FOR VALUES FROM (0) TO (10)")
@@ -56,10 +59,8 @@ def test_a_partition_that_was_made_filled_and_attached_between_two_looks_is_told
 
 
 def test_a_partition_that_one_transaction_makes_fills_and_attaches_is_told(
-    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(measure, "_ROSTER_S", 0.0)
-    monkeypatch.setattr(measure, "_PACE_S", 0.0)
     sql(any_database, "CREATE TABLE m (id int PRIMARY KEY, n int DEFAULT 7) PARTITION BY RANGE (id)")
     it = reading(any_database, tables=["public.m"], snapshot="never").open().first()
     with caplog.at_level(logging.WARNING):
@@ -84,11 +85,9 @@ def test_a_partition_that_one_transaction_makes_fills_and_attaches_is_told(
 
 
 def test_columns_that_a_publication_leaves_out_are_told(
-    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The server says nothing: rows come without them, as if they had been dropped."""
-    monkeypatch.setattr(measure, "_ROSTER_S", 0.0)
-    monkeypatch.setattr(measure, "_PACE_S", 0.0)
     sql(any_database, 'CREATE TABLE t (id int PRIMARY KEY, a text, "B" text, gone text)')
     it = reading(any_database, tables=["public.t"], snapshot="never").open().first()
     own = f"tailrace_{it.name}"
@@ -104,10 +103,8 @@ def test_columns_that_a_publication_leaves_out_are_told(
 
 
 def test_columns_that_are_dropped_renamed_or_never_sent_are_not_taken_for_left_out(
-    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(measure, "_ROSTER_S", 0.0)
-    monkeypatch.setattr(measure, "_PACE_S", 0.0)
     sql(any_database, "CREATE TABLE t (id int PRIMARY KEY, a text, b text, c text)")
     sql(any_database, "CREATE TABLE u (id int PRIMARY KEY, g int GENERATED ALWAYS AS (id * 2) STORED)")
     it = reading(any_database, tables=["public.*"], snapshot="never").open().first()
