@@ -85,7 +85,7 @@ class InFile:
                     hint="the request stays: it is carried out between two batches, or at the next start",
                 )
             if request.path.exists():
-                time.sleep(_LOOK_S)
+                time.sleep(_LOOK_S)  # the owner is another process, which answers by taking the file away
 
     def _answer(self) -> str | None:
         """Be the owner, where that is possible; returns why it did not work now. A process that runs it needs no
@@ -140,7 +140,7 @@ class InTopic:
                         f"no process that has the partitions has come to it in {_ANSWER_S:.0f} s",
                         hint="the request stays in the topic: it is carried out between two batches, when one runs",
                     )
-                time.sleep(_LOOK_S)
+                time.sleep(_LOOK_S)  # whoever has the partitions answers by a record, and none may come
 
     def drop(self, ids: Sequence[str]) -> None:
         """See `Place.drop`: a tombstone is all it takes."""

@@ -53,7 +53,7 @@ def status(config: Path, names: Sequence[str], *, as_json: bool, watch: bool) ->
         if not watch:
             return 0
         sys.stdout.flush()
-        time.sleep(_WATCH_S)
+        time.sleep(_WATCH_S)  # the pace of the picture; Ctrl-C ends it
 
 
 class _Seen(msgspec.Struct):

@@ -300,7 +300,7 @@ class TopicStore:
                 if not is_unknown(error_of(error)) or time.monotonic() > deadline:
                     raise self._explained(error_of(error), f"topic {self._settings.topic}") from error
             client.refuse_stopped(self._stopped)
-            time.sleep(_LOOK_S)
+            time.sleep(_LOOK_S)  # brokers hear of a new topic one after another, and tell nobody when they have
 
     def _end(self, topic: str) -> int:
         log = TopicPartition(topic, 0)

@@ -175,7 +175,7 @@ class Broker:
                 self.kill()
                 said = [line for line in self.log().splitlines() if "ERROR" in line] or self.log().splitlines()
                 raise Fatal(f"Kafka did not start: {' | '.join(said[-3:])[:1000]}", hint=f"read {self._log}")
-            time.sleep(0.05)
+            time.sleep(0.05)  # it tells by its log alone
 
     def stop(self) -> None:
         """Shut down in an orderly way. Idempotent."""

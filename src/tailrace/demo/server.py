@@ -152,7 +152,7 @@ class Server:
             except psycopg.OperationalError as error:
                 if time.monotonic() > deadline:
                     raise Fatal(f"PostgreSQL is not ready after {_START_TIMEOUT_S:.0f} s: {error}") from error
-            time.sleep(0.05)
+            time.sleep(0.05)  # it refuses connections until it is ready, and tells nobody
 
 
 def _unprivileged() -> pwd.struct_passwd:

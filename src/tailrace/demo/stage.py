@@ -186,7 +186,7 @@ class Stage:
         for name, process in self._running.items():
             if process.poll() is not None:
                 raise Fatal(f"the demo's {name} ended with {process.returncode}", hint=self._last_words(name))
-        time.sleep(_TICK_S)
+        time.sleep(_TICK_S)  # the pace of the picture
 
     def _drain_reports(self) -> None:
         while not self._reports.empty():

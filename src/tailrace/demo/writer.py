@@ -21,7 +21,7 @@ def trade(url: str, rate: float, seconds: float) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         while (now := time.monotonic()) < started + seconds:
             if rows > rate * (now - started):
-                time.sleep(0.005)
+                time.sleep(0.005)  # ahead of the rate that was asked for
             else:
                 row = connection.execute("SELECT shop.trade()", prepare=True).fetchone()
                 rows += row[0] if row else 0

@@ -297,7 +297,7 @@ class _Trial:
             except Retryable:
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(0.05)
+                time.sleep(0.05)  # a target tells nobody that it has let go
 
     def _read_or_none(self) -> Sequence[Cells]:
         """What the target holds while a writer has it open, where it can be read then."""

@@ -58,7 +58,7 @@ def _drop(source: Source) -> list[str]:
         except Retryable:
             if time.monotonic() >= deadline:
                 raise
-            time.sleep(_LOOK_S)
+            time.sleep(_LOOK_S)  # nor does it tell when it has learned
 
 
 class _Trial:

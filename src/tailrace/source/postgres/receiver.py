@@ -160,7 +160,7 @@ class Receiver:
         """Everything that waits, decoded; empty when the socket is. In a flood the socket is left alone for a while."""
         pause = self._not_before - time.monotonic()
         if pause > 0:
-            time.sleep(pause)
+            time.sleep(pause)  # each read wakes the walsender, and the catalog tells nobody when it shows more
         if self._undescribed is not None:
             self._heard_at = time.monotonic()  # what we do not read cannot be held against the server
             self._decode(None)
