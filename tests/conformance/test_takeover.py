@@ -179,6 +179,9 @@ def stop_between_two_stores(pid: int, folder: Path) -> None:
 
     def frozen() -> bool:
         os.kill(pid, signal.SIGSTOP)
+        # `kill` returns while threads on other cores still run, and one may be about to empty the file: the parent is
+        # told of a stop only when the last of them stands.
+        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
         with suppress(ValueError):
             offset = stored(folder)
             if offset["messageType"] == "INSERT" and offset["lsn"] > offset["lsn_commit"]:
