@@ -106,6 +106,48 @@ def test_what_the_sink_refuses_of_letters_that_a_transform_refused_before_stays_
     ]  # fmt: skip
 
 
+def test_i14_a_later_change_of_a_parked_key_is_parked_though_it_comes_alone(tmp_path: Path) -> None:
+    """What the sink would take, in a batch in which it refuses nothing."""
+    log, target, letters = Log(), Target(), File(tmp_path / "dead.jsonl")
+    log.insert(1, "bad")
+    target.refuse = lambda change: "too long" if change.after["note"] == "bad" else None
+    pipeline = make(log, target, letters)
+    pipeline.run(until_current=True)
+    log.insert(1, "good")
+    log.insert(2, "good")
+    pipeline.run(until_current=True)
+    assert target.keys == ["2"]
+    assert [(letter.after, letter.reason) for letter in read_all(letters.path)] == [
+        ({"id": "1", "note": "bad"}, "too long"),
+        ({"id": "1", "note": "good"}, "an earlier change of this key is parked"),
+    ]
+
+
+class Piecemeal(Target):
+    """Has written what stands before the change that it refuses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offered: list[list[int]] = []
+
+    def write(self, batch: Batch, commit: object = None) -> None:
+        self.offered.append([change.after["id"] for change in batch if change.after is not None])
+        for index, change in enumerate(batch):
+            if change.after is not None and change.after["note"] == "bad":
+                raise Reject({index: "too long"}, written=range(index))
+        super().write(batch)
+
+
+def test_what_the_sink_has_written_before_it_refused_a_change_is_neither_parked_nor_offered_again(
+    tmp_path: Path,
+) -> None:
+    log, target, letters = Log(), Piecemeal(), File(tmp_path / "dead.jsonl")
+    log.commit(*(("c", {"id": str(key), "note": note}) for key, note in ((1, "good"), (2, "bad"), (3, "good"))))
+    make(log, target, letters).run(until_current=True)
+    assert [ids for ids in target.offered if ids] == [[1, 2, 3], [3]]
+    assert [letter.after for letter in read_all(letters.path)] == [{"id": "2", "note": "bad"}]
+
+
 def test_a_letter_whose_transform_has_gone_stays(tmp_path: Path) -> None:
     log, target, letters = Log(), Target(), File(tmp_path / "dead.jsonl")
     log.insert(1, "bad")
