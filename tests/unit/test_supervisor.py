@@ -111,7 +111,7 @@ def test_a_stop_has_one_limit_for_all_pipelines_together() -> None:
     began = time.monotonic()
     supervisor.stop()
     assert supervisor.wait() == 1
-    assert 1 <= time.monotonic() - began < 10, "six after another would take longer"
+    assert 1 <= time.monotonic() - began < 30, "six after another would take 36"
     for target in targets:
         target.gate.set()
     until(lambda: not supervisor.left)

@@ -37,7 +37,8 @@ def running(pipeline: Pipeline) -> Iterator[list[BaseException]]:
         except BaseException as error:  # noqa: BLE001 - the test looks at it
             raised.append(error)
 
-    thread = threading.Thread(target=run)
+    # A daemon: where a test has failed its sink may still be stuck, and the process must end all the same.
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
         yield raised
