@@ -99,8 +99,6 @@ def _pipeline(name: str, table: Mapping[str, Any], *, site: Site, state_dir: Pat
         options["format"] = build(Format, _table(table["format"], site.at("format")), site.at("format"))
     source = _part(Group.SOURCE, table["source"], site.at("source"))
     sink = cast(Sink, _part(Group.SINK, table["sink"], site.at("sink"), options=options))
-    if "checkpoint" in table and sink.transactional:
-        raise ConfigError(f"{site}.checkpoint: sink {sink.kind} keeps the position itself", hint="remove this table")
     transforms = table.get("transform", [])
     if not isinstance(transforms, list):
         raise ConfigError(f"{site}.transform: this must be a list", hint=f"write [[{site}.transform]]")

@@ -71,9 +71,12 @@ def check_state(pipeline: Pipeline) -> list[Finding]:
     for keeper in (plan.checkpoint, plan.dead_letters):
         if isinstance(keeper, Checked):
             found += keeper.check()
-    if found or folder is None:
-        return list(dict.fromkeys(found))
-    return [Finding(Severity.OK, str(folder), "it can be written")]
+    found = list(dict.fromkeys(found))
+    if not found and folder is not None:
+        found = [Finding(Severity.OK, str(folder), "it can be written")]
+    if unused := pipeline.unused_checkpoint:
+        found.append(Finding(Severity.WARNING, "checkpoint", unused, "remove it"))
+    return found
 
 
 def saved(pipeline: Pipeline) -> Mapping[str, Position | None] | None:

@@ -115,8 +115,9 @@ class Pipeline:
     """One source, through transforms, into one sink.
 
     `name` is what its position, slot, lock and dead letters are kept under. `checkpoint` keeps the position when the
-    sink cannot; by default a file in `state_dir`. There also lie the lock that lets one process run the pipeline and
-    the socket that answers `tailrace status`; with `state_dir=None` there is neither, and no default checkpoint.
+    sink cannot, and is not used when it can; by default a file in `state_dir`. There also lie the lock that lets one
+    process run the pipeline and the socket that answers `tailrace status`; with `state_dir=None` there is neither, and
+    no default checkpoint.
     """
 
     source: Source
@@ -158,6 +159,8 @@ class Pipeline:
         self._gauge.begin()
         outside = CURRENT.set(self._gauge)
         log.info("%s: %s → %s", self.name, self.source.kind, self.sink.kind)
+        if unused := self.unused_checkpoint:
+            log.warning("%s: checkpoint %s: %s", self.name, getattr(self.checkpoint, "kind", ""), unused)
         try:
             self._live(until_current, retry)
             self._gauge.state = State.STOPPED
@@ -191,9 +194,16 @@ class Pipeline:
         line = self._line
         return self._gauge.status(line.look() if line else Look(doing=_DOING.get(self._gauge.state, "")))
 
+    @property
+    def unused_checkpoint(self) -> str | None:
+        """Why the checkpoint is not used, where the sink keeps the position itself; None where there is none such."""
+        if self.checkpoint is None or not self.sink.transactional:
+            return None
+        return f"it is not used: sink {self.sink.kind} keeps the position itself, with the rows"
+
     def plan(self) -> Plan:
         """What a run is built of, the default checkpoint included."""
-        checkpoint = self.checkpoint
+        checkpoint = None if self.unused_checkpoint else self.checkpoint
         if checkpoint is None and not self.sink.transactional and self.state_dir is not None:
             checkpoint = File(position_path(self.state_dir, self.name))
         return Plan(

@@ -212,7 +212,7 @@ def test_a_doubled_dollar_is_a_plain_one(tmp_path: Path) -> None:
         ('sink = "duckdb:shop.duckdb"', 'sink = "duckdb:"', "pipeline.copy.sink: the key 'path' is missing"),
         ('sink = "duckdb:shop.duckdb"', 'sink = "duckdb:x?exsting=append"', "did you mean 'existing'?"),
         ('sink = "duckdb:shop.duckdb"', 'sink = "duckdb:x"\nformat = {}', "DuckDB takes no format"),
-        ('sink = "duckdb:shop.duckdb"', 'sink = "duckdb:x"\ncheckpoint = "file:x"', "keeps the position itself"),
+        ('sink = "duckdb:shop.duckdb"', 'sink = "duckdb:x"\ncheckpoint = "file:x?pth=y"', "did you mean 'path'?"),
         ("[pipeline.copy]", '[pipeline."a/b"]', "'a/b' cannot be the name of a pipeline"),
         ('[[pipeline.orders.transform]]\nkind = "mask"', '[pipeline.x.y]\nkind = "mask"', "unknown key 'y'"),
         ('url = "postgresql://cdc:${PGSECRET}@db/shop"', "", "pipeline.orders.source: the key 'url' is missing"),
