@@ -1,6 +1,7 @@
 """What the files do when things go wrong: torn, corrupted, foreign, full, fenced."""
 
 import contextlib
+import hashlib
 import json
 import signal
 import sqlite3
@@ -79,9 +80,20 @@ def test_a_file_of_a_later_version_is_refused(tmp_path: Path) -> None:
     saved(File(path), "1")
     document = json.loads(path.read_bytes())
     document["checkpoint"]["format"] = 99
-    path.write_text(json.dumps(document))
-    with pytest.raises(Fatal, match="damaged"):
+    content = json.dumps(document["checkpoint"], sort_keys=True).encode()
+    path.write_text(json.dumps({**document, "sha256": hashlib.sha256(content).hexdigest()}))
+    with pytest.raises(Fatal, match="format 99 is not known to this version"):
         File(path).open("p")
+
+
+def test_of_what_is_forgotten_no_older_file_is_left_to_be_put_back(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    saved(File(path), "1", "2")
+    assert (tmp_path / "x.previous").exists()
+    positions = File(path).open("p")
+    positions.forget()
+    positions.close()
+    assert [each.name for each in tmp_path.iterdir()] == ["x.lock"]
 
 
 def test_i16_a_holder_whose_epoch_has_passed_is_fenced(tmp_path: Path) -> None:
@@ -147,6 +159,7 @@ except Retryable as error:
     print(error)
 resource.setrlimit(resource.RLIMIT_FSIZE, before)
 assert positions.known() == {{"l": Position("l", "1")}}, positions.known()
+assert not list(Path({str(tmp_path)!r}).glob("*.new")), "room that nobody would give back"
 positions.save([Position("l", "3")])
 assert positions.known() == {{"l": Position("l", "3")}}
 """
