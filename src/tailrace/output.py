@@ -10,27 +10,37 @@ import select
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import TextIO
 
 from tailrace.durable import FULL
 from tailrace.error import Fatal, Retryable, TailraceError
 
-__all__ = ["fault_of", "is_open", "require", "reserve", "write"]
+__all__ = ["fault_of", "give_up", "is_open", "require", "reserve", "write"]
 
-_FD = 1
+_FD, _ERRORS_FD = 1, 2
 _NAP_S = 0.2
 _turn = threading.Lock()
 """Of several pipelines one writes at a time: a pipe that is full takes parts of lines."""
 
 
 def reserve() -> None:
-    """Keep descriptor 1 from becoming a file or a socket that is opened later, where the caller gave us none.
+    """Keep descriptors 1 and 2 from becoming a file or a socket that is opened later, where the caller gave us none.
 
-    What is written there fails then, in place of landing in that file.
+    What is written to 1 fails then, in place of landing in that file; what is said on 2 goes nowhere.
     """
     if sys.stdout is None:
         while (descriptor := os.open(os.devnull, os.O_RDONLY)) < _FD:  # without standard input 0 is free too
             pass
         sys.stdout = os.fdopen(descriptor, "w")
+    if sys.stderr is None:  # print would take standard output in its place
+        while (descriptor := os.open(os.devnull, os.O_WRONLY)) < _ERRORS_FD:
+            pass
+        sys.stderr = os.fdopen(descriptor, "w")
+
+
+def give_up(stream: TextIO) -> None:
+    """What is still buffered must not fail again when Python exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def is_open() -> bool:

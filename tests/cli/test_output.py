@@ -79,3 +79,27 @@ def test_run_says_that_the_reader_of_its_sink_is_gone(cli: Cli, config: Path, sh
     assert len(ended.out.splitlines()) == 1
     assert "tailrace: orders: the reader of standard output is gone" in ended.err
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["version"], ["dead-letters"], ["status", "t.toml"]]
+)
+def test_a_reader_that_is_gone_is_a_quiet_end_of_what_only_prints(cli: Cli, config: Path, arguments: list[str]) -> None:
+    """It was 1 for every help, which is printed by a library that ends the process so."""
+    ended = shell(cli, "| sleep 0; exit ${PIPESTATUS[0]}", *arguments)
+    assert (ended.code, ended.err) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", [["run", "missing.toml"], ["rnu"], ["status", "t.toml", "missing"]])
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2>&-", "2> >(sleep 0)"])
+def test_an_error_that_nobody_can_be_told_keeps_its_code(
+    cli: Cli, config: Path, arguments: list[str], redirection: str
+) -> None:
+    ended = shell(cli, redirection, *arguments)
+    assert (ended.code, ended.out) == (2, ""), "and is not taken for data"
+
+
+def test_run_without_standard_error_does_its_work(cli: Cli, config: Path) -> None:
+    ended = shell(cli, "2>&-", "run", "t.toml", "--until-current")
+    assert (ended.code, ended.out) == (0, "")
+    assert len((cli.folder / "out.jsonl").read_text().splitlines()) == 3

@@ -5,20 +5,37 @@ Every import of weight happens inside the command that needs it, so that `--help
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 
 __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code. Errors are one clear message on stderr."""
+    """Run one command; returns its exit code. Errors are one clear message on stderr.
+
+    Without `arguments` this is the program, and Ctrl-C stays as quiet as it is here until the process has ended.
+    """
+    import signal
+
+    from tailrace.cli.interrupt import leave_at_once
+
+    before = signal.getsignal(signal.SIGINT)
+    leave_at_once()
+    try:
+        return _perform(arguments)
+    finally:
+        if arguments is not None:
+            signal.signal(signal.SIGINT, before)
+
+
+def _perform(arguments: Sequence[str] | None) -> int:
+    import sys
+
     import cyclopts
 
     from tailrace import output
     from tailrace.cli.command import app
-    from tailrace.cli.report import fail
+    from tailrace.cli.report import fail, say
 
     output.reserve()
     try:
@@ -26,21 +43,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except cyclopts.CycloptsError as error:
         hint = " ".join(("tailrace", *(error.command_chain or ()), "--help"))
-        print(f"tailrace: {error}\n  hint: {hint}", file=sys.stderr)  # noqa: T201
+        say(f"tailrace: {error}\n  hint: {hint}")
         return 2
     except BrokenPipeError:
-        _give_up_output()  # the reader has seen enough
+        output.give_up(sys.stdout)  # the reader has seen enough
         return 0
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # what rich makes of it, which prints the help
+            return 0
+        raise
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001 - the last place: told in one line, with its traceback at debug
         if (fault := output.fault_of(error)) is None:
             return fail(error)
-        _give_up_output()
+        output.give_up(sys.stdout)
         return fail(fault)
     return result if isinstance(result, int) else 0
-
-
-def _give_up_output() -> None:
-    """What is still buffered must not fail again when Python exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from tailrace._native import __version__
+from tailrace.cli.interrupt import Unwinding
 from tailrace.cli.option import (
     ConsumeOptions,
     CutoverOptions,
@@ -186,7 +187,8 @@ def replay_letters(target: Letters, /, *names: str, logs: Logs = _QUIET) -> int:
     logs.start()
     from tailrace.cli.letters import replay
 
-    return replay(target, names)
+    with Unwinding():
+        return replay(target, names)
 
 
 @letters.command(name="drop", usage=_LETTERS.format("drop"))
@@ -201,7 +203,8 @@ def drop_letters(target: Letters, /, *names: str, yes: Yes = False, logs: Logs =
     logs.start()
     from tailrace.cli.letters import drop
 
-    return drop(target, names, yes=yes)
+    with Unwinding():
+        return drop(target, names, yes=yes)
 
 
 @app.command
@@ -236,7 +239,8 @@ def reset(
     logs.start()
     from tailrace.cli.remove import reset
 
-    return reset(config, name, dead_letters=dead_letters, yes=yes)
+    with Unwinding():
+        return reset(config, name, dead_letters=dead_letters, yes=yes)
 
 
 @app.command
@@ -245,7 +249,8 @@ def drop(config: Config, name: Name, /, *, yes: Yes = False, logs: Logs = _QUIET
     logs.start()
     from tailrace.cli.remove import drop
 
-    return drop(config, name, yes=yes)
+    with Unwinding():
+        return drop(config, name, yes=yes)
 
 
 @app.command
@@ -254,7 +259,8 @@ def adopt(config: Config, name: Name, /, *, yes: Yes = False, logs: Logs = _USUA
     logs.start()
     from tailrace.cli.adopt import adopt
 
-    return adopt(config, name, yes=yes)
+    with Unwinding():
+        return adopt(config, name, yes=yes)
 
 
 @app.command(name="import-debezium")
@@ -294,7 +300,8 @@ def demo(
     logs.start()
     from tailrace.demo.stage import run
 
-    return run(seconds=seconds, rate=rate, keep=keep, kafka=kafka)
+    with Unwinding():
+        return run(seconds=seconds, rate=rate, keep=keep, kafka=kafka)
 
 
 @app.command

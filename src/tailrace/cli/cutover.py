@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from pathlib import Path
 
 import msgspec
 
+from tailrace.cli.aside import Aside
 from tailrace.cli.option import CutoverOptions
 from tailrace.cli.report import columns, fail
-from tailrace.cli.run import Signals
+from tailrace.cli.run import Signals, ended
 from tailrace.cli.status import parked
 from tailrace.config import load
-from tailrace.error import Retryable
+from tailrace.error import TailraceError
 from tailrace.model import Carried
+from tailrace.pipeline import State
 from tailrace.pipeline import cutover as carry_over
 
 __all__ = ["cutover"]
+
+_LOOK_S = 0.1
 
 
 def cutover(config: Path, name: str, options: CutoverOptions) -> int:
@@ -29,16 +34,22 @@ def cutover(config: Path, name: str, options: CutoverOptions) -> int:
         stopped.set()
         pipeline.stop()
 
+    def settle() -> None:
+        deadline = time.monotonic() + pipeline.limits.stop_timeout_s
+        while pipeline.status().state not in {State.STOPPED, State.FAILED} and time.monotonic() < deadline:
+            carrying.wait(_LOOK_S)
+
+    carrying = Aside(
+        lambda: carry_over(
+            pipeline, margin=options.margin, wait_s=options.wait, parked=lambda: parked(pipeline), stop=stopped
+        )
+    )
     with Signals(stop) as signals:
         try:
-            carried = carry_over(
-                pipeline, margin=options.margin, wait_s=options.wait, parked=lambda: parked(pipeline), stop=stopped
-            )
-        except Retryable as error:
-            if not signals.exit_code:
-                raise
-            fail(error, name)
-            return signals.exit_code
+            carried = carrying.result(stopped, settle)
+        except TailraceError as error:
+            code = fail(error, name if signals.exit_code else "")
+            return ended(signals.exit_code or code, left=carrying.left)
     sys.stdout.write(msgspec.json.encode(carried).decode() + "\n" if options.json else _shown(name, carried))
     return 1 if any(each.target is None for each in carried) else 0
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tailrace.cli.option import ImportOptions
+from tailrace.cli.report import say
 from tailrace.debezium import Choices, read, translate, worker_options
 
 __all__ = ["import_debezium"]
@@ -25,8 +26,8 @@ def import_debezium(file: Path, options: ImportOptions) -> int:
     )
     made = translate(read(file), choices)
     for name, why in made.dropped:
-        sys.stderr.write(f"dropped {name}: {why}\n")
+        say(f"dropped {name}: {why}")
     for note in made.notes:
-        sys.stderr.write(f"note: {note}\n")
+        say(f"note: {note}")
     sys.stdout.write(made.toml)
     return 0

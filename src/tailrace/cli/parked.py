@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from tailrace.cli.report import say
 from tailrace.dead_letters import File, Kafka
 from tailrace.dead_letters.file import discard, is_owned
 from tailrace.dead_letters.journal import check_owner, read_all
@@ -78,7 +78,7 @@ class InFile:
         while request.path.exists():
             told, cause = cause, self._answer()
             if cause is not None and cause != told:
-                print(f"tailrace: {cause}; trying again", file=sys.stderr, flush=True)  # noqa: T201
+                say(f"tailrace: {cause}; trying again")
             if time.monotonic() > deadline:
                 raise Retryable(
                     f"{self} has not come to it in {_ANSWER_S:.0f} s" + (f": {cause}" if cause else ""),

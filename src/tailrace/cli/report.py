@@ -8,8 +8,9 @@ from collections.abc import MutableMapping, Sequence
 from typing import Any, Literal
 
 from tailrace.error import ConfigError, TailraceError, trace
+from tailrace.output import give_up
 
-__all__ = ["Level", "LogFormat", "columns", "confirm", "fail", "report", "start_logs"]
+__all__ = ["Level", "LogFormat", "columns", "confirm", "fail", "report", "say", "start_logs"]
 
 Level = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
@@ -78,12 +79,20 @@ def _words(error: BaseException) -> tuple[str, str | None, int]:
 def fail(error: BaseException, pipeline: str = "") -> int:
     """Tell what went wrong in one message; returns the exit code. The traceback stands only at log level debug."""
     if logging.getLogger("tailrace").isEnabledFor(logging.DEBUG):
-        print(trace(error), file=sys.stderr)  # noqa: T201
+        say(trace(error))
     told, hint, code = _words(error)
     message = f"{told}\n  hint: {hint}" if hint else told
     where = f"{pipeline}: " if pipeline and not message.startswith(f"pipeline {pipeline}") else ""
-    print(f"tailrace: {where}{message}", file=sys.stderr)  # noqa: T201
+    say(f"tailrace: {where}{message}")
     return code
+
+
+def say(text: str) -> None:
+    """A line on stderr. Where nobody reads it, or it cannot be kept, the exit code must still be the right one."""
+    try:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
+    except OSError:
+        give_up(sys.stderr)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -46,7 +46,7 @@ def run(config: Path, names: Sequence[str], options: RunOptions) -> int:
     for name, error in supervisor.outcomes.items():
         if error is not None:
             report(error, name)
-    return ended(supervisor, code or signals.exit_code)
+    return ended(code or signals.exit_code, left=supervisor.left)
 
 
 @contextlib.contextmanager
@@ -63,9 +63,9 @@ def _ignored(number: signal.Signals) -> Iterator[None]:
         signal.signal(number, before)
 
 
-def ended(supervisor: Supervisor, code: int) -> int:
-    """The exit code; with a thread that does not come back, which would be in the way of an orderly exit, the end."""
-    if supervisor.left:
+def ended(code: int, *, left: bool) -> int:
+    """The exit code; with a thread that is left, which would be in the way of an orderly exit, the end."""
+    if left:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

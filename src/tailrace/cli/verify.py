@@ -15,6 +15,7 @@ from types import TracebackType
 
 import msgspec
 
+from tailrace.cli.aside import Aside
 from tailrace.cli.option import VerifyOptions
 from tailrace.cli.parked import letters_of
 from tailrace.cli.report import columns, fail
@@ -22,7 +23,7 @@ from tailrace.cli.run import Signals, ended
 from tailrace.comparison import ComparableSink, ComparableSource, Key, TargetView
 from tailrace.config import load
 from tailrace.contract import Remembering
-from tailrace.error import ConfigError, Retryable
+from tailrace.error import ConfigError, Retryable, TailraceError
 from tailrace.pipeline import Pipeline, ask, desk_path, socket_path
 from tailrace.supervisor import Supervisor
 from tailrace.verify import Clock, Options, Pipes, Remote, Report, TableReport
@@ -45,16 +46,21 @@ def verify(config: Path, name: str, options: VerifyOptions) -> int:
         kinds = f"source {source.kind} and sink {sink.kind}"
         raise ConfigError(f"{kinds} cannot be compared", hint="verify needs a target that holds rows, such as duckdb")
     stop, supervisor = threading.Event(), Supervisor([pipeline])
+    comparing = Aside(lambda: _compared(supervisor, source, sink, options=options, stop=stop))
+
+    def settle() -> None:
+        if supervisor.left:
+            supervisor.stop()
+            supervisor.wait()
+
     with Signals(stop.set) as signals:
         try:
-            report = _compared(supervisor, source, sink, options=options, stop=stop)
-        except Retryable as error:
-            if not signals.exit_code:
-                raise
-            fail(error, name)
-            return ended(supervisor, signals.exit_code)
+            report = comparing.result(stop, settle)
+        except TailraceError as error:
+            code = fail(error, name if signals.exit_code else "")
+            return ended(signals.exit_code or code, left=supervisor.left or comparing.left)
     sys.stdout.write(_json(report) if options.json else _text(report))
-    return ended(supervisor, report.exit_code)
+    return ended(report.exit_code, left=supervisor.left)
 
 
 def _compared(
