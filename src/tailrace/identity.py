@@ -6,12 +6,12 @@ A table that is dropped and created again, or that takes another's name, has ano
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from tailrace.error import Fatal
 from tailrace.model import Table
 
-__all__ = ["added", "doubt", "keep", "same"]
+__all__ = ["added", "doubt", "keep", "remembered", "same"]
 
 
 def same(table: Table, known: Table) -> bool:
@@ -52,3 +52,10 @@ def added(table: Table, held: Collection[str], may_become: Callable[[str], bool]
     """
     last = max((place for place, column in enumerate(table.columns) if column.name in held), default=-1)
     return frozenset(column.name for column in table.columns[last + 1 :] if not may_become(column.name))
+
+
+def remembered(held: Mapping[str, str], now: Mapping[str, str], *, in_order: bool) -> dict[str, str]:
+    """The columns of a table, each with its type, that the next version of it is to be compared with: those that are
+    there `now`. A version that does not come `in_order`, as that of a dead letter, is not what the next one was made
+    of: what was `held` stays, or a column that the letter does not have yet would pass for new once it is renamed."""
+    return dict(now) if in_order else {**now, **held}

@@ -26,6 +26,7 @@ __all__ = [
     "select_into",
     "set_all",
     "stage",
+    "unmatched",
     "widen_column",
 ]
 
@@ -144,6 +145,12 @@ def keep(target: str, stage: str, *, key: Sequence[str], extra: Typed) -> tuple[
 def delete(target: str, source: str, key: Sequence[str]) -> str:
     """Remove the target's rows whose key is in `source`."""
     return f"DELETE FROM {target} AS o USING {source} AS s WHERE {_match('o', 's', key)}"
+
+
+def unmatched(target: str, source: str, key: Sequence[str]) -> str:
+    """Count the rows of `source` whose key is not in the target; what follows may choose among them (as `s`)."""
+    there = f"SELECT 1 FROM {target} AS o WHERE {_match('o', 's', key)}"
+    return f"SELECT count(*) FROM {source} AS s WHERE NOT EXISTS ({there})"
 
 
 def _match(left: str, right: str, key: Sequence[str]) -> str:

@@ -41,6 +41,10 @@ class Target:
     columns: tuple[tuple[str, str], ...]
     extra: tuple[tuple[str, str], ...]
     """Columns of the target that the source does not have (any more)."""
+    later: tuple[str, ...] = ()
+    """Of `extra`, those that the source's table has had since, where `source` is of a dead letter."""
+    blanks: tuple[tuple[str, int], ...] = ()
+    """Texts that are filled up with blanks, each to this length, unlike those of a dead letter."""
 
     @property
     def stored(self) -> tuple[tuple[str, str], ...]:
@@ -72,9 +76,10 @@ class Targets:
         """Tables whose snapshot is not complete."""
         return [record for record in self._known().values() if record.filling]
 
-    def prepare(self, table: Table, *, attempt: str | None = None) -> Target:
+    def prepare(self, table: Table, *, attempt: str | None = None, replayed: bool = False) -> Target:
         """The target of `table`, made or evolved to hold it; with a new snapshot `attempt`, made ready to be filled.
 
+        A `replayed` version may be older than the one that came last: rows that are there are not changed for it.
         `Fatal` when it may not be touched or cannot follow; nothing was written then.
         """
         schema = self._schemas.get(table.schema, table.schema)
@@ -100,16 +105,29 @@ class Targets:
             record = replace(record, source_oid=oid, source=str(table))
             self.remember(record)
         target = self._evolve(table, record, columns, filled=filled)
-        record = self._pad(table, record)
-        last = json.dumps({column.name: self._canonical(column.duckdb) for column in table.columns})
-        if last != record.columns:
-            record = replace(record, columns=last)
-            self.remember(record)
+        if replayed and filled:
+            target = _beside_later(target)
+        else:
+            record = self._pad(table, record)
+        record = self._learn(table, record, in_order=not replayed and table.oid is not None)
         target = replace(target, record=record)
         if fresh and record.staged:
             self._connection.execute(sql.create_table(record.stage, target.stored))
-        self._ready[schema, table.name] = target
+        if not replayed:
+            self._ready[schema, table.name] = target
         return target
+
+    def _learn(self, table: Table, record: Record, *, in_order: bool) -> Record:
+        """Remember the columns. Where several logs fill a table (a consumer group) its versions take turns; what has
+        no number tells no defaults, for which a new column must be known from a renamed one: no turn is written."""
+        now = {column.name: self._canonical(column.duckdb) for column in table.columns}
+        held = json.loads(record.columns) if record.columns is not None else {}
+        columns = identity.remembered(held, now, in_order=in_order)
+        if record.columns is not None and columns == held:
+            return record
+        record = replace(record, columns=json.dumps(columns))
+        self.remember(record)
+        return record
 
     def emptied(self, table: Table) -> Record | None:
         """The target of a table of which nothing is known but that it was emptied; None where none is ours. `Fatal`
@@ -276,6 +294,17 @@ class Targets:
             [[canonical]] = self._connection.execute(f"SELECT typeof(NULL::{type})").fetchall()
             self._types[type] = str(canonical)
         return self._types[type]
+
+
+def _beside_later(target: Target) -> Target:
+    """The target of a version that may be older than what it holds: what is to be done to, or told of, its rows."""
+    table, record = target.source, target.record
+    known = json.loads(record.columns) if record.columns is not None else {}
+    later = tuple(name for name, _ in target.extra if name in known)
+    padded = None if record.padded is None or record.shared else json.loads(record.padded)
+    lengths = {column.name: _blanks_to(column.type) for column in table.columns if column.name in known}
+    blanks = {} if padded is None else {name: padded.get(name, 0) for name in lengths}
+    return replace(target, later=later, blanks=tuple((name, to) for name, to in blanks.items() if to != lengths[name]))
 
 
 def _blanks_to(type: str) -> int:

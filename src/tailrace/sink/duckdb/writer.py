@@ -61,6 +61,8 @@ class DuckDBWriter:
         self._ledger = Ledger(self._connection, name)
         self._targets = Targets(self._connection, self._ledger, schemas=schemas, existing=existing)
         self._saved: dict[str, Position] = {}
+        self._replays = False
+        """What is written now are dead letters."""
         with self._transaction():
             self._ledger.create()
 
@@ -172,8 +174,12 @@ class DuckDBWriter:
         """Dead letters, save those that were written before a crash; that these are is remembered in turn."""
         written = self._ledger.replayed()
         fresh = batch.without([index for index, change in enumerate(batch) if change.position in written])
-        with _indexes_of(batch, fresh):
-            self._change(fresh)
+        self._replays = True
+        try:
+            with _indexes_of(batch, fresh):
+                self._change(fresh)
+        finally:
+            self._replays = False
         self._ledger.remember_replayed([change.position for change in fresh])
 
     def _load(self, batch: Batch, mark: SnapshotMark) -> None:
@@ -207,7 +213,7 @@ class DuckDBWriter:
         for segment in batch.segments():
             for table in segment.tables:
                 if not table.key and not self._emptied(segment, table):
-                    target = self._targets.prepare(table)
+                    target = self._targets.prepare(table, replayed=self._replays)
                     with _indexes_of(batch, segment):
                         self._read(segment.arrow(table), sql.insert(target.record.target, target.stored, sql.INCOMING))
 
@@ -233,7 +239,9 @@ class DuckDBWriter:
 
     def _apply(self, segment: Batch, table: Table) -> None:
         """One part of a folded batch: changes of distinct keys, or a TRUNCATE, or an update of a key."""
-        target = self._targets.prepare(table)  # made for an equal table, maybe: what is read is this one
+        target = self._targets.prepare(
+            table, replayed=self._replays
+        )  # made for an equal table, maybe: what is read is this one
         record = target.record
         first = segment[0]
         if first.op == "t":
@@ -244,10 +252,28 @@ class DuckDBWriter:
             cells = [(name, type) for name, type in target.columns if name in table.key]
             self._read(_old_key(first), sql.select_into(sql.MOVED, cells))
         self._read(segment.arrow(table), sql.stage(target.columns, target.extra), rows=len(segment))
+        for name, length in target.blanks:
+            for source in (sql.MOVED, sql.STAGE) if moved and name in table.key else (sql.STAGE,):
+                self._execute(sql.fill_up(source, name, length))
+        self._tell_of_later(target, moved=moved)
         self._fill(target, moved=moved)
         for source in (sql.MOVED, sql.STAGE) if moved else (sql.STAGE,):
             self._execute(sql.delete(record.target, source, table.key))
         self._execute(sql.insert(record.target, (*target.columns, *target.extra), sql.STAGE, where="_op <> 'd'"))
+
+    def _tell_of_later(self, target: Target, *, moved: bool) -> None:
+        """Say which cells of dead letters are not known: the letter is older than the column, and there is no row that
+        has got a value since."""
+        if not target.later:
+            return
+        new = sql.unmatched(target.record.target, sql.MOVED if moved else sql.STAGE, target.source.key)
+        [[rows]] = self._execute(new if moved else f"{new} AND s._op <> 'd'").fetchall()
+        if rows:
+            log.warning(
+                "%d dead letter(s) for %s are from before it had %s, and their rows were not there: they have null in"
+                " that, also where the source gave them a default; `tailrace verify --repair` brings it",
+                rows, target.record.target, ", ".join(target.later),
+            )  # fmt: skip
 
     def _fill(self, target: Target, *, moved: bool) -> None:
         """Give staged rows what was not sent; `Reject` for those that the target has no row to take it from."""

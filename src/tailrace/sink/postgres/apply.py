@@ -153,7 +153,7 @@ class Applier:
         """One transaction; whatever ends it early rolls it back."""
         self._missing = 0
         try:
-            for first, piece in self._prepared(batch):
+            for first, piece in self._prepared(batch, replayed=replayed):
                 if piece.snapshot is not None and not careful:
                     self._load(piece)
                 elif careful or len(piece) <= ROWS_MAX or not self._standing.replica:
@@ -222,10 +222,10 @@ class Applier:
             return index, failure.error
         return None
 
-    def _prepared(self, batch: Batch) -> Iterator[tuple[int, Batch]]:
+    def _prepared(self, batch: Batch, *, replayed: bool = False) -> Iterator[tuple[int, Batch]]:
         """Begin, and go through the pieces of `batch`: each has the tables that it was written to."""
         (_, first), *later = cut = pieces(batch) or [(0, batch)]
-        self._begin(batch, first.tables)
+        self._begin(batch, first.tables, replayed=replayed)
         yield cut[0]
         for index, piece in later:
             if not all(table.version in self._ready for table in piece.tables):
@@ -233,10 +233,10 @@ class Applier:
                     self._send(b"SET CONSTRAINTS ALL IMMEDIATE")
                     self._send(b"SET CONSTRAINTS ALL DEFERRED")
                 self._finish()
-                self._prepare(piece.tables)
+                self._prepare(piece.tables, replayed=replayed)
             yield index, piece
 
-    def _begin(self, batch: Batch, tables: Sequence[Table]) -> None:
+    def _begin(self, batch: Batch, tables: Sequence[Table], *, replayed: bool) -> None:
         """Send BEGIN and the positions; prepare targets that are not known, which needs an answer."""
         mark = batch.snapshot
         # Dead letters that are replayed do not move the position, and may come in the middle of a snapshot.
@@ -255,14 +255,14 @@ class Applier:
             self._targets.complete()
             self._ready.clear()
         marked = (mark.table,) if mark and mark.table else ()
-        self._prepare(tables or marked, attempt=mark.attempt if mark else None)
+        self._prepare(tables or marked, attempt=mark.attempt if mark else None, replayed=replayed)
 
-    def _prepare(self, tables: Sequence[Table], *, attempt: str | None = None) -> None:
+    def _prepare(self, tables: Sequence[Table], *, attempt: str | None = None, replayed: bool = False) -> None:
         for table in tables:
             if not table.columns and attempt is None:
                 self._untold[table.version] = self._targets.emptied(table)
                 continue
-            self._ready[table.version] = target = self._targets.prepare(table, attempt=attempt)
+            self._ready[table.version] = target = self._targets.prepare(table, attempt=attempt, replayed=replayed)
             place = table.schema, table.name
             if self._receivers.get(place, target.receivers) != target.receivers:
                 self._pipe.forget()  # a parameter keeps the type that the column had

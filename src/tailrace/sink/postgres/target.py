@@ -105,8 +105,9 @@ class Targets:
         """A snapshot has begun and is not known to be complete."""
         return bool(self._records.incomplete())
 
-    def prepare(self, table: Table, *, attempt: str | None = None) -> Target:
-        """The target of `table`; with a new snapshot `attempt`, made ready to be filled (I15).
+    def prepare(self, table: Table, *, attempt: str | None = None, replayed: bool = False) -> Target:
+        """The target of `table`; with a new snapshot `attempt`, made ready to be filled (I15). A `replayed` version may
+        be older than the one that came last.
 
         Returns the same object as long as nothing about it has changed. `Fatal` when the target may not be touched or
         cannot follow; no row was touched then.
@@ -128,7 +129,11 @@ class Targets:
         spelled = self._definitions.prepare(table)
         present, record = self._own(table, record, spelled, fresh=fresh)
         present = self._columns.evolve(table, present, record, spelled=spelled)
-        columns = {column.name: column.native for column in table.columns}
+        columns: Mapping[str, str] = {column.name: column.native for column in table.columns}
+        if not (replayed and record.shared and not record.complete):
+            columns = identity.remembered(record.columns, columns, in_order=not replayed)
+        else:
+            columns = record.columns  # those of the snapshot that waits
         record = replace(record, key=table.key, columns=columns, source=str(table), source_oid=oid)
         if fresh and attempt is not None:
             record = self._begin(record, present, attempt)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
+from tailrace.model import Column, Limits, Table
+from tailrace.sink.postgres import Postgres
 from tests.server.sink.added import pass_by
 from tests.server.sink.postgres.road import Road
+from tests.unit.sink.feed import LINEAGE, ORDERS, Feed
 
 
 def test_older_rows_do_not_get_the_default_of_a_column_that_was_renamed(
@@ -44,3 +48,31 @@ def test_older_rows_do_not_get_the_default_of_a_column_that_is_let_in(
     road.run()
     assert road.rows("SELECT id, status FROM t ORDER BY id") == [(1, None), (2, None), (3, "open")]
     assert "the column status was added to" in caplog.text
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_a_column_that_is_renamed_behind_an_older_letter_is_not_taken_for_new(
+    database: str, caplog: pytest.LogCaptureFixture, restart: bool
+) -> None:
+    def table(*names: str) -> Table:
+        columns = (Column(name, "text", backfill="new", defaulted=True) for name in names)
+        return Table("public", "orders", [*ORDERS.columns, *columns], key=["id"], oid=7)
+
+    feed, sink = Feed(), Postgres(database)
+    writer = sink.open("p", Limits())
+    writer.claim(LINEAGE)
+    writer.write(feed.commit(("c", {"id": "1", "note": "a"}), table=table()))
+    letter = feed.commit(("c", {"id": "9", "note": "b"}), table=table())
+    writer.write(feed.commit(("c", {"id": "2", "note": "c", "status": "paid"}), table=table("status")))
+    writer.write(last := feed.commit(("u", {"id": "1", "note": "a", "status": "open"}), table=table("status")))
+    writer.write(last.with_changes(list(letter)))
+    if restart:
+        writer.close()
+        writer = sink.open("p", Limits())
+        writer.claim(LINEAGE)
+    writer.write(feed.commit(("c", {"id": "3", "note": "d", "state": "sent"}), table=table("state")))
+    writer.close()
+    with psycopg.connect(database) as target:
+        rows = target.execute("SELECT id, state FROM orders ORDER BY id").fetchall()
+    assert rows == [(1, None), (2, None), (3, "sent"), (9, None)]
+    assert "the column state was added to" in caplog.text and "renamed, or left out); `tailrace verify" in caplog.text
