@@ -145,3 +145,30 @@ def test_what_a_publication_of_ours_was_made_to_leave_out_meanwhile_is_told_at_t
     with caplog.at_level(logging.WARNING):
         it.restart().first()
     assert "leave out" not in caplog.text
+
+
+def test_what_is_left_out_is_told_again_only_once_it_is_something_else(
+    any_database: str, sql: Sql, reading: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    sql(any_database, "CREATE TABLE t (id int PRIMARY KEY, a text, b text)", "CREATE TABLE u (id int PRIMARY KEY)")
+    it = reading(any_database, tables=["public.*"], snapshot="never").open().first()
+    it.close()
+    own, source = f"tailrace_{it.name}", it.source
+
+    def told() -> list[str]:
+        """By one stream of this process: as behind a lost connection, its source is the same."""
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            source.open(it.name, it.positions, it.limits).close()
+        return [message.partition("; ")[0] for message in caplog.messages if "leave out" in message]
+
+    list_of_t = f"publication {own} was made to leave out b of public.t (a list of its columns)"
+    filter_of_u = f"publication {own} was made to leave out rows of public.u (a row filter)"
+    sql(any_database, f"ALTER PUBLICATION {own} SET TABLE t (id, a), u")
+    assert [told(), told()] == [[list_of_t], []]
+    sql(any_database, f"ALTER PUBLICATION {own} SET TABLE t (id, a), u WHERE (id > 0)")
+    assert [told(), told()] == [[filter_of_u], []]
+    sql(any_database, f"ALTER PUBLICATION {own} SET TABLE t, u")
+    assert told() == []
+    sql(any_database, f"ALTER PUBLICATION {own} SET TABLE t (id, a), u")
+    assert [told(), told()] == [[list_of_t], []]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from servers.postgres import Server
 from tailrace.dialect.postgres import session
 from tailrace.dialect.postgres.digest import PROBE
+from tailrace.error import CheckFailed
 from tests.server.postgres.reading import Make, Sql
 
 
@@ -50,3 +53,17 @@ def test_a_database_that_reads_backslashes_in_texts_is_compared_all_the_same(any
     sql(any_database, f"{altered(any_database)} SET standard_conforming_strings = off")
     with closing(session.connect(any_database)) as connection:
         assert session.fetch(connection, PROBE)
+
+
+@pytest.mark.parametrize("snapshot", ["initial", "never"])
+def test_a_server_whose_log_cannot_be_decoded_is_refused_before_anything_is_made(
+    start_postgres: Callable[..., Server], sql: Sql, reading: Make, snapshot: str
+) -> None:
+    url = start_postgres(18, settings={"wal_level": "replica"}).url
+    sql(url, "CREATE TABLE t (id int PRIMARY KEY)")
+    it = reading(url, snapshot=snapshot)
+    with pytest.raises(CheckFailed, match=r"slot 'tailrace_postgres': wal_level is replica") as refused:
+        it.open()
+    assert (refused.value.hint or "").startswith("ALTER SYSTEM SET wal_level = 'logical'")
+    assert sql(url, "SELECT pubname FROM pg_publication") == []
+    assert it.positions.known() == {}

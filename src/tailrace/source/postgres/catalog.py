@@ -68,11 +68,14 @@ _UNKNOWN = _Type("other", "???", ())
 """A type that was dropped since, or is not committed: its text is passed on as it is."""
 
 
-def attributes(connection: Connection, oids: Sequence[int], since: str | None = None) -> dict[int, list[Attribute]]:
+def attributes(
+    connection: Connection, oids: Sequence[int], since: str | None = None, listed: str | None = None
+) -> dict[int, list[Attribute]]:
     """The columns of relations, in order; none of one that is gone. With `since`, a transaction, a `backfill` is told
-    only of those that were added, or altered, by it or later."""
+    only of those that were added, or altered, by it or later; with `listed`, of those that were so later than that."""
     found: dict[int, list[Attribute]] = {oid: [] for oid in oids}
-    for oid, *row in fetch(connection, query.load("attributes"), {"oids": list(oids), "since": since}):
+    params = {"oids": list(oids), "since": since, "listed": listed}
+    for oid, *row in fetch(connection, query.load("attributes"), params):
         found[oid].append(Attribute(*row))
     return found
 
@@ -91,13 +94,13 @@ def tables(connection: Connection, relations: Sequence[Described]) -> list[Table
 
 
 def described(
-    connection: Connection, relations: Sequence[Described], since: str | None = None
+    connection: Connection, relations: Sequence[Described], since: str | None = None, listed: str | None = None
 ) -> list[tuple[Table, bool]]:
-    """As `tables`, `since` as for `attributes`, and whether the catalog shows what the message says of a relation, and
-    is not alone in saying by which columns its rows are known: it may have moved on, or show what was before a
-    transaction that has not ended."""
+    """As `tables`, `since` and `listed` as for `attributes`, and whether the catalog shows what the message says of a
+    relation, and is not alone in saying by which columns its rows are known: it may have moved on, or show what was
+    before a transaction that has not ended."""
     oids = [relation.oid for relation in relations]
-    known, indexes = attributes(connection, oids, since), keys(connection, oids)
+    known, indexes = attributes(connection, oids, since, listed), keys(connection, oids)
     asked = "SELECT oid, obj_description(oid, 'pg_class') FROM unnest(%(oids)s::oid[]) AS asked (oid)"
     comments: dict[int, str | None] = dict(fetch(connection, asked, {"oids": oids}))
     types = _types(connection, [(oid, typmod) for relation in relations for _, oid, typmod, _ in relation.columns])

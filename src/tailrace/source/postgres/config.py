@@ -103,6 +103,9 @@ class Postgres:
     unstreamed: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     """The pipelines whose next stream gets no transaction before its end, since the server failed to decode one."""
 
+    thinned: dict[str, list[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What was told last of what a pipeline's publication leaves out: the next stream tells what is new of it."""
+
     def __post_init__(self) -> None:
         _ = self.login
         if isinstance(self.tables, str):

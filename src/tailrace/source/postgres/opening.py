@@ -118,6 +118,8 @@ class Opening:
         scene = _Scene(side, walsender, lineage, identity.timeline, here)
         situation = self._situation(scene, positions)
         decision = resume.decide(situation)
+        if decision.road in {Road.SNAPSHOT, Road.FRESH}:
+            walsender.require_log_level(self._names.slot)
         if decision.road is Road.SNAPSHOT:
             self._require_own_rows(scene)
         self._claim(scene, positions, decision)
@@ -336,7 +338,14 @@ class Opening:
             publication.sweep(side)
             publication.lock(side, wanted.name)
             self._resources.callback(_drop_publication, side, wanted.name)
-        return publication.ensure(side, wanted)
+        found = publication.ensure(side, wanted)
+        left_out = publication.thinned(side, found.name) if found.ours else []
+        told = self._source.thinned.get(self._pipeline, [])
+        for what in left_out:
+            if what not in told:
+                _log.warning("publication %s was made to leave out %s; %s", found.name, what, publication.WHOLE)
+        self._source.thinned[self._pipeline] = left_out
+        return found
 
 
 def _drop_publication(side: Connection, name: str) -> None:

@@ -179,8 +179,6 @@ def ensure(connection: Connection, wanted: Wanted) -> Publication:
         _extend(connection, wanted, found=found, chosen=chosen)
         if found.chosen:
             _warn_of_left_out(connection, wanted, found)
-        for what in thinned(connection, wanted.name) if found.ours else ():
-            _log.warning("publication %s was made to leave out %s; %s", wanted.name, what, WHOLE)
     made = load(connection, wanted.name)
     if made is None:
         raise ConfigError(f"publication {wanted.name!r} was dropped while the source was opened")

@@ -29,6 +29,7 @@ _VISIBLE_S = 10.0
 `synchronous_standby_names`."""
 _VISIBLE_AGAIN_S = 1.0
 """Once that was in vain, until something is shown in time again: each commit would stand still for so long."""
+_LISTS = 150000
 _CATALOG_XMIN = "SELECT max(catalog_xmin::text) FROM pg_replication_slots WHERE slot_name = %(slot)s"
 T = TypeVar("T")
 
@@ -72,7 +73,7 @@ class Describer:
             relation.columns,
             frozenset(relation.nullable),
         )
-        [(table, settled)] = catalog.described(self._connection, [described], self._since)
+        [(table, settled)] = catalog.described(self._connection, [described], self._since, self._listed(relation.oid))
         captured = self._globs is None or pattern.matches(str(table), self._globs)
         if captured and str(table) not in self._expected:
             self._expected.add(str(table))
@@ -82,6 +83,14 @@ class Describer:
                 self._publication,
             )
         return table, settled
+
+    def _listed(self, oid: int) -> str | None:
+        """The transaction that last said what of a table is published, if any did: it may have let in columns."""
+        if self._connection.info.server_version < _LISTS:
+            return None
+        asked = {"oid": oid, "publication": self._publication}
+        rows = fetch(self._connection, query.load("listed"), asked)
+        return rows[0][0] if rows else None
 
     def _shows(self, xid: int) -> bool:
         """Whether the catalog shows what a transaction has done that has committed in the log."""

@@ -35,6 +35,7 @@ _PATIENCE_S = 10.0
 _FAREWELL_S = 1.0
 _STOP_S = 0.1
 _SKIPPED = "55000"
+_RAISES_LEVEL = 190000
 _ELDERS = "transactions that began earlier"
 _STANDBY_SNAPSHOT = "its primary to log a snapshot; there SELECT pg_log_standby_snapshot() hastens it"
 
@@ -128,6 +129,15 @@ class Walsender:
                 raise self._unprepared(error, standby=standby) from error.__cause__
             raise
         return CreatedSlot(parse_lsn(point or "0/0"), snapshot)
+
+    def require_log_level(self, name: str) -> None:
+        """`CheckFailed` on a server that could make no slot `name`, before anything is made for it. From 19 on the
+        server raises the level itself."""
+        if self.server_version < _RAISES_LEVEL and (level := self._log_level()) != "logical":
+            raise CheckFailed(
+                f"cannot create replication slot {name!r}: wal_level is {level}",
+                hint=_fix(level, standby=self.host().standby),
+            )
 
     def keep_for_failover(self, name: str) -> None:
         """ALTER_REPLICATION_SLOT: from now on standbys shall have the slot too (17 and newer)."""
@@ -267,9 +277,11 @@ class Walsender:
 
     def _unprepared(self, error: Fatal, *, standby: bool) -> CheckFailed:
         """Slots need settings that only a restart changes; on a standby those of its primary too."""
+        return CheckFailed(str(error.args[0]), hint=_fix(self._log_level(), standby=standby))
+
+    def _log_level(self) -> str:
         [level] = self._row(sql.SQL("SHOW wal_level"), "ask for wal_level")
-        fix = WAL_LEVEL_FIX if level != "logical" else "`tailrace check` says what the server lacks"
-        return CheckFailed(str(error.args[0]), hint=f"on the primary: {WAL_LEVEL_FIX}" if standby else fix)
+        return level or ""
 
     def _slot_options(self, export: bool, failover: bool) -> sql.SQL:
         if self.server_version < 150000:
@@ -316,6 +328,12 @@ class Walsender:
         if final is None:
             raise Retryable(f"cannot {doing}: the server gave no answer")
         return final
+
+
+def _fix(level: str, *, standby: bool) -> str:
+    if standby:
+        return f"on the primary: {WAL_LEVEL_FIX}"
+    return WAL_LEVEL_FIX if level != "logical" else "`tailrace check` says what the server lacks"
 
 
 def _start_command(options: StreamOptions, lsn: int, server_version: int) -> sql.Composable:

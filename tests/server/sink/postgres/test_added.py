@@ -50,6 +50,26 @@ def test_older_rows_do_not_get_the_default_of_a_column_that_is_let_in(
     assert "the column status was added to" in caplog.text
 
 
+def test_a_column_that_a_list_left_out_since_it_was_added_is_not_taken_for_new(
+    road: Road, caplog: pytest.LogCaptureFixture
+) -> None:
+    road.at_source("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1), (2)")
+    road.run()
+    [[publication]] = road.source.execute("SELECT pubname FROM pg_publication").fetchall()
+    road.at_source(f"ALTER PUBLICATION {publication} SET TABLE t (id)")
+    road.at_source("ALTER TABLE t ADD status text NOT NULL DEFAULT 'new'")
+    road.at_source("UPDATE t SET status = 'paid' WHERE id = 1")
+    road.at_source(f"ALTER PUBLICATION {publication} SET TABLE t", "INSERT INTO t VALUES (3, 'open')")
+    road.run()
+    assert road.rows("SELECT id, status FROM t ORDER BY id") == [(1, None), (2, None), (3, "open")]
+    assert "the column status was added to" in caplog.text
+    caplog.clear()
+    road.at_source("ALTER TABLE t ADD n int DEFAULT 7", "INSERT INTO t VALUES (4, 'open')")
+    road.run()
+    assert road.rows("SELECT DISTINCT n FROM t") == [(7,)]
+    assert "the column n " not in caplog.text
+
+
 @pytest.mark.parametrize("restart", [True, False])
 def test_a_column_that_is_renamed_behind_an_older_letter_is_not_taken_for_new(
     database: str, caplog: pytest.LogCaptureFixture, restart: bool

@@ -1,7 +1,8 @@
 -- The columns of tables as the catalog has them now. NOT NULL that is NOT VALID (18) says nothing of rows from before. A
 -- default names no column, and asked for without its table it is told while that one is locked. What rows had in a column when
--- it was added they have long changed where it was added before `since`, a transaction: then that is not told. An age below 0
--- is one of 2^31 transactions.
+-- it was added they have long changed where it was added before `since`, a transaction: then that is not told. Nor is it where
+-- the column is not younger than `listed`, which let in what a publication had left out. An age below 0 is one of 2^31
+-- transactions.
 SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod,
        a.attnotnull AND NOT EXISTS (
            SELECT FROM pg_constraint AS c
@@ -17,6 +18,7 @@ SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod,
        ),
        CASE WHEN a.atthasmissing AND t.typdelim = ','
                  AND coalesce(age(a.xmin) BETWEEN 0 AND age(%(since)s::text::xid), %(since)s::text IS NULL)
+                 AND coalesce(age(a.xmin) < age(%(listed)s::text::xid), true)
             THEN (a.attmissingval::text::text[])[1] END,
        pg_get_expr(f.adbin, 0),
        a.atthasdef OR a.atthasmissing
