@@ -2,9 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 import tempfile
+import traceback
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -35,15 +38,22 @@ def source(saved: Position | None, attempt: str) -> Iterator[Batch]:
             yield batch
 
 
-def live(path: Path, attempt: str, *, rotate_bytes: int | None, steps: int) -> bool:
-    """One life in a process of its own, killed before the call number `steps`; whether it came to its end."""
+def live(
+    path: Path, attempt: str, *, rotate_bytes: int | None, steps: int = LIVES_MAX * 10, batches: int | None = None
+) -> bool:
+    """One life in a process of its own, killed before the call number `steps`, or that ends after so many `batches`;
+    whether it came to its end."""
     child = os.fork()
     if child == 0:
-        _die_before(steps)
-        writer = File(path, rotate_bytes=rotate_bytes).open("shop", Limits())
-        for batch in source(writer.claim(LINEAGE), attempt):
-            writer.write(batch)
-        writer.close()
+        try:
+            _die_before(steps)
+            writer = File(path, rotate_bytes=rotate_bytes).open("shop", Limits())
+            for batch in islice(source(writer.claim(LINEAGE), attempt), batches):
+                writer.write(batch)
+            writer.close()
+        except BaseException:  # noqa: BLE001 - or it would go on as a second pytest
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
@@ -77,6 +87,11 @@ def keys(path: Path) -> list[int]:
     return [json.loads(line)["key"]["id"] for line in content.splitlines()]
 
 
+def assert_whole(path: Path, step: int) -> None:
+    assert keys(path) == [1, 2, 10, 11, 12, 13, 20, 21], f"after a kill before step {step}"
+    assert not list(path.parent.glob("*.partial"))
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """In memory, if possible: a killed process loses nothing there either, and thousands of fsyncs are free."""
@@ -94,9 +109,29 @@ def test_a_kill_before_any_system_call_loses_and_doubles_nothing(folder: Path, r
         if not done:
             # The second life is killed too, somewhere in its recovery; the third may finish.
             live(path, "b", rotate_bytes=rotate_bytes, steps=1 + step % 11)
-            assert live(path, "c", rotate_bytes=rotate_bytes, steps=LIVES_MAX * 10)
-        assert keys(path) == [1, 2, 10, 11, 12, 13, 20, 21], f"after a kill before step {step}"
-        assert not list(path.parent.glob("*.partial"))
+            assert live(path, "c", rotate_bytes=rotate_bytes)
+        assert_whole(path, step)
         if done:
             break
     assert step > 20
+
+
+@pytest.mark.parametrize("rotate_bytes", [None, 1, 700])
+def test_i15_a_kill_before_any_system_call_of_a_snapshots_second_attempt_leaves_no_line_of_the_first(
+    folder: Path, rotate_bytes: int | None
+) -> None:
+    """The files are cut back to where the first began, each step of which may be the last of a life."""
+    first = folder / "first" / "orders.jsonl"
+    first.parent.mkdir()
+    assert live(first, "a", rotate_bytes=rotate_bytes, batches=4)
+    assert any(first.parent.glob("*.partial")) == (rotate_bytes is not None), "files of the first are rotated already"
+    for step in range(1, LIVES_MAX):
+        path = folder / str(step) / "orders.jsonl"
+        shutil.copytree(first.parent, path.parent)
+        done = live(path, "b", rotate_bytes=rotate_bytes, steps=step)
+        if not done:
+            assert live(path, "c", rotate_bytes=rotate_bytes)
+        assert_whole(path, step)
+        if done:
+            break
+    assert step > 60

@@ -13,8 +13,9 @@ import psycopg
 import pytest
 
 from servers import postgres
+from tailrace.contract import Positions
 from tailrace.error import CheckFailed, ConfigError, Fatal, HistoryLost, Retryable
-from tailrace.model import Severity
+from tailrace.model import Position, Severity
 from tailrace.pipeline import Pipeline
 from tailrace.sink import File
 from tailrace.source import Postgres
@@ -146,6 +147,62 @@ def test_a_slot_that_nobody_claimed_is_refused(shop: str, sql: Sql, reading: Mak
     with pytest.raises(Fatal, match="this pipeline did not make it"):
         it.open()
     assert slots(shop, sql) == [f"tailrace_{it.name}"]
+
+
+class _Watched:
+    """A checkpoint that looks on while a lineage is claimed in it, before and behind."""
+
+    def __init__(self, positions: Positions, *, before: Callable[[], object], behind: Callable[[], object]) -> None:
+        self._positions = positions
+        self._before = before
+        self._behind = behind
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._positions, name)
+
+    def claim(self, lineage: str) -> Position | None:
+        self._before()
+        claimed = self._positions.claim(lineage)
+        self._behind()
+        return claimed
+
+
+@pytest.mark.parametrize("snapshot", ["initial", "never"])
+def test_a_lineage_is_claimed_before_anything_is_made_on_the_server(
+    shop: str, sql: Sql, reading: Make, snapshot: str
+) -> None:
+    """Whoever is killed in between leaves a claim without a slot, which begins anew, and no slot of nobody's."""
+    it, seen = reading(shop, snapshot=snapshot), list[list[str]]()
+
+    def killed() -> None:
+        seen.append([*slots(shop, sql), *publications(shop, sql)])
+        raise Retryable("killed")
+
+    watched = _Watched(it.positions, before=lambda: None, behind=killed)
+    with pytest.raises(Retryable, match="killed"):
+        it.source.open(it.name, watched, it.limits)  # type: ignore[arg-type]
+    assert seen == [[]] and slots(shop, sql) == []
+    sql(shop, "INSERT INTO orders VALUES (2, 'two')")
+    it.restart()
+    sql(shop, "INSERT INTO orders VALUES (3, 'three')")
+    it.count(3 if snapshot == "initial" else 1)
+    assert it.ops() == (["r", "r", "c"] if snapshot == "initial" else ["c"])
+
+
+def test_a_position_that_moves_between_the_look_and_the_claim_is_looked_at_again(
+    shop: str, sql: Sql, reading: Make
+) -> None:
+    """Another process had the pipeline: what it delivered would come again, from where it was when we looked."""
+    it = reading(shop, snapshot="never").open().first()
+    sql(shop, "INSERT INTO orders VALUES (2, 'two')")
+    it.until(lambda: len(it.seen) == 1, save=False)
+    (theirs,) = it.batches[-1].positions
+    it.close()
+    positions = it.positions
+    positions.claim(theirs.lineage)
+    watched = _Watched(positions, before=lambda: positions.save([theirs]), behind=lambda: None)
+    with pytest.raises(Retryable, match=r"the position of .* moved while it was opened"):
+        it.source.open(it.name, watched, it.limits)  # type: ignore[arg-type]
 
 
 def test_i6_a_slot_that_is_gone_is_an_error_and_when_needed_a_new_snapshot(
