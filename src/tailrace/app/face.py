@@ -147,6 +147,12 @@ class App:
         backoff_s, stop_s = limits.backoff_s_max, limits.stop_timeout_s
         return self.writer(name, Caller(backoff_s_max=backoff_s, stop_timeout_s=stop_s, parks=self._parks))
 
+    def failing_fast(self) -> App:
+        """See `FailFast.failing_fast`."""
+        sink = copy(self)
+        sink._parks = False
+        return sink
+
     def writer(self, name: str, caller: Caller) -> AppWriter:
         """The same with a `Caller` of one's own (`tailrace.testing` has one that does not pause)."""
         self._require_handlers()
@@ -154,11 +160,10 @@ class App:
 
     def pipeline(self, *, transforms: Sequence[Transform] = (), state_dir: Path | None = Path(".tailrace")) -> Pipeline:
         """The pipeline that `run` would run: source → transforms → handlers."""
-        source, sink = self._source, copy(self)
-        sink._parks = self._dead_letters is not None
+        source = self._source
         return Pipeline(
             self._from_url(source) if isinstance(source, str) else source,
-            sink,
+            self,
             name=self.name,
             transforms=transforms,
             checkpoint=self._checkpoint,

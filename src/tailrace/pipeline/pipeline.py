@@ -19,7 +19,7 @@ from tailrace.model import Limits
 from tailrace.pipeline.desk import Desk
 from tailrace.pipeline.gauge import CURRENT, Gauge, Look
 from tailrace.pipeline.line import Line
-from tailrace.pipeline.plan import Plan
+from tailrace.pipeline.plan import FailFast, Plan
 from tailrace.pipeline.repair import Repairs
 from tailrace.pipeline.status import State, Status, StatusServer, write_status
 from tailrace.pipeline.stopping import LATE, Stopping
@@ -206,10 +206,13 @@ class Pipeline:
         checkpoint = None if self.unused_checkpoint else self.checkpoint
         if checkpoint is None and not self.sink.transactional and self.state_dir is not None:
             checkpoint = File(position_path(self.state_dir, self.name))
+        sink = self.sink
+        if self.dead_letters is None and isinstance(sink, FailFast):
+            sink = sink.failing_fast()
         return Plan(
             name=self.name,
             source=self.source,
-            sink=self.sink,
+            sink=sink,
             transforms=tuple(self.transforms),
             checkpoint=checkpoint,
             dead_letters=self.dead_letters,

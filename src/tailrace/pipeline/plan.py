@@ -6,6 +6,7 @@ import itertools
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from tailrace.contract import (
     Checkpoint,
@@ -23,9 +24,17 @@ from tailrace.model import Batch, Limits, Position
 from tailrace.pipeline.failpoint import Place, reach
 from tailrace.pipeline.shaping import named, replayed, steps_of, unmatched
 
-__all__ = ["Plan", "replay", "tell_unmatched"]
+__all__ = ["FailFast", "Plan", "replay", "tell_unmatched"]
 
 log = logging.getLogger("tailrace.pipeline")
+
+
+@runtime_checkable
+class FailFast(Protocol):
+    """A Sink too whose work on a change may take several tries, and that need not go through with them in vain."""
+
+    def failing_fast(self) -> Sink:
+        """The same for a pipeline that parks nothing: the first change that is given up ends its `write`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,8 +174,9 @@ def test_what_a_handler_raised_is_the_cause_of_the_end_and_of_no_log_line(
     assert "row 1 is bad" not in caplog.text + str(refused.value) + trace(refused.value)
 
 
+@pytest.mark.parametrize("own", [True, False], ids=["App.pipeline", "Pipeline"])
 @pytest.mark.parametrize("form", ["plain", "async", "list", "list that names it", "side by side"])
-def test_without_dead_letters_the_first_change_that_is_given_up_ends_it(tmp_path: Path, form: str) -> None:
+def test_without_dead_letters_the_first_change_that_is_given_up_ends_it(tmp_path: Path, form: str, own: bool) -> None:
     """A batch of thousands went through all of its tries, change by change, before anybody was told."""
     log, called = Log(), []
     app = tr.App(LogSource(log), name="strict")
@@ -199,8 +200,9 @@ def test_without_dead_letters_the_first_change_that_is_given_up_ends_it(tmp_path
     forms = {"plain": fail, "async": fail_later, "list": fail_all, "list that names it": name_one, "side by side": fail}
     app.on("public.orders", retries=0, concurrency=2 if form == "side by side" else 1)(forms[form])
     log.commit(*(("c", {"id": str(key)}) for key in range(1, 9)))
+    made = tr.Pipeline(LogSource(log), app, name="strict", state_dir=tmp_path)
     with pytest.raises(tr.Refused) as refused:
-        app.pipeline(state_dir=tmp_path).run(until_current=True)
+        (app.pipeline(state_dir=tmp_path) if own else made).run(until_current=True)
     assert not log.confirmed
     if form == "side by side":
         assert len([key for key in called if key > 2]) <= 2, "one in each lane"
