@@ -172,7 +172,7 @@ class Limits:
     transaction_bytes_max: int = 32 << 20
     spill_bytes_max: int = 64 << 30
     frame_bytes_max: int = (1 << 30) + (1 << 20)
-    spill_dir: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
+    spill_dir: str | Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     stop_timeout_s: float = 30.0
     progress_interval_s: float = 10.0
     save_interval_s: float = 1.0

@@ -99,6 +99,19 @@ def test_programs_and_commands_of_documents_do_what_they_say(document: Path, dat
     assert not list(expected), "tests/tidy/results.py expects more of this document"
 
 
+def test_programs_of_documents_are_typed(tmp_path: Path) -> None:
+    """As strictly as `make lint` wants it of the examples: README's first one was not."""
+    for document in DOCUMENTS:
+        for found in _BLOCK.finditer(document.read_text()):
+            if found[1] == "python":
+                name = re.sub(r"\W", "_", f"{document.relative_to(tree.ROOT)}_{found.start()}")
+                (tmp_path / f"{name}.py").write_text(found[2])
+    programs = sorted(map(str, tmp_path.iterdir()))
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", *programs]
+    checked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert programs and (checked.returncode, checked.stdout, checked.stderr) == (0, "", ""), checked.stdout
+
+
 def _prepare(database: str) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(SHOP.encode())

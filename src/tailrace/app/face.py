@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
@@ -158,7 +159,9 @@ class App:
         self._require_handlers()
         return AppWriter(self._handlers, self._done.setdefault(name, Done()), caller)
 
-    def pipeline(self, *, transforms: Sequence[Transform] = (), state_dir: Path | None = Path(".tailrace")) -> Pipeline:
+    def pipeline(
+        self, *, transforms: Sequence[Transform] = (), state_dir: str | os.PathLike[str] | None = Path(".tailrace")
+    ) -> Pipeline:
         """The pipeline that `run` would run: source → transforms → handlers."""
         source = self._source
         return Pipeline(
@@ -188,7 +191,7 @@ class App:
                 lost.hint = f"{lost.hint}; an App does that by app.drop(), once, in place of app.run()"
                 raise
 
-    def drop(self, *, state_dir: Path | None = Path(".tailrace")) -> list[str]:
+    def drop(self, *, state_dir: str | os.PathLike[str] | None = Path(".tailrace")) -> list[str]:
         """Remove what the App made on its source (slot, publication) and its position; returns what was removed.
 
         The next run begins as a first one does. Dead letters stay. `Retryable` while a process runs it.

@@ -84,7 +84,7 @@ def _parts(name: str, pipeline: Pipeline) -> list[_Part]:
 
 def _start(pipeline: Pipeline) -> list[Finding]:
     """Whether it can go on with what it has saved, and get at that; nothing of one that goes on now."""
-    now = None if pipeline.state_dir is None else ask(socket_path(pipeline.state_dir, pipeline.name))
+    now = None if pipeline.state_folder is None else ask(socket_path(pipeline.state_folder, pipeline.name))
     if now is not None and now.state is not State.RETRYING:
         return []
     known, source = saved(pipeline), pipeline.source

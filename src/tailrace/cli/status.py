@@ -104,15 +104,15 @@ def _look(pipeline: Pipeline) -> _Seen:
 def _ask(pipeline: Pipeline) -> Status:
     """What the process that runs it answers; else what the last one left, with what is saved and parked now."""
     status = Status(name=pipeline.name, state=State.STOPPED, pid=0, since=0.0, started_at=0.0)
-    if pipeline.state_dir is not None:
+    if pipeline.state_folder is not None:
         try:
-            if answer := ask(socket_path(pipeline.state_dir, pipeline.name), timeout_s=_PATIENCE_S):
+            if answer := ask(socket_path(pipeline.state_folder, pipeline.name), timeout_s=_PATIENCE_S):
                 return answer
-            status = read_status(status_path(pipeline.state_dir, pipeline.name)) or status
+            status = read_status(status_path(pipeline.state_folder, pipeline.name)) or status
             status = replace(status, reason=_obstacles(pipeline) or status.reason)
             status = replace(status, changes_per_s=0.0, bytes_per_s=0.0, lag_bytes=None, lag_s=None)
         except Retryable as error:
-            holder = _holder(lock_path(pipeline.state_dir, pipeline.name))
+            holder = _holder(lock_path(pipeline.state_folder, pipeline.name))
             reason = f"process {holder}: {error.args[0]}; {error.hint}"
             status = replace(status, state=State.SILENT, pid=holder, reason=reason)
     try:

@@ -96,10 +96,10 @@ def _compared(
 def _running(supervisor: Supervisor, stop: threading.Event) -> Iterator[tuple[Path, bool]]:
     """The desk of the running pipeline, and whether it runs in this process: it does when nobody else runs it."""
     (pipeline,) = supervisor.pipelines
-    if pipeline.state_dir is None:
+    if pipeline.state_folder is None:
         raise ConfigError(f"pipeline {pipeline.name} has no state_dir, so nobody can ask it")
-    desk = desk_path(pipeline.state_dir, pipeline.name)
-    if ask(socket_path(pipeline.state_dir, pipeline.name)) is not None:
+    desk = desk_path(pipeline.state_folder, pipeline.name)
+    if ask(socket_path(pipeline.state_folder, pipeline.name)) is not None:
         yield desk, False
         return
     saved = pipeline.sink.saved(pipeline.name) if isinstance(pipeline.sink, Remembering) else {}
@@ -108,7 +108,7 @@ def _running(supervisor: Supervisor, stop: threading.Event) -> Iterator[tuple[Pa
     supervisor.start()
     try:
         deadline = time.monotonic() + _START_S
-        while ask(socket_path(pipeline.state_dir, pipeline.name)) is None:
+        while ask(socket_path(pipeline.state_folder, pipeline.name)) is None:
             for error in supervisor.outcomes.values():
                 raise error or Retryable(f"pipeline {pipeline.name} ended at once")
             if time.monotonic() > deadline:

@@ -41,10 +41,10 @@ def transformed(pipeline: Pipeline, tables: Sequence[Table]) -> list[Table]:
 @contextlib.contextmanager
 def alone(pipeline: Pipeline) -> Iterator[None]:
     """Hold the pipeline's lock; `Retryable` while a process runs it."""
-    if pipeline.state_dir is None:
+    if pipeline.state_folder is None:
         yield
         return
-    with Lock(lock_path(pipeline.state_dir, pipeline.name), f"pipeline {pipeline.name}"):
+    with Lock(lock_path(pipeline.state_folder, pipeline.name), f"pipeline {pipeline.name}"):
         yield
 
 
@@ -66,7 +66,7 @@ def remove(pipeline: Pipeline) -> list[str]:
 
 def check_state(pipeline: Pipeline) -> list[Finding]:
     """Whether the files can be written that the pipeline keeps beside source and sink; empty when there are none."""
-    plan, folder = pipeline.plan(), pipeline.state_dir
+    plan, folder = pipeline.plan(), pipeline.state_folder
     found = [] if folder is None else obstacles(lock_path(folder, plan.name))
     for keeper in (plan.checkpoint, plan.dead_letters):
         if isinstance(keeper, Checked):
@@ -124,7 +124,7 @@ def _positions(plan: Plan) -> Iterator[Positions]:
 
 def _require_latest(pipeline: Pipeline, saved: Position) -> None:
     """An older copy of the position lies before the place where the last run ended, which its status tells."""
-    status = None if pipeline.state_dir is None else read_status(status_path(pipeline.state_dir, pipeline.name))
+    status = None if pipeline.state_folder is None else read_status(status_path(pipeline.state_folder, pipeline.name))
     last = None if status is None else status.positions.get(saved.lineage)
     if last is not None and saved.text < last:
         raise HistoryLost(

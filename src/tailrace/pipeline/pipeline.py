@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import random
 import re
 import time
@@ -127,7 +128,7 @@ class Pipeline:
     checkpoint: Checkpoint | None = field(default=None, kw_only=True)
     dead_letters: DeadLetters | None = field(default=None, kw_only=True)
     limits: Limits = field(default_factory=Limits, kw_only=True)
-    state_dir: Path | None = field(default=Path(".tailrace"), kw_only=True)
+    state_dir: str | os.PathLike[str] | None = field(default=Path(".tailrace"), kw_only=True)
     _stopping: Stopping = field(default_factory=Stopping, init=False, repr=False)
     _gauge: Gauge = field(init=False, repr=False)
     _repairs: Repairs = field(default_factory=Repairs, init=False, repr=False)
@@ -143,9 +144,12 @@ class Pipeline:
             )
         if (limit := impossible_limit(self.limits)) is not None:
             raise ConfigError(f"limits.{limit}: this must be above 0", hint="leave it out for the default")
-        if self.state_dir is not None:
-            self.state_dir = Path(self.state_dir)  # a text too, as wherever a path is asked for
         self._gauge = Gauge(self.name)
+
+    @property
+    def state_folder(self) -> Path | None:
+        """`state_dir` as a path."""
+        return None if self.state_dir is None else Path(self.state_dir)
 
     def run(self, *, until_current: bool = False, retry: bool = True) -> None:
         """Run until stopped, or until what the source had committed at the start is written and saved.
@@ -204,8 +208,9 @@ class Pipeline:
     def plan(self) -> Plan:
         """What a run is built of, the default checkpoint included."""
         checkpoint = None if self.unused_checkpoint else self.checkpoint
-        if checkpoint is None and not self.sink.transactional and self.state_dir is not None:
-            checkpoint = File(position_path(self.state_dir, self.name))
+        folder = self.state_folder
+        if checkpoint is None and not self.sink.transactional and folder is not None:
+            checkpoint = File(position_path(folder, self.name))
         sink = self.sink
         if self.dead_letters is None and isinstance(sink, FailFast):
             sink = sink.failing_fast()
@@ -249,18 +254,18 @@ class Pipeline:
 
     def _hold(self, held: contextlib.ExitStack) -> None:
         """Become the one process that runs this pipeline, and answer for it."""
-        if self.state_dir is None:
+        if (folder := self.state_folder) is None:
             return
-        make_folder(self.state_dir)
-        held.enter_context(Lock(lock_path(self.state_dir, self.name), f"pipeline {self.name}"))
-        with storage("remove", self.state_dir):
-            status_path(self.state_dir, self.name).unlink(missing_ok=True)
+        make_folder(folder)
+        held.enter_context(Lock(lock_path(folder, self.name), f"pipeline {self.name}"))
+        with storage("remove", folder):
+            status_path(folder, self.name).unlink(missing_ok=True)
         self._locked = True
         try:
             # The desk first: once the status answers, what lies at its path is no leftover of a killed process.
-            desk = Desk(desk_path(self.state_dir, self.name), self.name, sink=self.sink, submit=self._repairs.submit)
+            desk = Desk(desk_path(folder, self.name), self.name, sink=self.sink, submit=self._repairs.submit)
             held.callback(desk.close)
-            server = StatusServer(socket_path(self.state_dir, self.name), self.status)
+            server = StatusServer(socket_path(folder, self.name), self.status)
         except OSError as error:
             reason = error.strerror
             log.warning("%s: `tailrace status` and `verify` will not reach this process: %s", self.name, reason)
@@ -269,10 +274,10 @@ class Pipeline:
 
     def _leave_status(self) -> None:
         """For `tailrace status` once nobody answers any more; a kill leaves none, which is the truth."""
-        if self._locked and self.state_dir is not None:
+        if self._locked and (folder := self.state_folder) is not None:
             self._locked = False
             try:
-                write_status(status_path(self.state_dir, self.name), self.status())
+                write_status(status_path(folder, self.name), self.status())
             except OSError as error:
                 log.info("%s: the last status was not kept: %s", self.name, error.strerror)
 

@@ -153,6 +153,6 @@ def test_a_state_folder_may_be_given_as_a_text(tmp_path: Path) -> None:
     log = Log()
     log.insert(1)
     folder = tmp_path / "state"
-    pipeline = Pipeline(LogSource(log), ListSink(Target()), name="p", state_dir=str(folder))  # type: ignore[arg-type]
+    pipeline = Pipeline(LogSource(log), ListSink(Target()), name="p", state_dir=str(folder))
     pipeline.run(until_current=True)
     assert (folder / "p.position").exists()
