@@ -25,8 +25,8 @@ class TailraceError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(_writable(message))
+        self.hint = None if hint is None else _writable(hint)
 
     def __str__(self) -> str:
         message = str(self.args[0]) if self.args else type(self).__name__
@@ -107,7 +107,7 @@ class Reject(TailraceError):
         return self._checked({index: self.reasons[0] for index in range(size) if index not in written}, size, who)
 
     def _checked(self, reasons: Mapping[int, str], size: int, who: str) -> dict[int, str]:
-        checked = {_place(index, size, who): str(reason) for index, reason in reasons.items()}
+        checked = {_place(index, size, who): _writable(reason) for index, reason in reasons.items()}
         if not checked:
             raise Fatal(f"{who} raised Reject without naming a change of the batch")
         self.written = frozenset(_place(index, size, who) for index in self.written)
@@ -127,6 +127,12 @@ class Reject(TailraceError):
                 hint="leave `written` out: the batch comes again without what it refuses, and is returned whole then",
             )
         return checked
+
+
+def _writable(text: object) -> str:
+    """Text that any file and any stream takes: half a surrogate pair, which a json column or a file's name can bring
+    along, is escaped."""
+    return str(text).encode(errors="backslashreplace").decode()
 
 
 def _place(index: object, size: int, who: str) -> int:

@@ -93,6 +93,19 @@ def test_json_holds_every_number_as_the_server_has_it(cli: Cli, shop: str) -> No
     assert '"f":null,"r":null,"j":null,"b":null,"n":null' in third
 
 
+def test_json_that_nests_deep_is_printed(cli: Cli, shop: str) -> None:
+    """It ended with RecursionError, at depths that PostgreSQL takes without a word."""
+    deep = [depth * "[" + depth * "]" for depth in (100, 900, 3000)]
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("create table nests (id int primary key, j json, b jsonb, a json[])")
+        for number, text in enumerate(deep):
+            connection.execute("insert into nests values (%s, %s, %s, array[%s::json])", [number, text, text, text])
+    ended = cli.run("tail", shop, "--table", "public.nests", "--snapshot", "--until-current", "--format", "json")
+    assert ended.code == 0, ended.err
+    lines = ended.out.splitlines()
+    assert [line.count(text) for line, text in zip(lines, deep, strict=True)] == [3, 3, 3]
+
+
 def test_elements_of_json_arrays_stand_as_a_json_column_does(cli: Cli, shop: str) -> None:
     big = '{"big": 12345678901234567890.123456789, "twice": 1,\n "twice": 2}'
     with psycopg.connect(shop, autocommit=True) as connection:

@@ -198,3 +198,31 @@ def test_the_way_out_of_a_lost_history_is_one_that_an_app_has(
     app.run(until_current=True)
     assert seen == ["r", "r"]
     app.drop()
+
+
+def test_i14_a_reason_that_quotes_half_a_surrogate_pair_is_parked(
+    connection: psycopg.Connection, any_database: str, tmp_path: Path
+) -> None:
+    """A json column may hold one. The letter could not be written, and the same change came again for ever."""
+    connection.execute("CREATE TABLE notes (id int PRIMARY KEY, body json)")
+    connection.execute("INSERT INTO notes VALUES (1, '\"\\ud800\"'), (2, '\"fine\"')")
+    seen: list[str] = []
+    letters = tmp_path / "letters.jsonl"
+    app = tr.App(
+        any_database,
+        name="halves",
+        checkpoint=tr.checkpoint.File(tmp_path / "position"),
+        dead_letters=tr.DeadLetterFile(letters),
+    )
+
+    @app.on("public.notes")
+    def read(change: tr.Change) -> None:
+        body = change.after["body"]
+        if body != "fine":
+            raise tr.Reject(f"not understood: {body}")
+        seen.append(body)
+
+    app.run(until_current=True)
+    assert seen == ["fine"]
+    (letter,) = [line for line in letters.read_text().splitlines() if "letter" in line]
+    assert r'"reason":"not understood: \\ud800"' in letter

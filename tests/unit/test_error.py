@@ -58,3 +58,11 @@ def test_a_reject_that_names_none_may_be_about_all_that_is_not_written() -> None
     for written in ([0, 1], [2], [-1]):
         with pytest.raises(Fatal, match="handler test raised Reject without naming a change of the batch"):
             Reject("too large", written=written).suspected(2, "handler test")
+
+
+def test_halves_of_surrogate_pairs_stand_escaped_where_they_would_stop_a_file_or_an_answer() -> None:
+    """A json column may hold them, and Python's names of files do."""
+    error = Fatal("cannot read \udcff.jsonl", hint="\ud800")
+    assert str(error) == "cannot read \\udcff.jsonl\n  hint: \\ud800"
+    assert Reject("bad \ud800").checked(1, "sink test") == {0: "bad \\ud800"}
+    assert Reject({1: "bad \ud800"}).suspected(2, "sink test") == {1: "bad \\ud800"}

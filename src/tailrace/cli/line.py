@@ -46,11 +46,12 @@ def as_json(change: Change) -> bytes:
 def _cells(row: Row | None, table: Table | None) -> dict[str, object] | None:
     if row is None or table is None:
         return None
-    cells = {name: _exact(value) for name, value in row.items() if value is not UNCHANGED}
-    for name, read in _json_columns(table):
-        if name in cells:
-            cells[name] = _as_it_came(read(row, name))
-    return cells
+    as_text = _json_columns(table)
+    return {
+        name: _as_it_came(as_text[name](row, name)) if name in as_text else _exact(value)
+        for name, value in row.items()
+        if value is not UNCHANGED
+    }
 
 
 def _as_it_came(text: object) -> object:
@@ -61,14 +62,14 @@ def _as_it_came(text: object) -> object:
         return text
     try:
         return msgspec.json.decode(text.replace("\n", " ").replace("\r", " "), type=msgspec.Raw)
-    except msgspec.DecodeError:  # a topic can hold what is none
+    except (msgspec.DecodeError, RecursionError):  # a topic can hold what is none, and a server what nests too deep
         return text
 
 
 @lru_cache(64)
-def _json_columns(table: Table) -> tuple[tuple[str, Callable[[Row, str], object]], ...]:
+def _json_columns(table: Table) -> Mapping[str, Callable[[Row, str], object]]:
     """Columns that hold json, each with what reads its text."""
-    return tuple((column.name, _JSON[column.type]) for column in table.columns if column.type in _JSON)
+    return {column.name: _JSON[column.type] for column in table.columns if column.type in _JSON}
 
 
 def _exact(value: object) -> object:

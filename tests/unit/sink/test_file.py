@@ -274,6 +274,65 @@ def test_a_file_that_lost_bytes_stops_the_pipeline(out: Out) -> None:
         out.open()
 
 
+@pytest.mark.parametrize("rotate_bytes", [None, 1])
+@pytest.mark.parametrize("meddling", ["moved", "replaced", "removed", "cut"])
+def test_a_file_that_another_program_takes_away_or_cuts_stops_the_pipeline(
+    tmp_path: Path, meddling: str, rotate_bytes: int | None
+) -> None:
+    """What came behind that was written beside it, or behind a hole, and its position was saved."""
+    out = Out(tmp_path / "orders.jsonl", rotate_bytes=rotate_bytes)
+    writer = out.open()
+    writer.write(before := out.feed.insert(1))
+    if meddling == "cut":
+        os.truncate(out.path, 0)
+    elif meddling == "removed":
+        out.path.unlink()
+    else:
+        out.path.rename(tmp_path / "taken")
+    if meddling == "replaced":
+        out.path.touch()
+    said = "another program cut it" if meddling == "cut" else "was moved, removed or replaced"
+    with pytest.raises(Fatal, match=said):
+        writer.write(out.feed.insert(2))
+    writer.close()
+    assert out.sidecar["lineages"][LINEAGE]["position"] == before.positions[0].text
+    assert out.rotated == []
+    with pytest.raises(Fatal, match="has 0 bytes, but"):
+        out.open()
+
+
+def test_what_another_program_writes_behind_the_end_is_cut(out: Out) -> None:
+    writer = out.open()
+    writer.write(out.feed.insert(1))
+    with out.path.open("ab") as file:
+        file.write(b"x" * 10_000)
+    writer.write(out.feed.insert(2))
+    writer.close()
+    assert out.keys() == [1, 2]
+
+
+@pytest.mark.parametrize("behind", [1, 2])
+def test_a_sidecar_that_is_older_than_its_files_cuts_none_of_them(tmp_path: Path, behind: int) -> None:
+    out = Out(tmp_path / "orders.jsonl", rotate_bytes=1)
+    out.write(*(out.feed.insert(key) for key in range(3 - behind)))
+    old = (sidecar := tmp_path / "orders.jsonl.position").read_bytes()
+    out.write(*(out.feed.insert(key) for key in range(3 - behind, 3)))
+    sidecar.write_bytes(old)
+    with pytest.raises(Fatal, match=r"orders\.jsonl\.position is older than the files beside it: by it file \d is"):
+        out.open()
+    assert out.keys() == [0, 1, 2]
+
+
+def test_a_sidecar_that_is_removed_meanwhile_is_no_other_process(out: Out) -> None:
+    writer = out.open()
+    writer.write(out.feed.insert(1))
+    (out.path.parent / "orders.jsonl.position").unlink()
+    with pytest.raises(Fatal, match="is gone: it was moved or removed while the pipeline ran") as caught:
+        writer.write(out.feed.insert(2))
+    writer.close()
+    assert not isinstance(caught.value, Fenced)
+
+
 def test_a_damaged_sidecar_stops_the_pipeline(out: Out) -> None:
     out.write(out.feed.insert(1))
     out.path.with_name("orders.jsonl.position").write_text('{"offset": "x"}')

@@ -98,6 +98,11 @@ class Sidecar:
     def store(self, state: State, *, held: State | None) -> None:
         """Put `state` on disk; `Fenced` when what lies there is not `held`'s: another process has claimed the file."""
         present = self.load()
+        if present is None and _epochs(held):
+            raise Fatal(
+                f"{self.path} is gone: it was moved or removed while the pipeline ran",
+                hint="put it back, or move the data file away too to start with a snapshot",
+            )
         if _epochs(present) != _epochs(held):
             raise Fenced(f"another process has claimed {self.path} since; this one stops", hint="let that one go on")
         content = msgspec.json.encode(

@@ -23,6 +23,11 @@ from tailrace.sink.file.sidecar import Attempt, Held, Sidecar, State, sidecar_pa
 
 __all__ = ["Compressor", "FileWriter"]
 
+_OTHERS = (
+    "put it back as it was, or move it and its sidecar away to start with a snapshot; other programs must leave it"
+    " alone (logrotate too: rotate_bytes and rotate_s are for that)"
+)
+
 
 class Compressor(Protocol):
     """What makes one frame: zstandard's `ZstdCompressionObj`."""
@@ -103,6 +108,7 @@ class FileWriter:
         """Append the batch, durably, then its positions. What a failure left of it in the file is cut."""
         if self._descriptor is None:
             raise Retryable(f"{self._path} is closed after an earlier error", hint="it is opened again after a pause")
+        self._require_own(self._descriptor)
         self._rotate()
         mark = batch.snapshot
         if mark is not None:
@@ -116,6 +122,25 @@ class FileWriter:
             self._publish()
         else:
             self._store(state)
+
+    def _require_own(self, descriptor: int) -> None:
+        """`Fatal` where another program moved, removed or cut the file: what came behind that would be lost with it.
+
+        What one wrote behind the end is cut, as it is when the file is opened.
+        """
+        with durable.storage("look at", self._path):
+            held = os.fstat(descriptor)
+            there = self._path.stat() if self._path.exists() else None
+        if there is None or not os.path.samestat(there, held):
+            raise Fatal(f"{self._path} was moved, removed or replaced while the pipeline wrote to it", hint=_OTHERS)
+        if held.st_size < self._state.offset:
+            raise Fatal(
+                f"{self._path} has {held.st_size} bytes, but {self._state.offset} were written and saved:"
+                " another program cut it",
+                hint=_OTHERS,
+            )
+        if held.st_size > self._state.offset:
+            self._cut(descriptor)
 
     def _append(self, batch: Batch) -> int:
         """Write the records behind the end of the file; returns how many bytes. On failure the file is as it was."""
@@ -238,9 +263,17 @@ class FileWriter:
         if self._state.rewinding:
             self._rewind()
             return
+        last = max((rotated.sequence for rotated in self._series.rotated()), default=0)
+        begun = self._path.exists() and self._path.stat().st_size > 0
+        if last > self._state.sequence or (last == self._state.sequence and begun):
+            raise Fatal(
+                f"{self._sidecar.path} is older than the files beside it: by it file {self._state.sequence} is being"
+                f" written, and file {last} is rotated already",
+                hint="put back the sidecar that belongs to them, or move all of them away to start with a snapshot",
+            )
         if self._state.attempt is None:
             self._publish()
-        if any(rotated.sequence == self._state.sequence for rotated in self._series.rotated()):
+        if last == self._state.sequence:
             self._begin_file()
         else:
             self._open_data(self._state.offset)
