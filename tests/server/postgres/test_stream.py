@@ -13,7 +13,7 @@ import pytest
 from tailrace.model import Limits, Severity
 from tailrace.source import Postgres
 from tailrace.source.postgres import walsender
-from tailrace.source.postgres.place import Place
+from tailrace.source.postgres.place import Place, format_lsn
 from tests.server.postgres.reading import Make, Seen, Sql, eventually
 
 
@@ -52,6 +52,29 @@ def test_the_progress_after_the_last_table_says_that_the_snapshot_is_complete(
     assert it.saved is not None and not Place.of(it.saved).snapshot_complete
     it.until(lambda: len(it.batches) == 2)
     assert Place.of(it.saved).snapshot_complete and len(it.batches[1]) == 0
+
+
+def test_i1_the_server_is_told_the_end_of_what_was_saved_and_nothing_of_what_was_only_read(
+    shop: str, sql: Sql, reading: Make
+) -> None:
+    it = reading(shop, snapshot="never").open().first()
+    slot = f"slot_name = 'tailrace_{it.name}'"
+    confirmed = f"SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE {slot}"
+    sql(shop, "INSERT INTO orders VALUES (1, 'one', 1)")
+    it.count(1)
+    assert it.saved is not None
+    end = format_lsn(Place.of(it.saved).end)
+    it.close()  # with the last words, since none came before
+    eventually(lambda: sql(shop, confirmed) == [(end,)])
+    it.open()
+    sql(shop, "INSERT INTO orders VALUES (2, 'two', 2)")
+    it.until(lambda: len(it.seen) == 2, save=False)
+    read = format_lsn(Place.of(it.seen[1].position).end)
+    told = f"SELECT write_lsn >= '{read}' FROM pg_stat_replication JOIN pg_replication_slots ON active_pid = pid"
+    it.until(lambda: sql(shop, f"{told} WHERE {slot}") == [(True,)], save=False)
+    assert sql(shop, confirmed) == [(end,)]
+    it.restart().count(3)
+    assert it.seen[2] == it.seen[1]
 
 
 @pytest.mark.parametrize("readers", [1, 3])
