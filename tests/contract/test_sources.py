@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from itertools import count, islice
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import psycopg
 import pytest
@@ -16,7 +17,7 @@ from confluent_kafka import Producer
 from servers.kafka import Broker
 from tailrace import testing
 from tailrace.contract import Positions, Source, Stream
-from tailrace.error import EndOfStream, Fatal
+from tailrace.error import EndOfStream, Fatal, Retryable
 from tailrace.model import Batch, Limits, Position
 from tailrace.source.kafka import Kafka
 from tailrace.source.postgres import Postgres
@@ -54,6 +55,27 @@ class Careless(LogSource):
             if self.keeps_lineage and foreign:
                 raise
             return super().open(name, KeptPositions(), limits, **how)
+
+
+@dataclass(frozen=True)
+class Exclusive(LogSource):
+    """One reader at a time: the next one waits, until `ends` says what to make of a stop."""
+
+    turn: threading.Lock = field(default_factory=threading.Lock)
+    ends: type[Exception] | None = Retryable
+
+    def open(
+        self, name: str, positions: Positions, limits: Limits, *, stop: threading.Event | None = None, **how: Any
+    ) -> Stream:
+        while not self.turn.acquire(timeout=0.05):
+            if self.ends is not None and stop is not None and stop.is_set():
+                raise self.ends("stopped while another reads")
+        release = ExitStack()
+        release.callback(self.turn.release)
+        with release:
+            stream: Any = super().open(name, positions, limits, stop=stop, **how)
+            stream.close = release.pop_all().close  # twice is harmless, as the log's own is
+            return cast(Stream, stream)
 
 
 def _check(make: Callable[[Log], Source]) -> list[str]:
@@ -168,6 +190,18 @@ def test_a_source_that_breaks_a_promise_is_found_out(harm: Break, promise: str) 
 def test_i6_a_source_that_starts_over_from_a_foreign_position_is_found_out(keeps_lineage: bool, promise: str) -> None:
     with pytest.raises(AssertionError, match=promise):
         _check(lambda log: Careless(log, keeps_lineage=keeps_lineage))
+
+
+def test_a_source_that_waits_for_another_reader_until_a_stop_is_good() -> None:
+    turn = threading.Lock()
+    assert any("once it is to stop" in line for line in _check(lambda log: Exclusive(log, turn)))
+
+
+@pytest.mark.parametrize(("ends", "promise"), [(None, "as soon as `stop` is set"), (Fatal, "with Retryable at a stop")])
+def test_a_source_that_does_not_heed_a_stop_is_found_out(ends: type[Exception] | None, promise: str) -> None:
+    turn = threading.Lock()
+    with pytest.raises(AssertionError, match=promise):
+        _check(lambda log: Exclusive(log, turn, ends))
 
 
 def test_a_position_that_cannot_be_kept_as_text_is_found_out() -> None:

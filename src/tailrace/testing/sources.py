@@ -6,6 +6,7 @@ A third party calls it from a test of its own, on a server that is real.
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -89,6 +90,7 @@ class _Trial:
             self.waits_and_is_advised(),
             self.tends(),
             self.resumes_behind_what_is_saved(),
+            self.hears_a_stop(),
             self.refuses_what_is_foreign(),
         ]
 
@@ -157,6 +159,38 @@ class _Trial:
         rest = self._until_end()
         expect(sum(map(len, rest)) == 6, "the next open starts right after the saved position")
         return "I6 it resumes right behind what is saved"
+
+    def hears_a_stop(self) -> str:
+        """While another reader has what it wants: that is where it may have to wait, on a server that is good."""
+        holder = self._open()
+        try:
+            ended = self._opened_and_stopped()
+        finally:
+            holder.close()
+        expect(ended is not None, "open() ends as soon as `stop` is set: another reader has what it waits for")
+        others = [error for error in ended or () if not isinstance(error, Retryable)]
+        expect(not others, f"open() ends with Retryable at a stop: {others}")
+        return "open() does not wait once it is to stop"
+
+    def _opened_and_stopped(self) -> list[Exception] | None:
+        """What `open` raised of which nobody wants the stream any more; None when it does not end."""
+        raised, stop, asked = list[Exception](), threading.Event(), threading.Event()
+
+        def begin() -> None:
+            asked.set()
+            try:
+                stream = self._make().open(NAME, self._positions, Limits(), stop=stop)
+            except Exception as error:  # noqa: BLE001 - told by whoever asked
+                raised.append(error)
+            else:
+                stream.close()
+
+        opening = threading.Thread(target=begin, name="check-source-open", daemon=True)
+        opening.start()
+        asked.wait()
+        stop.set()
+        opening.join(_TIMEOUT_S)
+        return None if opening.is_alive() else raised
 
     def refuses_what_is_foreign(self) -> str:
         """Twice: another server's position, and a text under the own lineage that the source did not write."""
