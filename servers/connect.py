@@ -27,7 +27,7 @@ from tailrace.demo import broker
 
 _LOG4J = Path(__file__).parent / "java" / "log4j2.properties"
 _FAST = ("-XX:TieredStopAtLevel=1",)
-_START_S, _REQUEST_S = 90.0, 60.0
+_START_S, _REQUEST_S = 240.0, 60.0
 
 
 class Worker:

@@ -52,7 +52,7 @@ kdc_tcp_listen = 127.0.0.1:{port}
 [dbmodules]
 db_module_dir = {libraries}/krb5/plugins/kdb
 """
-_START_S, _STOP_S = 120.0, 10.0
+_START_S, _STOP_S = 120.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)

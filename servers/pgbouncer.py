@@ -24,7 +24,7 @@ from servers.artifact import Unavailable
 from servers.process import as_server_user, free_port, own
 
 _PACKAGES = ("pgbouncer", "libc-ares2", "libevent-2.1-7")
-_START_S, _STOP_S = 10.0, 10.0
+_START_S, _STOP_S = 120.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def _wait(process: subprocess.Popen[bytes], pooler: Pooler, folder: Path) -> Non
     deadline = time.monotonic() + _START_S
     while True:
         try:
-            psycopg.connect(f"postgresql://postgres@127.0.0.1:{pooler.port}/postgres", connect_timeout=2).close()
+            psycopg.connect(f"postgresql://postgres@127.0.0.1:{pooler.port}/postgres", connect_timeout=10).close()
         except psycopg.OperationalError as error:
             if process.poll() is not None or time.monotonic() > deadline:
                 said = (folder / "log").read_text(errors="replace").splitlines()[-3:]

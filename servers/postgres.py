@@ -49,7 +49,7 @@ host all         all          127.0.0.1/32 trust
 host replication all          127.0.0.1/32 trust
 """
 _LIBRARIES = ("libxml2", "libicu72")
-_START_S, _STOP_S = 30.0, 60.0
+_START_S, _STOP_S = 120.0, 60.0
 
 
 class Refused(Unavailable):
@@ -166,17 +166,21 @@ class Server:
         if self._process.poll() is None:
             postmaster = psutil.Process(self._process.pid)
             postmaster.suspend()  # or it would start new children while we count them
+            # The signal is on its way when `suspend` returns, and a child that is being made would be left out.
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
             family = [*postmaster.children(recursive=True), postmaster]
             for process in family:
                 process.kill()
             self._process.wait(_STOP_S)
             while any(_lives(process) for process in family):
                 time.sleep(0.002)
+            # Numbers of processes come again soon: the next start would take whoever has this one now for the server.
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
         self._process = None
 
     def _answers(self) -> bool:
         try:
-            psycopg.connect(self.url, connect_timeout=2).close()
+            psycopg.connect(self.url, connect_timeout=10).close()
         except psycopg.OperationalError:
             return False
         return True

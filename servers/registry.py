@@ -26,7 +26,7 @@ from tailrace.demo import broker
 
 _JAR = "apicurio-registry-app-3.0.9-runner.jar"
 _PATH = "/apis/ccompat/v7"
-_START_S, _STOP_S = 90.0, 20.0
+_START_S, _STOP_S = 240.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from servers.process import dying_with_us, free_port
 
 USER, PASSWORD = "tailrace", "tailrace-secret"
 _MODULE, VERSION = "github.com/versity/versitygw/cmd/versitygw", "v1.8.0"
-_START_S, _STOP_S = 30.0, 10.0
+_START_S, _STOP_S = 120.0, 60.0
 
 
 class Store:
