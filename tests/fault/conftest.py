@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from servers.postgres import Server
 from tests.fault.disk import Disk, mountable
 from tests.fault.pipe import Pipe
 from tests.fault.row import End
@@ -63,11 +61,9 @@ def make_pipe(
 
 
 @pytest.fixture
-def replica(postgres18: Server) -> Iterator[str]:
+def replica(target_database: str) -> str:
     """The URL of an empty database of its own, to be a target."""
-    name = f"target_{uuid.uuid4().hex[:12]}"
-    yield postgres18.create_database(name)
-    postgres18.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    return target_database
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.waiting import until
 NAME = "fault"
 CANARY = "canary-7341"
 """Stands in rows of the tests: no message may hold it (I9)."""
-_PATIENCE_S = 100.0
+_PATIENCE_S = 300.0
 _SLOT_MADE = "created replication slot"
 _RESTARTS = "; trying again in "
 LIMITS = {
@@ -117,8 +117,9 @@ class Pipe:
 
     @property
     def warnings(self) -> list[str]:
-        """What it has logged as a warning or worse."""
-        lines = [json.loads(line) for line in self.said.splitlines() if line.startswith("{")]
+        """What it has logged as a warning or worse; a line that is being written is none yet."""
+        whole, _, _ = self.said.rpartition("\n")
+        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line["event"] for line in lines if line["level"] in ("warning", "error")]
 
     def start(self, *options: str, **environ: str) -> None:

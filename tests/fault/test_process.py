@@ -63,7 +63,7 @@ def test_i16_a_second_process_with_other_state_waits_for_the_target(
 def test_i16_a_second_process_does_not_fence_one_that_reads(
     make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start, replica: str, tmp_path: Path
 ) -> None:
-    server = start_postgres(settings={"wal_sender_timeout": "2s"})  # so long is a reader waited for that may be dead
+    server = start_postgres(settings={"wal_sender_timeout": "10s"})  # so long is a reader waited for that may be dead
     running = traffic(server.url)
     first = make_pipe(server.url, "postgres", replica=replica)
     second = make_pipe(server.url, "postgres", replica=replica, folder=tmp_path / "other", heir=True)

@@ -58,7 +58,7 @@ def test_a_source_that_is_killed_during_the_snapshot(
     running = traffic(server.url, rows=50_000)
     with Proxy("127.0.0.1", server.port) as proxy:
         pipe = make_pipe(proxy.through(server.url), "duckdb", direct=server.url)
-        proxy.limit(200_000)  # so that the fault meets the snapshot
+        proxy.limit(50_000)  # so that the fault meets the snapshot: the tables take 20 s and more
         pipe.start()
         pipe.says("snapshot of public.accounts")
         server.kill()
@@ -88,7 +88,9 @@ def test_a_clock_of_the_source_that_jumps(
     clock.jump(jump_s)
     if jump_s > 0:
         active = "SELECT count(*) FROM pg_replication_slots WHERE active"
-        until(lambda: execute(server.url, active) == [(0,)], "for the walsender to take that for silence")
+        # An answer from before that it reads behind the jump is one of the new time: then it waits for a minute.
+        silence = "for the walsender to take that for silence"
+        until(lambda: execute(server.url, active) == [(0,)], silence, timeout_s=180)
     pipe.signal(signal.SIGCONT)
     running.passes(6)
     pipe.goes_on(running)
@@ -156,13 +158,16 @@ def test_a_source_without_a_free_connection(make_pipe: MakePipe, traffic: MakeTr
     pipe.start()
     pipe.catch_up()
     pipe.stop()
+    clients = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
     with ExitStack() as others:
-        try:
+        first = others.enter_context(psycopg.connect(server.url, autocommit=True))
+        # Or the server ends one of the pipeline's behind this, and there is room.
+        until(lambda: first.execute(clients).fetchone() == (1 + 2,), "for nobody but the traffic to be connected")
+        with pytest.raises(psycopg.OperationalError, match="too many clients"):
             while True:
                 others.enter_context(psycopg.connect(server.url))
-        except psycopg.OperationalError:
-            pipe.start()
-            pipe.waits()
+        pipe.start()
+        pipe.waits()
     pipe.goes_on(running)
 
 
@@ -174,7 +179,7 @@ def test_a_source_without_a_free_connection(make_pipe: MakePipe, traffic: MakeTr
 def test_a_slot_that_another_reader_holds(
     make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Start, execute: Execute
 ) -> None:
-    server = start_postgres(settings={"wal_sender_timeout": "4s"})
+    server = start_postgres(settings={"wal_sender_timeout": "10s"})
     running = traffic(server.url)
     pipe = make_pipe(server.url, "duckdb")
     pipe.start()
@@ -184,7 +189,7 @@ def test_a_slot_that_another_reader_holds(
         options = f"(proto_version '1', publication_names '{pipe.slot}')"
         other.pgconn.exec_(f'START_REPLICATION SLOT "{pipe.slot}" LOGICAL 0/0 {options}'.encode())
         pipe.start()
-        until(lambda: _alive(other) and pipe.waited, "for the pipeline to wait")
+        until(lambda: _alive(other) and pipe.waited, "for the pipeline to wait", timeout_s=180)
     pipe.goes_on(running)
 
 
