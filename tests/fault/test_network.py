@@ -152,10 +152,10 @@ def test_a_half_open_connection_during_the_snapshot(
     make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Callable[..., Server]
 ) -> None:
     server = start_postgres(settings={"wal_sender_timeout": "4s"})
-    running = traffic(server.url, rows=5_000, writers=(1,))
+    running = traffic(server.url, rows=50_000, writers=(1,))
     with Proxy("127.0.0.1", server.port) as proxy:
         pipe = make_pipe(proxy.through(server.url), direct=server.url)
-        proxy.limit(50_000)  # so that the fault meets the snapshot
+        proxy.limit(50_000)  # so that the fault meets the snapshot: the table takes 20 s
         pipe.start()
         pipe.says("snapshot of public.entries")
         proxy.half_open(Side.CLIENT)
@@ -174,7 +174,7 @@ def test_a_black_hole_during_the_snapshot(
     make_pipe: MakePipe, traffic: MakeTraffic, start_postgres: Callable[..., Server]
 ) -> None:
     server = start_postgres(settings={"wal_sender_timeout": "4s"})
-    running = traffic(server.url, rows=5_000, writers=(1,))
+    running = traffic(server.url, rows=50_000, writers=(1,))
     with Proxy("127.0.0.1", server.port) as proxy:
         pipe = make_pipe(proxy.through(server.url) + "?connect_timeout=2", direct=server.url)
         proxy.limit(50_000)

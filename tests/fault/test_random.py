@@ -108,7 +108,7 @@ class Chaos:
         self._columns.append((table, column, of))
         default = ADDED[of].format(self._added)
         self._execute(self._source.url, f"ALTER TABLE {table} ADD COLUMN {column} {of} DEFAULT {default}")
-        self._running.passes(1)  # a target sees one step: one that goes in the same would make a renaming of it
+        self._passes_whole()  # a target sees one step: one that goes in the same would make a renaming of it
         self._write()  # or nothing may tell its cells from the default
 
     def _write(self) -> None:
@@ -124,7 +124,7 @@ class Chaos:
         if self._columns:
             table, column, _ = self._columns.pop(self._random.randrange(len(self._columns)))
             self._execute(self._source.url, f"ALTER TABLE {table} DROP COLUMN {column}")
-            self._running.passes(1)
+            self._passes_whole()
 
     def _alter_within(self) -> None:
         """Other columns before and after an update, and again, in one transaction, which may roll back."""
@@ -137,6 +137,10 @@ class Chaos:
             f" UPDATE accounts SET {column} = id WHERE id < 5; ALTER TABLE accounts DROP COLUMN {column};"
             f" {update}; {end}",
         )
+
+    def _passes_whole(self) -> None:
+        """A transaction of each writer that has begun behind this: one may be acknowledged only now."""
+        self._running.passes(2)
 
     def _table(self) -> str:
         return self._random.choice(("accounts", "entries", "log"))
