@@ -87,6 +87,22 @@ def test_i1_the_sidecar_follows_when_the_data_is_on_the_disk(
     writer.close()
 
 
+def test_what_a_snapshot_has_rotated_has_its_last_name_on_the_disk_when_it_is_complete(
+    tmp_path: Path, steps: list[Step]
+) -> None:
+    feed = Feed()
+    writer = File(tmp_path / "orders.jsonl", rotate_bytes=1).open("shop", Limits())
+    writer.claim(LINEAGE)
+    writer.write(feed.snapshot("a", 1, begin=True))
+    writer.write(feed.snapshot("a", 2, end=True))
+    steps.clear()
+    writer.write(feed.progress())
+    rotated = sorted((path.name for path in tmp_path.glob("orders.2*.jsonl")), key=lambda name: name.split(".")[2])
+    assert len(rotated) == 2
+    assert steps[-3:] == [*(("name", name) for name in rotated), ("sync", tmp_path.name)]
+    writer.close()
+
+
 def test_a_folder_is_on_the_disk_with_its_parents(tmp_path: Path, steps: list[Step]) -> None:
     durable.make_folder(tmp_path / "state" / "orders")
     assert sorted(steps) == sorted([("sync", tmp_path.name), ("sync", "state")])

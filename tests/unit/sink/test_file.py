@@ -144,6 +144,19 @@ def test_a_rotation_that_was_interrupted_is_carried_through(tmp_path: Path) -> N
     assert [out.keys(path) for path in (*out.rotated, out.path)] == [[1], [2]]
 
 
+def test_a_file_that_is_begun_anew_beside_rotated_ones_leaves_these_alone(tmp_path: Path) -> None:
+    """As a hint advises: the file and its sidecar are moved away. What its snapshot rotates comes behind, and goes."""
+    out = Out(tmp_path / "orders.jsonl", rotate_bytes=1)
+    out.write(out.feed.insert(1), out.feed.insert(2), out.feed.insert(3))
+    kept = [path.name for path in out.rotated]
+    for path in (out.path, tmp_path / "orders.jsonl.position"):
+        path.rename(tmp_path / f"away.{path.name}")
+    out.write(*(out.feed.snapshot("a", 10 + part, begin=part == 0) for part in range(3)))
+    out.write(out.feed.snapshot("b", 20, begin=True), out.feed.snapshot("b", 21, end=True), out.feed.progress())
+    assert [path.name for path in out.rotated][: len(kept)] == kept
+    assert out.keys() == [1, 2, 20, 21]
+
+
 def test_each_write_is_a_frame_so_that_a_cut_leaves_a_whole_file(tmp_path: Path) -> None:
     out = Out(tmp_path / "orders.jsonl.zst", compression="zstd")
     out.write(out.feed.insert(1))
@@ -222,6 +235,8 @@ def test_a_full_disk_while_the_sidecar_is_written_moves_no_position(small_disk: 
     with pytest.raises(Retryable, match="No space left"):
         writer.write(small.feed.insert(*range(10)))
     filler.unlink()
+    with pytest.raises(Retryable, match="closed after an earlier error"):  # which sidecar lies there, opening tells
+        writer.write(small.feed.insert(2))
     writer.close()
     small.write(small.feed.insert(2))
     assert small.keys() == [1, 2]
