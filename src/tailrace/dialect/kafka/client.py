@@ -18,7 +18,7 @@ from tailrace.error import ConfigError, Retryable, TailraceError
 __all__ = ["Told", "admin", "answer", "ask", "consumer", "producer", "reach", "refuse_stopped"]
 
 _log = logging.getLogger("tailrace.kafka")
-_REACH_S, _STEP_S = 15.0, 1.0
+_REACH_S, _STEP_S, _LOOK_S = 15.0, 1.0, 0.2
 _SLICE_S = 5.0
 """Of a question that is asked anew: less than a stop may take, more than a busy broker does."""
 _SILENT = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT})
@@ -178,16 +178,27 @@ def reach(
     timeout_s: float = _REACH_S,
     stopped: Callable[[], bool] | None = None,
 ) -> int:
-    """How many brokers answer; `Retryable` when none does in time, or once `stopped`, `Fatal` when they refuse us."""
+    """How many brokers there are; `Retryable` when none answers in time, or none takes part, or once `stopped`, `Fatal`
+    when they refuse us."""
     deadline = time.monotonic() + timeout_s
     while True:
         refuse_stopped(stopped)
         try:
-            return len(client.list_topics(timeout=_STEP_S).brokers)
+            if brokers := len(client.list_topics(timeout=_STEP_S).brokers):
+                return brokers
+            fenced = True
         except KafkaException as error:
             client.poll(0)  # brings what was said of the connections
-            silent = error_of(error).code() in _SILENT
-            if told.grave is not None or (silent and time.monotonic() > deadline):
+            fenced = error_of(error).code() == KafkaError._PARTIAL  # there is no topic either
+            silent = fenced or error_of(error).code() in _SILENT
+            if told.grave is not None or (silent and not fenced and time.monotonic() > deadline):
                 raise told.fault("no Kafka broker answered") from None
             if not silent:
                 raise explain(error_of(error), "asking Kafka for its brokers") from None
+        if fenced:
+            if time.monotonic() > deadline:
+                raise Retryable(
+                    "a Kafka broker answers, and knows of none that takes part, itself included",
+                    hint="their controller has fenced them: see its log, and theirs, for why it does not hear them",
+                )
+            time.sleep(_LOOK_S)  # it says so at once, and tells nobody when it takes part again

@@ -151,7 +151,7 @@ def explain(error: KafkaError, where: str, *, hints: Mapping[int, str] | None = 
         return Fatal(reason, hint=hint or "create the topic, or let the sink do it (create_topics = true)")
     if code in _SETTINGS:
         return Fatal(reason, hint="change the setting that it names")
-    return Retryable(reason)
+    return Retryable(reason, hint=hint)
 
 
 def _needed(code: int) -> str:

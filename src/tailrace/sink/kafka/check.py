@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["check", "check_tables", "forgetting"]
 
 _ASK_S = 30.0
+_PROBE = "tailrace.check"
+"""A topic that is asked for and not made."""
+_SILENT = "see whether the cluster has a controller: kafka-metadata-quorum.sh describe --status"
 
 
 def check(sink: Kafka) -> list[Finding]:
@@ -97,13 +100,9 @@ def _reached(sink: Kafka) -> tuple[AdminClient, int]:
 
 
 def _check_cluster(sink: Kafka) -> list[Finding]:
-    from confluent_kafka.admin import AclOperation
-
     client, brokers = _reached(sink)
     findings = [Finding(Severity.OK, sink.address.servers, f"{brokers} broker(s) answer")]
-    about = client.describe_cluster(include_authorized_operations=True, request_timeout=_ASK_S).result()
-    allowed = set(about.authorized_operations or ())
-    if sink.create_topics and allowed and not allowed & {AclOperation.CREATE, AclOperation.ALL}:
+    if sink.create_topics and not _may_create(client):
         findings.append(
             Finding(
                 Severity.WARNING,
@@ -118,6 +117,27 @@ def _check_cluster(sink: Kafka) -> list[Finding]:
             Finding(Severity.ERROR, "replication", f"{wanted} replicas are wanted, and there are {brokers} broker(s)")
         )
     return [*findings, *_check_claims(place_of(sink.claim_check))]
+
+
+def _may_create(client: AdminClient) -> bool:
+    """Whether the brokers would make a topic for us; none is made. Asked for the rights in the cluster, librdkafka ends
+    the whole process where all brokers are fenced (`source.kafka.topic.Topics.ask_anything`)."""
+    from confluent_kafka import KafkaError, KafkaException
+    from confluent_kafka.admin import NewTopic
+
+    from tailrace.dialect.kafka.fault import error_of, explain
+
+    wanted = NewTopic(_PROBE, num_partitions=1)
+    asked = client.create_topics([wanted], validate_only=True, request_timeout=_ASK_S)
+    try:
+        asked[_PROBE].result()
+    except KafkaException as error:
+        code = error_of(error).code()
+        if code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+            return False
+        if code < 0:
+            raise explain(error_of(error), "asking whether topics may be made", hints={code: _SILENT}) from None
+    return True  # what else a broker says comes behind that question: of the topic, as the policy of a cluster
 
 
 def _check_claims(place: Path | Objects | None) -> list[Finding]:

@@ -7,12 +7,15 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AclOperation, ResourceType
 
 from servers import kafka as server
+from tailrace.model import Severity
+from tailrace.sink.kafka import Kafka, Security
 from tests.cli.conftest import Cli
 from tests.fault.row import fault, stops
 from tests.server.sink.kafka.config import toml
@@ -70,6 +73,22 @@ def test_a_right_that_is_taken_under_load_stops_the_sink_and_costs_nothing(
     again = cli.run("run", "shop.toml", "--until-current")
     assert again.code == 0, again.err
     judge(read(broker, name, settled=True), last=load.rounds, once=transactions)
+
+
+def test_check_says_whether_topics_may_be_made_and_makes_none(start_kafka: Callable[..., server.Broker]) -> None:
+    broker = start_kafka(secure=True)
+    assert broker.secure is not None
+    security = Security(
+        tls=True, ca=broker.secure.authority, mechanism="SCRAM-SHA-512", username="guest", password=server.PASSWORD
+    )
+    sink = Kafka(f"kafka://{broker.secure.sasl_tls}", security=security, create_topics=True)
+    answered, refused = sink.check()
+    assert (answered.severity, refused.severity) == (Severity.OK, Severity.WARNING)
+    assert "may not create topics" in refused.message and "--operation Create --cluster" in str(refused.fix)
+    assert len(replace(sink, create_topics=False).check()) == 1
+    broker.allow("guest", ResourceType.BROKER, "kafka-cluster", AclOperation.CREATE)
+    assert [found.severity for found in sink.check()] == [Severity.OK]
+    assert "tailrace.check" not in broker.admin().list_topics(timeout=60).topics
 
 
 def _names(said: str, topic: str) -> None:
