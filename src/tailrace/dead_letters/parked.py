@@ -218,8 +218,8 @@ class Parked:
     def _offer(
         self, letters: list[Letter], stuck: Order, *, write: _Write, at: Mapping[str, Position], gone: _Gone
     ) -> list[Letter]:
-        """Write what nobody refuses and what waits for nothing; returns what was written. `BrokenOff` leaves what was
-        not."""
+        """Write what nobody refuses and what waits for nothing; returns what was written and is still parked.
+        `BrokenOff` leaves what was not. What is refused without saying which of it is halved until it stands alone."""
         while letters := self._free(letters, stuck):
             end = at.get(letters[0].lineage) or next(iter(at.values()), letters[-1].at)
             try:
@@ -230,7 +230,15 @@ class Parked:
                 self._remove(done, "replayed", gone=gone)
                 raise
             except Reject as reject:
-                reasons = reject.checked(len(letters), "the sink")
+                reasons = reject.suspected(len(letters), "the sink")
+                if not reject.named and len(letters) > 1:
+                    self._remove([letters[index] for index in sorted(reject.written)], "replayed", gone=gone)
+                    suspects = [letters[index] for index in sorted(reasons)]
+                    half = len(suspects) // 2
+                    for part in (suspects[:half], suspects[half:]):
+                        taken = self._offer(part, stuck, write=write, at=at, gone=gone)
+                        self._remove(taken, "replayed", gone=gone)
+                    return []
                 for index in sorted(reasons):
                     groups, position = self.groups(letters[index]), letters[index].at
                     if not stuck.holds(groups, position):  # else it was refused for what is before it, not tried

@@ -61,13 +61,16 @@ def _describe(transform: object) -> str:
 
 
 def shaped(batch: Batch, step: Step) -> Batch:
-    """What the transform makes of the batch; `Reject`, its indexes checked, for changes that it refuses."""
+    """What the transform makes of the batch; `Reject`, its indexes checked, for changes that it refuses. One that names
+    none of several is as it came."""
     name, transform = step
     who = f"transform {name}"
     try:
         with named(who):
             new = transform(batch)
     except Reject as reject:
+        if not reject.named and len(batch) > 1:
+            raise  # who can offer fewer does: see `Reject.checked`
         raise Reject(reject.refused(len(batch), who)) from None
     if not isinstance(new, Batch) or new.positions != batch.positions:
         raise Fatal(
@@ -82,8 +85,8 @@ def replayed(
 ) -> None:
     """Write dead letters that `transform` refused (None: the sink) once it and those behind it have seen them.
 
-    What the source did not understand it reads once more. A `Reject` of any of them names indexes of `batch`. Without
-    that transform the letters stay.
+    What the source did not understand it reads once more. A `Reject` of any of them names indexes of `batch`, or none.
+    Without that transform the letters stay.
     """
     names = [name for name, _ in steps]
     if transform == UNREADABLE:
@@ -118,13 +121,14 @@ def _translated(reject: Reject, now: Batch, before: Batch) -> Reject:
     """The same of the changes of `before`, of which transforms made `now`."""
     if now is before:
         return reject
-    refused = {now[index].position: reason for index, reason in reject.checked(len(now), "the sink").items()}
+    reasons = reject.suspected(len(now), "the sink")
+    refused = {now[index].position: reason for index, reason in reasons.items()}
     written = {now[index].position for index in reject.written}
     places = [change.position for change in before]
-    return Reject(
-        {index: refused[at] for index, at in enumerate(places) if at in refused},
-        written=(index for index, at in enumerate(places) if at in written and at not in refused),
-    )
+    written_then = [index for index, at in enumerate(places) if at in written and at not in refused]
+    if not reject.named and len(now) > 1:
+        return Reject(reject.reasons[0], written=written_then)
+    return Reject({index: refused[at] for index, at in enumerate(places) if at in refused}, written=written_then)
 
 
 def unmatched(transforms: Sequence[Transform], tables: Sequence[Table]) -> list[tuple[str, str]]:

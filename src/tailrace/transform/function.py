@@ -59,8 +59,8 @@ class MapArrow:
 
     Rows are matched by `_index`, which it must keep; rows that are missing are dropped. Any object of the Arrow
     PyCapsule protocol will do. `raise Reject({index: "reason"})` parks the changes of these `_index`; one that names
-    none stops the pipeline, where its batch has more than one change. `function` is a callable or, for TOML,
-    `"module:name"`.
+    none stops the pipeline, where its batch has more than one change and is none of dead letters. `function` is a
+    callable or, for TOML, `"module:name"`.
     """
 
     kind: ClassVar[str] = "map_arrow"
@@ -82,7 +82,7 @@ class MapArrow:
             try:
                 batch = batch.with_arrow(table, self._resolved(table, batch.arrow(table)))
             except Reject as reject:  # the tables before it may have lost changes: indexes are no longer those given
-                if batch is given:
+                if batch is given or (not reject.named and len(batch) > 1):
                     raise
                 refused = reject.refused(len(batch), f"transform {_name(self._resolved)}")
                 at = {batch[index].position: reason for index, reason in refused.items()}

@@ -19,8 +19,10 @@ from tailrace.dead_letters import Kafka
 from tailrace.dead_letters.letter import Letter
 from tailrace.dead_letters.request import Action
 from tailrace.dead_letters.store import TopicStore
+from tailrace.testing.fake import ListSink, Target
 from tests.server.kafka.filling import event, fill, produce
 from tests.server.kafka.test_dead_letters import QUICK, Shop, held, open_for_business, row
+from tests.server.kafka.test_group import source
 from tests.server.sink.kafka.topics import read
 from tests.waiting import until
 
@@ -123,3 +125,39 @@ def test_a_change_that_waited_behind_another_has_all_its_tries(kafka: Broker, to
     assert done == [1, 2, 3]
     assert tries == {1: 4, 2: 4, 3: 1}
     assert held(kafka, dead) == {}
+
+
+def test_letters_that_a_transform_refuses_together_do_not_end_each_life_of_the_pipeline(
+    kafka: Broker, topic: str, tmp_path: Path
+) -> None:
+    kafka.create_topic(topic)
+    fill(kafka, topic, range(5))
+    target, first = Target(), True
+
+    def refuse(batch: tr.Batch) -> tr.Batch:
+        ids = [change.after["id"] for change in batch if change.after is not None]
+        if first and ids:
+            raise tr.Reject(dict.fromkeys(range(len(ids)), "all of them"))
+        if 3 in ids:
+            raise tr.Reject("one of them")
+        return batch
+
+    pipeline = tr.Pipeline(
+        source(kafka, topic), ListSink(target), name="p", state_dir=tmp_path, transforms=[refuse], limits=QUICK,
+        dead_letters=Kafka(f"kafka://{kafka.address}/{topic}_dead", retry_delays_s=[0.1]),
+    )  # fmt: skip
+    pipeline.run(until_current=True)
+    assert len(held(kafka, f"{topic}_dead.retry")) == 5
+    first = False
+    running = threading.Thread(target=pipeline.run)
+    running.start()
+    try:
+        until(lambda: held(kafka, f"{topic}_dead") or not running.is_alive(), "for the one at fault to be dead")
+        until(lambda: len(target.records) == 4 or not running.is_alive(), "for the others")
+        assert running.is_alive()
+    finally:
+        pipeline.stop()
+        running.join(60)
+    [(_, told)] = held(kafka, f"{topic}_dead").values()
+    assert (told["tailrace.offset"], told["tailrace.error"]) == ("3", "one of them")
+    assert held(kafka, f"{topic}_dead.retry") == {}

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 
 from tailrace._native import BatchBuilder
@@ -16,10 +17,12 @@ from tailrace.model import Batch, Change, Limits, Table
 from tailrace.pipeline import Pipeline, replay_alone
 from tailrace.pipeline.gauge import Gauge
 from tailrace.pipeline.line import Line
-from tailrace.pipeline.shaping import shaped
+from tailrace.pipeline.shaping import replayed, shaped, steps_of
 from tailrace.pipeline.stopping import Stopping
 from tailrace.testing.fake import ORDERS, ListSink, Log, LogSource, Target
 from tailrace.transform import Rename, map_arrow, map_changes
+
+SALES = Table("public", "sales", ORDERS.columns, key=["id"])
 
 
 def test_refused_changes_that_stay_in_the_batch_do_not_loop(tmp_path: Path) -> None:
@@ -238,3 +241,57 @@ def test_a_reject_that_names_none_is_of_the_one_change_there_is(tmp_path: Path, 
     log.insert(1)
     make(log, target, letters, transform).run(until_current=True)
     assert [letter.reason for letter in read_all(letters.path)] == ["no"]
+
+
+def _refuse_bad(notes: list[str | None]) -> None:
+    if any(note is not None and note.startswith("bad") for note in notes):
+        raise Reject("one of them")
+
+
+def _refuse_bad_batch(batch: Batch) -> Batch:
+    _refuse_bad([change.after["note"] for change in batch if change.after is not None])
+    return batch
+
+
+def _refuse_bad_columns(of: Table, stream: Any) -> Any:
+    found = pyarrow.RecordBatchReader.from_stream(stream).read_all()
+    if of != ORDERS:
+        _refuse_bad(found.column("note").to_pylist())
+    elif found.num_rows > 1:
+        found = found.slice(0, 1)
+    return found
+
+
+@pytest.mark.parametrize("who", ["sink", "batch", "arrow"])
+def test_of_letters_that_are_refused_together_the_one_at_fault_stays(tmp_path: Path, who: str) -> None:
+    """The pipeline ended, and did so again at each start where letters are offered as soon as their pauses are over."""
+    log, target, letters = Log(), Target(), File(tmp_path / "dead.jsonl")
+    notes = ("a", "bad", "c", "bad too", "e")
+    log.commit(("c", {"id": "1", "note": "first"}), ("c", {"id": "2", "note": "second"}))
+    log.commit(*(("c", {"id": str(key), "note": note}) for key, note in enumerate(notes)), table=SALES)
+    log.commit(("u", {"id": "1", "note": "later"}), table=SALES)
+    transforms = {"sink": [], "batch": [_refuse_bad_batch], "arrow": [map_arrow(_refuse_bad_columns)]}[who]
+    [(name, _)] = steps_of(transforms) or [(None, None)]
+    parked = letters.open("p", Limits())
+    batches = [log.next(index, None, 0) for index in range(3)]
+    for batch in batches:
+        assert isinstance(batch, Batch)
+        parked.park(batch, dict.fromkeys(range(len(batch)), "parked"), transform=name)
+
+    def write(batch: Batch) -> None:
+        if who == "sink":
+            _refuse_bad_batch(batch)
+        target.write(batch)
+
+    def again(batch: Batch, transform: str | None) -> None:
+        replayed(batch, transform, source=LogSource(log), steps=steps_of(transforms), write=write)
+
+    submit(letters.path, Action.REPLAY, None)
+    left = parked.replay(again, {log.lineage: batch.positions[0]})
+    parked.close()
+    assert [(letter.reason, letter.attempts, letter.after["note"]) for letter in read_all(letters.path)] == [
+        ("one of them", 2, "bad"), ("one of them", 2, "bad too"), ("parked", 0, "later"),
+    ]  # fmt: skip
+    assert left == 5
+    taken = [record.cells["note"] for record in target.records if record.cells]
+    assert [note for note in taken if note in notes] == ["a", "c", "e"]
