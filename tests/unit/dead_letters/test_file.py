@@ -279,6 +279,24 @@ def test_a_letter_asked_for_alone_waits_for_an_earlier_one_of_its_key(tmp_path: 
     letters.close()
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_letters_are_offered_in_stream_order_whatever_the_order_in_which_they_were_parked(
+    tmp_path: Path, named: bool
+) -> None:
+    """A sink may refuse a later change of a key first, and what stands before it when the rest is offered."""
+    log = Log()
+    log.commit(("c", row(1)), ("u", row(1, "second")), ("c", row(2)))
+    batch, letters = batch_of(log), opened(tmp_path)
+    for index in (2, 1, 0):
+        letters.park(batch, {index: "no"})
+    ids = tuple(letter_id(batch[index].position) for index in (1, 2, 0)) if named else None
+    submit(tmp_path / "dead.jsonl", Action.REPLAY, ids)
+    offered: list[str] = []
+    assert letters.replay(lambda part, transform: offered.extend(change.position.text for change in part), {}) == 3
+    assert offered == [change.position.text for change in batch]
+    letters.close()
+
+
 def test_a_replay_does_not_move_the_position_back(tmp_path: Path) -> None:
     log, target = Log(), Target()
     log.commit(("c", row(1, "bad")))
