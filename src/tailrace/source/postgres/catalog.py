@@ -69,7 +69,7 @@ _UNKNOWN = _Type("other", "???", ())
 
 
 def attributes(
-    connection: Connection, oids: Sequence[int], since: str | None = None, listed: str | None = None
+    connection: Connection, oids: Sequence[int], since: str | None = None, *, listed: str | None = None
 ) -> dict[int, list[Attribute]]:
     """The columns of relations, in order; none of one that is gone. With `since`, a transaction, a `backfill` is told
     only of those that were added, or altered, by it or later; with `listed`, of those that were so later than that."""
@@ -94,13 +94,13 @@ def tables(connection: Connection, relations: Sequence[Described]) -> list[Table
 
 
 def described(
-    connection: Connection, relations: Sequence[Described], since: str | None = None, listed: str | None = None
+    connection: Connection, relations: Sequence[Described], since: str | None = None, *, listed: str | None = None
 ) -> list[tuple[Table, bool]]:
     """As `tables`, `since` and `listed` as for `attributes`, and whether the catalog shows what the message says of a
     relation, and is not alone in saying by which columns its rows are known: it may have moved on, or show what was
     before a transaction that has not ended."""
     oids = [relation.oid for relation in relations]
-    known, indexes = attributes(connection, oids, since, listed), keys(connection, oids)
+    known, indexes = attributes(connection, oids, since, listed=listed), keys(connection, oids)
     asked = "SELECT oid, obj_description(oid, 'pg_class') FROM unnest(%(oids)s::oid[]) AS asked (oid)"
     comments: dict[int, str | None] = dict(fetch(connection, asked, {"oids": oids}))
     types = _types(connection, [(oid, typmod) for relation in relations for _, oid, typmod, _ in relation.columns])

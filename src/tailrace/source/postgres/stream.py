@@ -73,7 +73,8 @@ class Describer:
             relation.columns,
             frozenset(relation.nullable),
         )
-        [(table, settled)] = catalog.described(self._connection, [described], self._since, self._listed(relation.oid))
+        listed = self._listed(relation.oid)
+        [(table, settled)] = catalog.described(self._connection, [described], self._since, listed=listed)
         captured = self._globs is None or pattern.matches(str(table), self._globs)
         if captured and str(table) not in self._expected:
             self._expected.add(str(table))
