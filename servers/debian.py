@@ -22,6 +22,7 @@ from servers import artifact
 from servers.artifact import Unavailable
 
 _APT = Path("/etc/apt")
+_TRIES = 3
 
 
 def install(name: str, packages: Sequence[str], suite: str | None = None) -> Path:
@@ -72,7 +73,9 @@ def _download(packages: Sequence[str], folder: Path, name: str, *, suite: str | 
         for part in folder.glob("*.deb"):  # of what could not be had whole
             part.unlink()
         got = _apt_get(folder, "download", *packages, options=options)
-        if got.returncode != 0:
+        for _ in range(_TRIES):  # lists that are half had are no error to apt-get
+            if got.returncode == 0:
+                break
             said = _apt_get(folder, "update", options=options).stderr
             got = _apt_get(folder, "download", *packages, options=options)
     if got.returncode != 0:

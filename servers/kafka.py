@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import ElectionType, TopicPartition
+from confluent_kafka import ElectionType, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -150,7 +150,11 @@ class Broker:
         names = [name for name in admin.list_topics(timeout=_ASK_S).topics if name.startswith(prefix)]
         if names:
             for future in admin.delete_topics(names).values():
-                future.result(_ASK_S)
+                try:
+                    future.result(_ASK_S)
+                except KafkaException as error:  # asked twice, since the answer was late: it is gone all the same
+                    if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                        raise
 
     def topic_config(self, name: str) -> dict[str, str]:
         """Every option of topic `name`."""

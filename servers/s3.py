@@ -26,6 +26,8 @@ from servers.process import dying_with_us, free_port
 USER, PASSWORD = "tailrace", "tailrace-secret"
 _MODULE, VERSION = "github.com/versity/versitygw/cmd/versitygw", "v1.8.0"
 _START_S, _STOP_S = 120.0, 60.0
+_TRIES = 3
+"""Go itself asks a proxy once."""
 
 
 class Store:
@@ -115,9 +117,10 @@ def install() -> Path:
 
 
 def _build(folder: Path) -> None:
-    command = [str(go.program()), "install", f"{_MODULE}@{VERSION}"]
-    built = subprocess.run(
-        command, env={**os.environ, "GOBIN": str(folder)}, capture_output=True, text=True, check=False
-    )
-    if built.returncode != 0:
+    command, env = [str(go.program()), "install", f"{_MODULE}@{VERSION}"], {**os.environ, "GOBIN": str(folder)}
+    for _ in range(_TRIES):
+        built = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        if built.returncode == 0:
+            break
+    else:
         raise Unavailable(f"{_MODULE} cannot be built: {(built.stderr.strip().splitlines() or ['?'])[-1]}")
