@@ -21,7 +21,7 @@ from tests.waiting import until
 ROWS, EACH = 20_000, 100
 """In transactions of `EACH` rows of a kilobyte: some 20 MB, and more than sockets buffer."""
 SMALL = tr.Limits(shelf_bytes_max=256 << 10, batch_bytes_max=256 << 10, segment_bytes=64 << 10, save_interval_s=0.1)
-TIMEOUT_S, STANDS_S = 8, 24
+TIMEOUT_S, STANDS_S = 12, 36
 """`wal_sender_timeout`, and for how long the walsender is stuck: three of them."""
 PATIENCE_S = 180.0
 

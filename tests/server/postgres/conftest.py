@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from servers import postgres
+from tailrace.source.postgres import walsender
 from tests.server.postgres.reading import Make, Reading, Sql
 
 
@@ -21,8 +22,12 @@ def start_standby(start_postgres: object) -> Iterator[Callable[..., postgres.Ser
 
 
 @pytest.fixture
-def reading(start_postgres: object) -> Iterator[Make]:
-    """Makes a `Reading` of a database; whatever is open at the end of the test is closed, before any server is."""
+def reading(start_postgres: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Makes a `Reading` of a database; whatever is open at the end of the test is closed, before any server is.
+
+    One that is closed has let go of its slot, however slow the machine.
+    """
+    monkeypatch.setattr(walsender, "_FAREWELL_S", 60.0)
     made: list[Reading] = []
 
     def make(url: str, name: str = "", **options: Any) -> Reading:

@@ -301,7 +301,7 @@ def test_a_slot_that_is_active_is_waited_for(
 def test_a_slot_that_stays_active_is_retryable_naming_the_pid(
     sql: Sql, reading: Make, start_postgres: Callable[..., postgres.Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = start_postgres(18, settings={"wal_sender_timeout": "3s"})
+    server = start_postgres(18, settings={"wal_sender_timeout": "8s"})
     sql(server.url, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
     monkeypatch.setattr("tailrace.source.postgres.slot._GRACE_S", 0.1)
     it = reading(server.url, snapshot="never").open()

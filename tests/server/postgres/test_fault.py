@@ -162,7 +162,7 @@ def test_i6_a_publication_dropped_under_the_stream_is_history_lost(shop: str, sq
 
 
 def test_i11_a_stuck_sink_does_not_cost_the_connection(sql: Sql, reading: Make, start_postgres: Start) -> None:
-    server = start_postgres(18, settings={"wal_sender_timeout": "1s"})
+    server = start_postgres(18, settings={"wal_sender_timeout": "5s"})
     sql(server.url, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
     it = reading(server.url, snapshot="never").open()
     sql(server.url, "INSERT INTO orders VALUES (1)")
@@ -170,7 +170,7 @@ def test_i11_a_stuck_sink_does_not_cost_the_connection(sql: Sql, reading: Make, 
     (walsender,) = sql(server.url, "SELECT pid FROM pg_stat_replication")
     much = "INSERT INTO orders SELECT i, repeat('x', 1000) FROM generate_series(2, 50000) AS i"
     writer = threading.Thread(target=sql, args=(server.url, much))
-    stuck = threading.Timer(3.0, writer.start)
+    stuck = threading.Timer(11.0, writer.start)
     stuck.start()
     while stuck.is_alive() or writer.is_alive():
         it.stream.tend()

@@ -31,7 +31,7 @@ def test_a_psycopg_without_its_own_libpq_reads_snapshot_and_stream_through_the_s
     libraries = or_skip(lambda: postgres.install(16)) / "lib"  # first on the path, in case that the system has none
     environment = {**os.environ, "PSYCOPG_IMPL": "python", "LD_LIBRARY_PATH": str(libraries)}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, database], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", PROGRAM, database], env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     path, *ops = done.stdout.split()

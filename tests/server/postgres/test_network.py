@@ -13,19 +13,20 @@ from psycopg.conninfo import conninfo_to_dict
 
 from servers import postgres
 from servers.proxy import Proxy
-from tailrace.dialect.postgres import session
+from tailrace.dialect.postgres import session, witness
 from tailrace.dialect.postgres.witness import silence_s
 from tailrace.error import Retryable
 from tailrace.model import Limits
+from tailrace.source.postgres import walsender
 from tests.server.postgres.reading import PATIENCE_S, Make, Reading, Sql
 
 Start = Callable[..., postgres.Server]
-SENDER_TIMEOUT = {"wal_sender_timeout": "1s"}
+SENDER_TIMEOUT = {"wal_sender_timeout": "3s"}
 
 
 @pytest.fixture
 def hasty(start_postgres: Start, sql: Sql) -> postgres.Server:
-    """A server that gives up on a silent reader after a second."""
+    """A server that gives up on a silent reader soon."""
     server = start_postgres(18, settings=SENDER_TIMEOUT)
     sql(server.url, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
     return server
@@ -44,8 +45,9 @@ def reads_until_it_breaks(it: Reading) -> None:
 
 @pytest.mark.parametrize("fault", ["stall", "blackhole", "half_open"])
 def test_a_silent_connection_is_given_up_and_nothing_is_lost(
-    hasty: postgres.Server, proxy: Proxy, sql: Sql, reading: Make, fault: str
+    hasty: postgres.Server, proxy: Proxy, sql: Sql, reading: Make, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
+    monkeypatch.setattr(walsender, "_FAREWELL_S", 1.0)  # to a connection that is dead
     it = reading(proxy.through(hasty.url), "silent", snapshot="never").open()
     sql(hasty.url, "INSERT INTO orders VALUES (1)")
     it.count(1)
@@ -74,8 +76,11 @@ def test_a_cut_connection_is_noticed_at_once_and_nothing_is_lost(database: str, 
     assert len(it.seen) == 20000
 
 
-def test_i11_a_side_session_that_does_not_answer_delays_no_ping(start_postgres: Start, sql: Sql, reading: Make) -> None:
-    url = start_postgres(18, settings={"wal_sender_timeout": "2s"}).url
+def test_i11_a_side_session_that_does_not_answer_delays_no_ping(
+    start_postgres: Start, sql: Sql, reading: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(witness, "_SILENCE_S_MIN", PATIENCE_S)
+    url = start_postgres(18, settings={"wal_sender_timeout": "6s"}).url
     sql(url, "CREATE TABLE orders (id int PRIMARY KEY, note text)")
     it = reading(url, "slow", snapshot="never").open()
     sql(url, "INSERT INTO orders VALUES (1)")
@@ -86,7 +91,8 @@ def test_i11_a_side_session_that_does_not_answer_delays_no_ping(start_postgres: 
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'tailrace' AND backend_type = 'client backend'",
     )
     os.kill(side, signal.SIGSTOP)
-    wakes = threading.Timer(4.0, os.kill, (side, signal.SIGCONT))  # less than we wait for it
+    # Less than we wait for it, longer than the server waits for us.
+    wakes = threading.Timer(9.0, os.kill, (side, signal.SIGCONT))
     wakes.start()
     while wakes.is_alive():
         it.stream.tend()

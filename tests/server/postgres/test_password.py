@@ -124,8 +124,8 @@ def test_i9_a_command_that_fails_is_told_without_its_output(
 def test_a_command_that_hangs_is_killed_with_all_that_it_started() -> None:
     began = time.monotonic()
     with pytest.raises(Retryable, match=r"longer than 0\.5 s"):
-        password.run("sh -c 'sleep 60 & sleep 60'", timeout_s=0.5)
-    assert time.monotonic() - began < 10
+        password.run("sh -c 'sleep 600 & sleep 600'", timeout_s=0.5)
+    assert time.monotonic() - began < 300
 
 
 def test_a_password_in_the_url_and_a_command_contradict_each_other() -> None:

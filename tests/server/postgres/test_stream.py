@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from itertools import groupby
 
 import psycopg
@@ -189,10 +188,7 @@ def test_snapshot_only_ends_and_leaves_no_slot(shop: str, sql: Sql, reading: Mak
     assert it.ops() == ["r"]
     # The slot is temporary: the server drops it when it notices that its session has ended.
     slots = "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
-    deadline = time.monotonic() + 20
-    while (left := sql(shop, slots)) and time.monotonic() < deadline:
-        threading.Event().wait(0.02)
-    assert left == []
+    eventually(lambda: sql(shop, slots) == [])
     it.restart().to_end()
     assert it.ops() == ["r"]
 
