@@ -41,7 +41,7 @@ def start(registry: Server, *, signed: Signed | None = None, clients: Path | Non
             if self.headers.get("authorization", "") != gate.allowed:
                 self.answer(401, b'{"error_code":40101,"message":"Unauthorized"}')
                 return
-            connection = http.client.HTTPConnection(behind.netloc, timeout=30)
+            connection = http.client.HTTPConnection(behind.netloc, timeout=120)
             kind = {name: self.headers[name] for name in ("content-type",) if name in self.headers}
             connection.request(self.command, self.path, body, kind)
             answer = connection.getresponse()

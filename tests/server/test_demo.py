@@ -76,7 +76,7 @@ def _interrupt(demo: subprocess.Popen[str], word: str) -> str:
     said, _ = demo.communicate(timeout=TIMEOUT_S)
     assert demo.returncode == 130, "".join(heard) + said
     assert "Traceback" not in said
-    assert not psutil.wait_procs(family, timeout=10)[1]
+    assert not psutil.wait_procs(family, timeout=60)[1]
     return "".join(heard) + said
 
 

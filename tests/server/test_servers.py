@@ -56,9 +56,9 @@ def test_debezium_prints_a_snapshot_a_change_and_a_tombstone_byte_for_byte(
         connection.execute("CREATE TABLE kept (id int PRIMARY KEY, note text)")
         connection.execute("INSERT INTO kept VALUES (1, 'ü\"')")
         with start_debezium(debezium.properties(database)) as engine:
-            (row,) = engine.take(1, timeout_s=60)
+            (row,) = engine.take(1, timeout_s=180)
             connection.execute("DELETE FROM kept")
-            deleted, tombstone = engine.take(2, timeout_s=60)
+            deleted, tombstone = engine.take(2, timeout_s=180)
     assert row.topic == "shop.public.kept"
     assert row.key == b'{"id":1}'
     assert row.value is not None
@@ -111,9 +111,9 @@ def test_connect_fills_a_topic_with_what_debezium_makes_of_a_row(
 def _produced(address: str, topic: str, **config: str) -> KafkaError | None:
     """Produce one message; the error that it met."""
     told: list[KafkaError | None] = []
-    producer = Producer({"bootstrap.servers": address, "message.timeout.ms": 20_000, **config})
+    producer = Producer({"bootstrap.servers": address, "message.timeout.ms": 60_000, **config})
     producer.produce(topic, b"v", b"k", on_delivery=lambda error, _: told.append(error))
-    producer.flush(30)
+    producer.flush(90)
     return told[0]
 
 
@@ -128,6 +128,6 @@ def _messages(broker: kafka.Broker, topic: str, count: int) -> list[Message]:
         messages.extend([found] if found is not None and found.error() is None else [])
         return len(messages) >= count
 
-    until(took, f"for {count} messages of {topic}")
+    until(took, f"for {count} messages of {topic}", timeout_s=180)
     consumer.close()
     return messages

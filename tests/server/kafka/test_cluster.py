@@ -66,13 +66,15 @@ class Steps:
 def kill_leaders(cluster: Cluster, flows: Callable[[], int]) -> None:
     """Kill each node in turn while `flows`, which counts what has arrived, grows; go on once its replicas are whole."""
     for node in cluster.nodes:
-        until(cluster.is_whole, "for all replicas to be in sync")
+        until(cluster.is_whole, "for all replicas to be in sync", timeout_s=180)
         # One that was too slow to say that it lives has lost what it led.
-        until(lambda node=node: cluster.leads(node, TOPIC) or cluster.elect(TOPIC), "for the node to lead")
+        until(
+            lambda node=node: cluster.leads(node, TOPIC) or cluster.elect(TOPIC), "for the node to lead", timeout_s=180
+        )
         before = flows()
         until(lambda before=before: flows() > before, "for changes to flow", timeout_s=180)
         node.kill()
-        until(lambda node=node: not cluster.leads(node, TOPIC), "for another leader")
+        until(lambda node=node: not cluster.leads(node, TOPIC), "for another leader", timeout_s=180)
         before = flows()
         until(lambda before=before: flows() > before, "for changes to flow without the node", timeout_s=180)
         node.start()
@@ -122,7 +124,7 @@ def test_leaders_that_are_killed_while_they_are_read_cost_the_source_nothing(
     with running(member):
         with steps.flowing():
             kill_leaders(kafka_cluster, lambda: len(target.records) if member.alive else pytest.fail(str(member.error)))
-        until(lambda: len(target.records) >= steps.rounds * KEYS, "for the rest", timeout_s=120)
+        until(lambda: len(target.records) >= steps.rounds * KEYS, "for the rest", timeout_s=180)
         assert member.alive
     seen: dict[int, list[int]] = defaultdict(list)
     for record in target.records:

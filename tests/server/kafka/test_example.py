@@ -44,7 +44,7 @@ def test_an_order_is_indexed_when_it_is_made_updated_when_it_changes_and_removed
         with closing(Consumer({"bootstrap.servers": kafka.address, "group.id": topic})) as group:
 
             def done() -> int:
-                return int(group.committed([TopicPartition(topic, 0)], timeout=30)[0].offset)
+                return int(group.committed([TopicPartition(topic, 0)], timeout=60)[0].offset)
 
             produce(kafka, topic, [(key, event("c", after=row)) for key, row in zip(keys, rows, strict=True)])
             until(lambda: done() == 3, "for what was made")

@@ -38,7 +38,7 @@ class Gate:
         return self
 
     def write(self, batch: Batch) -> None:
-        assert self.open_.wait(60)
+        assert self.open_.wait(180)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -37,7 +37,7 @@ def _fill(broker: Broker, topic: str, partitions: int) -> None:
 def _peak(broker: Broker, topic: str) -> int:
     """Bytes that a process which reads all of it had in memory at most."""
     command = [sys.executable, "-m", "tests.server.kafka.holding", broker.address, topic]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
     changes, peak = map(int, done.stdout.split())
     assert changes == RECORDS

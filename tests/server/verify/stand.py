@@ -73,7 +73,7 @@ class Stand:
     def close(self) -> None:
         """Stop the pipeline; raises what ended it, if something did."""
         self.pipeline.stop()
-        self._thread.join(30)
+        self._thread.join(120)
         self.source.close()
 
 
@@ -103,7 +103,7 @@ def load(url: str, act: Act, *, seed: int, sessions: int = 2) -> Iterator[None]:
     finally:
         over.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(120)
     assert not failed, failed
 
 

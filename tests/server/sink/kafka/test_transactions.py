@@ -142,7 +142,6 @@ def test_what_is_known_stays_true_because_nobody_commits_behind_it(
 def test_a_topic_of_positions_with_an_open_transaction_is_not_taken_for_settled(
     kafka: server.Broker, topic: str, transactional: Callable[..., Kafka], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "_PATIENCE_S", 3.0)
     sink, batch = transactional(), Feed().insert(1)
     writer = opened(sink)
     writer.write(batch)
@@ -154,7 +153,11 @@ def test_a_topic_of_positions_with_an_open_transaction_is_not_taken_for_settled(
     other.produce(f"{topic}.positions", b"null", ledger.key_of("p", "another"))
     other.flush(30)
     assert sink.saved("p") == {LINEAGE: batch.positions[0]}
-    with pytest.raises(Retryable, match=r"still open, at offset \d+ of \d+"):
+    with (
+        monkeypatch.context() as patched,
+        pytest.raises(Retryable, match=r"still open, at offset \d+ of \d+"),
+    ):
+        patched.setattr(ledger, "_PATIENCE_S", 3.0)
         ledger.read(sink.settings(), f"{topic}.positions", "p", settled=True)
     other.abort_transaction(30)
     assert ledger.read(sink.settings(), f"{topic}.positions", "p", settled=True).positions() == sink.saved("p")

@@ -60,7 +60,7 @@ def each(
         "allow.auto.create.topics": False,
     }
     consumer = Consumer({**settings, "isolation.level": isolation})
-    known = consumer.list_topics(timeout=30).topics
+    known = consumer.list_topics(timeout=60).topics
     parts = [(topic, at) for topic in topics if topic in known for at in known[topic].partitions]
     ends = _ends(settings, parts) if settled else dict.fromkeys(parts, 0)
     consumer.assign([TopicPartition(topic, at, OFFSET_BEGINNING) for topic, at in parts])
@@ -82,7 +82,7 @@ def each(
 def _ends(settings: dict[str, Any], parts: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
     """Where partitions end, what is not committed included."""
     with closing(Consumer({**settings, "isolation.level": "read_uncommitted"})) as measure:
-        return {part: measure.get_watermark_offsets(TopicPartition(*part), timeout=30)[1] for part in parts}
+        return {part: measure.get_watermark_offsets(TopicPartition(*part), timeout=60)[1] for part in parts}
 
 
 def _got(message: Any) -> Got:

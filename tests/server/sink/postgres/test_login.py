@@ -80,7 +80,7 @@ def test_a_certificate_that_is_renewed_and_a_password_that_rotates_are_taken_at_
             authority.issue("app")  # in the place of the one before
             target.execute("ALTER ROLE app PASSWORD 'hunter2'")
             token.write_text("hunter2\n")
-            target.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+            target.execute("SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE usename = 'app'")
             source.execute("INSERT INTO orders VALUES (2), (3)")
             until(lambda: arrived(target, 3), "for what came after")
             after = serial(target)

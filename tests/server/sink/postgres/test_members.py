@@ -126,7 +126,7 @@ def test_members_that_begin_at_once_make_a_table_once(database: str) -> None:
         try:
             writer.claim(partition.lineage)
             number = int(partition.lineage[-1])
-            start.wait(30)
+            start.wait(120)
             writer.write(partition.put(*range(number * 1_000, number * 1_000 + 200)))
         except BaseException as error:  # noqa: BLE001 - looked at below
             failed.append(error)

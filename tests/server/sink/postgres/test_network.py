@@ -47,7 +47,7 @@ def opened(url: str) -> PostgresWriter:
 def test_a_server_that_is_gone_is_not_waited_for_and_nothing_is_lost(
     database: str, proxy: Proxy, fault: str, rows: int
 ) -> None:
-    feed, url = Feed(), proxy.through(database) + "?connect_timeout=2"
+    feed, url = Feed(), proxy.through(database) + "?connect_timeout=5"
     writer = opened(url)
     writer.write(feed.insert(1))
     batch = feed.commit(*(("c", {"id": str(key), "note": "n"}) for key in range(2, 2 + rows)))
@@ -87,7 +87,7 @@ def test_a_server_that_is_at_work_is_waited_for(database: str, proxy: Proxy) -> 
 def test_a_server_that_is_gone_is_not_waited_for_by_anything_that_asks_it(
     database: str, proxy: Proxy, what: str
 ) -> None:
-    feed, writer = Feed(), opened(proxy.through(database) + "?connect_timeout=2")
+    feed, writer = Feed(), opened(proxy.through(database) + "?connect_timeout=5")
     batch = feed.insert(1)
     writer.write(batch)
     asks: dict[str, Callable[[], object]] = {
@@ -107,7 +107,7 @@ def test_a_label_is_not_waited_for_when_the_server_is_gone(
 ) -> None:
     mood = TypeDefinition("public", "mood", "enum", labels=["low"])
     grown = TypeDefinition("public", "mood", "enum", labels=["low", "high"])
-    feed, writer = Feed(), opened(proxy.through(database) + "?connect_timeout=2")
+    feed, writer = Feed(), opened(proxy.through(database) + "?connect_timeout=5")
     writer.write(feed.commit(("c", {"id": "1", "mood": "low"}), table=moods(mood)))
     monkeypatch.setattr(ddl, "add_label", lambda *_: (proxy.blackhole(), sql.SQL("SELECT 1"))[1])
     with pytest.raises(Retryable, match="nothing was heard for 1 s while writing to "):

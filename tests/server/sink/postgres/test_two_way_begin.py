@@ -111,7 +111,7 @@ def test_two_that_start_at_once_and_refuse_each_other_leave_nothing_behind(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair.left.execute("INSERT INTO notes VALUES (1, 0)")
-    both, look, looks = threading.Barrier(2, timeout=60), foreign.require_own_rows, Counter[str]()
+    both, look, looks = threading.Barrier(2, timeout=180), foreign.require_own_rows, Counter[str]()
 
     def together(connection: Any, source: Any, **told: Any) -> None:
         looks[told["pipeline"]] += 1
