@@ -91,7 +91,7 @@ def test_a_duckdb_file_that_another_process_has_open_is_told_and_waited_for_in_o
     until(lambda: json.loads(cli.run("status", "t.toml", "--json").out)[0]["state"] == "streaming")
     assert cli.run("check", "t.toml", "orders").code == 0, "it is in use by the pipeline itself"
     process.terminate()
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     lines = [json.loads(line)["event"] for line in err.splitlines()]
     assert len([line for line in lines if told in line and "trying again" in line]) == 1, err
 

@@ -120,7 +120,7 @@ def test_the_running_pipeline_replays_what_it_is_asked_to(cli: Cli, shop: str, p
     assert (ended.code, ended.out) == (0, "replayed 1, still parked 0\n"), ended.err
     assert picky.read_text().split() == ["r1", "r3", "r2"]
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 143
 
 
@@ -165,7 +165,7 @@ def test_the_cause_of_a_replay_that_must_wait_is_told_at_once(cli: Cli, picky: P
     assert process.stderr is not None
     assert process.stderr.readline() == "tailrace: the target is down; trying again\n"
     down.unlink()
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, out, err) == (0, "replayed 1, still parked 0\n", "")
 
 
@@ -281,7 +281,7 @@ def test_letters_of_an_app_are_listed_replayed_and_dropped_by_their_file(cli: Cl
         assert seen.read_text().split() == ["1", "2"]
     finally:
         app.terminate()
-        app.wait(30)
+        app.wait(120)
 
     waits = cli.run("dead-letters", "replay", file)
     assert waits.code == 75
@@ -292,7 +292,7 @@ def test_letters_of_an_app_are_listed_replayed_and_dropped_by_their_file(cli: Cl
         until(lambda: not ids())
     finally:
         app.terminate()
-        app.wait(30)
+        app.wait(120)
 
 
 def test_letters_of_an_app_that_does_not_run_are_dropped(cli: Cli, picky: Path) -> None:

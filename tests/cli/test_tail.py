@@ -171,7 +171,7 @@ def test_changes_are_printed_as_they_come(cli: Cli, shop: str) -> None:
         connection.execute("update orders set note = 'uno' where id = 1")
         connection.execute("delete from orders where id = 2")
         connection.execute("insert into orders values (9, null)")
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert [(line["op"], line["key"]["id"]) for line in map(json.loads, out.splitlines())] == [
         ("u", 1), ("d", 2), ("c", 9),
@@ -194,7 +194,7 @@ def test_a_reader_that_leaves_is_a_clean_end(cli: Cli, shop: str) -> None:
     command = f"{sys.executable} -m tailrace tail '{shop}' --snapshot --format json | head -n 1"
     ended = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"],
-        env=dict(cli.environ), capture_output=True, text=True, timeout=60, check=False,
+        env=dict(cli.environ), capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     assert len(ended.stdout.splitlines()) == 1
@@ -210,7 +210,7 @@ def test_an_interrupt_ends_the_printing_at_once_between_two_lines(cli: Cli, shop
     first = process.stdout.readline()  # and then nothing: a pager that waits for a key
     await_full_pipe(process)
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
+    assert process.wait(120) == 130
     out, err = process.stdout.read(), process.stderr.read()
     lines = (first + out).splitlines(keepends=True)
     assert 1 < len(lines) < 2000, "what the pipe holds"

@@ -95,7 +95,7 @@ def test_a_target_that_a_running_pipeline_has_for_itself_is_read_through_it(cli:
         assert cli.run("verify", replica.name, "orders", "--table", "public.o*").code == 0
     finally:
         running.send_signal(signal.SIGTERM)
-        assert running.wait(30) == 143
+        assert running.wait(120) == 143
     assert not desk.exists()
 
 
@@ -128,7 +128,7 @@ def test_a_pipeline_that_was_killed_before_is_run_while_it_is_verified(
     running = cli.start("run", config.name)
     waiting.until(lambda: (cli.folder / ".tailrace" / "orders.desk").exists(), "for the pipeline")
     running.kill()
-    running.wait(30)
+    running.wait(120)
     assert (cli.folder / ".tailrace" / "orders.desk").exists(), "a kill leaves its socket"
     with psycopg.connect(shop, autocommit=True) as source:
         source.execute("insert into orders values (4, 'four')")
@@ -160,9 +160,9 @@ def killed_while_verified(cli: Cli, config: Path, shop: str, *options: str) -> E
         )
         waiting.until(lambda: watcher.execute(waits, [others]).fetchone() == (True,), "for verify to read")
         running.kill()
-        running.wait(30)
+        running.wait(120)
         holder.rollback()
-        out, err = verifying.communicate(timeout=60)
+        out, err = verifying.communicate(timeout=180)
     return Ended(verifying.returncode, out, err)
 
 
