@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 120.0
 
 
 def until(condition: Callable[[], object], what: str = "", *, timeout_s: float = TIMEOUT_S) -> None:

@@ -60,7 +60,7 @@ def running(
             until(lambda: begun(connection, "ours") or not thread.is_alive(), "for a stream")
         yield file
         if fails:
-            thread.join(60)
+            thread.join(300)
     finally:
         pipeline.stop()
         thread.join()

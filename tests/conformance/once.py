@@ -1,5 +1,5 @@
 """Runs that many tests look at. Each is made once, and one that fails fails for all of them: made anew for every test,
-a run that waits in vain for the engine would take its minute and a half as often.
+a run that waits in vain for the engine would take its five minutes as often.
 """
 
 from __future__ import annotations

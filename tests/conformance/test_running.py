@@ -18,6 +18,7 @@ from servers.debezium import Record
 from tailrace.dead_letters.journal import read_all
 from tailrace.error import Refused
 from tests.conformance import imported, sides
+from tests.conformance.oracle import TIMEOUT_S
 from tests.waiting import until
 
 _OPTIONS = {"table_include_list": r"public\.(rows|beats)", "publication_name": "p"}
@@ -40,7 +41,9 @@ def test_the_action_query_runs_at_each_heartbeat_as_debeziums(
         "heartbeat_action_query": "INSERT INTO beats (t) VALUES ('%s')",
     }
     with start_debezium(_properties(database, options % _By("theirs"))) as engine:
-        theirs = [engine.until(lambda record: _row(record).get("t") == "theirs", timeout_s=90)[-1] for _ in range(2)]
+        theirs = [
+            engine.until(lambda record: _row(record).get("t") == "theirs", timeout_s=TIMEOUT_S)[-1] for _ in range(2)
+        ]
     with imported.running(database, _OPTIONS | options % _By("ours"), tmp_path) as file:
         until(lambda: [row["t"] for row in _rows(file)].count("ours") >= 2, "for two beats")
         ours = [row for row in _rows(file) if row["t"] == "ours"]
@@ -83,7 +86,7 @@ def test_always_makes_a_snapshot_at_every_start_as_debezium(
     theirs, ours = [], []
     for start, before in ((1, 0), (2, 1)):  # and how many rows stand in our file
         with start_debezium(_properties(database, options | storing)) as engine:
-            found = engine.until(lambda record: b'"snapshot":"last"' in (record.value or b""), timeout_s=90)
+            found = engine.until(lambda record: b'"snapshot":"last"' in (record.value or b""), timeout_s=TIMEOUT_S)
             theirs.append([(_op(record), _row(record)["id"]) for record in found])
         with imported.running(database, _OPTIONS | options, tmp_path) as file:
             _until_rows(file, before + start)
@@ -98,10 +101,10 @@ def test_a_publication_without_tables_gives_messages_only_as_debezium(
     options = {"publication_autocreate_mode": "no_tables", "snapshot_mode": "no_data", "heartbeat_interval_ms": "100"}
     written = ("INSERT INTO rows VALUES (7)", "SELECT pg_logical_emit_message(true, 'p', 'text')")
     with start_debezium(_properties(database, options)) as engine:
-        engine.until(lambda record: "heartbeat" in record.topic, timeout_s=90)
+        engine.until(lambda record: "heartbeat" in record.topic, timeout_s=TIMEOUT_S)
         for statement in written:
             shop.execute(statement.encode())
-        found = engine.until(lambda record: record.topic == "shop.message", timeout_s=90)
+        found = engine.until(lambda record: record.topic == "shop.message", timeout_s=TIMEOUT_S)
     assert [record.topic for record in found if "heartbeat" not in record.topic] == ["shop.message"]
     shop.execute("DROP PUBLICATION p")
     shop.execute("DELETE FROM rows")
@@ -125,7 +128,7 @@ def test_a_value_that_cannot_be_written_stops_both_or_is_passed_by_debezium_and_
     shop.execute("INSERT INTO rows VALUES (1)")
     written = ("INSERT INTO rows VALUES (2, 'NaN')", "INSERT INTO rows VALUES (3)")
     with start_debezium(_properties(database, options)) as engine:
-        engine.until(lambda record: _row(record).get("id") == 1, timeout_s=90)
+        engine.until(lambda record: _row(record).get("id") == 1, timeout_s=TIMEOUT_S)
         with imported.running(
             database, _OPTIONS | options, tmp_path, fails=Refused if mode == "fail" else None
         ) as file:
@@ -133,11 +136,11 @@ def test_a_value_that_cannot_be_written_stops_both_or_is_passed_by_debezium_and_
             for statement in written:
                 shop.execute(statement.encode())
             if mode == "warn":
-                theirs = engine.until(lambda record: _row(record).get("id") == 3, timeout_s=90)
+                theirs = engine.until(lambda record: _row(record).get("id") == 3, timeout_s=TIMEOUT_S)
                 until(lambda: len(_rows(file)) == 2, "for the row behind")
                 assert [_row(record)["id"] for record in theirs] == [3]
             else:
-                assert engine.rest(timeout_s=90) == []
+                assert engine.rest(timeout_s=TIMEOUT_S) == []
     assert [row["id"] for row in _rows(file)] == ([1, 3] if mode == "warn" else [1])
     if mode == "warn":
         assert "parked 1 change(s), the first of public.rows at" in caplog.text

@@ -17,6 +17,7 @@ from servers import debezium
 from servers.debezium import Record
 from tailrace.error import CheckFailed
 from tests.conformance import imported, sides
+from tests.conformance.oracle import TIMEOUT_S
 from tests.waiting import until
 
 _MARKER = "shop.public.marker"
@@ -62,10 +63,10 @@ def test_a_publication_and_what_comes_of_a_table_made_later_are_debeziums(
                 found = [line["topic"] for line in imported.lines(file)]
         else:
             with start_debezium(_properties(database, options)) as engine:
-                engine.until(lambda record: "heartbeat" in record.topic, timeout_s=90)
+                engine.until(lambda record: "heartbeat" in record.topic, timeout_s=TIMEOUT_S)
                 made = shop.execute(_PUBLICATION).fetchall()
                 _write_later(shop, begin)
-                found = [record.topic for record in engine.until(_is_marker, timeout_s=90)]
+                found = [record.topic for record in engine.until(_is_marker, timeout_s=TIMEOUT_S)]
         shop.execute("DROP TABLE later")
         shop.execute("DROP PUBLICATION p")
         seen.append((made, [topic for topic in found if "heartbeat" not in topic]))
@@ -79,7 +80,7 @@ def test_a_publication_that_may_not_be_made_and_is_not_there_stops_both(
 ) -> None:
     options = _OPTIONS | {"publication_autocreate_mode": "disabled", "snapshot_mode": "no_data"}
     with start_debezium(_properties(database, options)) as engine:
-        assert engine.rest(timeout_s=90) == []
+        assert engine.rest(timeout_s=TIMEOUT_S) == []
         assert engine.said("Publication autocreation is disabled")
     with imported.running(database, options, tmp_path, fails=CheckFailed) as file:
         pass
@@ -110,11 +111,11 @@ def test_a_first_start_reads_what_debeziums_reads(
     reads &= options["snapshot_mode"] != "configuration_based" or _DATA in options
     shop.execute("INSERT INTO rows VALUES (1)")
     with start_debezium(_properties(database, options)) as engine:
-        theirs = engine.until(lambda record: _op(record) == ("r", 1), timeout_s=90) if reads else []
+        theirs = engine.until(lambda record: _op(record) == ("r", 1), timeout_s=TIMEOUT_S) if reads else []
         if streams:
             _until_active(shop, "theirs")
             shop.execute("INSERT INTO rows VALUES (2)")
-            theirs += engine.until(lambda record: _op(record) == ("c", 2), timeout_s=90)
+            theirs += engine.until(lambda record: _op(record) == ("c", 2), timeout_s=TIMEOUT_S)
         slots = shop.execute("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'theirs'").fetchall()
     shop.execute("DELETE FROM rows WHERE id = 2")
     with imported.running(database, options, tmp_path) as file:
@@ -149,7 +150,7 @@ def test_a_slot_that_is_lost_is_begun_anew_with_a_snapshot_by_both(
     def begun(last: int) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
         """What both read in a snapshot that ends with this row."""
         with start_debezium(_properties(database, options | storing)) as engine:
-            found = engine.until(lambda record: _op(record) == ("r", last), timeout_s=90)
+            found = engine.until(lambda record: _op(record) == ("r", last), timeout_s=TIMEOUT_S)
             _until_active(shop, "theirs")
         before = len(_ops(tmp_path / "out.jsonl"))
         with imported.running(database, options, tmp_path) as file:

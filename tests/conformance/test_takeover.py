@@ -29,7 +29,7 @@ from servers import debezium
 from servers import kafka as servers_kafka
 from tests.waiting import until
 
-TIMEOUT_S = 90.0
+TIMEOUT_S = 300.0
 ROWS = 400
 PAUSE_S = 0.05
 """Between two transactions: what is committed while a JVM starts has to be read and compared too."""

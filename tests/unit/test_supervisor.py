@@ -13,7 +13,7 @@ from tailrace.testing.fake import ListSink, Log, LogSource, Target
 from tests.waiting import until
 
 
-def make(name: str, log: Log, target: Target, *, stop_timeout_s: float = 5) -> Pipeline:
+def make(name: str, log: Log, target: Target, *, stop_timeout_s: float = 60) -> Pipeline:
     return Pipeline(
         LogSource(log),
         ListSink(target),
@@ -76,7 +76,7 @@ def test_a_fatal_a_crash_and_a_stuck_sink_leave_the_other_alone_and_the_worst_is
     targets["fatal"].fail(Refused("no such currency"))
     targets["crash"].fail(SystemExit(3))  # the gravest that a handler can do to the thread that calls it
     targets["stuck"].gate.clear()
-    supervisor = Supervisor([make(name, logs[name], targets[name], stop_timeout_s=0.2) for name in logs])
+    supervisor = Supervisor([make(name, logs[name], targets[name], stop_timeout_s=2) for name in logs])
     supervisor.start()
     for log in logs.values():
         log.insert(1)

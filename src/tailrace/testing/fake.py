@@ -246,12 +246,12 @@ class Target:
             self.writes.append(len(changes))
             self._changed.notify_all()
 
-    def wait(self, count: int, timeout_s: float = 10.0) -> list[Record]:
+    def wait(self, count: int, timeout_s: float = 60.0) -> list[Record]:
         """Wait until `count` records are durable; returns all of them. TimeoutError after `timeout_s`."""
         self.wait_for(lambda: len(self.records) >= count, timeout_s)
         return list(self.records)
 
-    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
         """Wait until `condition` holds, asked again at every offer and write. TimeoutError after `timeout_s`."""
         with self._changed:
             if not self._changed.wait_for(condition, timeout_s):

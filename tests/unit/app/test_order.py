@@ -228,7 +228,7 @@ def test_concurrent_calls_run_side_by_side_and_keep_the_order_of_each_key(asynch
     @shop.on("public.orders", concurrency=4)
     def in_threads(change: Change) -> None:
         if not asynchronous and change.after["step"] == 0:
-            together.wait(10)  # breaks unless four calls are under way at once
+            together.wait(60)  # breaks unless four calls are under way at once
         note(change)
 
     async def in_tasks(change: Change) -> None:

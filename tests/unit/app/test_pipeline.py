@@ -30,9 +30,9 @@ def test_a_stop_does_not_wait_for_the_tries_of_a_handler(tmp_path: Path) -> None
     pipeline = app.pipeline(state_dir=tmp_path)
     runner = threading.Thread(target=pipeline.run)
     runner.start()
-    assert called.wait(30)
+    assert called.wait(120)
     pipeline.stop()
-    runner.join(30)
+    runner.join(120)
     assert not runner.is_alive()
     assert not log.confirmed
 

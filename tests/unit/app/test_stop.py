@@ -42,10 +42,10 @@ def _stopping(app: tr.App, called: threading.Event, folder: Path) -> Iterator[tr
     pipeline = app.pipeline(state_dir=folder)
     runner = threading.Thread(target=pipeline.run, daemon=True)
     runner.start()
-    assert called.wait(30)
+    assert called.wait(120)
     pipeline.stop()
     yield pipeline
-    runner.join(30)
+    runner.join(120)
     assert not runner.is_alive()
 
 
@@ -101,7 +101,7 @@ def test_no_call_begins_when_the_time_for_a_stop_is_over(
             calls.append("failed")
             raise ValueError
         called.set()
-        assert over.wait(30)
+        assert over.wait(120)
         calls.append("done")
 
     log.commit(*(("c", {"id": str(at), "note": ""}) for at in range(1_000)))  # one batch, however the threads run

@@ -23,7 +23,7 @@ from tailrace.pipeline import Pipeline
 from tailrace.testing.fake import AtomicSink, ListSink, Log, LogSource, Target
 from tests.waiting import until
 
-QUICK = Limits(save_interval_s=0.02, backoff_s_max=0.05, stop_timeout_s=5)
+QUICK = Limits(save_interval_s=0.02, backoff_s_max=0.05, stop_timeout_s=60)
 NO_KEY = Table("public", "events", [Column("what", "text")])
 
 
@@ -209,7 +209,7 @@ def test_replay_in_the_running_pipeline_keeps_the_order_of_each_key(tmp_path: Pa
         until(lambda: not pending(tmp_path / "dead.jsonl"), "for the request to be carried out")
     finally:
         pipeline.stop()
-        thread.join(10)
+        thread.join(60)
     assert [(record.op, record.key["id"]) for record in records if record.key] == [("c", "3"), ("c", "1"), ("u", "1")]
     letters = opened(tmp_path)
     assert letters.count() == 1
@@ -368,7 +368,7 @@ def test_an_idle_pipeline_replays_right_after_its_start(tmp_path: Path) -> None:
         assert [record.op for record in target.wait(1)] == ["c"]
     finally:
         pipeline.stop()
-        thread.join(10)
+        thread.join(60)
 
 
 def test_i8_a_full_file_stops_the_pipeline(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tailrace.health import HealthServer
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 
 
 def get(server: HealthServer, path: str) -> tuple[int, str]:

@@ -39,7 +39,7 @@ def test_nobody_is_attended_any_more_once_it_is_closed(tmp_path: Path, asking: b
     with _asking(tmp_path / "p.desk") as client:
         if asking:
             client.sendall(REPAIR)
-            assert submitted.wait(30)
+            assert submitted.wait(120)
         else:
             until(lambda: len(set(threading.enumerate()) - before) == 2, "for the client to be let in")
         desk.close()

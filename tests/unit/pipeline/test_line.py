@@ -17,7 +17,7 @@ from tailrace.pipeline import Pipeline, State
 from tailrace.testing.fake import AtomicSink, ListSink, Log, LogSource, Target
 from tests.waiting import until
 
-QUICK = Limits(save_interval_s=0.02, backoff_s_max=0.05, stop_timeout_s=5)
+QUICK = Limits(save_interval_s=0.02, backoff_s_max=0.05, stop_timeout_s=60)
 
 
 def make(log: Log, target: Target, **options: object) -> Pipeline:
@@ -44,7 +44,7 @@ def running(pipeline: Pipeline) -> Iterator[list[BaseException]]:
         yield raised
     finally:
         pipeline.stop()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -133,7 +133,7 @@ def test_i1_a_failed_save_confirms_nothing() -> None:
 
 def test_i2_reading_goes_on_while_nothing_is_confirmed() -> None:
     log, target = Log(), Target()
-    pipeline = make(log, target, limits=Limits(save_interval_s=3600, stop_timeout_s=5))
+    pipeline = make(log, target, limits=Limits(save_interval_s=3600, stop_timeout_s=60))
     with running(pipeline):
         first = log.insert(0)
         target.wait(1)
@@ -173,7 +173,7 @@ def test_i4_what_a_write_refused_for_now_is_offered_again_whole() -> None:
 def test_i8_a_stuck_sink_stops_the_reading_and_i11_the_stream_is_tended() -> None:
     log, target = Log(), Target()
     target.gate.clear()
-    limits = Limits(shelf_bytes_max=5_000, batch_bytes_max=1_000, stop_timeout_s=5)
+    limits = Limits(shelf_bytes_max=5_000, batch_bytes_max=1_000, stop_timeout_s=60)
     pipeline = make(log, target, limits=limits)
     for key in range(100):
         log.insert(key)
@@ -358,7 +358,7 @@ def test_what_is_revoked_is_finished_saved_and_released() -> None:
 def test_stop_finishes_what_is_held() -> None:
     log, target = Log(), Target()
     target.gate.clear()
-    pipeline = make(log, target, limits=Limits(batch_bytes_max=1, stop_timeout_s=10))
+    pipeline = make(log, target, limits=Limits(batch_bytes_max=1, stop_timeout_s=60))
     for key in range(20):
         log.insert(key)
     with running(pipeline) as raised:
@@ -437,15 +437,15 @@ def test_a_stop_does_not_wait_for_a_server_that_does_not_answer() -> None:
     class Silent(Log):
         def note(self, event: str) -> None:
             opening.set()
-            answer.wait(60)
+            answer.wait(120)
 
-    pipeline = make(Silent(), Target(), limits=Limits(stop_timeout_s=60))
+    pipeline = make(Silent(), Target(), limits=Limits(stop_timeout_s=120))
     with running(pipeline) as raised:
-        assert opening.wait(10)
+        assert opening.wait(60)
         begun = time.monotonic()
         pipeline.stop()
         until(lambda: pipeline.status().state is State.STOPPED)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     assert raised == []
     answer.set()
 
@@ -454,7 +454,7 @@ def test_a_stop_ends_the_pause_before_a_retry() -> None:
     log = Log()
     for _ in range(20):
         log.fail(Retryable("no server"))
-    pipeline = make(log, Target(), limits=Limits(backoff_s_max=3600, stop_timeout_s=5))
+    pipeline = make(log, Target(), limits=Limits(backoff_s_max=3600, stop_timeout_s=60))
     with running(pipeline) as raised:
         until(lambda: pipeline.status().restarts >= 3)
         assert pipeline.status().error == "no server"

@@ -68,7 +68,7 @@ class Picky:
 def make(log: Log, target: Target, letters: File | None, *transforms: Any) -> Pipeline:
     return Pipeline(
         LogSource(log), ListSink(target), name="p", state_dir=None, checkpoint=Memory(), dead_letters=letters,
-        transforms=transforms, limits=Limits(save_interval_s=0.02, backoff_s_max=0.05, stop_timeout_s=5),
+        transforms=transforms, limits=Limits(save_interval_s=0.02, backoff_s_max=0.05, stop_timeout_s=60),
     )  # fmt: skip
 
 

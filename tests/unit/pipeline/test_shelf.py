@@ -128,7 +128,7 @@ def test_a_waiting_writer_gets_a_batch_at_once(monkeypatch: pytest.MonkeyPatch) 
     writer.start()
     until(lambda: shelf._changed._waiters, "for the writer to wait")  # type: ignore[attr-defined]
     shelf.put(batch)
-    writer.join(30)
+    writer.join(120)
     assert got == [[batch]]
 
 

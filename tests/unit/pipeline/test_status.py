@@ -76,7 +76,7 @@ def test_nobody_answers_any_more_once_it_is_closed(tmp_path: Path) -> None:
     server = StatusServer(tmp_path / "p.sock", slowly)
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(tmp_path / "p.sock"))
-        assert asked.wait(30)
+        assert asked.wait(120)
         server.close()
         assert not set(threading.enumerate()) - before
 
@@ -112,7 +112,7 @@ def test_a_running_pipeline_tells_what_it_does(tmp_path: Path) -> None:
         ListSink(target),
         name="p",
         state_dir=tmp_path,
-        limits=Limits(save_interval_s=0, stop_timeout_s=5),
+        limits=Limits(save_interval_s=0, stop_timeout_s=60),
     )
     assert pipeline.status().state is State.STOPPED
     thread = threading.Thread(target=pipeline.run)
@@ -134,7 +134,7 @@ def test_a_running_pipeline_tells_what_it_does(tmp_path: Path) -> None:
     finally:
         target.gate.set()
         pipeline.stop()
-        thread.join(10)
+        thread.join(60)
     assert pipeline.status().state is State.STOPPED
     assert not socket_path(tmp_path, "p").exists()
 

@@ -31,9 +31,9 @@ def test_a_stop_breaks_off_a_statement_that_outlasts_it_and_nothing_of_it_stays(
     log.insert(1)
     running = threading.Thread(target=pipeline.run, daemon=True)
     running.start()
-    assert slow.wait(30)
+    assert slow.wait(120)
     pipeline.stop()
-    running.join(30)
+    running.join(120)
     assert not running.is_alive()
     assert sink.saved("p") == {log.lineage: None}
     monkeypatch.undo()

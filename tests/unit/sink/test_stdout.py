@@ -57,7 +57,7 @@ def test_a_pipe_that_does_not_block_gets_every_byte() -> None:
         os.dup2(kept, 1)
         os.close(writing)
         os.close(kept)
-        reader.join(10)
+        reader.join(60)
         os.close(reading)
     assert received.count(b"\n") == 10_000
     assert all(json.loads(line) for line in received.splitlines())
