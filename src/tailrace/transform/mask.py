@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import ClassVar, Literal
 
 from tailrace import _native
@@ -19,10 +18,11 @@ __all__ = ["Mask"]
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Mask the columns that match the `schema.table.column` globs.
+    """Mask the columns that match these patterns of `schema.table.column`, which are as those of `Select`.
 
     `redact` gives null (empty text where the column is not nullable), `hash` HMAC-SHA-256 of the text under `salt` in
-    hex, `truncate` the first `length` characters.
+    hex, `truncate` the first `length` characters. A key column can only be hashed: otherwise rows would fall together,
+    and `ConfigError` stops the pipeline.
     """
 
     kind: ClassVar[str] = "mask"
@@ -39,13 +39,17 @@ class Mask:
             raise ConfigError("mask: method = 'truncate' needs a length of at least 1")
         if (self.method != "hash" and self.salt) or (self.method != "truncate" and self.length):
             raise ConfigError(f"mask: salt belongs to 'hash' and length to 'truncate', not to {self.method!r}")
-        mask = _native.Mask(self.columns, self.method, salt=self.salt.encode(), length=self.length)
+        try:
+            mask = _native.Mask(self.columns, self.method, salt=self.salt.encode(), length=self.length)
+        except ValueError as error:
+            raise ConfigError(f"mask: {error}") from error
         object.__setattr__(self, "_mask", mask)
 
     def unmatched(self, tables: Sequence[Table]) -> list[str]:
         """See `Selective.unmatched`."""
         there = [f"{table}.{column.name}" for table in tables for column in table.columns]
-        return [glob for glob in self.columns if not any(fnmatchcase(name, glob) for name in there)]
+        read = [(glob, _native.Globs([glob.removeprefix("!")])) for glob in self.columns]
+        return [glob for glob, globs in read if not any(map(globs.matches, there))]
 
     def __call__(self, batch: Batch) -> Batch:
         """`batch` with those cells masked."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import ClassVar
 
 from tailrace import _native
@@ -18,7 +17,12 @@ _OPS = "cudrtm"
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """Keep what matches: `schema.table` and `schema.table.column` globs, op letters. None keeps all; keys stay."""
+    """Keep some tables, columns and ops. Patterns are of `schema.table` and of `schema.table.column`.
+
+    A pattern is a glob, a regular expression between slashes, or, behind `!`, what is left out; None keeps all. What
+    `exclude_…` matches goes, but for key columns, which always stay. `ops` has the letters of the changes to keep.
+    `ConfigError` for other letters, and for what is no regular expression.
+    """
 
     kind: ClassVar[str] = "select"
     tables: tuple[str, ...] | None = None
@@ -31,13 +35,16 @@ class Select:
     def __post_init__(self) -> None:
         if self.ops is not None and (not self.ops or set(self.ops) - set(_OPS)):
             raise ConfigError(f"select: ops = {self.ops!r} is not made of the letters {_OPS}")
-        select = _native.Select(
-            tables=self.tables,
-            exclude_tables=self.exclude_tables,
-            columns=self.columns,
-            exclude_columns=self.exclude_columns,
-            ops=self.ops,
-        )
+        try:
+            select = _native.Select(
+                tables=self.tables,
+                exclude_tables=self.exclude_tables,
+                columns=self.columns,
+                exclude_columns=self.exclude_columns,
+                ops=self.ops,
+            )
+        except ValueError as error:
+            raise ConfigError(f"select: {error}") from error
         object.__setattr__(self, "_select", select)
 
     def unmatched(self, tables: Sequence[Table]) -> list[str]:
@@ -46,7 +53,8 @@ class Select:
         columns = [f"{table}.{column.name}" for table in tables for column in table.columns]
         asked = [(glob, there) for glob in (*(self.tables or ()), *self.exclude_tables)]
         asked += [(glob, columns) for glob in (*(self.columns or ()), *self.exclude_columns)]
-        return [glob for glob, names in asked if not any(fnmatchcase(name, glob) for name in names)]
+        read = [(glob, _native.Globs([glob.removeprefix("!")]), names) for glob, names in asked]
+        return [glob for glob, globs, names in read if not any(map(globs.matches, names))]
 
     def __call__(self, batch: Batch) -> Batch:
         """The changes of `batch` that match."""

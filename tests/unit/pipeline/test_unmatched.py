@@ -13,7 +13,7 @@ from tailrace.error import Retryable
 from tailrace.model import Batch, Limits, Table
 from tailrace.pipeline import Pipeline
 from tailrace.testing.fake import ORDERS, ListSink, Log, LogSource, Target
-from tailrace.transform import Mask
+from tailrace.transform import Mask, Select
 
 SLIP = "p: transform mask: public.orders.notes matches nothing that comes to it"
 MASK = Mask(columns=["public.orders.note", "public.orders.notes"])
@@ -60,3 +60,9 @@ def test_a_function_of_the_users_own_is_called_for_batches_alone(caplog: pytest.
 
     assert told(Log(), own, MASK, caplog=caplog) == []
     assert all(seen)
+
+
+def test_patterns_are_asked_as_the_transforms_read_them() -> None:
+    select = Select(tables=("/PUBLIC\\.o.*/", "!public.secret"), exclude_columns=("!*.note", "/.*\\.gone/"))
+    assert select.unmatched([ORDERS]) == ["!public.secret", "/.*\\.gone/"]
+    assert Mask(("/.*\\.note/", "!public.orders.id", "[!a]*.notes")).unmatched([ORDERS]) == ["[!a]*.notes"]

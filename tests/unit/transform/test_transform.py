@@ -94,8 +94,12 @@ def test_a_plain_function_is_a_transform() -> None:
         (lambda: Mask(("a.b.c",), "redact", "salt"), "belongs to 'hash'"),
         (lambda: Select(ops=""), "not made of the letters"),
         (lambda: Select(ops="cz"), "not made of the letters"),
+        (lambda: Mask(("a.b.c",), "shuffle"), "method is redact, hash or truncate"),
+        (lambda: Mask(("/(/",)), 'mask: "\\(" is not a regular expression'),
+        (lambda: Select(tables=("/(/",)), 'select: "\\(" is not a regular expression'),
+        (lambda: Select(exclude_columns=("!/(/",)), 'select: "\\(" is not a regular expression'),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(make: object, message: str) -> None:
+def test_options_that_mean_nothing_are_refused(make: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make()  # type: ignore[operator]
