@@ -49,7 +49,11 @@ __version__: Final[str]
 
 @final
 class Unchanged:
-    """The type of `UNCHANGED`: a TOASTed cell that the server did not send because the update left it as it was."""
+    """A cell that the server did not send: it lies outside of its row (TOAST), and the update left it as it was.
+
+    `UNCHANGED` is the only value of this type, and it is false; compare with `is`. With REPLICA IDENTITY FULL a table
+    has none.
+    """
 
     def __bool__(self) -> Literal[False]: ...
 
@@ -69,9 +73,11 @@ class Position:
 
     def __new__(cls, lineage: str, text: str) -> Position: ...
     @property
-    def lineage(self) -> str: ...
+    def lineage(self) -> str:
+        """Which stream it is of: before or after says something only of two positions of one lineage."""
     @property
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """Where in it: printable, and in the order of the stream."""
     def __lt__(self, other: Position, /) -> bool: ...
     def __le__(self, other: Position, /) -> bool: ...
     def __gt__(self, other: Position, /) -> bool: ...
@@ -97,14 +103,17 @@ class Column:
         defaulted: bool = False,
     ) -> Column: ...
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As the source has it, or as a transform renamed it."""
     @property
-    def type(self) -> str: ...
+    def type(self) -> str:
+        """The portable type."""
     @property
     def native(self) -> str:
         """The server's own spelling, as `format_type` prints it."""
     @property
-    def nullable(self) -> bool: ...
+    def nullable(self) -> bool:
+        """Whether it can be null."""
     @property
     def labels(self) -> tuple[str, ...]:
         """An enum's labels in sort order; empty for other types."""
@@ -179,11 +188,14 @@ class Table:
         oid: int | None = None,
     ) -> Table: ...
     @property
-    def schema(self) -> str: ...
+    def schema(self) -> str:
+        """The schema that it lies in."""
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Without the schema; `str(table)` has both."""
     @property
-    def columns(self) -> tuple[Column, ...]: ...
+    def columns(self) -> tuple[Column, ...]:
+        """In the table's order; without those that the publication leaves out."""
     @property
     def key(self) -> tuple[str, ...]:
         """Names of the key columns in key order; empty when the table has no usable key."""
@@ -210,10 +222,10 @@ class Table:
 class Row(Mapping[str, Any]):
     """A read-only mapping of column name to Python value, decoded cell by cell on first use.
 
-    int, float, bool, str, bytes, Decimal, date, time, datetime (timestamptz aware in UTC, timestamp naive),
-    timedelta-free text for interval, UUID, list for arrays, json and jsonb as `json.loads` reads them (`text()` has
-    every digit). Infinite or out-of-range dates stay text. Holds only the columns that the server sent: a key-only
-    image has the key columns; an unsent TOAST cell is UNCHANGED.
+    int, float, bool, str, bytes, Decimal, date, time, datetime (timestamptz aware in UTC, timestamp naive), UUID, list
+    for arrays, json and jsonb as `json.loads` reads them (`text()` has every digit). An interval is text, and so are
+    dates that Python cannot hold. Holds only the columns that the server sent: a key-only image has the key columns; an
+    unsent TOAST cell is UNCHANGED.
     """
 
     def __getitem__(self, name: str, /) -> Any: ...
@@ -221,10 +233,12 @@ class Row(Mapping[str, Any]):
     def __iter__(self) -> Iterator[str]: ...
     def values_of(self, names: Sequence[str]) -> tuple[Any, ...]:
         """The values of these columns, in this order; KeyError for a column that was not sent."""
-    def get(self, key: str, default: Any = None, /) -> Any: ...
-    def asdict(self) -> dict[str, Any]: ...
+    def get(self, key: str, default: Any = None, /) -> Any:
+        """The value of a column; `default` for one that was not sent."""
+    def asdict(self) -> dict[str, Any]:
+        """All values, decoded, in a dict of their own."""
     def text(self, name: str) -> str | Unchanged | None:
-        """The cell as the server sent it."""
+        """The cell as the server sent it; KeyError for a column that was not sent."""
     def elements(self, name: str) -> list[Any] | str | Unchanged | None:
         """The elements of an array as the server sent them, in lists that are nested as it is; the text of what is no
         array."""
@@ -239,21 +253,29 @@ class Message:
     """A logical decoding message (`pg_logical_emit_message`)."""
 
     @property
-    def prefix(self) -> str: ...
+    def prefix(self) -> str:
+        """What `@app.on_message` goes by."""
     @property
-    def content(self) -> bytes: ...
+    def content(self) -> bytes:
+        """What was sent, as it is."""
     @property
-    def transactional(self) -> bool: ...
+    def transactional(self) -> bool:
+        """It came with its transaction; otherwise at once, whether that committed or not."""
 
 @final
 class Change(Generic[_RowT]):
-    """One row event, a read-only view into its batch. `position` is its own, unique, the same on every replay (I7)."""
+    """One row event, a read-only view into its batch, which lives as long as one of its changes is held.
+
+    `Change[T]` is one whose rows are of type `T` (see `App.on`); without it they are `Row`.
+    """
 
     @property
-    def op(self) -> Literal["c", "u", "d", "r", "t", "m"]: ...
+    def op(self) -> Literal["c", "u", "d", "r", "t", "m"]:
+        """Created, updated, deleted, read by a snapshot, truncated, or a message: Debezium's letters, see `Op`."""
     @property
     def table(self) -> Table:
-        """Raises AttributeError for op m, which belongs to no table."""
+        """The table, as it was when this was committed; None for op m, of which the type is silent: a handler of tables
+        never gets one."""
     @property
     def key(self) -> Row | None:
         """The key columns after the change (before it, for a delete); None without a key."""
@@ -261,17 +283,22 @@ class Change(Generic[_RowT]):
     def before(self) -> _RowT | None:
         """The old image: all columns under replica identity full, the key columns when the key changed or on delete."""
     @property
-    def after(self) -> _RowT | None: ...
+    def after(self) -> _RowT | None:
+        """The new row; None for a delete, a truncate and a message. A cell that an update left alone and that is too
+        large to be sent again (TOAST) is UNCHANGED, unless the table has replica identity full."""
     @property
     def committed_at(self) -> datetime:
         """Commit time at the source, in UTC; for a snapshot row the time of the snapshot."""
     @property
-    def position(self) -> Position: ...
+    def position(self) -> Position:
+        """Its own, unique, and the same on every replay (I7): the key by which a repetition is known. Of a snapshot's
+        rows, within one attempt."""
     @property
     def transaction(self) -> int | None:
-        """The source's transaction id."""
+        """The source's transaction id; None for a snapshot row, and where the source has none."""
     @property
-    def message(self) -> Message | None: ...
+    def message(self) -> Message | None:
+        """The message of op m; None for every other op."""
     @property
     def origin(self) -> str | None:
         """The replication origin that the transaction came through, if any."""
@@ -390,7 +417,8 @@ class Batch:
     def positions(self) -> tuple[Position, ...]:
         """Where the batch ends, one for each lineage that it touches."""
     @property
-    def tables(self) -> tuple[Table, ...]: ...
+    def tables(self) -> tuple[Table, ...]:
+        """The table versions that its changes are of, each once."""
     @property
     def nbytes(self) -> int:
         """Bytes of the cells, wherever they lie."""
@@ -398,7 +426,8 @@ class Batch:
     def resident_nbytes(self) -> int:
         """The part of `nbytes` that is in memory and not in a spill file."""
     @property
-    def snapshot(self) -> SnapshotMark | None: ...
+    def snapshot(self) -> SnapshotMark | None:
+        """Which part of a snapshot it carries; None for changes of the stream."""
     @property
     def committed_at(self) -> datetime | None:
         """Commit time of the last transaction; None for progress."""
@@ -434,7 +463,8 @@ class Batch:
         filled from earlier changes where possible; TRUNCATE and key changes are barriers. Apply its `segments()` in
         order: each holds either changes of distinct keys of one table, or one barrier (op t, or a single op u that
         changes a key). With `split_keys` a change of key that has its whole new row becomes op d and op c instead."""
-    def without(self, indexes: Collection[int]) -> Batch: ...
+    def without(self, indexes: Collection[int]) -> Batch:
+        """All but these changes; positions stay as they are."""
     def only(self, indexes: Collection[int]) -> Batch:
         """Just these changes; positions stay as they are."""
     def cut(self, nbytes_max: int) -> Iterator[Batch]:
@@ -453,7 +483,8 @@ class Batch:
     def merge(batches: Sequence[Batch]) -> list[Batch]:
         """Join neighbours into as few batches as their snapshot marks allow; order is kept."""
     @staticmethod
-    def progress(position: Position) -> Batch: ...
+    def progress(position: Position) -> Batch:
+        """A batch without changes that ends at `position`."""
 
 @final
 class Globs:

@@ -20,7 +20,10 @@ from typing import ClassVar
 
 
 class TailraceError(Exception):
-    """What went wrong and where, in one line; `hint` says what to do next."""
+    """What went wrong and where, in one line; `hint` says what to do next, None where nobody knows.
+
+    `exit_code` is that of a command which ends with it. `str(error)` has both lines.
+    """
 
     exit_code: ClassVar[int] = 1
 
@@ -56,7 +59,8 @@ class CheckFailed(Fatal):
 
 
 class HistoryLost(Fatal):
-    """The source cannot continue right after the saved position; `tailrace reset` starts again with a snapshot."""
+    """The source cannot continue right after the saved position: `tailrace reset`, or `App.drop`, starts again with a
+    snapshot."""
 
     exit_code = 4
 

@@ -162,8 +162,12 @@ class Limits:
     """Bounds on everything that can grow (I8). Sizes in bytes, durations in seconds.
 
     `segment_bytes` is the unit of encoding and of spilling; `shelf_bytes_max` bounds what waits between the two
-    threads; `transaction_bytes_max` is what open transactions may hold in memory before they spill to `spill_dir`,
-    where they may take `spill_bytes_max`; a protocol message above `frame_bytes_max` stops the pipeline.
+    threads, `batch_bytes_max` what the writer takes of it at once; `transaction_bytes_max` is what open transactions
+    may hold in memory before they spill to `spill_dir` (default: the system's folder for temporary files), where they
+    may take `spill_bytes_max`; a protocol message above `frame_bytes_max` stops the pipeline, and so do dead letters in
+    a file above `dead_letters_bytes_max`. `stop_timeout_s` is how long a stop may take to finish what is held,
+    `progress_interval_s` how often an idle pipeline moves its position, `save_interval_s` how often a checkpoint is
+    saved (what may come twice after a crash), `backoff_s_max` the longest pause between tries.
     """
 
     segment_bytes: int = 1 << 20

@@ -39,9 +39,13 @@ def tail(
     """Iterate over changes from now on, with `for` or `async for`; with `snapshot`, over the present rows first.
 
     `source` is a URL (then the slot is temporary, and so is the publication unless one is named) or a Source. `tables`
-    are globs of `schema.table`. With `until_current` the iteration ends with what was committed at its start. Errors of
-    the source are raised by `with` or the loop. `with tr.tail(...) as changes` closes at once; else it closes when it
-    is dropped.
+    are globs of `schema.table`, by default all. With `until_current` the iteration ends with what was committed at its
+    start. `with tr.tail(...) as changes` sees what is committed from there on, and closes at the end of the block; else
+    it closes when it is dropped.
+
+    `ConfigError` for a URL of something that is no database. What the source fails with is raised by `with` or by the
+    loop: `Fatal` and what is below it, and `Retryable` while it cannot be opened; a fault that passes later is waited
+    out. Where the slot went with a connection that broke, that is `HistoryLost`: what came meanwhile is not there.
     """
     if isinstance(source, str):
         source = temporary(source, snapshot=snapshot, tables=tables, slot=slot, publication=publication)

@@ -13,7 +13,7 @@ from tailrace.model import Limits
 from tailrace.sink.kafka import Security, Topic
 from tailrace.source.kafka import SchemaRegistry
 from tailrace.source.postgres.takeover import Takeover
-from tests.tidy import debezium_page, format_page, measured_page, scaling_page, transforms_page, tree
+from tests.tidy import debezium_page, format_page, measured_page, python_page, scaling_page, transforms_page, tree
 
 REFERENCE = (tree.ROOT / "docs" / "reference" / "configuration.md").read_text()
 NAMED = set(re.findall(r"`([a-z_]+)`", REFERENCE))
@@ -33,6 +33,24 @@ def test_every_key_is_in_the_reference(kind: type) -> None:
 def test_the_page_of_format_is_that_of_the_table() -> None:
     assert format_page.PAGE.read_text() == format_page.page(), "run python -m tests.tidy.format_page"
     assert transforms_page.PAGE.read_text() == transforms_page.page(), "run python -m tests.tidy.transforms_page"
+
+
+def test_the_page_of_the_python_api_is_what_the_code_declares() -> None:
+    assert python_page.PAGE.read_text() == python_page.page(), "run python -m tests.tidy.python_page"
+
+
+def test_the_page_of_the_python_api_has_every_public_name_once() -> None:
+    listed = python_page.listed()
+    assert len(listed) == len(set(listed))
+    assert python_page.exported() - set(listed) == set(), "give each a place in GROUPS of tests/tidy/python_page.py"
+    assert {name for name in listed if name.startswith("tr.")} == python_page.exported()
+
+
+def test_names_of_the_page_of_the_python_api_lead_to_its_headings() -> None:
+    text = python_page.PAGE.read_text()
+    anchors = [re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in re.findall(r"^##+ (.+)$", text, re.M)]
+    anchors += [f"{anchor}-1" for anchor in anchors if anchors.count(anchor) > 1]
+    assert not {found for found in re.findall(r"\]\(#([^)]+)\)", text) if found not in anchors}
 
 
 def test_the_page_of_debeziums_options_is_that_of_the_table() -> None:

@@ -28,9 +28,10 @@ HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
 class App:
     """Your functions at the end of a pipeline. An App is a sink like any other; `run` puts it behind its source.
 
-    `source` is a URL or a Source; `tables` are globs of `schema.table`, by default those of the handlers; topics
-    (`kafka://broker:9092/topic,topic?group=…`) are read whole, and handlers take their tables of them. A handler
-    gets one change after another, in commit order; a change is done when it returns. When it raises, it is called again
+    `source` is a URL or a Source; `name` is what its position, slot and lock are kept under; `tables` are globs of
+    `schema.table`, by default those of the handlers; topics (`kafka://broker:9092/topic,topic?group=…`) are read whole,
+    and handlers take their tables of them. `checkpoint` keeps the position, by default in a file. A handler gets one
+    change after another, in commit order; a change is done when it returns. When it raises, it is called again
     after a pause that doubles; after its last try the change is parked in `dead_letters`, and so are later changes of
     its key; without dead letters the pipeline stops (`Refused`). `raise tr.Reject("reason")` parks at once,
     `raise tr.Retryable(...)` never parks: after the last try the pipeline opens again and the change comes back;
@@ -91,7 +92,9 @@ class App:
         to 10,000 changes; a list that fails for good, or that `raise tr.Reject("reason")` is of, is halved until the
         changes at fault stand alone. `raise tr.Reject({2: "reason"}, written=[0, 1])` parks those that it names by
         their place in the list; the list comes again without them and without what is `written`, that is done.
-        `concurrency` runs that many changes of different keys side by side, on threads or as tasks for an `async def`.
+        `retries` is how often a change is tried again before it has failed for good. `concurrency` runs that many
+        changes of different keys side by side, on threads or as tasks for an `async def`. `ConfigError` for a function
+        that cannot be called with the change alone, or whose row type cannot be resolved.
         """
         if not patterns:
             raise ConfigError("@app.on names no table", hint='write @app.on("public.orders")')
@@ -120,7 +123,10 @@ class App:
         return register
 
     def on_message(self, *prefixes: str, retries: int = 5) -> Callable[[HandlerT], HandlerT]:
-        """Register a function for logical messages (`pg_logical_emit_message`) whose prefix matches a glob."""
+        """Register a function for logical messages (`pg_logical_emit_message`) whose prefix matches a glob.
+
+        It gets changes of op m, one after another: `change.message` is what was sent. `retries` as of `on`.
+        """
         if not prefixes:
             raise ConfigError("@app.on_message names no prefix", hint='write @app.on_message("*") for all')
         check_patterns(prefixes, hint='write @app.on_message("outbox.*")')
@@ -162,7 +168,10 @@ class App:
     def pipeline(
         self, *, transforms: Sequence[Transform] = (), state_dir: str | os.PathLike[str] | None = Path(".tailrace")
     ) -> Pipeline:
-        """The pipeline that `run` would run: source → transforms → handlers."""
+        """The pipeline that `run` would run: source → transforms → handlers.
+
+        `state_dir` is as that of `Pipeline`. `ConfigError` when nothing says which tables to read.
+        """
         source = self._source
         return Pipeline(
             self._from_url(source) if isinstance(source, str) else source,

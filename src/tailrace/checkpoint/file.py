@@ -24,7 +24,11 @@ _FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """Keep the positions in the file `path`, mode 0600."""
+    """Keep the positions of one pipeline in the file `path`, mode 0600, replaced whole and fsynced at each save.
+
+    `Retryable` while another process has it (an operating system lock); `Fatal` when it is damaged: it is never
+    repaired, and the one before it is beside it as `<path>.previous`.
+    """
 
     kind: ClassVar[str] = "file"
     path: str | Path

@@ -53,7 +53,10 @@ _FORGET = "delete from tailrace_position where pipeline = ?"
 
 @dataclass(frozen=True, slots=True)
 class SQLite:
-    """Keep the positions in the database file `path`, mode 0600."""
+    """Keep the positions of any number of pipelines in the SQLite file `path`, mode 0600, made when it is missing.
+
+    `Retryable` while another process has the same pipeline (an operating system lock), or while the disk is full.
+    """
 
     kind: ClassVar[str] = "sqlite"
     path: str | Path

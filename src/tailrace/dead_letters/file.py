@@ -22,7 +22,11 @@ __all__ = ["File", "discard", "is_owned"]
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """Park changes in the file `path`."""
+    """Park changes in the file `path`, mode 0600: JSON Lines that are on disk before anything later is written.
+
+    It is one pipeline's, and one process's at a time: `Fatal` when it is another pipeline's, `Retryable` while another
+    process has it. Beyond `Limits.dead_letters_bytes_max` the pipeline stops.
+    """
 
     kind: ClassVar[str] = "file"
     path: str | Path

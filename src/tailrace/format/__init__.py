@@ -43,10 +43,11 @@ _RENAMES, _ROUTES = "by_logical_table_router", "content_based_router"
 
 @dataclass(frozen=True, slots=True, init=False)
 class Format:
-    """`[pipeline.<name>.format]`: the options of `OPTIONS`, as keywords. `ConfigError` for one that is not there, and
-    for a value that is not possible.
+    """How a sink spells events: Debezium's options as keywords, underscores for dots, as in `[pipeline.<name>.format]`.
 
-    `topic_prefix` defaults to the pipeline's name. `transform` is what becomes of every record, in order.
+    `topic_prefix` defaults to the pipeline's name. `transform` is what becomes of every record, in order: a list of
+    `Transform`, or of mappings with its `kind` and options. `ConfigError` for an option that is not there, and for a
+    value that is not possible.
     """
 
     given: tuple[tuple[str, str], ...] = field(repr=False)

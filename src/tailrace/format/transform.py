@@ -96,8 +96,10 @@ _SCRIPTS: Mapping[str, tuple[str, Callable[[str], Script]]] = {
 
 @dataclass(frozen=True, slots=True, init=False)
 class Transform:
-    """One of `[[pipeline.<name>.format.transform]]`: `kind`, and the options of `TRANSFORMS[kind]` as keywords, and
-    when it applies. `ConfigError` for what is not there and for a value that is not possible.
+    """One of Debezium's transforms of records, as in `[[pipeline.<name>.format.transform]]`.
+
+    `kind` is its name; `options` are its own, and those that say when it applies, as keywords. `ConfigError` for what
+    is not there and for a value that is not possible.
     """
 
     kind: str

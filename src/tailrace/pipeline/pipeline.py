@@ -116,9 +116,11 @@ class Pipeline:
     """One source, through transforms, into one sink.
 
     `name` is what its position, slot, lock and dead letters are kept under. `checkpoint` keeps the position when the
-    sink cannot, and is not used when it can; by default a file in `state_dir`. There also lie the lock that lets one
-    process run the pipeline and the socket that answers `tailrace status`; with `state_dir=None` there is neither, and
-    no default checkpoint.
+    sink cannot, and is not used when it can; by default a file in `state_dir`, which is relative to the working
+    directory. There also lie the lock that lets one process run the pipeline and the socket that answers `tailrace
+    status`; with `state_dir=None` there is neither, and no default checkpoint. `dead_letters` is where changes go that
+    the sink refused for good; without, they stop the pipeline (`Refused`). `ConfigError` for a name that cannot be one,
+    and for a limit that leaves room for nothing.
     """
 
     source: Source

@@ -1,13 +1,4 @@
-"""Feeds changes to an App without a server: real batches, real handlers, retries without pauses. Opens no pipeline.
-
-Like this:
-
-    with tr.testing.client(app) as t:
-        t.insert("public.orders", {"id": 1, "total": Decimal("9.50")})
-        t.update("public.orders", {"id": 1, "total": Decimal("0.00")})
-        t.delete("public.orders", {"id": 1})
-        assert not t.parked
-"""
+"""Feeds changes to an App without a server: real batches, real handlers, retries without pauses. Opens no pipeline."""
 
 from __future__ import annotations
 
@@ -52,15 +43,26 @@ class Parked:
 
 
 def client(app: App, *, tables: Sequence[Table] = (), full: bool = False) -> Client:
-    """A `Client` for `app`. Tables that are not given are made up from the rows: types from the values, key `id`.
+    """A `Client` for `app`, to be used with `with`: handlers run as in a pipeline, retries without their pauses.
 
-    `full` gives updates and deletes their whole old row, as REPLICA IDENTITY FULL does; otherwise they have its key.
+        with tr.testing.client(app) as t:
+            t.insert("public.orders", {"id": 1, "total": Decimal("9.50")})
+            t.update("public.orders", {"id": 1, "total": Decimal("0.00")})
+            t.delete("public.orders", {"id": 1})
+            assert not t.parked
+
+    Tables that are not given are made up from the rows: types from the values, key `id`. `full` gives updates
+    and deletes their whole old row, as REPLICA IDENTITY FULL does; otherwise they have its key.
     """
     return Client(app, tables, full=full)
 
 
 class Client:
-    """A table of rows in memory whose changes go to the handlers, each call a transaction of its own."""
+    """Tables of rows in memory whose changes go to the handlers, each call a transaction of its own.
+
+    `parked` is the list of changes that a pipeline would have put into its dead letters. What stops a pipeline is
+    raised: `Fatal`, and `Retryable` after the last try.
+    """
 
     def __init__(self, app: App, tables: Sequence[Table] = (), *, full: bool = False) -> None:
         self.parked: list[Parked] = []

@@ -93,12 +93,12 @@ class MapArrow:
 
 
 def map_changes(function: Callable[[Change], Change | None]) -> MapChanges:
-    """A transform from a function of one change; usable as a decorator."""
+    """A transform from a function of one change; usable as a decorator. See `MapChanges`."""
     return MapChanges(function)
 
 
 def map_arrow(function: Callable[[Table, object], object]) -> MapArrow:
-    """A transform from a function of (table, Arrow stream); usable as a decorator."""
+    """A transform from a function of (table, Arrow stream); usable as a decorator. See `MapArrow`."""
     return MapArrow(function)
 
 

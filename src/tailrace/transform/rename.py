@@ -15,7 +15,10 @@ __all__ = ["Rename"]
 
 @dataclass(frozen=True, slots=True)
 class Rename:
-    """`names` maps `schema.table` to `schema.table`, and `schema.table.column` to a column's new name."""
+    """Give tables and columns other names: `schema.table` to `schema.table`, `schema.table.column` to a column's name.
+
+    `ConfigError` when two tables, or two columns of one, would have one name.
+    """
 
     kind: ClassVar[str] = "rename"
     names: Mapping[str, str]

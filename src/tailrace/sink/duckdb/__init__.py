@@ -27,9 +27,12 @@ tailrace_contract = 1
 
 @dataclass(frozen=True, slots=True)
 class DuckDB:
-    """A DuckDB database file. `schema` maps a schema of the source to one of the target; others keep their names.
+    """A DuckDB database file at `path`, made when it is missing: rows and position in one transaction, exactly once.
 
-    `memory_limit` (DuckDB's spelling, such as "1GB") and `threads` bound DuckDB itself; it spills beside the file.
+    `schema` maps a schema of the source to one of the target; others keep their names. A table with a key has the
+    current rows, one without is a log of changes. `existing` says what to do with a table that holds rows which this
+    pipeline did not write. `memory_limit` (DuckDB's spelling, such as "1GB") and `threads` bound DuckDB itself; it
+    spills beside the file. `Retryable` while another process has the file open.
     """
 
     path: str | Path

@@ -36,9 +36,11 @@ class Compression(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """JSON Lines at `path`. It starts a new file once `rotate_bytes` or `rotate_s` (since the first byte) are exceeded.
+    """JSON Lines at `path`, one a record, with the position beside them, in `<path>.position`: exactly once.
 
-    Rotation is looked at before each batch, so a file may be longer by one batch; an idle pipeline looks each 10 s.
+    A line is `{"topic": …, "key": …, "value": …, "headers": […]}`, key and value as `format` spells them for Kafka. A
+    new file begins once `rotate_bytes` or `rotate_s` (since the first byte) are exceeded, as is looked at before each
+    batch, so that a file may be longer by one; an idle pipeline looks each 10 s.
     """
 
     path: str | Path

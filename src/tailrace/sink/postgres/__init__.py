@@ -28,7 +28,9 @@ tailrace_contract = 1
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """A PostgreSQL database, 14 to 18, as a replica. `url` is a libpq URI or conninfo string.
+    """A PostgreSQL database, 14 to 18, as a replica: rows and position in one transaction, exactly once.
+
+    `url` is a libpq URI or conninfo string. Tables are made when they are missing, and follow the source's columns.
 
     `schema` maps a schema of the source to one of the target; others keep their names (tables and columns are renamed
     by the transform `rename`). `constants` are columns that the target has besides, with the value that all rows of

@@ -17,7 +17,7 @@ tailrace_contract = 1
 
 @dataclass(frozen=True, slots=True)
 class Stdout:
-    """One line a record, as `docs/reference` describes; at-least-once, since a pipe cannot hold a position."""
+    """JSON Lines on standard output, one a record, as `File` writes them; at least once: a pipe holds no position."""
 
     format: Format = field(default_factory=Format)
 
