@@ -173,12 +173,13 @@ def test_an_app_that_is_dropped_leaves_nothing_and_begins_anew(
 ) -> None:
     app, seen = noting(any_database, "leaving")
     connection.execute(INSERT.format(1).encode())
-    app.pipeline(state_dir=tmp_path).run(until_current=True)
+    app.run(until_current=True, state_dir=tmp_path)
+    assert (tmp_path / "leaving.position").exists()
     assert app.drop(state_dir=tmp_path)
     slots = "SELECT slot_name FROM pg_replication_slots WHERE slot_name = 'tailrace_leaving'"
     for query in (slots, "SELECT pubname FROM pg_publication"):
         assert not connection.execute(query).fetchall()  # type: ignore[call-overload]
-    app.pipeline(state_dir=tmp_path).run(until_current=True)
+    app.run(until_current=True, state_dir=tmp_path)
     assert seen == ["r", "r"]
     app.drop(state_dir=tmp_path)
 

@@ -162,3 +162,22 @@ def test_selected_renamed_and_masked_rows_arrive(
     assert rows == [(b"c@x", 30, "long"), (b"d@x", 40, None)]
     ours = "SELECT table_name FROM duckdb_tables() WHERE schema_name <> '_tailrace'"
     assert road.rows(ours) == [("person",)]
+
+
+def test_a_pipeline_that_is_dropped_leaves_nothing_at_the_source_and_begins_anew(
+    database: str, source: psycopg.Connection[Any], tmp_path: Path
+) -> None:
+    source.execute("CREATE TABLE kept (id int PRIMARY KEY)")
+    source.execute("INSERT INTO kept VALUES (1)")
+    target = DuckDB(tmp_path / "target.duckdb")
+    pipeline = Pipeline(Postgres(url=database, tables=["public.*"]), target, name="road", state_dir=tmp_path)
+    pipeline.run(until_current=True)
+    assert pipeline.drop() == ["replication slot tailrace_road", "publication tailrace_road"]
+    slots = "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
+    assert [source.execute(query).fetchall() for query in (slots, "SELECT pubname FROM pg_publication")] == [[], []]
+    assert target.saved("road") == {}
+    source.execute("UPDATE kept SET id = 2")
+    pipeline.run(until_current=True)
+    with duckdb.connect(str(target.path), read_only=True) as connection:
+        assert connection.execute("SELECT id FROM public.kept").fetchall() == [(2,)]
+    pipeline.drop()

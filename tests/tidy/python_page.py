@@ -81,7 +81,7 @@ GROUPS = (
         "join a source to a sink",
         "What `tailrace run` runs of each table of its TOML file.",
         (
-            Entry("tr.Pipeline", ("run", "stop", "status")),
+            Entry("tr.Pipeline", ("run", "stop", "status", "drop")),
             Entry("tr.Limits", (), _FIELDS.format("limits", "limits")),
             Entry("tr.Status", (), "The same fields in JSON: [operations](operations.md)."),
             Entry("tr.State"),

@@ -68,6 +68,13 @@ def test_links_lead_to_files_that_exist(document: Path) -> None:
     assert not missing
 
 
+def test_every_page_is_reached_from_the_documentations_first() -> None:
+    first = tree.ROOT / "docs" / "README.md"
+    led = {(first.parent / target).resolve() for target in _LINK.findall(first.read_text()) if "://" not in target}
+    pages = {path for path in DOCUMENTS if first.parent in path.parents and path.parent.name != "design"}
+    assert pages - led == {first}
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=tree.shown)
 def test_every_example_shows_what_it_is_for_on_a_real_server(example: Path, database: str, tmp_path: Path) -> None:
     _prepare(database)

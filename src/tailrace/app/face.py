@@ -20,7 +20,7 @@ from tailrace.config import source_fields, source_from_url
 from tailrace.contract import Checkpoint, DeadLetters, Source, Transform
 from tailrace.error import ConfigError, HistoryLost
 from tailrace.model import Finding, Limits, Severity
-from tailrace.pipeline import Pipeline, alone, remove
+from tailrace.pipeline import Pipeline
 
 HandlerT = TypeVar("HandlerT", bound=Callable[..., object])
 
@@ -184,14 +184,17 @@ class App:
             state_dir=state_dir,
         )
 
-    def run(self, *, until_current: bool = False) -> None:
+    def run(self, *, until_current: bool = False, state_dir: str | os.PathLike[str] | None = Path(".tailrace")) -> None:
         """Run until SIGINT or SIGTERM (a second one aborts), or until what the source had at the start is done.
 
         Returns None after either. `limits.stop_timeout_s` after the signal no call begins any more, and a coroutine is
         cancelled: their changes come again at the next start. For a handler that blocks it waits, and a warning says
-        so.
+        so. `state_dir`, which is relative to the working directory, keeps the position and the lock: as of `Pipeline`.
+
+        `Refused` when a change failed for good and there are no dead letters, with what the handler raised as its
+        `__cause__`; `HistoryLost`, `ConfigError` and other `Fatal` errors as `Pipeline.run` raises them.
         """
-        pipeline = self.pipeline()
+        pipeline = self.pipeline(state_dir=state_dir)
         names = ", ".join(handler.name for handler in self._handlers)
         with stop_on_signals(pipeline.stop, f"{self.name}: still stopping; a handler may be at work ({names})"):
             try:
@@ -203,11 +206,10 @@ class App:
     def drop(self, *, state_dir: str | os.PathLike[str] | None = Path(".tailrace")) -> list[str]:
         """Remove what the App made on its source (slot, publication) and its position; returns what was removed.
 
-        The next run begins as a first one does. Dead letters stay. `Retryable` while a process runs it.
+        The next run begins as a first one does. Dead letters stay. `state_dir` is that of `run`. `Retryable` while a
+        process runs it.
         """
-        pipeline = self.pipeline(state_dir=state_dir)
-        with alone(pipeline):
-            removed = remove(pipeline)
+        removed = self.pipeline(state_dir=state_dir).drop()
         self._done.clear()
         return removed
 

@@ -44,9 +44,7 @@ def drop(config: Path, name: str, *, yes: bool) -> int:
     """Remove slot, publication and position."""
     pipeline = load(config, [name]).pipelines[name]
     confirm(f"Remove what pipeline {name} made on its source, and its position?", yes=yes)
-    with alone(pipeline):
-        removals = remove(pipeline)
-    for removed in removals:
+    for removed in pipeline.drop():
         sys.stdout.write(f"{name}: removed {removed}\n")
     sys.stdout.write(f"{name}: its position is forgotten; the sink's data and dead letters stay\n")
     return 0

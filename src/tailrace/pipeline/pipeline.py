@@ -200,6 +200,17 @@ class Pipeline:
         line = self._line
         return self._gauge.status(line.look() if line else Look(doing=_DOING.get(self._gauge.state, "")))
 
+    def drop(self) -> list[str]:
+        """Remove what the pipeline made on its source (slot, publication) and its position; returns what was removed.
+
+        The next run begins as a first one does. What the sink holds stays, and so do dead letters. `Retryable` while a
+        process runs it: nothing was removed.
+        """
+        from tailrace.pipeline.admin import alone, remove  # made of what is here
+
+        with alone(self):
+            return remove(self)
+
     @property
     def unused_checkpoint(self) -> str | None:
         """Why the checkpoint is not used, where the sink keeps the position itself; None where there is none such."""

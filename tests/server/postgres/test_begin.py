@@ -144,7 +144,7 @@ def test_without_leave_to_create_the_statement_is_shown(shop: str, reading: Make
 def test_a_slot_that_nobody_claimed_is_refused(shop: str, sql: Sql, reading: Make) -> None:
     it = reading(shop)
     sql(shop, f"SELECT pg_create_logical_replication_slot('tailrace_{it.name}', 'pgoutput')")
-    with pytest.raises(Fatal, match="this pipeline did not make it"):
+    with pytest.raises(Fatal, match="no position of it is saved here"):
         it.open()
     assert slots(shop, sql) == [f"tailrace_{it.name}"]
 

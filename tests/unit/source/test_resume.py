@@ -44,7 +44,7 @@ def test_nothing_known_and_no_slot_begins_with_a_snapshot() -> None:
 
 
 def test_a_slot_that_nobody_claimed_is_refused() -> None:
-    with pytest.raises(Fatal, match="did not make it"):
+    with pytest.raises(Fatal, match="no position of it is saved here"):
         decide(situation(None, known={}))
 
 
@@ -57,7 +57,7 @@ def test_a_slot_that_sends_what_is_only_prepared_is_refused(known: dict[str, Pos
 
 def test_starting_anew_does_not_drop_a_slot_that_is_not_ours() -> None:
     elsewhere = {"postgres/1/shop/tailrace_orders": at(0x2000)}
-    with pytest.raises(Fatal, match="did not make it"):
+    with pytest.raises(Fatal, match="no position of it is saved here"):
         decide(situation(None, known=elsewhere, mode="when_needed"))
 
 

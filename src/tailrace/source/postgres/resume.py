@@ -171,8 +171,10 @@ def _take_over(situation: Situation, takeover: Takeover) -> Decision:
 
 def _unclaimed(slot: Slot) -> Fatal:
     return Fatal(
-        f"replication slot {slot.name!r} exists, but this pipeline did not make it: no position of it is saved here",
-        hint=f"give another `slot`; or drop it: SELECT pg_drop_replication_slot('{slot.name}'); or, if it was made for"
+        f"replication slot {slot.name!r} exists, and no position of it is saved here: it is another pipeline's, or this"
+        " one kept its position elsewhere",
+        hint="start it where its state is (`state_dir`, by default the folder .tailrace, and the sink's file); or"
+        f" give another `slot`; or drop it: SELECT pg_drop_replication_slot('{slot.name}'); or, if it was made for"
         ' this pipeline, go on from where it stands with create = false and snapshot = "never"',
     )
 
