@@ -76,12 +76,13 @@ def test_no_space_at_the_source(
     disk = make_disk("200m")
     with monkeypatch.context() as patched:
         patched.setattr(tempfile, "tempdir", str(disk.path))
-        server = start_postgres()
+        server = start_postgres(settings={"checkpoint_timeout": "1h"})
     pipe = make_pipe(server.url, "duckdb")
     running = traffic(server.url)
     pipe.start()
     pipe.catch_up()
     with _without_snapshots(server, execute):
+        execute(server.url, "SELECT pg_switch_wal()")  # a server that has no room for its next segment ends
         pipe.catch_up()
         disk.fill()
         until(lambda: running.cuts, "for a writer to fail")
@@ -117,12 +118,13 @@ def _fills(disk: Disk, pipe: Pipe) -> None:
         disk.fill()
         return pipe.waited
 
-    until(told, f"for {pipe.end.message!r}", timeout_s=100.0)
+    until(told, f"for {pipe.end.message!r}", timeout_s=300.0)
 
 
 @contextmanager
 def _without_snapshots(server: Server, execute: Execute) -> Iterator[None]:
-    """Let the server log no running transactions: at each such record its walsender writes a file, and needs room."""
+    """Let the server log no running transactions: at each such record its walsender writes a file, and needs room. A
+    checkpoint must be far away, which does too."""
     asked = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'background writer'"
     [[pid]] = execute(server.url, asked)
     writer = psutil.Process(pid)

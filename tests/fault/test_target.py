@@ -222,7 +222,7 @@ def test_a_lock_at_the_target(make_pipe: MakePipe, database: str, replica: str, 
 def test_i11_a_locked_table_at_the_target(
     make_pipe: MakePipe, start_postgres: Start, replica: str, execute: Execute
 ) -> None:
-    server = start_postgres(settings={"wal_sender_timeout": "2s"})
+    server = start_postgres(settings={"wal_sender_timeout": "4s"})
     execute(server.url, SHOP)
     pipe = make_pipe(server.url, "postgres")
     pipe.start()
@@ -233,6 +233,7 @@ def test_i11_a_locked_table_at_the_target(
         holder.execute("LOCK TABLE shop IN ACCESS EXCLUSIVE MODE")
         execute(server.url, "UPDATE shop SET a = a + 1")
         until(lambda: execute(replica, BLOCKED) == [(True,)], "for the pipeline to be blocked")
+        # Longer than the source is patient, and less than the ten seconds that the pipeline waits for a lock.
         since = execute(replica, "SELECT clock_timestamp() + interval '5 s'")[0][0]
         until(lambda: execute(replica, "SELECT clock_timestamp()")[0][0] > since, "for the server's patience to end")
         assert execute(server.url, sender) == before, "the source has ended the connection"
