@@ -11,19 +11,26 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from servers import kafka
 from servers.kafka import Broker
 from tests.background import beside
 from tests.crash.handling import Manner
-from tests.crash.test_group import OPTIONS, PARTITIONS, ROOT
+from tests.crash.test_group import PARTITIONS, ROOT, SETTINGS
 from tests.server.kafka.filling import event
 from tests.waiting import until
+from tests.wanting import or_skip
 
 KEYS = 60
+SESSION_MS = 10_000
+"""A member that only got no processor for seconds is not given up: what it was at would be done twice."""
+PATIENCE_S = 300.0
+"""A group that has lost a member shares anew first, and what was not told is done again."""
 
 
 class Load:
@@ -92,9 +99,9 @@ class Shop:
                 self.kill(process)
 
     def notes(self) -> list[tuple[int, int]]:
-        """Key and version of each call, in order."""
-        text = (self._folder / "notes").read_text()
-        return [(int(key), int(version)) for key, version in (line.split() for line in text.splitlines())]
+        """Key and version of each call, in order; what is being written is none yet."""
+        whole, _, _ = (self._folder / "notes").read_text().rpartition("\n")
+        return [(int(key), int(version)) for key, version in (line.split() for line in whole.splitlines())]
 
     def seen(self) -> dict[int, list[int]]:
         """The versions of each key in the order of their first calls."""
@@ -112,7 +119,7 @@ class Shop:
             environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
             command = [sys.executable, "-m", "tests.crash.handling", *arguments]
             self.alive.append(subprocess.Popen(command, stderr=errors, cwd=folder, env=environment))
-        until((folder / ".tailrace" / "shop.sock").exists, "for a process to begin")
+        until((folder / ".tailrace" / "shop.sock").exists, "for a process to begin", timeout_s=PATIENCE_S)
 
     def suffer(self, acts: Sequence[str], load: Load, chance: random.Random) -> None:
         """Three join, and under load each of `acts` is done to one of them, whom another one replaces."""
@@ -121,18 +128,22 @@ class Shop:
         with load.flowing(chance):
             for _ in range(3):
                 self.join()
-            until(lambda: len(self.notes()) > 100, "for changes to flow")
+            until(lambda: len(self.notes()) > 100, "for changes to flow", timeout_s=PATIENCE_S)
             for act in acts:
                 before = len(self.notes())
                 getattr(self, act)(chance.choice(self.alive))
                 self.join()
-                until(lambda before=before: len(self.notes()) > before + 200, f"for more after {act}")  # type: ignore[misc]
+                self.wait_more(before, act)
+
+    def wait_more(self, before: int, act: str) -> None:
+        """Until much more is noted than there was `before` this was done."""
+        until(lambda: len(self.notes()) > before + 200, f"for more after {act}", timeout_s=PATIENCE_S)
 
     def leave(self, process: subprocess.Popen[bytes]) -> None:
         """As it is told to."""
         self.alive.remove(process)
         process.terminate()
-        assert process.wait(60) == 0, self.said()
+        assert process.wait(PATIENCE_S) == 0, self.said()
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         self.alive.remove(process)
@@ -146,16 +157,24 @@ class Shop:
         """Until each key's last version was seen, `but` those of some keys."""
         wanted = {(key, version) for key, version in enumerate(load.versions) if version and key not in but}
         try:
-            until(lambda: wanted <= set(self.notes()), "for the last versions", timeout_s=120)
+            until(lambda: wanted <= set(self.notes()), "for the last versions", timeout_s=PATIENCE_S)
         except AssertionError as error:
             error.add_note(f"not seen, key and version: {sorted(wanted - set(self.notes()))}")
             raise
         assert all(process.poll() is None for process in self.alive), self.said()
 
 
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Broker]:
+    """A broker that gives a member up after `SESSION_MS`."""
+    settings = SETTINGS | {"group.consumer.session.timeout.ms": str(SESSION_MS)}
+    with ExitStack() as stack:
+        yield or_skip(lambda: stack.enter_context(kafka.start(settings=settings)))
+
+
 def address(broker: Broker, topic: str, protocol: str) -> str:
-    """Of the topic and its group, whose members are given up soon."""
-    options = OPTIONS[protocol].replace('"', "").replace(" = ", "=").replace(", ", "&")
+    """Of the topic and its group."""
+    options = f"session.timeout.ms={SESSION_MS}&heartbeat.interval.ms=300" if protocol == "classic" else ""
     return f"kafka://{broker.address}/{topic}?group={topic}&{options}".rstrip("&")
 
 

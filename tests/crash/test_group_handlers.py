@@ -13,8 +13,8 @@ import pytest
 
 from servers.kafka import Broker
 from tests.crash.handling import Manner
-from tests.crash.shop import KEYS, Load, Shop, address, all_told
-from tests.crash.test_group import OPTIONS, PARTITIONS, broker
+from tests.crash.shop import KEYS, PATIENCE_S, Load, Shop, address, all_told, broker
+from tests.crash.test_group import OPTIONS, PARTITIONS
 from tests.waiting import until
 
 __all__ = ["broker"]
@@ -36,7 +36,7 @@ def test_handlers_of_members_lose_nothing_and_keep_the_order_of_keys(
         shop.suffer(acts, load, chance)
         shop.wait_all(load)
         # What a member that was killed had not told is done again, and may take another one longer than a stop does.
-        until(lambda: all_told(broker, topic), "for all to be told to the group", timeout_s=120)
+        until(lambda: all_told(broker, topic), "for all to be told to the group", timeout_s=PATIENCE_S)
         load.change_all()
         shop.wait_all(load)
         for process in list(shop.alive):
@@ -66,7 +66,7 @@ def test_handlers_of_members_that_join_and_leave_under_load_are_called_once_in_o
         with load.flowing(chance):
             for _ in range(2):
                 shop.join()
-            until(lambda: len(shop.notes()) > 100, "for changes to flow")
+            until(lambda: len(shop.notes()) > 100, "for changes to flow", timeout_s=PATIENCE_S)
             while left:
                 alive = len(shop.alive)
                 left.remove(act := next(act for act in left if (alive < 4 if act == "join" else alive > 1)))
@@ -75,7 +75,7 @@ def test_handlers_of_members_that_join_and_leave_under_load_are_called_once_in_o
                     shop.join()
                 else:
                     shop.leave(chance.choice(shop.alive))
-                until(lambda before=before: len(shop.notes()) > before + 200, f"for more after {act}")  # type: ignore[misc]
+                shop.wait_more(before, act)
         shop.wait_all(load)
         for process in list(shop.alive):
             shop.leave(process)

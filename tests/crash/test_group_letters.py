@@ -15,8 +15,8 @@ import pytest
 from servers.kafka import Broker
 from tests.cli.conftest import TIMEOUT_S, Cli
 from tests.crash.handling import Manner
-from tests.crash.shop import KEYS, Load, Shop, address, all_told
-from tests.crash.test_group import PARTITIONS, broker
+from tests.crash.shop import KEYS, PATIENCE_S, Load, Shop, address, all_told, broker
+from tests.crash.test_group import PARTITIONS
 from tests.server.kafka.test_dead_letters import held
 from tests.waiting import until
 
@@ -60,8 +60,8 @@ def test_i14_what_members_refuse_lies_in_letters_and_is_never_passed_by_its_key(
         while min(load.versions) < LAST:
             load.change_all()
         shop.wait_all(load, but=never)
-        until(lambda: all_told(broker, topic), "for all to be told to the group", timeout_s=120)
-        until(lambda: not held(broker, f"{dead}.retry"), "for nothing to wait for its next try", timeout_s=120)
+        until(lambda: all_told(broker, topic), "for all to be told to the group", timeout_s=PATIENCE_S)
+        until(lambda: not held(broker, f"{dead}.retry"), "for nothing to wait for its next try", timeout_s=PATIENCE_S)
         for process in list(shop.alive):
             shop.leave(process)
         every = {key: list(range(1, version + 1)) for key, version in enumerate(load.versions)}
@@ -75,12 +75,12 @@ def test_i14_what_members_refuse_lies_in_letters_and_is_never_passed_by_its_key(
         shop.join()
         done = len(shop.notes())
         asking = Cli(tmp_path, os.environ).start("dead-letters", "replay", manner.letters)
-        until(lambda: len(shop.notes()) > done, "for the replay to begin")
+        until(lambda: len(shop.notes()) > done, "for the replay to begin", timeout_s=PATIENCE_S)
         shop.kill(chance.choice(shop.alive))
         shop.join()
         _, said = asking.communicate(timeout=TIMEOUT_S)
         assert asking.returncode in (0, 75), said  # 75: it is not done yet, and stays to be done
-        until(lambda: not held(broker, dead), "for the replay's end", timeout_s=120)
+        until(lambda: not held(broker, dead), "for the replay's end", timeout_s=PATIENCE_S)
         for process in list(shop.alive):
             shop.leave(process)
         assert shop.seen() == every

@@ -61,7 +61,7 @@ def test_i14_a_kill_between_commit_and_removal_replays_nothing_twice(tmp_path: P
     def process(step: str, failpoint: str = "") -> int:
         command = [sys.executable, "-c", PROGRAM, step, str(tmp_path), who]
         ended = subprocess.run(
-            command, env=os.environ | {"TAILRACE_FAILPOINT": failpoint}, cwd=ROOT, check=False, timeout=60
+            command, env=os.environ | {"TAILRACE_FAILPOINT": failpoint}, cwd=ROOT, check=False, timeout=180
         )
         return ended.returncode
 
