@@ -298,6 +298,26 @@ def test_a_slot_that_is_active_is_waited_for(
     assert sql(shop, f"SELECT active_pid FROM pg_replication_slots WHERE slot_name = 'tailrace_{it.name}'") != [(None,)]
 
 
+def test_what_the_former_reader_saves_until_it_lets_the_slot_go_is_where_the_next_begins(
+    shop: str, sql: Sql, reading: Make, told: pytest.LogCaptureFixture
+) -> None:
+    """From what was saved before the slot has moved on, which looks like another reader's doing."""
+    it = reading(shop, snapshot="never").open().first()
+    again = reading(shop, it.name, snapshot="never")
+    again.positions.claim(it.batches[0].positions[0].lineage)
+    again.positions.save(it.batches[0].positions)
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(again.open)
+        eventually(lambda: WAITS in told.text)
+        sql(shop, "INSERT INTO orders VALUES (2, 'two')")
+        it.count(1)
+        again.positions.save(it.batches[-1].positions)
+        it.close()  # tells the server, as the last thing, what is saved
+        opening.result(PATIENCE_S)
+    sql(shop, "INSERT INTO orders VALUES (3, 'three')")
+    assert [change.key for change in again.count(1).seen] == [{"id": "3"}]
+
+
 def test_a_slot_that_stays_active_is_retryable_naming_the_pid(
     sql: Sql, reading: Make, start_postgres: Callable[..., postgres.Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -457,6 +457,7 @@ def test_a_full_disk_parks_nothing_by_halves(tmp_path: Path) -> None:
 import resource
 from pathlib import Path
 from tailrace.dead_letters import File
+from tailrace.dead_letters.journal import scan
 from tailrace.error import Retryable
 from tailrace.model import Limits
 from tailrace.testing.fake import Log
@@ -468,11 +469,13 @@ letters.park(batch, {{0: "no"}})
 before = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
 try:
-    letters.park(batch, dict.fromkeys(range(50), "no"))
+    letters.park(batch, dict.fromkeys(range(50), "no, for a long reason"))
 except Retryable as error:
     print(error)
 resource.setrlimit(resource.RLIMIT_FSIZE, before)
 assert letters.count() == 1
+letters.park(batch, {{1: "no"}})  # shorter: of a line that was begun there nothing may stand behind it
+assert len(scan(Path({str(tmp_path / "dead.jsonl")!r}))[0]) == 2
 letters.park(batch, dict.fromkeys(range(50), "no"))
 letters.close()
 """

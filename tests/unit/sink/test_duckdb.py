@@ -34,6 +34,18 @@ def test_the_position_lies_beside_the_rows(shop: Shop) -> None:
     assert shop.writer.claim(LINEAGE) == batch.positions[0]
 
 
+def test_two_pipelines_in_one_file_have_a_position_each(shop: Shop) -> None:
+    batch = shop.feed.insert(1)
+    shop.write(batch)
+    shop.close()
+    with contextlib.closing(DuckDB(shop.path).open("other", Limits())) as other:
+        assert other.known() == {}
+        assert other.claim(LINEAGE) is None
+        other.forget()
+    assert shop.writer.known() == {LINEAGE: batch.positions[0]}
+    shop.write(shop.feed.insert(2))  # nor has the other one's claim fenced it off
+
+
 def test_progress_moves_the_position_without_rows(shop: Shop) -> None:
     shop.write(shop.feed.insert(1))
     progress = shop.feed.progress()
