@@ -53,10 +53,12 @@ class Broken(Retryable):
 class Loop:
     """An asyncio loop on a private thread, for handlers that are coroutines. Started at first use.
 
-    A SystemExit or KeyboardInterrupt of any task in it is raised by the call of `run` that it befalls.
+    A SystemExit or KeyboardInterrupt of any task in it is raised by the call of `run` that it befalls; `told` is called
+    of one that comes between two, on the loop's thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[], None] = lambda: None) -> None:
+        self._told = told
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._exit: BaseException | None = None
@@ -75,12 +77,16 @@ class Loop:
                     future.exception(_WAIT_S)
                 if (overdue() or self._exit is not None) and not future.done():
                     self._cancel_all()  # to the end: what still runs would go on beside what comes next
-            if self._exit is not None:
-                raise self._exit
+            self.raise_exit()
             return future.result()
         except BaseException:
             future.cancel()
             raise
+
+    def raise_exit(self) -> None:
+        """Raise what a task wanted to end the program with, if one did."""
+        if self._exit is not None:
+            raise self._exit
 
     def close(self) -> None:
         """Cancel what is left, stop the loop and join its thread; closing twice is harmless."""
@@ -100,6 +106,7 @@ class Loop:
                 loop.run_forever()
             except (SystemExit, KeyboardInterrupt) as error:
                 self._exit = error
+                self._told()
             else:
                 return
 
@@ -117,11 +124,12 @@ class Caller:
     def __init__(
         self, *, backoff_s_max: float, stop_timeout_s: float = math.inf, pauses: bool = True, parks: bool = True
     ) -> None:
-        self.loop = Loop()
+        self.loop = Loop(self._end)
         # Not an Event: its lock is not reentrant, so a signal handler that sets it can deadlock with its own thread.
         self._changed = threading.Condition()
         self.told = False
-        """A stop or a break was asked for: `halted` says whether another call may begin."""
+        """A stop, a break or the end of the program was asked for: `halted` says whether another call may begin."""
+        self._ending = False
         self._broken = False
         self._stopping = False
         self._stop_timeout_s = stop_timeout_s
@@ -162,7 +170,13 @@ class Caller:
         """Calls may begin again, unless a stop was asked for. Called from the writer thread."""
         with self._changed:
             self._broken = False
-            self.told = self._stopping
+            self.told = self._stopping or self._ending
+
+    def _end(self) -> None:
+        """A task that a handler left behind wants to end the program."""
+        with self._changed:
+            self._ending = self.told = True
+            self._changed.notify_all()
 
     @property
     def overdue(self) -> bool:
@@ -170,7 +184,8 @@ class Caller:
         return self._stopping and time.monotonic() > self._stop_at
 
     def halted(self, handler: Handler) -> Retryable | None:
-        """What to raise in place of another call of `handler`, if none is to begin."""
+        """What to raise in place of another call of `handler`, if none is to begin; raises what ends the program."""
+        self.loop.raise_exit()
         if self.overdue:
             return Stopped(handler)
         return Broken(handler) if self._broken else None
@@ -256,6 +271,7 @@ class Caller:
         with self._changed:
             while not self.told and (left := until - time.monotonic()) > 0:
                 self._changed.wait(min(left, _WAIT_S))  # a signal handler runs between waits, not in them
+            self.loop.raise_exit()
             if self._stopping:
                 raise Stopped(handler)
             if self._broken:

@@ -45,6 +45,7 @@ class AppWriter:
 
     def write(self, batch: Batch) -> None:
         """Return when every handler has succeeded with every change; `Reject` what failed for good."""
+        self._caller.loop.raise_exit()  # with progress, too: no handler may be called for long
         self._pending.clear()
         self._rejects.clear()
         self._cause = None

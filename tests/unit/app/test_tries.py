@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import sys
 import threading
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -134,6 +135,38 @@ def test_a_task_that_a_coroutine_left_behind_can_end_the_program_too() -> None:
     def work() -> None:
         with testing.client(shop) as t:
             t.insert("public.orders", ORDER)
+
+    ended = _in_time(work)
+    assert isinstance(ended, SystemExit)
+    assert ended.code == 3
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_an_exit_of_such_a_task_between_two_calls_is_heard_by_other_handlers_too(concurrency: int) -> None:
+    """It was heard by the next coroutine alone, which may come in a week."""
+    tasks: list[asyncio.Task[None]] = []
+    begun = threading.Event()
+    shop = app()
+
+    async def end() -> None:
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        sys.exit(3)
+
+    @shop.on("public.customers")
+    async def begin(change: object) -> None:
+        tasks.append(asyncio.create_task(end()))
+
+    @shop.on("public.orders", concurrency=concurrency)
+    def take(change: object) -> None:
+        begun.set()
+
+    def work() -> None:
+        deadline = time.monotonic() + 40
+        with testing.client(shop) as t:
+            t.insert("public.customers", ORDER)
+            while time.monotonic() < deadline:
+                t.insert("public.orders", ORDER)
 
     ended = _in_time(work)
     assert isinstance(ended, SystemExit)
