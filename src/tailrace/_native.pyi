@@ -295,7 +295,7 @@ class Change(Generic[_RowT]):
         rows, within one attempt."""
     @property
     def transaction(self) -> int | None:
-        """The source's transaction id; None for a snapshot row, and where the source has none."""
+        """The source's transaction id; None where it told none."""
     @property
     def message(self) -> Message | None:
         """The message of op m; None for every other op."""

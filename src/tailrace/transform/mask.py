@@ -26,7 +26,7 @@ class Mask:
     """
 
     kind: ClassVar[str] = "mask"
-    columns: tuple[str, ...]
+    columns: Sequence[str]
     method: Literal["redact", "hash", "truncate"] = "redact"
     salt: str = field(default="", repr=False)
     length: int = 0
@@ -39,6 +39,9 @@ class Mask:
             raise ConfigError("mask: method = 'truncate' needs a length of at least 1")
         if (self.method != "hash" and self.salt) or (self.method != "truncate" and self.length):
             raise ConfigError(f"mask: salt belongs to 'hash' and length to 'truncate', not to {self.method!r}")
+        if isinstance(self.columns, str):
+            raise ConfigError("mask: columns is one text", hint=f"write it as a list: [{self.columns!r}]")
+        object.__setattr__(self, "columns", tuple(self.columns))
         try:
             mask = _native.Mask(self.columns, self.method, salt=self.salt.encode(), length=self.length)
         except ValueError as error:

@@ -25,16 +25,21 @@ class Select:
     """
 
     kind: ClassVar[str] = "select"
-    tables: tuple[str, ...] | None = None
-    exclude_tables: tuple[str, ...] = ()
-    columns: tuple[str, ...] | None = None
-    exclude_columns: tuple[str, ...] = ()
+    tables: Sequence[str] | None = None
+    exclude_tables: Sequence[str] = ()
+    columns: Sequence[str] | None = None
+    exclude_columns: Sequence[str] = ()
     ops: str | None = None
     _select: _native.Select = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.ops is not None and (not self.ops or set(self.ops) - set(_OPS)):
             raise ConfigError(f"select: ops = {self.ops!r} is not made of the letters {_OPS}")
+        for name in ("tables", "exclude_tables", "columns", "exclude_columns"):
+            given = getattr(self, name)
+            if isinstance(given, str):
+                raise ConfigError(f"select: {name} is one text", hint=f"write it as a list: [{given!r}]")
+            object.__setattr__(self, name, None if given is None else tuple(given))
         try:
             select = _native.Select(
                 tables=self.tables,

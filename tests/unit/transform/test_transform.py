@@ -96,6 +96,8 @@ def test_a_plain_function_is_a_transform() -> None:
         (lambda: Select(ops="cz"), "not made of the letters"),
         (lambda: Mask(("a.b.c",), "shuffle"), "method is redact, hash or truncate"),
         (lambda: Mask(("/(/",)), 'mask: "\\(" is not a regular expression'),
+        (lambda: Mask("a.b.c"), "columns is one text"),
+        (lambda: Select(exclude_tables="a.b"), "exclude_tables is one text"),
         (lambda: Select(tables=("/(/",)), 'select: "\\(" is not a regular expression'),
         (lambda: Select(exclude_columns=("!/(/",)), 'select: "\\(" is not a regular expression'),
     ],
