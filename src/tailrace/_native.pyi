@@ -132,8 +132,8 @@ class Column:
         """The expression of its default, as the server prints it."""
     @property
     def defaulted(self) -> bool:
-        """The server makes values for it, by a default or a generation: without a `backfill` older rows may have some
-        that no event has told."""
+        """The server makes values for it, by a default or a generation, or it may have been there before it was sent:
+        without a `backfill` older rows may have values that no event has told."""
     @property
     def arrow(self) -> str:
         """The name of the Arrow type that `Batch.arrow` gives this column."""

@@ -6,12 +6,15 @@ A table that is dropped and created again, or that takes another's name, has ano
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 
 from tailrace.error import Fatal
 from tailrace.model import Table
 
-__all__ = ["added", "doubt", "keep", "remembered", "same"]
+__all__ = ["added", "doubt", "keep", "remembered", "same", "tell_of_returned"]
+
+log = logging.getLogger("tailrace.sink")
 
 
 def same(table: Table, known: Table) -> bool:
@@ -52,6 +55,20 @@ def added(table: Table, held: Collection[str], may_become: Callable[[str], bool]
     """
     last = max((place for place, column in enumerate(table.columns) if column.name in held), default=-1)
     return frozenset(column.name for column in table.columns[last + 1 :] if not may_become(column.name))
+
+
+def tell_of_returned(table: Table, known: Collection[str], *, held: Collection[str], at: str) -> None:
+    """Warn of columns of `table` that it did not have when its columns were `known`, though `at` the target there are
+    such: of one that was dropped, or renamed, those cells are, and not of the one that has its name now. Where versions
+    take turns (a table without a number) nothing is told."""
+    if table.oid is None or not known:
+        return
+    for name in (column.name for column in table.columns if column.name in held and column.name not in known):
+        log.warning(
+            "the column %s came back to %s (dropped, renamed or left out before): rows from before keep the cells that"
+            " they had in it, whatever they have at the source; `tailrace verify --repair` brings that",
+            name, at,
+        )  # fmt: skip
 
 
 def remembered(held: Mapping[str, str], now: Mapping[str, str], *, in_order: bool) -> dict[str, str]:

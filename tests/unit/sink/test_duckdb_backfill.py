@@ -37,6 +37,8 @@ VALUES = {
     "enum": "low",
 }
 
+_V = ((), (Column("v", "int4"),))
+
 
 def _with(*columns: Column) -> Table:
     return Table("public", "orders", [*ORDERS.columns, *columns], key=["id"])
@@ -132,3 +134,25 @@ def test_a_column_that_is_wider_here_than_at_the_source_and_renamed_there_is_not
         shop.write(shop.feed.commit(_row(2, w="8"), table=now))
     assert shop.rows(columns="id, w") == [(1, None), (2, 8)]
     assert "it may be an older one that was renamed" in caplog.text
+
+
+def test_a_column_without_a_default_that_may_have_been_renamed_or_let_in_is_told(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.write(shop.feed.commit(_row(1, v="7"), table=_with(Column("v", "int4"))))
+    with caplog.at_level(logging.WARNING):
+        shop.write(shop.feed.commit(_row(2, w="8"), table=_with(Column("w", "int4"))))
+        shop.write(shop.feed.commit(_row(3, x="t", w="8"), table=_with(Column("x", "bool"), Column("w", "int4"))))
+    assert shop.rows(columns="id, v, w") == [(1, 7, None), (2, None, 8), (3, None, 8)]
+    assert [message[:21] for message in caplog.messages] == ["the column w is added", "the column x is added"]
+
+
+def test_a_column_that_comes_back_is_told(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    without, there = (Table("public", "orders", _with(*more).columns, key=["id"], oid=7) for more in _V)
+    shop.write(shop.feed.commit(_row(1, v="7"), table=there), shop.feed.commit(_row(2), table=without))
+    shop.close()  # the pipeline may be stopped meanwhile
+    with caplog.at_level(logging.WARNING):
+        shop.write(shop.feed.commit(_row(3, v="8"), table=there), shop.feed.commit(_row(4, v="8"), table=there))
+    assert shop.rows(columns="id, v") == [(1, 7), (2, None), (3, 8), (4, 8)]
+    (told,) = caplog.messages
+    assert told.startswith('the column v came back to "shop"."public"."orders"') and "verify --repair" in told

@@ -29,7 +29,7 @@ def of_older_rows(
     None for null, also where it may not be `new` at the source. That is told where the source has something else, or
     may have."""
     column = next(column for column in table.columns if column.name == name)
-    if column.backfill is None and column.nullable and not column.defaulted:
+    if new and column.backfill is None and column.nullable and not column.defaulted:
         return None
     value = _literal(connection, column, type) if new and not record.shared else None
     if value is None and connection.execute(f"SELECT 1 FROM {record.target} LIMIT 1").fetchall():

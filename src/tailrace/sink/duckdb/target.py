@@ -104,6 +104,9 @@ class Targets:
         if (record.source_oid, record.source) != (oid, str(table)):
             record = replace(record, source_oid=oid, source=str(table))
             self.remember(record)
+        if filled and record.key:
+            there = [name for name, _ in columns.values()]
+            identity.tell_of_returned(table, _known_columns(record), held=there, at=record.target)
         target = self._evolve(table, record, columns, filled=filled)
         if replayed and filled:
             target = _beside_later(target)
@@ -121,7 +124,7 @@ class Targets:
         """Remember the columns. Where several logs fill a table (a consumer group) its versions take turns; what has
         no number tells no defaults, for which a new column must be known from a renamed one: no turn is written."""
         now = {column.name: self._canonical(column.duckdb) for column in table.columns}
-        held = json.loads(record.columns) if record.columns is not None else {}
+        held = _known_columns(record)
         columns = identity.remembered(held, now, in_order=in_order)
         if record.columns is not None and columns == held:
             return record
@@ -296,10 +299,16 @@ class Targets:
         return self._types[type]
 
 
+def _known_columns(record: Record) -> dict[str, str]:
+    """The columns that the source had last, each with its type, as far as that is known."""
+    found: dict[str, str] = json.loads(record.columns) if record.columns is not None else {}
+    return found
+
+
 def _beside_later(target: Target) -> Target:
     """The target of a version that may be older than what it holds: what is to be done to, or told of, its rows."""
     table, record = target.source, target.record
-    known = json.loads(record.columns) if record.columns is not None else {}
+    known = _known_columns(record)
     later = tuple(name for name, _ in target.extra if name in known)
     padded = None if record.padded is None or record.shared else json.loads(record.padded)
     lengths = {column.name: _blanks_to(column.type) for column in table.columns if column.name in known}

@@ -82,7 +82,7 @@ class Columns:
                 known_new = column.name in new
                 self._add(present, column, spelled, filled=known_new and column.backfill is not None)
                 changed = True
-                known_null = column.backfill is None and column.nullable and not column.defaulted
+                known_null = known_new and column.backfill is None and column.nullable and not column.defaulted
                 if record.columns and not known_null and (column.backfill is None or not known_new):
                     log.warning(
                         "the column %s was added to %s: rows from before have null in it, since the source does not"

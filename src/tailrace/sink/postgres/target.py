@@ -128,6 +128,8 @@ class Targets:
         oid = identity.keep(table, held, ".".join(place), anew=self._records.anew(*place))
         spelled = self._definitions.prepare(table)
         present, record = self._own(table, record, spelled, fresh=fresh)
+        if not fresh:
+            identity.tell_of_returned(table, record.columns, held=present.columns, at=str(present))
         present = self._columns.evolve(table, present, record, spelled=spelled)
         columns: Mapping[str, str] = {column.name: column.native for column in table.columns}
         if not (replayed and record.shared and not record.complete):

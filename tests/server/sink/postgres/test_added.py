@@ -96,3 +96,28 @@ def test_a_column_that_is_renamed_behind_an_older_letter_is_not_taken_for_new(
         rows = target.execute("SELECT id, state FROM orders ORDER BY id").fetchall()
     assert rows == [(1, None), (2, None), (3, "sent"), (9, None)]
     assert "the column state was added to" in caplog.text and "renamed, or left out); `tailrace verify" in caplog.text
+
+
+def test_columns_without_a_default_that_are_renamed_let_in_or_come_back_are_told(
+    road: Road, caplog: pytest.LogCaptureFixture
+) -> None:
+    road.at_source("CREATE TABLE t (id int PRIMARY KEY, a text, b text)", "INSERT INTO t VALUES (1, 'a', 'b')")
+    road.run()
+    [[publication]] = road.source.execute("SELECT pubname FROM pg_publication").fetchall()
+    road.at_source("ALTER TABLE t RENAME a TO c", "INSERT INTO t VALUES (2, 'c', 'b')")
+    road.run()
+    assert "the column c was added to public.t" in caplog.text and "renamed, or left out)" in caplog.text
+    road.at_source("ALTER TABLE t ADD a text", "INSERT INTO t VALUES (3, 'c', 'b', 'new')")
+    road.run()
+    assert "the column a came back to public.t (dropped, renamed or left out before)" in caplog.text
+    road.at_source(f"ALTER PUBLICATION {publication} SET TABLE t (id, b, c, a)", "ALTER TABLE t ADD d text")
+    road.at_source("UPDATE t SET d = 'set' WHERE id = 1", f"ALTER PUBLICATION {publication} SET TABLE t")
+    road.at_source("INSERT INTO t VALUES (4, 'c', 'b', 'new', 'd')")
+    road.run()
+    assert "the column d was added to public.t: rows from before have null in it" in caplog.text
+    rows = [(1, None, "b", "a", None), (2, None, "b", "c", None), (3, "new", "b", "c", None), (4, "new", "b", "c", "d")]
+    assert road.rows("SELECT id, a, b, c, d FROM t ORDER BY id") == rows
+    caplog.clear()
+    road.at_source("ALTER TABLE t ADD e text", "INSERT INTO t VALUES (5, 'c', 'b', 'new', 'd', 'e')")
+    road.run()
+    assert "column" not in caplog.text

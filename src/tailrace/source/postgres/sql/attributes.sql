@@ -16,13 +16,14 @@ SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod,
            WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
              AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype = 'a'
        ),
-       CASE WHEN a.atthasmissing AND t.typdelim = ','
-                 AND coalesce(age(a.xmin) BETWEEN 0 AND age(%(since)s::text::xid), %(since)s::text IS NULL)
-                 AND coalesce(age(a.xmin) < age(%(listed)s::text::xid), true)
-            THEN (a.attmissingval::text::text[])[1] END,
+       CASE WHEN a.atthasmissing AND t.typdelim = ',' AND sent.always THEN (a.attmissingval::text::text[])[1] END,
        pg_get_expr(f.adbin, 0),
-       a.atthasdef OR a.atthasmissing
+       a.atthasdef OR a.atthasmissing OR NOT sent.always
 FROM pg_attribute AS a
+CROSS JOIN LATERAL (
+    SELECT coalesce(age(a.xmin) BETWEEN 0 AND age(%(since)s::text::xid), %(since)s::text IS NULL)
+           AND coalesce(age(a.xmin) < age(%(listed)s::text::xid), true)
+) AS sent (always)
 JOIN pg_type AS t ON t.oid = a.atttypid
 LEFT JOIN pg_attrdef AS f ON f.adrelid = a.attrelid AND f.adnum = a.attnum AND a.attgenerated = ''
 WHERE a.attrelid = ANY (%(oids)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
