@@ -20,7 +20,7 @@ from tailrace.config.document import EnvText
 from tailrace.error import ConfigError
 from tailrace.format import Format
 
-__all__ = ["Site", "build", "check_keys", "fields_of"]
+__all__ = ["Site", "build", "check_keys", "convert", "fields_of"]
 
 _WORDS = {
     "array": "a list",
@@ -75,7 +75,7 @@ def build(cls: type, table: Mapping[str, Any], site: Site) -> Any:
         if required and name not in table:
             raise ConfigError(f"{site}: the key {name!r} is missing")
     hints = typing.get_type_hints(cls)
-    values = {name: _convert(value, hints[name], site.at(name)) for name, value in table.items()}
+    values = {name: convert(value, hints[name], site.at(name)) for name, value in table.items()}
     return _made(cls, values, site)
 
 
@@ -86,7 +86,8 @@ def _made(cls: type, values: Mapping[str, object], site: Site) -> object:
         raise ConfigError(f"{site}: {error.args[0]}", hint=error.hint) from error
 
 
-def _convert(value: object, hint: object, site: Site) -> object:
+def convert(value: object, hint: object, site: Site) -> object:
+    """What a field annotated with `hint` gets; a relative path counts from the folder of `site`."""
     choices = _members(hint)
     if isinstance(value, EnvText):
         value = _typed(value, choices)
@@ -98,6 +99,8 @@ def _convert(value: object, hint: object, site: Site) -> object:
                 return build(choice, value, site)
     if isinstance(value, str):
         if Path in choices and not (str in choices and "://" in value):  # of a bucket
+            if "\0" in value:
+                raise ConfigError(f"{site}: a path holds no NUL (\\u0000)", hint="take it out")
             return site.folder / value
         if str in choices:
             return str(value)

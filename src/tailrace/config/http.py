@@ -20,5 +20,5 @@ class Http:
     stalled_s: float = 300.0
 
     def __post_init__(self) -> None:
-        if self.stalled_s <= 0:
+        if not self.stalled_s > 0:  # nor is nan
             raise ConfigError("stalled_s: this must be above 0")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
-from tailrace.config.build import Site, build, check_keys, fields_of
+from tailrace.config.build import Site, build, check_keys, convert, fields_of
 from tailrace.config.document import EnvText, read
 from tailrace.config.http import Http
 from tailrace.contract import Checkpoint, DeadLetters, Sink, Source, Transform
@@ -53,7 +53,7 @@ def load(path: Path, names: Sequence[str] = (), environ: Mapping[str, str] = os.
         for name in names:
             if name not in tables:
                 raise ConfigError(f"there is no pipeline {name!r}", hint=f"known are {', '.join(tables)}")
-        state_dir = path.parent / _text(document.get("state_dir", _STATE_DIR), "state_dir")
+        state_dir = _path(document.get("state_dir", _STATE_DIR), Site("state_dir", path.parent))
         http = cast(Http, build(Http, _table(document.get("http", {}), "http"), Site("http", path.parent)))
         pipelines = {
             name: _pipeline(
@@ -127,8 +127,8 @@ def _limits(value: object, site: Site, together: int) -> Limits:
     table = _table(value, site)
     shares = {name: _share(getattr(Limits(), name), together) for name in _IN_MEMORY if name not in table}
     limits = cast(Limits, build(Limits, {**table, **shares}, site))
-    if (name := impossible_limit(limits)) is not None:
-        raise ConfigError(f"{site.at(name)}: this must be above 0")
+    if (limit := impossible_limit(limits)) is not None:
+        raise ConfigError(f"{site}.{limit}", hint="leave it out for the default")
     return limits
 
 
@@ -187,6 +187,10 @@ def _class_of(group: Group, url: str, *, site: Site) -> type:
     elif not colon or not scheme.isascii() or not scheme.replace("+", "").replace("-", "").isalnum():
         raise ConfigError(f"{site}: this is not a URL", hint="for example postgresql://host/db or duckdb:shop.duckdb")
     return _find(group, _SCHEMES.get(scheme, scheme), site)
+
+
+def _path(value: object, site: Site) -> Path:
+    return cast(Path, convert(_text(value, site), Path, site))
 
 
 def _table(value: object, where: object) -> Mapping[str, Any]:

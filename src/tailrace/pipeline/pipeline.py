@@ -33,6 +33,8 @@ _DOING = {State.STARTING: "waiting for its lock", State.RETRYING: "pausing befor
 _BACKOFF_S = 0.2
 _ATTEMPTS = 5
 _QUIET_S = 60.0
+_BYTES_MAX, _DURATION_MAX_S = (1 << 63) - 1, 1_000_000_000
+"""What Rust and the clocks of the system can count, the latter with room for sums."""
 
 log = logging.getLogger("tailrace.pipeline")
 
@@ -63,11 +65,17 @@ def position_path(state_dir: Path, name: str) -> Path:
 
 
 def impossible_limit(limits: Limits) -> str | None:
-    """Which limit leaves room for nothing, so that nothing would ever be read; a duration may be 0."""
+    """Which limit leaves room for nothing, so that nothing would ever be read, or is more than can be counted, and what
+    it must be; a duration may be 0."""
     for each in fields(limits):
         number = getattr(limits, each.name)
-        if isinstance(number, int | float) and not (number > 0 or (number == 0 and each.name.endswith("_s"))):
-            return each.name
+        if not isinstance(number, int | float):
+            continue
+        if not (number > 0 or (number == 0 and each.name.endswith("_s"))):
+            return f"{each.name}: this must be above 0"
+        most = _BYTES_MAX if "bytes" in each.name else _DURATION_MAX_S
+        if number > most:
+            return f"{each.name}: this must be {most} at most"
     return None
 
 
@@ -145,7 +153,7 @@ class Pipeline:
                 hint="use up to 63 letters, digits, '_', '-' and '.', beginning with a letter or digit",
             )
         if (limit := impossible_limit(self.limits)) is not None:
-            raise ConfigError(f"limits.{limit}: this must be above 0", hint="leave it out for the default")
+            raise ConfigError(f"limits.{limit}", hint="leave it out for the default")
         self._gauge = Gauge(self.name)
 
     @property

@@ -199,6 +199,15 @@ def test_a_doubled_dollar_is_a_plain_one(tmp_path: Path) -> None:
         ("stop_timeout_s = 5", "stop_timeout_m = 5", "unknown key 'stop_timeout_m'; did you mean 'stop_timeout_s'?"),
         ("stop_timeout_s = 5", "batch_bytes_max = 0", "limits.batch_bytes_max: this must be above 0"),
         ("stop_timeout_s = 5", "stop_timeout_s = -1", "limits.stop_timeout_s: this must be above 0"),
+        ("stop_timeout_s = 5", "stop_timeout_s = inf", "limits.stop_timeout_s: this must be 1000000000 at most"),
+        (
+            "stop_timeout_s = 5",
+            f"shelf_bytes_max = {1 << 63}",
+            f"shelf_bytes_max: this must be {(1 << 63) - 1} at most",
+        ),
+        ('spill_dir = "spill"', 'spill_dir = "a\\u0000b"', "limits.spill_dir: a path holds no NUL"),
+        ('state_dir = "state"', 'state_dir = "a\\u0000b"', "state_dir: a path holds no NUL"),
+        ('"duckdb:shop.duckdb"', '"duckdb:a\\u0000b"', "pipeline.copy.sink.path: a path holds no NUL"),
         ('spill_dir = "spill"', "spill_dir = 3", "limits.spill_dir: this must be a text, not a whole number"),
         ('method = "hash"', 'method = "truncate"', "transform[0]: mask: method = 'truncate' needs a length"),
         ('ops = "cud"', 'ops = "xyz"', "transform[1]: select: ops = 'xyz'"),
@@ -307,6 +316,8 @@ def test_health_and_metrics_are_configured_in_the_file_and_overridden_outside(tm
         load(written(tmp_path, "[http]\nport = 1\n" + SMALL), environ={})
     with pytest.raises(ConfigError, match=r"http: stalled_s: this must be above 0"):
         load(written(tmp_path, "[http]\nstalled_s = 0\n" + SMALL), environ={})
+    with pytest.raises(ConfigError, match=r"http: stalled_s: this must be above 0"):
+        load(written(tmp_path, "[http]\nstalled_s = nan\n" + SMALL), environ={})
 
 
 @pytest.mark.parametrize(("count", "share"), [(1, 32 << 20), (4, 32 << 20), (8, 16 << 20), (1000, 4 << 20)])

@@ -146,6 +146,9 @@ def test_i8_a_limit_that_leaves_room_for_nothing_is_refused(name: str) -> None:
         limits = Limits(**{name: number})  # type: ignore[arg-type]
         with pytest.raises(ConfigError, match=f"limits.{name}: this must be above 0"):
             Pipeline(LogSource(Log()), ListSink(Target()), name="p", limits=limits)
+    limits = Limits(**{name: 1 << 63})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=f"limits.{name}: this must be [0-9]+ at most"):
+        Pipeline(LogSource(Log()), ListSink(Target()), name="p", limits=limits)
     Pipeline(LogSource(Log()), ListSink(Target()), name="p", limits=Limits(stop_timeout_s=0))
 
 
