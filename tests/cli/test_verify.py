@@ -152,13 +152,13 @@ def killed_while_verified(cli: Cli, config: Path, shop: str, *options: str) -> E
     waiting.until(lambda: cli.run("status", config.name, "--json").out.find('"streaming"') > 0, "for the stream")
     with psycopg.connect(shop) as holder, psycopg.connect(shop, autocommit=True) as watcher:
         holder.execute("lock table orders in access exclusive mode")
-        [others] = watcher.execute("select array_agg(pid) from pg_stat_activity").fetchone() or ([],)
-        verifying = cli.start("verify", config.name, "orders", *options)
         # The pipeline asks for the table's row filter now and then, and waits for the lock too.
+        verifying = cli.start("verify", config.name, "orders", *options, PGAPPNAME="verifying")
         waits = (
-            "select count(*) > 0 from pg_locks where relation = 'orders'::regclass and not granted and pid <> all (%s)"
+            "select count(*) > 0 from pg_locks join pg_stat_activity using (pid)"
+            " where relation = 'orders'::regclass and not granted and application_name = 'verifying'"
         )
-        waiting.until(lambda: watcher.execute(waits, [others]).fetchone() == (True,), "for verify to read")
+        waiting.until(lambda: watcher.execute(waits).fetchone() == (True,), "for verify to read")
         running.kill()
         running.wait(120)
         holder.rollback()

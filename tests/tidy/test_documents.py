@@ -40,7 +40,7 @@ UPDATE orders SET status = 'paid' WHERE id = 5;
 """
 PROGRAMS = ("tailrace",)
 """Commands of console blocks that are run; others (make, git, pip) set up what the tests have already."""
-TIMEOUT_S, GRACE_S = 60.0, 3.0
+TIMEOUT_S, GRACE_S = 180.0, 3.0
 _ENVIRONMENT = {**os.environ, "PYTHONUNBUFFERED": "1"}
 """What a program prints is seen while it runs."""
 _BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -14,7 +14,7 @@ from tailrace.pipeline import State, Status
 def systemd(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(str(tmp_path / "notify"))
-        heard.settimeout(10)
+        heard.settimeout(60)
         yield heard
 
 
