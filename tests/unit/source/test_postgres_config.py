@@ -7,6 +7,7 @@ import pytest
 from tailrace.dialect.postgres import session
 from tailrace.error import ConfigError, Fatal
 from tailrace.model import Position
+from tailrace.sink import Postgres as Target
 from tailrace.source import Postgres
 from tailrace.source.postgres.place import Place
 
@@ -39,7 +40,17 @@ def test_a_wrong_option_is_named_and_i9_no_secret_is_told(options: dict[str, obj
 
 
 def test_i9_neither_repr_nor_target_tells_the_password() -> None:
-    assert "hunter2" not in repr(Postgres(URL))
+    command = "cat hunter2"
+    beat = "UPDATE beats SET token = 'hunter2'"
+    told = (
+        Postgres(URL),
+        Postgres("host=db", password_command=command),
+        Postgres("host=db", heartbeat_action_query=beat),
+    )
+    for each in (*told, Target(URL), Target("host=db", password_command=command)):
+        assert "hunter2" not in repr(each)
+    for login in (session.Login(URL), session.Login("host=db", command)):
+        assert "hunter2" not in repr(login)
     assert session.target(URL) == "db.example:5433/shop"
 
 
