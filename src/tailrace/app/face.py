@@ -14,7 +14,7 @@ from tailrace.app.done import Done
 from tailrace.app.handler import Handler, is_async, parse_ops, read_annotation
 from tailrace.app.row import check_type
 from tailrace.app.signal import stop_on_signals
-from tailrace.app.signature import check_patterns, check_signature
+from tailrace.app.signature import check_globs, check_patterns, check_signature
 from tailrace.app.writer import AppWriter
 from tailrace.config import source_fields, source_from_url
 from tailrace.contract import Checkpoint, DeadLetters, Source, Transform
@@ -99,6 +99,7 @@ class App:
         if not patterns:
             raise ConfigError("@app.on names no table", hint='write @app.on("public.orders")')
         check_patterns(patterns, hint='write @app.on("public.orders")')
+        check_globs(patterns)
 
         def register(call: HandlerT) -> HandlerT:
             check_signature(call, _name(call))

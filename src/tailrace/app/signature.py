@@ -33,6 +33,16 @@ def check_patterns(patterns: tuple[object, ...], *, hint: str) -> None:
             raise ConfigError(f"A handler is registered for {what}, which is no text", hint=hint)
 
 
+def check_globs(patterns: tuple[str, ...]) -> None:
+    """`ConfigError` for patterns that sources take and handlers do not: the source would send what no handler gets."""
+    for pattern in patterns:
+        if pattern.startswith("!") or (len(pattern) > 1 and pattern.startswith("/") and pattern.endswith("/")):
+            raise ConfigError(
+                f"A handler is registered for {pattern!r}, and handlers take globs alone",
+                hint='write @app.on("public.*"), and choose tables for all handlers with App(…, tables=[…])',
+            )
+
+
 def _makes_generator(call: Callable[..., object]) -> bool:
     """It, what it wraps, or what its class calls is a generator function."""
     inner = inspect.unwrap(call)

@@ -310,3 +310,11 @@ def test_a_pattern_that_is_no_text_is_refused_with_what_to_write(pattern: Any) -
         app().on(pattern)
     with pytest.raises(ConfigError, match=r'(?s)no text.*@app.on_message\("outbox.\*"\)'):
         app().on_message(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["/public\\.orders_\\d+/", "!public.secret"])
+def test_a_pattern_that_only_sources_take_is_refused(pattern: str) -> None:
+    with pytest.raises(ConfigError, match=r"(?s)globs alone.*tables=\["):
+        app().on("public.*", pattern)
+    app().on_message(pattern)
+    app().on("/", "public.[!a]*")
