@@ -84,6 +84,8 @@ def _made(cls: type, values: Mapping[str, object], site: Site) -> object:
         return cls(**values)
     except ConfigError as error:
         raise ConfigError(f"{site}: {error.args[0]}", hint=error.hint) from error
+    except OverflowError as error:  # on the way to Rust
+        raise ConfigError(f"{site}: a number here is too large") from error
 
 
 def convert(value: object, hint: object, site: Site) -> object:

@@ -52,8 +52,10 @@ def read(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path} is not UTF-8, as TOML is: line {line}", hint="save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # of the syntax, or a number of thousands of digits
         raise ConfigError(f"{path} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path} is nested too deeply") from error
     ours = sorted(name for name in environ if name.startswith(_PREFIX) and name not in _NOT_OURS)
     overrides = [name for name in ours if name.startswith(tuple(_PREFIX + top for top in _TOP))]
     for name in overrides:

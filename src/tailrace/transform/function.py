@@ -5,6 +5,7 @@ a `Reject`, to say which change it is of.
 from __future__ import annotations
 
 import importlib
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -117,6 +118,12 @@ def _resolve(function: str | Callable[..., object]) -> Callable[..., object]:
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
             f"cannot find the function {function!r}: {error}", hint='write it as "module:name"'
+        ) from error
+    except (Exception, SystemExit) as error:  # a module may do anything while it is imported
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConfigError(
+            f"cannot import the function {function!r}: {type(error).__name__} at {last.filename}:{last.lineno}",
+            hint=f"python -c 'import {module}' shows more",
         ) from error
     if not callable(found):
         raise ConfigError(f"{function!r} is not a function", hint='write it as "module:name"')

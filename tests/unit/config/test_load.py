@@ -199,6 +199,8 @@ def test_a_doubled_dollar_is_a_plain_one(tmp_path: Path) -> None:
         ("stop_timeout_s = 5", "stop_timeout_m = 5", "unknown key 'stop_timeout_m'; did you mean 'stop_timeout_s'?"),
         ("stop_timeout_s = 5", "batch_bytes_max = 0", "limits.batch_bytes_max: this must be above 0"),
         ("stop_timeout_s = 5", "stop_timeout_s = -1", "limits.stop_timeout_s: this must be above 0"),
+        ("stop_timeout_s = 5", f"batch_bytes_max = {'9' * 5000}", "is not TOML: Exceeds the limit"),
+        ("stop_timeout_s = 5", f"x = {'[' * 5000}{']' * 5000}", "is nested too deeply"),
         ("stop_timeout_s = 5", "stop_timeout_s = inf", "limits.stop_timeout_s: this must be 1000000000 at most"),
         (
             "stop_timeout_s = 5",
@@ -236,6 +238,34 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, old: str, new: str, m
     assert str(tmp_path / "t.toml") in str(caught.value)
     assert "s3cret" not in str(caught.value), "I9"
     assert caught.value.exit_code == 2
+
+
+def test_a_number_that_rust_cannot_hold_is_refused_with_its_place(tmp_path: Path) -> None:
+    mask = (
+        f'[[pipeline.p.transform]]\nkind = "mask"\ncolumns = ["public.t.c"]\nmethod = "truncate"\nlength = {1 << 70}\n'
+    )
+    path = written(tmp_path, f'[pipeline.p]\nsource = "postgresql://h/d"\nsink = "stdout:"\n{mask}')
+    with pytest.raises(ConfigError, match=r"pipeline\.p\.transform\[0\]: a number here is too large"):
+        load(path, environ={})
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [("1 / 0", "ZeroDivisionError"), ("\nimport sys; sys.exit(7)", "SystemExit"), ("(", "SyntaxError")],
+)
+def test_a_module_of_a_function_that_cannot_be_imported_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, told: str
+) -> None:
+    name = f"theirs_{told.lower()}"
+    (tmp_path / f"{name}.py").write_text(program)
+    monkeypatch.syspath_prepend(tmp_path)
+    transform = f'[[pipeline.p.transform]]\nkind = "map_changes"\nfunction = "{name}:f"\n'
+    path = written(tmp_path, f'[pipeline.p]\nsource = "postgresql://h/d"\nsink = "stdout:"\n{transform}')
+    with pytest.raises(
+        ConfigError, match=rf"transform\[0\]: cannot import the function '{name}:f': {told} at "
+    ) as caught:
+        load(path, environ={})
+    assert caught.value.hint == f"python -c 'import {name}' shows more"
 
 
 def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
