@@ -147,7 +147,7 @@ class Members:
             command = [sys.executable, "-m", "tailrace", "run", str(folder / "shop.toml")]
             environment = os.environ | {"PYTHONFAULTHANDLER": "1"}
             self.alive.append(subprocess.Popen(command, stderr=errors, stdout=errors, cwd=ROOT, env=environment))
-        until((folder / ".tailrace" / "shop.sock").exists, "for a process to begin")
+        until((folder / ".tailrace" / "shop.sock").exists, "for a process to begin", timeout_s=180)
 
     def take(self, chance: random.Random) -> subprocess.Popen[bytes]:
         """One that is going to leave."""
@@ -169,7 +169,7 @@ class Members:
     def until(self, condition: Callable[[], object], what: str) -> None:
         """Wait as long as none has ended; where the time is up, all say where they stand."""
         try:
-            until(lambda: self.check() or condition(), what, timeout_s=180)
+            until(lambda: self.check() or condition(), what, timeout_s=300)
         except AssertionError as error:
             for process in self.alive:
                 process.send_signal(signal.SIGCONT)
@@ -314,7 +314,7 @@ def staged(
         stack.callback(scene.close)
         with loaded(load):
             yield scene
-        total = sum(load.versions)
+        total = sum(map(len, written(broker, topic).values()))  # some may stand there twice
         scene.members.until(lambda: sum(scene.written().values()) >= total, f"for the rest after {scene.done}")
         while scene.members.alive:
             leaving = scene.members.alive.pop()

@@ -58,13 +58,13 @@ class Copies:
             command = [sys.executable, "-m", "tailrace", "run", str(folder / "shop.toml")]
             environment = os.environ | {"PYTHONFAULTHANDLER": "1"}
             self.alive[name] = subprocess.Popen(command, stderr=errors, stdout=errors, cwd=ROOT, env=environment)
-        until(lambda: self._check() or self._status(name), f"for {name} to begin")
+        until(lambda: self._check() or self._status(name), f"for {name} to begin", timeout_s=180)
 
     def end(self, name: str, number: signal.Signals) -> None:
         """By this signal."""
         process = self.alive.pop(name)
         process.send_signal(number)
-        assert process.wait(60) in ((-signal.SIGKILL,) if number is signal.SIGKILL else STOPPED), self._said()
+        assert process.wait(180) in ((-signal.SIGKILL,) if number is signal.SIGKILL else STOPPED), self._said()
 
     def file(self, name: str) -> Path:
         return self._folder / name / "shop.duckdb"
@@ -84,7 +84,7 @@ class Copies:
         """Until each partition has an owner that is no further behind; see `owners`."""
         found: dict[int, str] = {}
         try:
-            until(lambda: found.update(self.owners(behind_max=behind_max, up_to=up_to)) or found, what, timeout_s=120)
+            until(lambda: found.update(self.owners(behind_max=behind_max, up_to=up_to)) or found, what, timeout_s=300)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self._said()}") from None
         return found
