@@ -10,10 +10,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from servers import kafka
-from servers.postgres import Server
 from tailrace.checkpoint import SQLite
 from tailrace.pipeline.failpoint import Place
 from tests.crash import runner
@@ -107,6 +105,8 @@ class Scene:
         """Let the sink catch up with all that was committed; then compare everything."""
         self.stop()
         self.victim.finish()
+        if isinstance(self.held, Topics):
+            self.held.rest()
         settle(self.held, self.url, self.loads)
 
 
@@ -122,7 +122,6 @@ def kinds(what: str, where: str, *names: str, logged: End = ONCE) -> pytest.Mark
 @pytest.fixture
 def scene(
     database: str,
-    postgres18: Server,
     tmp_path: Path,
     request: pytest.FixtureRequest,
     seed: int,
@@ -139,9 +138,7 @@ def scene(
                 broker = request.getfixturevalue("kafka")
                 target = f"{broker.address}/{request.getfixturevalue('topic')}/{tmp_path}"
             if kind == "postgres":
-                name = f"{conninfo_to_dict(database)['dbname']}_target"
-                target = postgres18.create_database(name)
-                stack.callback(postgres18.execute, f'DROP DATABASE "{name}" WITH (FORCE)')
+                target = request.getfixturevalue("target_database")
             scene = Scene(kind, database, target, tmp_path, broker=broker, seed=seed)
             for load in scene.loads:
                 load.start()

@@ -1,5 +1,6 @@
 """What Kafka's topics hold after kills, as consumers see them."""
 
+import time
 from collections import defaultdict
 from typing import Any
 
@@ -9,6 +10,7 @@ from servers import kafka
 from tests.crash.ledger import ACCOUNTS, TALLY, Again
 from tests.crash.load import PARTS
 from tests.server.sink.kafka import topics
+from tests.waiting import TIMEOUT_S
 
 TABLES = ("entries", "log", "accounts", *(f"part_{part}" for part in range(PARTS)))
 
@@ -18,15 +20,27 @@ class Topics:
 
     def __init__(self, broker: kafka.Broker, prefix: str, *, once: bool) -> None:
         self._broker = broker
-        self._prefix = prefix
         self._once = once
+        self._names = [f"{prefix}.public.{table}" for table in TABLES]
 
     def prefix(self) -> dict[int, int]:
-        again, counted = self._read()
-        if self._once:
-            for (table, row), count in counted.items():
-                assert count == 1, f"{row} of {table} came {count} times"
-        return again.complete()
+        """The end of a transaction comes to one topic after the other, also when who committed it is dead."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            again, counted = self._read()
+            if self._once:
+                for (table, row), count in counted.items():
+                    assert count == 1, f"{row} of {table} came {count} times"
+            try:
+                return again.complete()
+            except AssertionError:
+                if not self._once or time.monotonic() > deadline:
+                    raise
+
+    def rest(self) -> None:
+        """Wait until what was committed last can be read, a moment after it was answered; nothing may be left open."""
+        for _ in topics.each(self._broker, *self._names, settled=True):
+            pass
 
     def compare(self, url: str) -> None:
         again, _ = self._read()
@@ -46,7 +60,7 @@ class Topics:
         sees each change once can leave out those before the last, and then has no row that vanished between them.
         """
         again, counted = Again(), defaultdict[tuple[str, Any], int](int)
-        records = topics.read(self._broker, *(f"{self._prefix}.public.{table}" for table in TABLES))
+        records = topics.read(self._broker, *self._names)
         events = [(each.topic.rpartition(".")[2], each.event) for each in records if each.value is not None]
         last = max((event["source"]["lsn"] for _, event in events if event["op"] == "r"), default=0)
         for table, event in events:
