@@ -23,17 +23,14 @@ from tailrace.source.kafka.pattern import is_glob, is_wanted
 __all__ = ["Topics", "id_of", "is_missing", "lineage"]
 
 _ASK_S = 15.0
-_LEADERS = frozenset(
-    (
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.FENCED_LEADER_EPOCH,
-        KafkaError.UNKNOWN_LEADER_EPOCH,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError._UNKNOWN_PARTITION,
-        KafkaError._NOENT,  # librdkafka's own "No leaders found"
-    )
-)
+_UNKNOWN = frozenset((KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION))
+_LEADERS = _UNKNOWN | {
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.FENCED_LEADER_EPOCH,
+    KafkaError.UNKNOWN_LEADER_EPOCH,
+    KafkaError._NOENT,  # librdkafka's own "No leaders found"
+}
 """That there is a partition, or who leads it, is not settled, or not known to all."""
 _NEW_S, _LED_S, _LOOK_S = 2.0, 5.0, 0.2
 
@@ -116,14 +113,27 @@ class Topics:
 
         All at once and over a connection of our own: on the consumer's each question waits for a fetch to end.
         """
-        deadline = time.monotonic() + _LED_S
+        deadline: float | None = None
         while True:
             try:
                 return self._ends(places, isolation=isolation)
             except KafkaException as error:  # of a new partition, or leader, brokers hear one after another
-                last = error_of(error).code() not in _LEADERS or time.monotonic() >= deadline
-                if last or self._stop.wait(_LOOK_S):
+                if error_of(error).code() not in _LEADERS:
                     raise
+                # Only from an answer on: they may have stood still before the first.
+                deadline = deadline or time.monotonic() + _LED_S
+                if time.monotonic() >= deadline or self._stop.wait(_LOOK_S):
+                    raise self._missed(error, places) from error
+
+    def _missed(self, error: KafkaException, places: Sequence[TopicPartition]) -> KafkaException:
+        """That a leader is missing, where brokers that do not know a partition list it: it is there, and not to be
+        made."""
+        if error_of(error).code() in _UNKNOWN and not self._stop.is_set():
+            self._list()
+            if all(at.partition < self.existing.get(at.topic, 0) for at in places):
+                said = f"the brokers list {places[0].topic}, and have not told in time where it ends"
+                return KafkaException(KafkaError(KafkaError.LEADER_NOT_AVAILABLE, said))
+        return error
 
     def _ends(self, places: Sequence[TopicPartition], *, isolation: str) -> dict[tuple[str, int], tuple[int, int]]:
         specs: list[OffsetSpec] = [OffsetSpec.earliest(), OffsetSpec.latest()]  # type: ignore[no-untyped-call]
