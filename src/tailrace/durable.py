@@ -15,7 +15,7 @@ from types import TracebackType
 from tailrace.error import Fatal, Retryable, TailraceError
 from tailrace.model import Finding, Severity
 
-__all__ = ["FULL", "Lock", "make_folder", "obstacles", "replace", "storage", "sync_folder"]
+__all__ = ["FULL", "Lock", "hold_to", "make_folder", "obstacles", "replace", "storage", "sync_folder"]
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of a disk, a quota or a file that is full: they pass."""
@@ -102,6 +102,23 @@ def _keep(path: Path, previous: Path) -> None:
         link.unlink()
     link.hardlink_to(path)
     link.replace(previous)
+
+
+def hold_to(path: Path, descriptor: int, nbytes: int, *, hint: str) -> None:
+    """`Fatal` where another program moved, removed or cut the file at `path`, of which `nbytes` count: what is written
+    to `descriptor` next would be lost with it. What it wrote behind them is cut, as it is when the file is opened.
+    """
+    with storage("look at", path):
+        held = os.fstat(descriptor)
+        there = path.stat() if path.exists() else None
+    # Some network file systems give an open file another number: of the same length it is taken for the same.
+    if there is None or not (os.path.samestat(there, held) or there.st_size == held.st_size):
+        raise Fatal(f"{path} was moved, removed or replaced while the pipeline wrote to it", hint=hint)
+    if held.st_size < nbytes:
+        raise Fatal(f"{path} has {held.st_size} bytes, but {nbytes} were written: another program cut it", hint=hint)
+    if held.st_size > nbytes:
+        with storage("cut", path):
+            os.ftruncate(descriptor, nbytes)
 
 
 class Lock:

@@ -19,13 +19,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tailrace.dead_letters.letter import Letter
-from tailrace.durable import make_folder, storage, sync_folder
+from tailrace.durable import hold_to, make_folder, storage, sync_folder
 from tailrace.durable import replace as replace_file
 from tailrace.error import Fatal
 
 __all__ = ["Journal", "check_owner", "read_all", "scan"]
 
 _COMPACT_NBYTES_MIN = 1 << 20
+_OTHERS = (
+    "put it back as it was, or move it away to start an empty one, which loses the changes that were parked in it;"
+    " `tailrace dead-letters drop` is for those that are done with"
+)
 
 
 @dataclass(slots=True)
@@ -202,6 +206,7 @@ class Journal:
     def _append(self, lines: bytes) -> None:
         if not lines:
             return
+        hold_to(self._path, self._descriptor, self._end, hint=_OTHERS)
         with storage("write", self._path):
             try:
                 view, at = memoryview(lines), self._end

@@ -8,7 +8,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
+from tailrace.error import Fatal
 from tailrace.source.postgres import snapshot
 from tests.server.postgres import imposed
 from tests.server.postgres.imposed import onlooking
@@ -43,6 +45,30 @@ def test_a_format_that_is_imposed_prints_no_row_otherwise(
         "note": "\\ü'€\\n",
     }
     assert [change.after for change in it.seen] == [{"id": "1", **row}, {"id": "2", **row}]
+
+
+@pytest.mark.parametrize("place", imposed.PLACES)
+def test_sessions_that_may_only_read_need_no_more_than_a_publication(
+    any_database: str, reading: Make, place: str
+) -> None:
+    with onlooking(any_database) as onlooker:
+        onlooker.execute("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+        onlooker.impose(place, "default_transaction_read_only", "on")
+        with pytest.raises(Fatal, match=r"cannot create publication .* in a read-only transaction") as caught:
+            reading(any_database).open()
+        assert caught.value.hint is not None and "default_transaction_read_only%3Doff into the url" in caught.value.hint
+        free = f"{any_database}?options=-c%20default_transaction_read_only%3Doff"
+        reading(
+            free, "free", tables=["public.t"], slot=f"{conninfo_to_dict(any_database)['dbname']}_free"
+        ).open().count(1)
+        onlooker.execute("CREATE PUBLICATION made FOR TABLE t")
+        it = (
+            reading(any_database, publication="made", slot=f"{conninfo_to_dict(any_database)['dbname']}_made")
+            .open()
+            .count(1)
+        )
+        onlooker.execute("INSERT INTO t VALUES (2)")
+        assert it.count(2).ops() == ["r", "c"]
 
 
 @pytest.mark.parametrize("place", imposed.PLACES)

@@ -339,6 +339,18 @@ def test_truncate_is_a_change(shop: str, sql: Sql, reading: Make) -> None:
     ]
 
 
+@pytest.mark.parametrize("by_root", [True, False])
+def test_a_truncate_of_a_partition_alone_is_told_where_partitions_have_their_own_names(
+    shop: str, sql: Sql, reading: Make, by_root: bool
+) -> None:
+    sql(shop, "CREATE TABLE logs (id int PRIMARY KEY) PARTITION BY RANGE (id)")
+    sql(shop, "CREATE TABLE logs_1 PARTITION OF logs FOR VALUES FROM (0) TO (9)")
+    it = reading(shop, snapshot="never", publish_via_partition_root=by_root).open().first()
+    sql(shop, "INSERT INTO logs VALUES (1)", "TRUNCATE logs_1", "INSERT INTO logs VALUES (2)", "TRUNCATE logs")
+    it.count(3 if by_root else 4)
+    assert it.ops() == (["c", "c", "t"] if by_root else ["c", "t", "c", "t"])
+
+
 def test_logical_messages_come_in_order_and_can_be_left_out(shop: str, sql: Sql, reading: Make) -> None:
     it = reading(shop, snapshot="never").open().first()
     quiet = reading(shop, it.name + "_q", snapshot="never", messages=False).open().first()

@@ -294,7 +294,7 @@ def test_a_file_that_lost_bytes_stops_the_pipeline(out: Out) -> None:
 def test_a_file_that_another_program_takes_away_or_cuts_stops_the_pipeline(
     tmp_path: Path, meddling: str, rotate_bytes: int | None
 ) -> None:
-    """What came behind that was written beside it, or behind a hole, and its position was saved."""
+    """What came behind that was written into it all the same, or behind a hole, and its position was saved."""
     out = Out(tmp_path / "orders.jsonl", rotate_bytes=rotate_bytes)
     writer = out.open()
     writer.write(before := out.feed.insert(1))

@@ -27,6 +27,10 @@ _ENCODING = {
     "22P05": "one database has no such character in its encoding: UTF8 has all of them",
 }
 """What to do about character_not_in_repertoire and untranslatable_character, whose messages quote bytes of the text."""
+_READ_ONLY = (
+    "is it a standby? else default_transaction_read_only is on for the role, the database or the server: set it off, or"
+    " put options=-c%20default_transaction_read_only%3Doff into the url"
+)
 _QUOTED_BYTES = re.compile(r"0x[0-9a-f]{2}(?: 0x[0-9a-f]{2})*")
 _LOCKED_HINT = "another session has locked a table, as ALTER TABLE and VACUUM do: it goes on when that has ended"
 _NAMES = re.compile(r""""[^"\n]*"|(?<=host )'[^'\n]*'|(?<=host: )'[^'\n]*'""")
@@ -129,7 +133,8 @@ def translate(error: psycopg.Error, doing: str) -> TailraceError:
         return Retryable(message, hint=_LOCKED_HINT)
     if state[:2] in _RETRYABLE or state == "55006":
         return Retryable(message, hint=_hint(error))
-    return Fatal(f"{message} (SQLSTATE {state})", hint=_hint(error) or _ENCODING.get(state))
+    hint = _READ_ONLY if state == "25006" else _ENCODING.get(state)
+    return Fatal(f"{message} (SQLSTATE {state})", hint=_hint(error) or hint)
 
 
 def translate_connect(error: psycopg.Error, target: str) -> TailraceError:

@@ -108,7 +108,7 @@ class FileWriter:
         """Append the batch, durably, then its positions. What a failure left of it in the file is cut."""
         if self._descriptor is None:
             raise Retryable(f"{self._path} is closed after an earlier error", hint="it is opened again after a pause")
-        self._require_own(self._descriptor)
+        durable.hold_to(self._path, self._descriptor, self._state.offset, hint=_OTHERS)
         self._rotate()
         mark = batch.snapshot
         if mark is not None:
@@ -122,25 +122,6 @@ class FileWriter:
             self._publish()
         else:
             self._store(state)
-
-    def _require_own(self, descriptor: int) -> None:
-        """`Fatal` where another program moved, removed or cut the file: what came behind that would be lost with it.
-
-        What one wrote behind the end is cut, as it is when the file is opened.
-        """
-        with durable.storage("look at", self._path):
-            held = os.fstat(descriptor)
-            there = self._path.stat() if self._path.exists() else None
-        if there is None or not os.path.samestat(there, held):
-            raise Fatal(f"{self._path} was moved, removed or replaced while the pipeline wrote to it", hint=_OTHERS)
-        if held.st_size < self._state.offset:
-            raise Fatal(
-                f"{self._path} has {held.st_size} bytes, but {self._state.offset} were written and saved:"
-                " another program cut it",
-                hint=_OTHERS,
-            )
-        if held.st_size > self._state.offset:
-            self._cut(descriptor)
 
     def _append(self, batch: Batch) -> int:
         """Write the records behind the end of the file; returns how many bytes. On failure the file is as it was."""
