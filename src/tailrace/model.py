@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from tailrace._native import (
     UNCHANGED,
@@ -26,6 +27,7 @@ from tailrace._native import (
 )
 
 __all__ = [
+    "BESIDE",
     "UNCHANGED",
     "Assigned",
     "Batch",
@@ -48,6 +50,9 @@ __all__ = [
     "TypeDefinition",
     "Unchanged",
 ]
+
+BESIDE: Final = frozenset(("_op", "_position", "_committed_at", "_index", "_unchanged"))
+"""The columns that `Batch.arrow` sends beside those of a table."""
 
 
 class Op(StrEnum):

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from tailrace.error import ConfigError, Reject
-from tailrace.model import Batch, Change, Table
+from tailrace.error import CheckFailed, ConfigError, Reject
+from tailrace.model import BESIDE, Batch, Change, Table
 
 __all__ = ["MapArrow", "MapChanges", "map_arrow", "map_changes"]
 
@@ -80,6 +80,7 @@ class MapArrow:
         """`batch` with what the function returned for each table version."""
         given = batch
         for table in batch.tables:
+            self._require_names(table)
             try:
                 batch = batch.with_arrow(table, self._resolved(table, batch.arrow(table)))
             except Reject as reject:  # the tables before it may have lost changes: indexes are no longer those given
@@ -91,6 +92,17 @@ class MapArrow:
                     {index: at[change.position] for index, change in enumerate(given) if change.position in at}
                 ) from None
         return batch
+
+    def _require_names(self, table: Table) -> None:
+        """Refuse what would be matched by a column of the table, or have one of ours written over it."""
+        for column in table.columns:
+            if column.name in BESIDE:
+                raise CheckFailed(
+                    f"transform {_name(self._resolved)}: the column {column.name} of {table} has the name of one that"
+                    " Arrow rows have beside those of the table",
+                    hint='give it another name before, with a transform: kind = "rename", '
+                    f'names = {{"{table}.{column.name}" = "…"}}',
+                )
 
 
 def map_changes(function: Callable[[Change], Change | None]) -> MapChanges:

@@ -417,33 +417,6 @@ def test_a_damaged_line_is_named_with_its_number(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
-@pytest.mark.parametrize("meddling", ["moved", "replaced", "removed", "cut"])
-def test_i14_nothing_is_parked_in_a_file_that_another_program_took_away_or_cut(tmp_path: Path, meddling: str) -> None:
-    """The letter was written into it all the same, and the position moved on."""
-    log = Log()
-    log.insert(1)
-    log.insert(2)
-    batch, path = batch_of(log), tmp_path / "dead.jsonl"
-    letters = opened(tmp_path)
-    letters.park(batch, {0: "no"})
-    if meddling == "cut":
-        path.write_bytes(b"")
-    else:
-        path.rename(tmp_path / "taken")
-        if meddling == "replaced":
-            path.touch()
-        elif meddling == "removed":
-            (tmp_path / "taken").unlink()
-    with pytest.raises(Fatal, match=r"another program cut it" if meddling == "cut" else r"was moved, removed or repl"):
-        letters.park(batch, {1: "no"})
-    assert letters.count() == 1
-    letters.close()
-    again = opened(tmp_path)
-    again.park(batch, {1: "no"})
-    assert again.count() == 1
-    again.close()
-
-
 def test_removed_letters_make_room_and_the_file_is_compacted(tmp_path: Path) -> None:
     log = Log()
     for key in range(40):

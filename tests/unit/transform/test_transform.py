@@ -2,9 +2,10 @@
 
 import pytest
 
+from tailrace._native import BatchBuilder
 from tailrace.checkpoint import Memory
-from tailrace.error import ConfigError, Fatal
-from tailrace.model import Batch, Change
+from tailrace.error import CheckFailed, ConfigError, Fatal
+from tailrace.model import BESIDE, Batch, Change, Column, Table
 from tailrace.pipeline import Pipeline
 from tailrace.testing.fake import ListSink, Log, LogSource, Target
 from tailrace.transform import MapChanges, Mask, Rename, Select, map_arrow, map_changes
@@ -66,6 +67,29 @@ def test_map_arrow_works_on_columns() -> None:
         return found.set_column(at, "note", pa.array([text.as_py().upper() for text in found["note"]]))
 
     assert through(map_arrow(shout)) == [("c", "public.orders", "SECRET"), ("u", "public.orders", "OTHER")]
+
+
+@pytest.mark.parametrize("name", sorted(BESIDE))
+def test_map_arrow_takes_no_column_of_a_table_for_one_of_ours(name: str) -> None:
+    """By an `_index` of the table rows were matched, and what we send was written over its `_op`."""
+    columns = [Column("id", "int8", nullable=False), Column("v", "text")]
+    table = Table("public", "t", [*columns, Column(name, "int8")], key=["id"])
+    builder = BatchBuilder("test/1/shop/t")
+    builder.begin(xid=1, lsn=4096, committed_at_us=0)
+    for number in (0, 1):
+        builder.add("c", table, after={"id": str(number), "v": f"v{number}", name: str(1 - number)})
+    builder.commit()
+    batch = builder.take()
+
+    @map_arrow
+    def same(table: Table, stream: object) -> object:
+        return stream
+
+    with pytest.raises(CheckFailed, match=rf"same: the column {name} of public\.t has the name of one that") as caught:
+        same(batch)
+    assert caught.value.hint is not None and f'names = {{"public.t.{name}" = "…"}}' in caught.value.hint
+    kept = same(Rename({f"public.t.{name}": "other"})(batch))
+    assert [(change.after["v"], change.after["other"]) for change in kept if change.after] == [("v0", 1), ("v1", 0)]
 
 
 def drop_all(change: Change) -> Change | None:

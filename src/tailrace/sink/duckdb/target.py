@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tailrace import identity
 from tailrace.error import CheckFailed, Fatal
-from tailrace.model import Finding, Severity, Table
+from tailrace.model import BESIDE, Finding, Severity, Table
 from tailrace.sink.duckdb import backfill, sql
 from tailrace.sink.duckdb.ledger import Ledger, Record
 from tailrace.sink.duckdb.widen import fits
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 __all__ = ["Target", "Targets", "check_names", "check_places"]
-
-_RESERVED = {"_op", "_position", "_committed_at", "_index", "_unchanged"}
-"""What `Batch.arrow` sends beside the columns of a table, the log's columns among it."""
 
 
 _PADDED = re.compile(r"bpchar\((\d+)\)")
@@ -364,7 +361,7 @@ def check_names(table: Table) -> None:
     seen: dict[str, str] = {}
     for name in (column.name for column in table.columns):
         folded = name.lower()
-        if folded in _RESERVED:
+        if folded in BESIDE:
             why = "" if name == folded else ", since DuckDB ignores case"
             wrong = f"the column {name} of {table} has the name of Tailrace's own column {folded} in DuckDB{why}"
         elif folded in seen:
