@@ -137,6 +137,7 @@ def test_a_running_pipeline_tells_what_it_does(tmp_path: Path) -> None:
         thread.join(60)
     assert pipeline.status().state is State.STOPPED
     assert not socket_path(tmp_path, "p").exists()
+    assert (tmp_path / "p.status").stat().st_mode & 0o777 == 0o600, "what it kept of its last status"
 
 
 @pytest.mark.parametrize("name", [name for name in Limits.__slots__ if name != "spill_dir"])
