@@ -49,7 +49,8 @@ def make_folder(folder: Path) -> None:
 
 def obstacles(path: Path) -> list[Finding]:
     """Why the file `path` could not be written, or be made together with its folders. Looks only; makes nothing."""
-    folder = next(parent for parent in path.absolute().parents if os.path.lexists(parent))
+    whole = path.absolute()
+    folder = next((parent for parent in whole.parents if os.path.lexists(parent)), whole)  # the root has none
     found = []
     if not folder.is_dir():
         found.append(Finding(Severity.ERROR, str(folder), "it is not a folder"))

@@ -150,3 +150,8 @@ def test_a_folder_that_this_user_may_not_enter_is_named(tmp_path: Path) -> None:
                 stranger.submit(scan, folder / "x").result(60)
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_the_root_is_no_file_that_could_be_written() -> None:
+    """It has no parent to look at: `tailrace check` and `status` ended as if that were a bug."""
+    assert "it is not a regular file" in [finding.message for finding in durable.obstacles(Path("/"))]
