@@ -79,6 +79,19 @@ def impossible_limit(limits: Limits) -> str | None:
     return None
 
 
+def _path_of_two(*parts: object) -> str | None:
+    """Where two of the parts are to be kept, if they are files and two of them are to be in one place."""
+    seen = set[str]()
+    for part in parts:
+        path = getattr(part, "path", None)
+        if isinstance(path, str | os.PathLike):
+            place = os.path.abspath(path)  # noqa: PTH100 - resolve() fails on a loop of links, which its owner tells of
+            if place in seen:
+                return place
+            seen.add(place)
+    return None
+
+
 class _Backoff:
     """Pauses that double from 0.2 s to a cap, each shortened at random by up to half so that a herd spreads out.
 
@@ -154,6 +167,11 @@ class Pipeline:
             )
         if (limit := impossible_limit(self.limits)) is not None:
             raise ConfigError(f"limits.{limit}", hint="leave it out for the default")
+        if (path := _path_of_two(self.sink, self.checkpoint, self.dead_letters)) is not None:
+            raise ConfigError(
+                f"{self.name}: two of sink, checkpoint and dead_letters are to be kept in {path}",
+                hint="give each a path of its own: what one writes there, another would cut off",
+            )
         self._gauge = Gauge(self.name)
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import tailrace as tr
 from tailrace.error import ConfigError, Fatal, Retryable
 from tailrace.model import Limits
 from tailrace.pipeline import Pipeline, State, Status, ask, socket_path
@@ -138,6 +139,18 @@ def test_a_running_pipeline_tells_what_it_does(tmp_path: Path) -> None:
     assert pipeline.status().state is State.STOPPED
     assert not socket_path(tmp_path, "p").exists()
     assert (tmp_path / "p.status").stat().st_mode & 0o777 == 0o600, "what it kept of its last status"
+
+
+def test_two_of_its_parts_in_one_file_are_refused(tmp_path: Path) -> None:
+    """A file sink cuts off what it has not written: the dead letters, and their changes are lost."""
+    path, other = tmp_path / "out.jsonl", tmp_path / "other"
+    sink = tr.sink.File(path)
+    with pytest.raises(ConfigError, match=rf"two of sink, checkpoint and dead_letters are to be kept in {path}"):
+        Pipeline(LogSource(Log()), sink, name="p", dead_letters=tr.DeadLetterFile(f"{tmp_path}/./out.jsonl"))
+    with pytest.raises(ConfigError, match="two of sink, checkpoint and dead_letters"):
+        letters = tr.DeadLetterFile(other)
+        Pipeline(LogSource(Log()), sink, name="p", checkpoint=tr.checkpoint.SQLite(other), dead_letters=letters)
+    Pipeline(LogSource(Log()), sink, name="p", dead_letters=tr.DeadLetterFile(other))
 
 
 @pytest.mark.parametrize("name", [name for name in Limits.__slots__ if name != "spill_dir"])
