@@ -107,12 +107,18 @@ def _keep(path: Path, previous: Path) -> None:
 
 def hold_to(path: Path, descriptor: int, nbytes: int, *, hint: str) -> None:
     """`Fatal` where another program moved, removed or cut the file at `path`, of which `nbytes` count: what is written
-    to `descriptor` next would be lost with it. What it wrote behind them is cut, as it is when the file is opened.
+    to `descriptor` is lost with it. What it wrote behind them is cut, as it is when the file is opened.
+
+    Ask before a write, which must not come into another's file, and behind it, before what was written counts.
     """
     with storage("look at", path):
         held = os.fstat(descriptor)
-        there = path.stat() if path.exists() else None
-    # Some network file systems give an open file another number: of the same length it is taken for the same.
+        try:
+            there = path.stat()
+        except FileNotFoundError:
+            there = None
+    # Some network file systems give an open file another number: of the same length it is taken for the same. An empty
+    # file, or a copy, that took its place before the write is not so long behind it.
     if there is None or not (os.path.samestat(there, held) or there.st_size == held.st_size):
         raise Fatal(f"{path} was moved, removed or replaced while the pipeline wrote to it", hint=hint)
     if held.st_size < nbytes:

@@ -217,6 +217,7 @@ class Journal:
             except OSError:
                 os.ftruncate(self._descriptor, self._end)  # half a line must not stand in the way of the next
                 raise
+        hold_to(self._path, self._descriptor, self._end + len(lines), hint=_OTHERS)
         self._end += len(lines)
 
     def _compact(self) -> None:

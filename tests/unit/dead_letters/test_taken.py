@@ -36,3 +36,22 @@ def test_i14_nothing_is_parked_in_a_file_that_another_program_took_away_or_cut(t
     again.park(batch, {1: "no"})
     assert again.count() == 1
     again.close()
+
+
+def test_i14_nothing_is_parked_in_an_empty_file_that_another_empty_one_replaced(tmp_path: Path) -> None:
+    """As `logrotate` does: of equal length, it was taken for the same file until the next letter came."""
+    log = Log()
+    log.insert(1)
+    [batch] = Batch.merge([log.next(0, None, 0)])  # type: ignore[misc]
+    path = tmp_path / "dead.jsonl"
+    letters = File(path).open("p", Limits())
+    path.rename(tmp_path / "taken")
+    path.touch()
+    with pytest.raises(Fatal, match="was moved, removed or replaced"):
+        letters.park(batch, {0: "no"})
+    assert letters.count() == 0
+    letters.close()
+    again = File(path).open("p", Limits())
+    again.park(batch, {0: "no"})
+    assert again.count() == 1
+    again.close()

@@ -316,6 +316,21 @@ def test_a_file_that_another_program_takes_away_or_cuts_stops_the_pipeline(
         out.open()
 
 
+def test_a_copy_that_took_the_files_place_gets_the_next_batch_at_the_next_open(out: Out) -> None:
+    """It has all that was written before, and is of equal length: the batch was written into the other, and counted."""
+    writer = out.open()
+    writer.write(before := out.feed.insert(1))
+    copy = out.path.with_name("copy")
+    copy.write_bytes(out.path.read_bytes())
+    copy.replace(out.path)
+    with pytest.raises(Fatal, match="was moved, removed or replaced"):
+        writer.write(batch := out.feed.insert(2))
+    writer.close()
+    assert out.sidecar["lineages"][LINEAGE]["position"] == before.positions[0].text
+    out.write(batch)
+    assert out.keys() == [1, 2]
+
+
 def test_what_another_program_writes_behind_the_end_is_cut(out: Out) -> None:
     writer = out.open()
     writer.write(out.feed.insert(1))

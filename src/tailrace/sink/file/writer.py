@@ -139,6 +139,7 @@ class FileWriter:
             if end > start:
                 with durable.storage("write", self._path):
                     os.fdatasync(self._descriptor)
+                durable.hold_to(self._path, self._descriptor, end, hint=_OTHERS)
         except BaseException:
             self._cut(self._descriptor)
             raise
