@@ -12,7 +12,7 @@ from tests.tidy import tree
 
 PACKAGE = tree.ROOT / "src" / "tailrace"
 VALUES = {"_native", "error", "model"}
-SEAM = VALUES | {"comparison", "contract", "durable", "format", "identity", "output"}
+SEAM = VALUES | {"comparison", "contract", "durable", "format", "identity", "output", "pattern"}
 PRODUCTS = {"source", "sink", "transform", "checkpoint"}
 PLUGINS = PRODUCTS | {"dead_letters"}
 RUNTIME = SEAM | {"pipeline"}
@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "error": set[str](),
     "durable": {"error", "model"},
     "output": {"error", "durable"},
+    "pattern": {"error"},
     "model": {"_native"},
     "format": VALUES | {"registry"},
     "contract": VALUES,

@@ -12,13 +12,15 @@ from typing import ClassVar, Literal
 from tailrace import _native
 from tailrace.error import ConfigError
 from tailrace.model import Batch, Table
+from tailrace.pattern import refuse_left_out_alone
 
 __all__ = ["Mask"]
 
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Mask the columns that match these patterns of `schema.table.column`, which are as those of `Select`.
+    """Mask the columns that match these patterns of `schema.table.column`, which are as those of `Select`: all but one
+    are `["*.*.*", "!public.orders.id"]`.
 
     `redact` gives null (empty text where the column is not nullable), `hash` HMAC-SHA-256 of the text under `salt` in
     hex, `truncate` the first `length` characters. A key column can only be hashed: otherwise rows would fall together,
@@ -46,6 +48,7 @@ class Mask:
             mask = _native.Mask(self.columns, self.method, salt=self.salt.encode(), length=self.length)
         except ValueError as error:
             raise ConfigError(f"mask: {error}") from error
+        refuse_left_out_alone("mask: ", "columns", self.columns)
         object.__setattr__(self, "_mask", mask)
 
     def unmatched(self, tables: Sequence[Table]) -> list[str]:

@@ -9,19 +9,22 @@ from typing import ClassVar
 from tailrace import _native
 from tailrace.error import ConfigError
 from tailrace.model import Batch, Table
+from tailrace.pattern import refuse_left_out_alone
 
 __all__ = ["Select"]
 
 _OPS = "cudrtm"
+_PATTERNS = ("tables", "exclude_tables", "columns", "exclude_columns")
 
 
 @dataclass(frozen=True, slots=True)
 class Select:
     """Keep some tables, columns and ops. Patterns are of `schema.table` and of `schema.table.column`.
 
-    A pattern is a glob, a regular expression between slashes, or, behind `!`, what is left out; None keeps all. What
-    `exclude_…` matches goes, but for key columns, which always stay. `ops` has the letters of the changes to keep.
-    `ConfigError` for other letters, and for what is no regular expression.
+    A pattern is a glob, a regular expression between slashes, or, behind `!`, what is left out of what others of its
+    list match (`["*.*", "!public.x"]`); None keeps all. What `exclude_…` matches goes, but for key columns, which
+    always stay. `ops` has the letters of the changes to keep. `ConfigError` for other letters, for what is no regular
+    expression, and for a list that only leaves out.
     """
 
     kind: ClassVar[str] = "select"
@@ -35,7 +38,7 @@ class Select:
     def __post_init__(self) -> None:
         if self.ops is not None and (not self.ops or set(self.ops) - set(_OPS)):
             raise ConfigError(f"select: ops = {self.ops!r} is not made of the letters {_OPS}")
-        for name in ("tables", "exclude_tables", "columns", "exclude_columns"):
+        for name in _PATTERNS:
             given = getattr(self, name)
             if isinstance(given, str):
                 raise ConfigError(f"select: {name} is one text", hint=f"write it as a list: [{given!r}]")
@@ -50,6 +53,8 @@ class Select:
             )
         except ValueError as error:
             raise ConfigError(f"select: {error}") from error
+        for name in _PATTERNS:
+            refuse_left_out_alone("select: ", name, getattr(self, name) or ())
         object.__setattr__(self, "_select", select)
 
     def unmatched(self, tables: Sequence[Table]) -> list[str]:

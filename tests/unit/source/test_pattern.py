@@ -57,3 +57,9 @@ def test_an_expression_means_the_whole_name_and_an_exclamation_mark_leaves_out()
 def test_patterns_that_can_match_nothing_are_refused(patterns: tuple[str, ...]) -> None:
     with pytest.raises(ConfigError):
         validate(patterns)
+
+
+def test_patterns_that_only_leave_out_are_told_what_to_put_in_front() -> None:
+    with pytest.raises(ConfigError, match=r"^tables only leaves tables out\n") as caught:
+        validate(("!public.orders", "!audit.*"))
+    assert caught.value.hint == 'say which are in, as in tables = ["*.*", "!public.orders", "!audit.*"]'

@@ -124,6 +124,11 @@ def test_a_plain_function_is_a_transform() -> None:
         (lambda: Select(exclude_tables="a.b"), "exclude_tables is one text"),
         (lambda: Select(tables=("/(/",)), 'select: "\\(" is not a regular expression'),
         (lambda: Select(exclude_columns=("!/(/",)), 'select: "\\(" is not a regular expression'),
+        (lambda: Mask(("!a.b.c",)), r'mask: columns only leaves columns out\n.*columns = \["\*\.\*\.\*", "!a\.b\.c"\]'),
+        (lambda: Select(tables=("!a.b", "!/a\\.c/")), r'tables = \["\*\.\*", "!a\.b", "!/a\\\\.c/"\]'),
+        (lambda: Select(exclude_tables=("!a.b",)), r"select: exclude_tables only leaves tables out\n.*\*\.\*"),
+        (lambda: Select(columns=("!a.b.c",)), r"select: columns only leaves columns out\n.*\*\.\*\.\*"),
+        (lambda: Select(exclude_columns=("!a.b.c",)), "select: exclude_columns only leaves columns out"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(make: object, message: str) -> None:

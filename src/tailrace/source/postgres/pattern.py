@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from tailrace._native import Globs
 from tailrace.error import ConfigError
+from tailrace.pattern import refuse_left_out_alone
 
 _WILD = frozenset("*?[")
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
@@ -83,8 +84,7 @@ def validate(patterns: Sequence[str]) -> None:
     """`ConfigError` for a pattern that can match nothing."""
     if not patterns:
         raise ConfigError("tables is empty", hint='name some, as in tables = ["public.orders", "public.order_*"]')
-    if all(pattern.startswith("!") for pattern in patterns):
-        raise ConfigError("tables only leaves tables out", hint='say which are in, as in tables = ["*.*", "!public.x"]')
+    refuse_left_out_alone("", "tables", patterns)
     for pattern in patterns:
         bare = pattern.removeprefix("!")
         if "." not in bare and not bare.startswith("/"):
