@@ -67,6 +67,8 @@ class MapArrow:
     kind: ClassVar[str] = "map_arrow"
     function: str | Callable[[Table, object], object]
     _resolved: Callable[[Table, object], object] = field(init=False, repr=False, compare=False)
+    _fit: set[int] = field(init=False, repr=False, compare=False, default_factory=set)
+    """Versions of tables whose columns have names of their own."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_resolved", _resolve(self.function))
@@ -95,6 +97,8 @@ class MapArrow:
 
     def _require_names(self, table: Table) -> None:
         """Refuse what would be matched by a column of the table, or have one of ours written over it."""
+        if table.version in self._fit:
+            return
         for column in table.columns:
             if column.name in BESIDE:
                 raise CheckFailed(
@@ -103,6 +107,7 @@ class MapArrow:
                     hint='give it another name before, with a transform: kind = "rename", '
                     f'names = {{"{table}.{column.name}" = "…"}}',
                 )
+        self._fit.add(table.version)
 
 
 def map_changes(function: Callable[[Change], Change | None]) -> MapChanges:
@@ -119,6 +124,14 @@ def _name(function: Callable[..., object]) -> str:
     return str(getattr(function, "__qualname__", type(function).__qualname__))
 
 
+def _place(error: BaseException) -> str:
+    """Where to look. A file that cannot be compiled has no frame: the last one is of the import itself."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}:{last.lineno}"
+
+
 def _resolve(function: str | Callable[..., object]) -> Callable[..., object]:
     if not isinstance(function, str):
         return function
@@ -132,9 +145,8 @@ def _resolve(function: str | Callable[..., object]) -> Callable[..., object]:
             f"cannot find the function {function!r}: {error}", hint='write it as "module:name"'
         ) from error
     except (Exception, SystemExit) as error:  # a module may do anything while it is imported
-        last = traceback.extract_tb(error.__traceback__)[-1]
         raise ConfigError(
-            f"cannot import the function {function!r}: {type(error).__name__} at {last.filename}:{last.lineno}",
+            f"cannot import the function {function!r}: {type(error).__name__} at {_place(error)}",
             hint=f"python -c 'import {module}' shows more",
         ) from error
     if not callable(found):

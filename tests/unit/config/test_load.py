@@ -1,5 +1,6 @@
 """Configuration: files, URLs, overrides, secrets; every kind of mistake named with its place and the way out."""
 
+import re
 from pathlib import Path
 from typing import cast
 
@@ -250,19 +251,25 @@ def test_a_number_that_rust_cannot_hold_is_refused_with_its_place(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("program", "told"),
-    [("1 / 0", "ZeroDivisionError"), ("\nimport sys; sys.exit(7)", "SystemExit"), ("(", "SyntaxError")],
+    ("program", "told", "line"),
+    [
+        ("1 / 0", "ZeroDivisionError", 1),
+        ("\nimport sys; sys.exit(7)", "SystemExit", 2),
+        ("\n\n(", "SyntaxError", 3),
+        ("if 1:\nf = 1", "IndentationError", 2),
+    ],
 )
 def test_a_module_of_a_function_that_cannot_be_imported_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, told: str, line: int
 ) -> None:
     name = f"theirs_{told.lower()}"
     (tmp_path / f"{name}.py").write_text(program)
     monkeypatch.syspath_prepend(tmp_path)
     transform = f'[[pipeline.p.transform]]\nkind = "map_changes"\nfunction = "{name}:f"\n'
     path = written(tmp_path, f'[pipeline.p]\nsource = "postgresql://h/d"\nsink = "stdout:"\n{transform}')
+    where = re.escape(f"{tmp_path / name}.py:{line}\n")
     with pytest.raises(
-        ConfigError, match=rf"transform\[0\]: cannot import the function '{name}:f': {told} at "
+        ConfigError, match=rf"transform\[0\]: cannot import the function '{name}:f': {told} at {where}"
     ) as caught:
         load(path, environ={})
     assert caught.value.hint == f"python -c 'import {name}' shows more"

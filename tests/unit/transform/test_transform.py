@@ -8,7 +8,8 @@ from tailrace.error import CheckFailed, ConfigError, Fatal
 from tailrace.model import BESIDE, Batch, Change, Column, Table
 from tailrace.pipeline import Pipeline
 from tailrace.testing.fake import ListSink, Log, LogSource, Target
-from tailrace.transform import MapChanges, Mask, Rename, Select, map_arrow, map_changes
+from tailrace.transform import MapChanges, Mask, Rename, Select, function, map_arrow, map_changes
+from tests.unit.sink.feed import Feed
 
 
 def through(*transforms: object) -> list[tuple[str, str, object]]:
@@ -90,6 +91,35 @@ def test_map_arrow_takes_no_column_of_a_table_for_one_of_ours(name: str) -> None
     assert caught.value.hint is not None and f'names = {{"public.t.{name}" = "…"}}' in caught.value.hint
     kept = same(Rename({f"public.t.{name}": "other"})(batch))
     assert [(change.after["v"], change.after["other"]) for change in kept if change.after] == [("v0", 1), ("v1", 0)]
+
+
+def test_map_arrow_looks_at_the_names_of_a_version_of_a_table_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    class Asked(frozenset[str]):
+        def __contains__(self, name: object) -> bool:
+            asked.append(name)
+            return super().__contains__(name)
+
+    monkeypatch.setattr(function, "BESIDE", Asked(BESIDE))
+
+    @map_arrow
+    def same(table: Table, stream: object) -> object:
+        return stream
+
+    def batch(*names: str) -> Batch:
+        return feed.commit(("c", dict.fromkeys(names, "1")), table=tables[names])
+
+    feed = Feed()
+    tables = {
+        names: Table("public", "t", [Column(name, "text") for name in names], key=["id"])
+        for names in [("id", "v"), ("id", "w")]
+    }
+    for _ in range(3):
+        same(batch("id", "v"))
+    assert asked == ["id", "v"]
+    same(batch("id", "w"))
+    assert asked == ["id", "v", "id", "w"]
 
 
 def drop_all(change: Change) -> Change | None:
