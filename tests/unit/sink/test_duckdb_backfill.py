@@ -147,6 +147,35 @@ def test_a_column_without_a_default_that_may_have_been_renamed_or_let_in_is_told
     assert [message[:21] for message in caplog.messages] == ["the column w is added", "the column x is added"]
 
 
+@pytest.mark.parametrize("restart", [True, False])
+@pytest.mark.parametrize("steps", [[Column("v", "int4"), None], [Column("v", "int4"), Column("v", "int8")]])
+def test_a_table_without_a_number_is_compared_with_its_last_version(
+    shop: Shop, caplog: pytest.LogCaptureFixture, steps: list[Column | None], restart: bool
+) -> None:
+    """A column that was dropped long ago does not become one that is added, and a wider one no narrower one."""
+    for n, column in enumerate(steps):
+        cells = {} if column is None else {"v": "7"}
+        shop.write(shop.feed.commit(_row(n, **cells), table=_with(*(() if column is None else (column,)))))
+    if restart:
+        shop.close()
+    with caplog.at_level(logging.WARNING):
+        shop.write(shop.feed.commit(_row(2, w="8"), table=_with(Column("w", "int4"))))
+    assert shop.rows(columns="id, w") == [(0, None), (1, None), (2, 8)]
+    assert not caplog.messages
+
+
+def test_a_column_of_nulls_alone_keeps_the_type_by_which_a_renamed_one_is_known(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    nulls = Column("v", "text", native="unknown")  # as of a delete without a schema
+    shop.write(shop.feed.commit(_row(1, v="7"), table=_with(Column("v", "int4"))))
+    shop.write(shop.feed.commit(("d", {"id": "8"}), table=_with(nulls)))
+    with caplog.at_level(logging.WARNING):
+        shop.write(shop.feed.commit(_row(2, w="8"), table=_with(Column("w", "int4"))))
+    assert shop.rows(columns="id, v, w") == [(1, 7, None), (2, None, 8)]
+    assert [message[:21] for message in caplog.messages] == ["the column w is added"]
+
+
 def test_a_column_that_comes_back_is_told(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     without, there = (Table("public", "orders", _with(*more).columns, key=["id"], oid=7) for more in _V)
     shop.write(shop.feed.commit(_row(1, v="7"), table=there), shop.feed.commit(_row(2), table=without))

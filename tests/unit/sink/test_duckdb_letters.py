@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from tailrace.error import Reject
 from tailrace.model import Batch, Column, Table
 from tailrace.sink.duckdb.ledger import Ledger, Record
 from tests.unit.sink.feed import ORDERS
@@ -88,6 +89,44 @@ def test_nothing_is_told_of_a_letter_of_the_table_as_it_is(shop: Shop, caplog: p
         _replay(shop, letter, behind=last)
     assert shop.rows(columns="id, gone, v") == [(1, True, 7), (3, None, 8), (9, None, 8)]
     assert not caplog.messages
+
+
+@pytest.mark.parametrize("oid", [7, None])
+@pytest.mark.parametrize("restart", [True, False])
+def test_nothing_is_told_of_a_column_that_was_dropped_again(
+    shop: Shop, caplog: pytest.LogCaptureFixture, restart: bool, oid: int | None
+) -> None:
+    without, there = (
+        Table("public", "orders", [*ORDERS.columns, *more], key=["id"], oid=oid)
+        for more in ((), (Column("v", "int4"),))
+    )
+    letter = shop.feed.commit(_row(9), table=without)
+    shop.write(shop.feed.commit(_row(1, v="7"), table=there))
+    shop.write(last := shop.feed.commit(_row(2), table=without))
+    if restart:
+        shop.close()
+        shop.write(last := shop.feed.progress())
+    with caplog.at_level(logging.WARNING):
+        _replay(shop, letter, behind=last)
+    assert shop.rows(columns="id, v") == [(1, 7), (2, None), (9, None)]
+    assert not caplog.messages
+
+
+def test_what_is_tried_and_rolled_back_is_not_told(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    shop.sql("CREATE SCHEMA public; CREATE TABLE public.orders (id BIGINT CHECK (id <> 8), note VARCHAR)")
+    shop.write(shop.feed.commit(_row(1), table=_with()))
+    letters = shop.feed.commit(_row(7), _row(8), _row(9), table=_with())
+    shop.write(last := shop.feed.commit(_row(2, v="8"), table=_with(Column("v", "int4"))))
+    with caplog.at_level(logging.WARNING):
+        with pytest.raises(Reject) as caught:
+            _replay(shop, letters, behind=last)
+        assert list(caught.value.reasons) == [1]
+        assert not caplog.messages
+        _replay(shop, letters.without([1]), behind=last)
+        shop.write(shop.feed.commit(_row(3, v="8"), table=_with(Column("v", "int4"))))
+    assert shop.rows(columns="id, v") == [(1, None), (2, 8), (3, 8), (7, None), (9, None)]
+    (told,) = caplog.messages
+    assert told.startswith("2 dead letter(s) ")
 
 
 def test_blanks_of_a_text_are_its_own_whatever_it_was_when_a_letter_was_parked(shop: Shop) -> None:

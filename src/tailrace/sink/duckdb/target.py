@@ -61,12 +61,15 @@ class Targets:
         self._existing = existing
         self._records: dict[tuple[str, str], Record] | None = None
         self._ready: dict[tuple[str, str], Target] = {}
+        self._turns: set[tuple[str, str, str | None]] = set()
+        """What the ledger was told of columns: schema, name and columns of a target."""
         self._types: dict[str, str] = {}
 
     def roll_back(self) -> None:
         """Forget what a transaction that failed has seen."""
         self._records = None
         self._ready.clear()
+        self._turns.clear()
 
     @property
     def filling(self) -> list[Record]:
@@ -109,7 +112,7 @@ class Targets:
             target = _beside_later(target)
         else:
             record = self._pad(table, record)
-        record = self._learn(table, record, in_order=not replayed and table.oid is not None)
+        record = self._learn(table, record, in_order=not replayed)
         target = replace(target, record=record)
         if fresh and record.staged:
             self._connection.execute(sql.create_table(record.stage, target.stored))
@@ -118,15 +121,21 @@ class Targets:
         return target
 
     def _learn(self, table: Table, record: Record, *, in_order: bool) -> Record:
-        """Remember the columns. Where several logs fill a table (a consumer group) its versions take turns; what has
-        no number tells no defaults, for which a new column must be known from a renamed one: no turn is written."""
-        now = {column.name: self._canonical(column.duckdb) for column in table.columns}
+        """Remember the columns. Where several logs fill a table (a consumer group) its versions take turns, and one
+        that comes again is not written again: what has no number tells no defaults, for which a new column must be
+        known from a renamed one."""
         held = _known_columns(record)
+        now = {column.name: self._canonical(column.duckdb) for column in table.columns}
+        now |= {name: held[name] for name in _untyped(table) if name in held}
         columns = identity.remembered(held, now, in_order=in_order)
         if record.columns is not None and columns == held:
             return record
         record = replace(record, columns=json.dumps(columns))
-        self.remember(record)
+        turn = record.schema, record.name, record.columns
+        if table.oid is not None or turn not in self._turns:
+            self._ledger.record(record)
+            self._turns.add(turn)
+        self._hold(record)
         return record
 
     def emptied(self, table: Table) -> Record | None:
@@ -140,6 +149,9 @@ class Targets:
     def remember(self, record: Record) -> None:
         """Keep `record` in place of what was known of its table."""
         self._ledger.record(record)
+        self._hold(record)
+
+    def _hold(self, record: Record) -> None:
         self._known()[_fold(record.schema, record.name)] = record
         self._ready.pop((record.schema, record.name), None)
 
@@ -206,7 +218,7 @@ class Targets:
     def _evolve(self, table: Table, record: Record, present: Mapping[str, tuple[str, str]], *, filled: bool) -> Target:
         """Add and widen columns until the target holds every value of `table`."""
         wanted = [(column.name, self._canonical(column.duckdb)) for column in table.columns]
-        untyped = {column.name for column in table.columns if column.native == "unknown"}  # nothing but nulls so far
+        untyped = _untyped(table)
         new = self._new(table, record, dict(wanted), present=present)
         columns = []
         for name, type in wanted if record.key else [*wanted, *sql.LOG]:
@@ -300,6 +312,11 @@ def _known_columns(record: Record) -> dict[str, str]:
     """The columns that the source had last, each with its type, as far as that is known."""
     found: dict[str, str] = json.loads(record.columns) if record.columns is not None else {}
     return found
+
+
+def _untyped(table: Table) -> set[str]:
+    """Columns that had nothing but nulls so far."""
+    return {column.name for column in table.columns if column.native == "unknown"}
 
 
 def _beside_later(target: Target) -> Target:

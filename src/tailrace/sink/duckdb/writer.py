@@ -63,6 +63,8 @@ class DuckDBWriter:
         self._saved: dict[str, Position] = {}
         self._replays = False
         """What is written now are dead letters."""
+        self._older: list[tuple[int, str, str]] = []
+        """Of the transaction: how many dead letters, for which target, are from before it had which columns."""
         with self._transaction():
             self._ledger.create()
 
@@ -126,9 +128,19 @@ class DuckDBWriter:
                 self._take(batch)
         except Broken as broken:
             raise find(batch, broken, breaks=self._breaks) from None
+        self._tell_of_older()
         self._saved.update((position.lineage, position) for position in batch.positions)
 
+    def _tell_of_older(self) -> None:
+        for older in self._older:
+            log.warning(
+                "%d dead letter(s) for %s are from before it had %s, and their rows were not there: they have null in"
+                " that, also where the source gave them a default; `tailrace verify --repair` brings it",
+                *older,
+            )
+
     def _take(self, batch: Batch) -> None:
+        self._older = []
         if batch.snapshot is not None:
             self._load(batch, batch.snapshot)
         elif any(self._saved.get(position.lineage) != position for position in batch.positions):
@@ -239,9 +251,8 @@ class DuckDBWriter:
 
     def _apply(self, segment: Batch, table: Table) -> None:
         """One part of a folded batch: changes of distinct keys, or a TRUNCATE, or an update of a key."""
-        target = self._targets.prepare(
-            table, replayed=self._replays
-        )  # made for an equal table, maybe: what is read is this one
+        # Made for an equal table, maybe: what is read is this one.
+        target = self._targets.prepare(table, replayed=self._replays)
         record = target.record
         first = segment[0]
         if first.op == "t":
@@ -255,25 +266,21 @@ class DuckDBWriter:
         for name, length in target.blanks:
             for source in (sql.MOVED, sql.STAGE) if moved and name in table.key else (sql.STAGE,):
                 self._execute(sql.fill_up(source, name, length))
-        self._tell_of_later(target, moved=moved)
+        self._note_later(target, moved=moved)
         self._fill(target, moved=moved)
         for source in (sql.MOVED, sql.STAGE) if moved else (sql.STAGE,):
             self._execute(sql.delete(record.target, source, table.key))
         self._execute(sql.insert(record.target, (*target.columns, *target.extra), sql.STAGE, where="_op <> 'd'"))
 
-    def _tell_of_later(self, target: Target, *, moved: bool) -> None:
-        """Say which cells of dead letters are not known: the letter is older than the column, and there is no row that
-        has got a value since."""
+    def _note_later(self, target: Target, *, moved: bool) -> None:
+        """Note which cells of dead letters are not known: the letter is older than the column, and there is no row that
+        has got a value since. It is told once it is written: a part may be tried several times."""
         if not target.later:
             return
         new = sql.unmatched(target.record.target, sql.MOVED if moved else sql.STAGE, target.source.key)
         [[rows]] = self._execute(new if moved else f"{new} AND s._op <> 'd'").fetchall()
         if rows:
-            log.warning(
-                "%d dead letter(s) for %s are from before it had %s, and their rows were not there: they have null in"
-                " that, also where the source gave them a default; `tailrace verify --repair` brings it",
-                rows, target.record.target, ", ".join(target.later),
-            )  # fmt: skip
+            self._older.append((rows, target.record.target, ", ".join(target.later)))
 
     def _fill(self, target: Target, *, moved: bool) -> None:
         """Give staged rows what was not sent; `Reject` for those that the target has no row to take it from."""
