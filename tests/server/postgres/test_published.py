@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 
 import pytest
 
+from tailrace.dialect.postgres.session import connect, fetch
+from tailrace.source.postgres import query
 from tests.server.postgres.reading import Make, Reading, Sql
 
 
@@ -236,3 +239,11 @@ def test_changes_of_another_origin_are_left_out_when_asked(database: str, sql: S
     assert [change.origin for batch in all_of_it.batches for change in batch] == [all_of_it.name, None]
     assert [change.key for change in local.seen] == [{"id": "2"}]
     sql(database, f"SELECT pg_replication_origin_drop('{all_of_it.name}')")
+
+
+def test_what_says_what_of_a_table_is_published_is_looked_up_by_index(any_database: str) -> None:
+    """It is asked for each table behind each connection, and there may be thousands."""
+    with closing(connect(any_database)) as connection:
+        fetch(connection, "SELECT set_config('enable_seqscan', 'off', false)")  # which is cheaper for a few tables
+        plan = fetch(connection, f"EXPLAIN {query.load('listed')}", {"oid": 1, "publication": "p"})
+    assert "pg_class_oid_index" in str(plan) and "Seq Scan" not in str(plan)
