@@ -169,15 +169,20 @@ def test_what_a_standby_cannot_make_is_a_statement_for_its_primary(
     assert "publication q stays" in caplog.text
 
 
-def test_the_log_of_a_primary_that_lacks_what_decoding_needs_is_mended_there(
-    start_postgres: Start, start_standby: Start, sql: Sql, reading: Make
+@pytest.mark.parametrize(
+    ("levels", "where"),
+    [(("replica", "logical"), "on the primary: "), (("logical", "replica"), "here, and on the primary too: ")],
+)
+def test_a_log_that_lacks_what_decoding_needs_is_mended_where_it_does(
+    start_postgres: Start, start_standby: Start, sql: Sql, reading: Make, levels: tuple[str, str], where: str
 ) -> None:
-    primary = start_postgres(17, settings={"wal_level": "replica"})
-    standby = start_standby(primary, settings={"wal_level": "logical"})
+    above, below = ({"wal_level": level} for level in levels)
+    primary = start_postgres(17, settings=above)
+    standby = start_standby(primary, settings=below)
     shop(primary, standby, sql)
     with pytest.raises(CheckFailed, match="wal_level") as lacking:
         reading(standby.url, "shop", publication="p").open()
-    assert (lacking.value.hint or "").startswith("on the primary: ALTER SYSTEM SET wal_level = 'logical'")
+    assert (lacking.value.hint or "").startswith(f"{where}ALTER SYSTEM SET wal_level = 'logical'")
 
 
 def test_verify_reads_a_standby_as_the_source(

@@ -134,9 +134,9 @@ class Walsender:
         """`CheckFailed` on a server that could make no slot `name`, before anything is made for it. From 19 on the
         server raises the level itself."""
         if self.server_version < _RAISES_LEVEL and (level := self._log_level()) != "logical":
+            where = "here, and on the primary too: " if self.host().standby else ""
             raise CheckFailed(
-                f"cannot create replication slot {name!r}: wal_level is {level}",
-                hint=_fix(level, standby=self.host().standby),
+                f"cannot create replication slot {name!r}: wal_level is {level}", hint=f"{where}{WAL_LEVEL_FIX}"
             )
 
     def keep_for_failover(self, name: str) -> None:
@@ -277,7 +277,8 @@ class Walsender:
 
     def _unprepared(self, error: Fatal, *, standby: bool) -> CheckFailed:
         """Slots need settings that only a restart changes; on a standby those of its primary too."""
-        return CheckFailed(str(error.args[0]), hint=_fix(self._log_level(), standby=standby))
+        fix = WAL_LEVEL_FIX if self._log_level() != "logical" else "`tailrace check` says what the server lacks"
+        return CheckFailed(str(error.args[0]), hint=f"on the primary: {WAL_LEVEL_FIX}" if standby else fix)
 
     def _log_level(self) -> str:
         [level] = self._row(sql.SQL("SHOW wal_level"), "ask for wal_level")
@@ -328,12 +329,6 @@ class Walsender:
         if final is None:
             raise Retryable(f"cannot {doing}: the server gave no answer")
         return final
-
-
-def _fix(level: str, *, standby: bool) -> str:
-    if standby:
-        return f"on the primary: {WAL_LEVEL_FIX}"
-    return WAL_LEVEL_FIX if level != "logical" else "`tailrace check` says what the server lacks"
 
 
 def _start_command(options: StreamOptions, lsn: int, server_version: int) -> sql.Composable:
