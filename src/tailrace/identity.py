@@ -59,14 +59,14 @@ def added(table: Table, held: Collection[str], may_become: Callable[[str], bool]
 
 def tell_of_returned(table: Table, known: Collection[str], *, held: Collection[str], at: str) -> None:
     """Warn of columns of `table` that it did not have when its columns were `known`, though `at` the target there are
-    such: of one that was dropped, or renamed, those cells are, and not of the one that has its name now. Where versions
-    take turns (a table without a number) nothing is told."""
+    such: of one that was dropped, or renamed, those cells are, and not of the one that has its name now, or nobody has
+    written them yet. Where versions take turns (a table without a number) nothing is told."""
     if table.oid is None or not known:
         return
     for name in (column.name for column in table.columns if column.name in held and column.name not in known):
         log.warning(
-            "the column %s came back to %s (dropped, renamed or left out before): rows from before keep the cells that"
-            " they had in it, whatever they have at the source; `tailrace verify --repair` brings that",
+            "the column %s was in %s already (of one that was dropped, renamed or left out, or added there by hand):"
+            " older rows keep what they have in it; `tailrace verify --repair` brings what they have at the source",
             name, at,
         )  # fmt: skip
 

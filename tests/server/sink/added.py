@@ -15,11 +15,13 @@ WHERE s.database = current_database() AND a.attrelid = 't'::regclass AND a.attna
 """
 
 
-def pass_by(source: psycopg.Connection[Any], run: Callable[[], object]) -> None:
-    """Run a pipeline until its slot has gone past the transaction that made `t.status`."""
+def pass_by(
+    source: psycopg.Connection[Any], run: Callable[[], object], change: str = "UPDATE t SET id = id WHERE id = 1"
+) -> None:
+    """Run a pipeline, each time behind a `change`, until its slot has gone past what made `t.status`."""
 
     def passed() -> bool:
-        source.execute("UPDATE t SET id = id WHERE id = 1")
+        source.execute(change.encode())
         source.execute("CHECKPOINT")
         run()
         [[older]] = source.execute(OLDER).fetchall()

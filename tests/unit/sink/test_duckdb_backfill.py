@@ -184,4 +184,4 @@ def test_a_column_that_comes_back_is_told(shop: Shop, caplog: pytest.LogCaptureF
         shop.write(shop.feed.commit(_row(3, v="8"), table=there), shop.feed.commit(_row(4, v="8"), table=there))
     assert shop.rows(columns="id, v") == [(1, 7), (2, None), (3, 8), (4, 8)]
     (told,) = caplog.messages
-    assert told.startswith('the column v came back to "shop"."public"."orders"') and "verify --repair" in told
+    assert told.startswith('the column v was in "shop"."public"."orders" already') and "verify --repair" in told

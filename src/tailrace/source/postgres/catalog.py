@@ -72,7 +72,8 @@ def attributes(
     connection: Connection, oids: Sequence[int], since: str | None = None, *, listed: str | None = None
 ) -> dict[int, list[Attribute]]:
     """The columns of relations, in order; none of one that is gone. With `since`, a transaction, a `backfill` is told
-    only of those that were added, or altered, by it or later; with `listed`, of those that were so later than that."""
+    only of those that were added, or altered, by it or later; with `listed`, of those that were so later than that,
+    and the others are `defaulted`: rows may have had values in them before they were sent."""
     found: dict[int, list[Attribute]] = {oid: [] for oid in oids}
     params = {"oids": list(oids), "since": since, "listed": listed}
     for oid, *row in fetch(connection, query.load("attributes"), params):

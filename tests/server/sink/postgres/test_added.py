@@ -70,6 +70,35 @@ def test_a_column_that_a_list_left_out_since_it_was_added_is_not_taken_for_new(
     assert "the column n " not in caplog.text
 
 
+def test_of_a_column_of_a_quiet_table_nothing_is_told_though_the_pipeline_was_started_again(
+    road: Road, caplog: pytest.LogCaptureFixture
+) -> None:
+    road.at_source("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1), (2)", "CREATE TABLE u (id int)")
+    road.run()
+    road.at_source("ALTER TABLE t ADD status text")
+    pass_by(road.source, road.run, "INSERT INTO u VALUES (1)")
+    road.at_source("INSERT INTO t VALUES (3, 'open')")
+    road.run()
+    assert road.rows("SELECT id, status FROM t ORDER BY id") == [(1, None), (2, None), (3, "open")]
+    assert "column" not in caplog.text
+
+
+def test_a_column_that_is_added_at_the_target_first_is_told_of_as_what_it_may_be(
+    road: Road, caplog: pytest.LogCaptureFixture
+) -> None:
+    road.at_source("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1)")
+    road.run()
+    road.target.execute("ALTER TABLE t ADD status text")
+    road.at_source("ALTER TABLE t ADD status text", "INSERT INTO t VALUES (2, 'open')")
+    road.run()
+    assert road.rows("SELECT id, status FROM t ORDER BY id") == [(1, None), (2, "open")]
+    assert "the column status was in public.t already" in caplog.text and "or added there by hand)" in caplog.text
+    caplog.clear()
+    road.at_source("INSERT INTO t VALUES (3, 'open')")
+    road.run()
+    assert "column" not in caplog.text
+
+
 @pytest.mark.parametrize("restart", [True, False])
 def test_a_column_that_is_renamed_behind_an_older_letter_is_not_taken_for_new(
     database: str, caplog: pytest.LogCaptureFixture, restart: bool
@@ -109,7 +138,7 @@ def test_columns_without_a_default_that_are_renamed_let_in_or_come_back_are_told
     assert "the column c was added to public.t" in caplog.text and "renamed, or left out)" in caplog.text
     road.at_source("ALTER TABLE t ADD a text", "INSERT INTO t VALUES (3, 'c', 'b', 'new')")
     road.run()
-    assert "the column a came back to public.t (dropped, renamed or left out before)" in caplog.text
+    assert "the column a was in public.t already (of one that was dropped, renamed or left out, or added" in caplog.text
     road.at_source(f"ALTER PUBLICATION {publication} SET TABLE t (id, b, c, a)", "ALTER TABLE t ADD d text")
     road.at_source("UPDATE t SET d = 'set' WHERE id = 1", f"ALTER PUBLICATION {publication} SET TABLE t")
     road.at_source("INSERT INTO t VALUES (4, 'c', 'b', 'new', 'd')")
