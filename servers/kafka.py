@@ -423,8 +423,17 @@ def _acls(admin: AdminClient, what: _Acl) -> list[AclBinding]:
 
 
 def _make_users(admin: AdminClient) -> None:
-    for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
+    mechanisms = ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512
+    for mechanism in mechanisms:
         known = ScramCredentialInfo(mechanism, 4096)
         for user in USERS:
             credential = UserScramCredentialUpsertion(user, known, PASSWORD.encode(), os.urandom(16))
             admin.alter_user_scram_credentials([credential])[user].result(_ASK_S)
+
+    def known_to_the_broker() -> bool:
+        """The controller knows of them first."""
+        described = admin.describe_user_scram_credentials(list(USERS))
+        assert isinstance(described, dict), "by user"
+        return all(len(each.result(_ASK_S).scram_credential_infos) == len(mechanisms) for each in described.values())
+
+    _wait(known_to_the_broker, "Kafka does not know of the users")

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -48,7 +48,8 @@ class Silent:
                 connected, _ = self._listener.accept()
             except OSError:  # closed
                 return
-            connected.recv(1)  # it has begun to log in, and waits
+            with suppress(OSError):
+                connected.recv(1)  # it has begun to log in, and waits
             self._held.append(connected)
             self.seen += 1
             if len(self._held) > self._kept:

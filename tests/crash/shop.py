@@ -15,7 +15,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 from servers import kafka
 from servers.kafka import Broker
@@ -182,5 +182,8 @@ def all_told(broker: Broker, topic: str) -> bool:
     """The group's offsets stand at the ends of the topic."""
     places = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
     with closing(Consumer({"bootstrap.servers": broker.address, "group.id": topic})) as consumer:
-        told = [place.offset for place in consumer.committed(places, timeout=30)]
-        return told == [consumer.get_watermark_offsets(place, timeout=30)[1] for place in places]
+        try:
+            told = [place.offset for place in consumer.committed(places, timeout=60)]
+            return told == [consumer.get_watermark_offsets(place, timeout=60)[1] for place in places]
+        except KafkaException:  # a coordinator that has just lost a member may be slow: it is asked again
+            return False

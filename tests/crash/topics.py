@@ -24,7 +24,8 @@ class Topics:
         self._names = [f"{prefix}.public.{table}" for table in TABLES]
 
     def prefix(self) -> dict[int, int]:
-        """The end of a transaction comes to one topic after the other, also when who committed it is dead."""
+        """The end of a transaction comes to one topic after the other, also when who committed it is dead. Nothing may
+        write meanwhile: only what is there already may still show."""
         deadline = time.monotonic() + TIMEOUT_S
         while True:
             again, counted = self._read()

@@ -121,7 +121,7 @@ _RAN = Result(None, _filed("orders.public.orders"))
 
 DOCUMENTS: Mapping[str, tuple[Result, ...]] = {
     "README.md": (
-        Result(r"^c \d+ (9|19)\.99$"),
+        Result(r"^c \{'id': \d+\} \{'id': \d+, .*Decimal\('(9|19)\.99'\)"),
         _CAPTURED,
         _RAN,
         Result(r"^orders +stopped .*/0*1/\w+$"),

@@ -16,7 +16,7 @@ from tailrace.source.kafka import topic as topic_module
 from tailrace.source.kafka.fault import explained
 from tailrace.source.kafka.topic import Topics
 
-PATIENCE_S = 0.5
+PATIENCE_S = 2.0
 
 
 class Unsettled(Topics):

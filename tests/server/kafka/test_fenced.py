@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from servers import kafka
 from tailrace.pipeline import ask
@@ -42,22 +43,23 @@ def test_a_member_without_partitions_outlives_that_all_brokers_are_fenced(tmp_pa
 
 def test_check_of_a_sink_says_that_all_brokers_are_fenced(tmp_path: Path) -> None:
     """It took the client's own error for a bug of ours; the client may end the process there, so it has one."""
-    slow = {**SETTINGS, "broker.session.timeout.ms": "20000"}  # a topic is to be made before
+    slow = {**SETTINGS, "broker.session.timeout.ms": "40000"}  # a topic is to be made before
     with or_skip(lambda: kafka.start(settings=slow)) as broker:
         broker.create_topic("t")
         (tmp_path / "shop.toml").write_text(
             f'[pipeline.shop]\nsource = "kafka://{broker.address}/t?group=shop"\n'
             f'[pipeline.shop.sink]\nkind = "kafka"\nurl = "kafka://{broker.address}"\ncreate_topics = true\n'
         )
-        until(lambda: not _takes_part(broker), "for the controller to fence it", timeout_s=120)
+        admin = broker.admin()
+        until(lambda: not _takes_part(admin), "for the controller to fence it", timeout_s=120)
         command = [sys.executable, "-m", "tailrace", "check", "shop.toml"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 3, done.stderr
         assert done.stdout.count("a Kafka broker answers, and knows of none that takes part") == 2, done.stdout
 
 
-def _takes_part(broker: kafka.Broker) -> bool:
+def _takes_part(admin: AdminClient) -> bool:
     try:
-        return bool(broker.admin().list_topics(timeout=10).brokers)
+        return bool(admin.list_topics(timeout=10).brokers)
     except KafkaException:  # it is busy
         return True

@@ -115,7 +115,7 @@ def test_a_change_that_waited_behind_another_has_all_its_tries(kafka: Broker, to
     versions = (1, 2, 3)
     produce(kafka, topic, [(b'{"id": 7}', event("u", after={"id": 7, "n": n})) for n in versions])
     pipeline = shop.pipeline(state_dir=tmp_path)
-    running = threading.Thread(target=pipeline.run)
+    running = threading.Thread(target=pipeline.run, daemon=True)
     running.start()
     try:
         until(lambda: done == [1, 2, 3] or held(kafka, dead), "for all of them")
@@ -133,6 +133,7 @@ def test_letters_that_a_transform_refuses_together_do_not_end_each_life_of_the_p
     kafka.create_topic(topic)
     fill(kafka, topic, range(5))
     target, first = Target(), True
+    letters = Kafka(f"kafka://{kafka.address}/{topic}_dead", retry_delays_s=[600])
 
     def refuse(batch: tr.Batch) -> tr.Batch:
         ids = [change.after["id"] for change in batch if change.after is not None]
@@ -144,20 +145,27 @@ def test_letters_that_a_transform_refuses_together_do_not_end_each_life_of_the_p
 
     pipeline = tr.Pipeline(
         source(kafka, topic), ListSink(target), name="p", state_dir=tmp_path, transforms=[refuse], limits=QUICK,
-        dead_letters=Kafka(f"kafka://{kafka.address}/{topic}_dead", retry_delays_s=[0.1]),
+        dead_letters=letters,
     )  # fmt: skip
+
+    def dead() -> list[tuple[Any, dict[str, str]]]:
+        return [found for key, found in held(kafka, f"{topic}_dead").items() if not key.startswith("ask/")]
+
     pipeline.run(until_current=True)
-    assert len(held(kafka, f"{topic}_dead.retry")) == 5
+    waiting = held(kafka, f"{topic}_dead.retry")
+    assert len(waiting) == 5
     first = False
-    running = threading.Thread(target=pipeline.run)
+    with closing(letters.store("p", nbytes_max=1 << 20)) as store:
+        store.ask(Action.REPLAY, waiting)
+    running = threading.Thread(target=pipeline.run, daemon=True)
     running.start()
     try:
-        until(lambda: held(kafka, f"{topic}_dead") or not running.is_alive(), "for the one at fault to be dead")
+        until(lambda: dead() or not running.is_alive(), "for the one at fault to be dead")
         until(lambda: len(target.records) == 4 or not running.is_alive(), "for the others")
         assert running.is_alive()
     finally:
         pipeline.stop()
         running.join(60)
-    [(_, told)] = held(kafka, f"{topic}_dead").values()
+    [(_, told)] = dead()
     assert (told["tailrace.offset"], told["tailrace.error"]) == ("3", "one of them")
     assert held(kafka, f"{topic}_dead.retry") == {}
