@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from tailrace.error import Fatal, TailraceError
 from tailrace.pipeline import Pipeline, Status, reader_name
 
-__all__ = ["Supervisor", "exit_code_of", "worst"]
+__all__ = ["GRACE_S", "Supervisor", "exit_code_of", "worst"]
 
 _GRAVITY = (0, 75, 3, 2, 1, 5, 4)
 """Exit codes, the worst last: a human must decide about 4 and 5, a retry heals 75."""
 
 _NAP_S = 0.5
-_GRACE_S = 5.0
+GRACE_S = 5.0
 """How long a pipeline may take, beyond `limits.stop_timeout_s`, to close what it has open."""
 
 log = logging.getLogger("tailrace.supervisor")
@@ -83,7 +83,7 @@ class Supervisor:
         """Let every pipeline finish what it holds, all at the same time; from any thread or signal handler."""
         if self._deadline is None:
             longest_s = max((pipeline.limits.stop_timeout_s for pipeline in self._pipelines), default=0.0)
-            self._deadline = time.monotonic() + longest_s + _GRACE_S
+            self._deadline = time.monotonic() + longest_s + GRACE_S
         for pipeline in self._pipelines:
             pipeline.stop()
 

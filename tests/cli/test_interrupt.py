@@ -1,10 +1,19 @@
-"""Ctrl-C while Python still imports: the end of the process, without a traceback."""
+"""Ctrl-C while Python still imports: the end of the process, without a traceback. What exit codes say of it."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import threading
+
 import pytest
 
+from tailrace.cli.interrupt import leave_at_once
+from tailrace.cli.run import Signals
+from tailrace.error import ConfigError, HistoryLost, Retryable, TailraceError
 from tests.cli.conftest import Cli
+from tests.waiting import until
 
 MOMENT = """
 import os, signal, sys
@@ -35,3 +44,53 @@ def test_an_interrupt_that_is_ignored_stays_so(cli: Cli) -> None:
     ended = cli.run("version", AT_IMPORT_OF="cyclopts")
     assert ended.code == 0, ended.err
     assert ended.out.startswith("tailrace ")
+
+
+def test_a_command_runs_on_any_thread_of_a_program_and_leaves_its_handlers_alone(cli: Cli) -> None:
+    program = """
+import signal, threading
+from tailrace.cli import main
+
+codes = []
+thread = threading.Thread(target=lambda: codes.append(main(["version"])))
+before = signal.getsignal(signal.SIGINT)
+thread.start()
+thread.join()
+codes.append(main(["version"]))
+assert signal.getsignal(signal.SIGINT) is before
+print(codes)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=dict(cli.environ),
+        cwd=cli.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["[0, 0]"]), done.stderr
+
+
+def test_a_handler_that_is_not_pythons_is_not_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can: Python says None of it."""
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patched:
+        patched.setattr(signal, "getsignal", lambda number: None)
+        restore = leave_at_once()
+    try:
+        assert signal.getsignal(signal.SIGINT) is not before
+        restore()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(Retryable("it was stopped"), 130), (HistoryLost("gone"), 4), (ConfigError("wrong"), 2)]
+)
+def test_a_stop_takes_no_word_from_an_error_that_a_human_must_hear_of(error: TailraceError, code: int) -> None:
+    stopped = threading.Event()
+    with Signals(stopped.set) as signals:
+        assert signals.code_of(error) == error.exit_code
+        signal.raise_signal(signal.SIGINT)
+        until(stopped.is_set, "for the signal to be heard")
+        assert signals.code_of(error) == code

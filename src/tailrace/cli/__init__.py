@@ -15,17 +15,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Without `arguments` this is the program, and Ctrl-C stays as quiet as it is here until the process has ended.
     """
-    import signal
-
     from tailrace.cli.interrupt import leave_at_once
 
-    before = signal.getsignal(signal.SIGINT)
-    leave_at_once()
+    restore = leave_at_once()
     try:
         return _perform(arguments)
     finally:
         if arguments is not None:
-            signal.signal(signal.SIGINT, before)
+            restore()
 
 
 def _perform(arguments: Sequence[str] | None) -> int:

@@ -42,7 +42,7 @@ class Aside(Generic[T]):
         self._thread.join(_COMES_BACK_S)
         if self._thread.is_alive():
             settle()
-            self._thread.join(_NAP_S)
+            self._thread.join(_COMES_BACK_S)
         if self._thread.is_alive():
             raise Retryable(
                 "stopped while the source or the target did not answer",

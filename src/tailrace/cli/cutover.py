@@ -19,6 +19,7 @@ from tailrace.error import TailraceError
 from tailrace.model import Carried
 from tailrace.pipeline import State
 from tailrace.pipeline import cutover as carry_over
+from tailrace.supervisor import GRACE_S
 
 __all__ = ["cutover"]
 
@@ -35,7 +36,7 @@ def cutover(config: Path, name: str, options: CutoverOptions) -> int:
         pipeline.stop()
 
     def settle() -> None:
-        deadline = time.monotonic() + pipeline.limits.stop_timeout_s
+        deadline = time.monotonic() + pipeline.limits.stop_timeout_s + GRACE_S
         while pipeline.status().state not in {State.STOPPED, State.FAILED} and time.monotonic() < deadline:
             carrying.wait(_LOOK_S)
 
@@ -48,8 +49,8 @@ def cutover(config: Path, name: str, options: CutoverOptions) -> int:
         try:
             carried = carrying.result(stopped, settle)
         except TailraceError as error:
-            code = fail(error, name if signals.exit_code else "")
-            return ended(signals.exit_code or code, left=carrying.left)
+            fail(error, name if signals.exit_code else "")
+            return ended(signals.code_of(error), left=carrying.left)
     sys.stdout.write(msgspec.json.encode(carried).decode() + "\n" if options.json else _shown(name, carried))
     return 1 if any(each.target is None for each in carried) else 0
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+from collections.abc import Callable
 from types import FrameType, TracebackType
 
 __all__ = ["Unwinding", "leave_at_once"]
@@ -11,27 +13,39 @@ __all__ = ["Unwinding", "leave_at_once"]
 _CODE = 128 + signal.SIGINT
 
 
-def leave_at_once() -> None:
-    """From here on Ctrl-C ends the process where it stands, without a word, whatever it imports or waits for.
+def leave_at_once() -> Callable[[], None]:
+    """From here on Ctrl-C ends the process without a word, as soon as the main thread is back in Python: while it
+    imports, and in waits that a signal breaks off. Returns what takes that back.
 
     Where whoever started us has it ignored, as for a job in the background, that stays.
     """
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _leave)
+    return _handle(_leave)
 
 
 class Unwinding:
     """Within it the first Ctrl-C is a KeyboardInterrupt, for what cleans up after itself; a second ends the process."""
 
     def __enter__(self) -> None:
-        self._before = signal.getsignal(signal.SIGINT)
-        if self._before is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, _unwind)
+        self._restore = _handle(_unwind)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        self._restore()
+
+
+def _handle(handler: Callable[[int, FrameType | None], None]) -> Callable[[], None]:
+    """Have `handler` hear of Ctrl-C, which only the main thread may; returns what has it heard as before."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    signal.signal(signal.SIGINT, handler)
+
+    def restore() -> None:
+        if before is not None:  # as for a handler of C, which Python cannot set
+            signal.signal(signal.SIGINT, before)
+
+    return restore
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

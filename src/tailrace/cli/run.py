@@ -16,6 +16,7 @@ from tailrace.cli.option import RunOptions
 from tailrace.cli.report import report
 from tailrace.cli.traces import traced
 from tailrace.config import load
+from tailrace.error import Retryable, TailraceError
 from tailrace.health import Address, HealthServer, Notifier
 from tailrace.supervisor import Supervisor
 
@@ -91,6 +92,10 @@ class Signals:
     ) -> None:
         for number, handler in self._before:
             signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def code_of(self, error: TailraceError) -> int:
+        """The exit code of a command that ends with `error`: the signal's where the stop may be why."""
+        return self.exit_code if self.exit_code and isinstance(error, Retryable) else error.exit_code
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.exit_code:

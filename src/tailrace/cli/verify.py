@@ -57,8 +57,8 @@ def verify(config: Path, name: str, options: VerifyOptions) -> int:
         try:
             report = comparing.result(stop, settle)
         except TailraceError as error:
-            code = fail(error, name if signals.exit_code else "")
-            return ended(signals.exit_code or code, left=supervisor.left or comparing.left)
+            fail(error, name if signals.exit_code else "")
+            return ended(signals.code_of(error), left=supervisor.left or comparing.left)
     sys.stdout.write(_json(report) if options.json else _text(report))
     return ended(report.exit_code, left=supervisor.left)
 
