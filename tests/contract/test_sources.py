@@ -59,15 +59,18 @@ class Careless(LogSource):
 
 @dataclass(frozen=True)
 class Exclusive(LogSource):
-    """One reader at a time: the next one waits, until `ends` says what to make of a stop."""
+    """One reader at a time: the next one waits, until `ends` says what to make of a stop, or is refused at once."""
 
     turn: threading.Lock = field(default_factory=threading.Lock)
     ends: type[Exception] | None = Retryable
+    waits: bool = True
 
     def open(
         self, name: str, positions: Positions, limits: Limits, *, stop: threading.Event | None = None, **how: Any
     ) -> Stream:
         while not self.turn.acquire(timeout=0.05):
+            if not self.waits:
+                raise Fatal("another reads")
             if self.ends is not None and stop is not None and stop.is_set():
                 raise self.ends("stopped while another reads")
         release = ExitStack()
@@ -76,6 +79,23 @@ class Exclusive(LogSource):
             stream: Any = super().open(name, positions, limits, stop=stop, **how)
             stream.close = release.pop_all().close  # twice is harmless, as the log's own is
             return cast(Stream, stream)
+
+
+@dataclass(frozen=True)
+class Clinging(LogSource):
+    """A stream that somebody may stop opening cannot be closed."""
+
+    def open(
+        self, name: str, positions: Positions, limits: Limits, *, stop: threading.Event | None = None, **how: Any
+    ) -> Stream:
+        stream = super().open(name, positions, limits, stop=stop, **how)
+        if stop is not None:
+            stream.close = _fails_to_close  # type: ignore[method-assign]
+        return stream
+
+
+def _fails_to_close() -> None:
+    raise Retryable("it is in use")
 
 
 def _check(make: Callable[[Log], Source]) -> list[str]:
@@ -192,16 +212,24 @@ def test_i6_a_source_that_starts_over_from_a_foreign_position_is_found_out(keeps
         _check(lambda log: Careless(log, keeps_lineage=keeps_lineage))
 
 
-def test_a_source_that_waits_for_another_reader_until_a_stop_is_good() -> None:
+@pytest.mark.parametrize("waits", [True, False], ids=["waits", "refuses"])
+def test_a_source_that_waits_for_another_reader_until_a_stop_or_not_at_all_is_good(waits: bool) -> None:
     turn = threading.Lock()
-    assert any("once it is to stop" in line for line in _check(lambda log: Exclusive(log, turn)))
+    assert any("once it is to stop" in line for line in _check(lambda log: Exclusive(log, turn, waits=waits)))
 
 
-@pytest.mark.parametrize(("ends", "promise"), [(None, "as soon as `stop` is set"), (Fatal, "with Retryable at a stop")])
+@pytest.mark.parametrize(
+    ("ends", "promise"), [(None, "as soon as `stop` is set"), (OSError, "raises only what is a TailraceError.*OSError")]
+)
 def test_a_source_that_does_not_heed_a_stop_is_found_out(ends: type[Exception] | None, promise: str) -> None:
     turn = threading.Lock()
     with pytest.raises(AssertionError, match=promise):
         _check(lambda log: Exclusive(log, turn, ends))
+
+
+def test_a_stream_that_does_not_close_beside_another_reader_is_found_out() -> None:
+    with pytest.raises(AssertionError, match=r"close\(\) nothing.*it is in use"):
+        _check(Clinging)
 
 
 def test_a_position_that_cannot_be_kept_as_text_is_found_out() -> None:
