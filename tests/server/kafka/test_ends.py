@@ -52,3 +52,10 @@ def test_a_partition_that_the_brokers_list_is_not_to_be_made(topics: Unsettled, 
     with pytest.raises(Fatal if partition else Retryable) as told, explained("asking where it ends"):
         topics.ends([TopicPartition(topic, partition)], isolation="read_committed")
     assert ("create the topic" in str(told.value)) == bool(partition)
+
+
+def test_an_error_that_is_told_as_it_came_is_not_its_own_cause(topics: Unsettled, topic: str) -> None:
+    topics.left = 1_000
+    with pytest.raises(KafkaException) as told:
+        topics.ends([TopicPartition(topic, 1)], isolation="read_committed")
+    assert told.value.__cause__ is None

@@ -303,7 +303,7 @@ def test_check_says_what_is_there(kafka: Broker, topic: str) -> None:
     findings = source(kafka, topic).check()
     assert {finding.severity for finding in findings} == {Severity.OK}
     assert [finding.message for finding in findings] == [
-        "1 broker(s) answer",
+        "the cluster has 1 broker(s)",
         "4 partition(s)",
         "nobody is in it",
     ]

@@ -15,13 +15,13 @@ from confluent_kafka.admin import AdminClient
 from tailrace.dialect.kafka.fault import denied_topic, error_of, explain, is_denied, of_token, status_of_token
 from tailrace.error import ConfigError, Retryable, TailraceError
 
-__all__ = ["Told", "admin", "answer", "ask", "consumer", "producer", "reach", "refuse_stopped"]
+__all__ = ["SILENT", "Told", "admin", "answer", "ask", "consumer", "producer", "reach", "refuse_stopped"]
 
 _log = logging.getLogger("tailrace.kafka")
 _REACH_S, _STEP_S, _LOOK_S = 15.0, 1.0, 0.2
 _SLICE_S = 5.0
 """Of a question that is asked anew: less than a stop may take, more than a busy broker does."""
-_SILENT = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT})
+SILENT = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT})
 _RECENT_S = 120.0
 _LASTS_S = 10.0
 _AGAIN_S, _SAID_MAX = 60.0, 1_000
@@ -166,7 +166,7 @@ def ask(question: Callable[[float], T], *, timeout_s: float, stopped: Callable[[
         try:
             return question(min(_SLICE_S, max(deadline - time.monotonic(), _STEP_S)))
         except KafkaException as error:
-            if error_of(error).code() not in _SILENT or time.monotonic() >= deadline:
+            if error_of(error).code() not in SILENT or time.monotonic() >= deadline:
                 raise
         refuse_stopped(stopped)
 
@@ -190,7 +190,7 @@ def reach(
         except KafkaException as error:
             client.poll(0)  # brings what was said of the connections
             fenced = error_of(error).code() == KafkaError._PARTIAL  # there is no topic either
-            silent = fenced or error_of(error).code() in _SILENT
+            silent = fenced or error_of(error).code() in SILENT
             if told.grave is not None or (silent and not fenced and time.monotonic() > deadline):
                 raise told.fault("no Kafka broker answered") from None
             if not silent:

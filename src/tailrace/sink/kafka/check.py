@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from tailrace.dialect.kafka.objects import Objects, place_of
 from tailrace.durable import obstacles
 from tailrace.error import TailraceError
-from tailrace.model import Finding, Severity, Table
-from tailrace.sink.kafka.topic import describe, option
+from tailrace.model import Column, Finding, Severity, Table
+from tailrace.sink.kafka.topic import Topics, describe, option
 
 if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["check", "check_tables", "forgetting"]
 
 _ASK_S = 30.0
-_PROBE = "tailrace.check"
-"""A topic that is asked for and not made."""
-_SILENT = "see whether the cluster has a controller: kafka-metadata-quorum.sh describe --status"
+_PROBE = Table("public", "tailrace_check", [Column("id", "int8", nullable=False)], key=["id"])
+"""Its topic is asked for and not made."""
+_HINT = "see whether the cluster has a controller: kafka-metadata-quorum.sh describe --status"
 
 
 def check(sink: Kafka) -> list[Finding]:
@@ -101,13 +101,13 @@ def _reached(sink: Kafka) -> tuple[AdminClient, int]:
 
 def _check_cluster(sink: Kafka) -> list[Finding]:
     client, brokers = _reached(sink)
-    findings = [Finding(Severity.OK, sink.address.servers, f"{brokers} broker(s) answer")]
-    if sink.create_topics and not _may_create(client):
+    findings = [Finding(Severity.OK, sink.address.servers, f"the cluster has {brokers} broker(s)")]
+    if sink.create_topics and (refused := _refused(sink, client)) is not None:
         findings.append(
             Finding(
                 Severity.WARNING,
                 "topics",
-                "create_topics is set, and this user may not create topics in the cluster",
+                f"create_topics is set, and this user may not create topics such as {refused}",
                 _acl("Create", "--cluster"),
             )
         )
@@ -119,25 +119,34 @@ def _check_cluster(sink: Kafka) -> list[Finding]:
     return [*findings, *_check_claims(place_of(sink.claim_check))]
 
 
-def _may_create(client: AdminClient) -> bool:
-    """Whether the brokers would make a topic for us; none is made. Asked for the rights in the cluster, librdkafka ends
-    the whole process where all brokers are fenced (`source.kafka.topic.Topics.ask_anything`)."""
+def _refused(sink: Kafka, client: AdminClient) -> str | None:
+    """A topic, named as those of tables are, that the brokers would not make for us for want of a right; none is made.
+
+    Asked for the rights in the cluster, librdkafka ends the whole process where all brokers are fenced
+    (`source.kafka.topic.Topics.ask_anything`).
+    """
     from confluent_kafka import KafkaError, KafkaException
     from confluent_kafka.admin import NewTopic
 
+    from tailrace.dialect.kafka.client import SILENT
     from tailrace.dialect.kafka.fault import error_of, explain
 
-    wanted = NewTopic(_PROBE, num_partitions=1)
+    # The pipeline's name, which is the prefix of who has chosen none, is not known here.
+    topics = sink.format.topics("tailrace", _PROBE) or ()
+    if not topics:  # records are routed by what they hold
+        return None
+    name = Topics(client, sink.rules(), create=False).rule(topics[-1]).called(topics[-1])
+    wanted = NewTopic(name, num_partitions=1)
     asked = client.create_topics([wanted], validate_only=True, request_timeout=_ASK_S)
     try:
-        asked[_PROBE].result()
+        asked[name].result()
     except KafkaException as error:
         code = error_of(error).code()
         if code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
-            return False
-        if code < 0:
-            raise explain(error_of(error), "asking whether topics may be made", hints={code: _SILENT}) from None
-    return True  # what else a broker says comes behind that question: of the topic, as the policy of a cluster
+            return name
+        if code in SILENT:
+            raise explain(error_of(error), "asking whether topics may be made", hints={code: _HINT}) from None
+    return None  # what else a broker says is of the topic, as the policy of a cluster, or of its own state
 
 
 def _check_claims(place: Path | Objects | None) -> list[Finding]:
@@ -156,8 +165,6 @@ def _check_claims(place: Path | Objects | None) -> list[Finding]:
 
 def _check_topic(sink: Kafka, client: AdminClient, topic: str) -> list[Finding]:
     from confluent_kafka.admin import AclOperation
-
-    from tailrace.sink.kafka.topic import Topics
 
     rule = Topics(client, sink.rules(), create=False).rule(topic)
     name = rule.called(topic)

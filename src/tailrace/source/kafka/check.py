@@ -37,7 +37,7 @@ def check(source: Kafka) -> list[Finding]:
         found = topics.matching()
     except TailraceError as error:
         return [Finding(Severity.ERROR, subject, str(error.args[0]), error.hint)]
-    answered = Finding(Severity.OK, subject, f"{brokers} broker(s) answer")
+    answered = Finding(Severity.OK, subject, f"the cluster has {brokers} broker(s)")
     if not found:
         nothing = "no topic matches yet: reading begins when one is made"
         return [answered, Finding(Severity.WARNING, "topics", nothing, None), *_beside(source)]

@@ -123,7 +123,9 @@ class Topics:
                 # Only from an answer on: they may have stood still before the first.
                 deadline = deadline or time.monotonic() + _LED_S
                 if time.monotonic() >= deadline or self._stop.wait(_LOOK_S):
-                    raise self._missed(error, places) from error
+                    if (missed := self._missed(error, places)) is error:
+                        raise
+                    raise missed from error
 
     def _missed(self, error: KafkaException, places: Sequence[TopicPartition]) -> KafkaException:
         """That a leader is missing, where brokers that do not know a partition list it: it is there, and not to be

@@ -14,8 +14,9 @@ import pytest
 from confluent_kafka.admin import AclOperation, ResourceType
 
 from servers import kafka as server
+from tailrace.format import Format
 from tailrace.model import Severity
-from tailrace.sink.kafka import Kafka, Security
+from tailrace.sink.kafka import Kafka, Security, Topic
 from tests.cli.conftest import Cli
 from tests.fault.row import fault, stops
 from tests.server.sink.kafka.config import toml
@@ -82,13 +83,21 @@ def test_check_says_whether_topics_may_be_made_and_makes_none(start_kafka: Calla
         tls=True, ca=broker.secure.authority, mechanism="SCRAM-SHA-512", username="guest", password=server.PASSWORD
     )
     sink = Kafka(f"kafka://{broker.secure.sasl_tls}", security=security, create_topics=True)
-    answered, refused = sink.check()
+    prefixed = replace(sink, format=Format(topic_prefix="shop"))
+    renamed = replace(prefixed, topics=[Topic("shop.*", name="cdc.{table}")])
+    answered, refused = prefixed.check()
     assert (answered.severity, refused.severity) == (Severity.OK, Severity.WARNING)
-    assert "may not create topics" in refused.message and "--operation Create --cluster" in str(refused.fix)
+    assert "may not create topics such as shop." in refused.message and "--operation Create --cluster" in str(
+        refused.fix
+    )
     assert len(replace(sink, create_topics=False).check()) == 1
+    broker.allow("guest", ResourceType.TOPIC, "shop.", AclOperation.CREATE, prefixed=True)
+    assert [found.severity for found in prefixed.check()] == [Severity.OK]
+    assert [found.severity for found in sink.check()] == [Severity.OK, Severity.WARNING]
+    assert "may not create topics such as cdc." in renamed.check()[1].message
     broker.allow("guest", ResourceType.BROKER, "kafka-cluster", AclOperation.CREATE)
     assert [found.severity for found in sink.check()] == [Severity.OK]
-    assert "tailrace.check" not in broker.admin().list_topics(timeout=60).topics
+    assert not [name for name in broker.admin().list_topics(timeout=60).topics if "check" in name]
 
 
 def _names(said: str, topic: str) -> None:
