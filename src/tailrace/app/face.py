@@ -208,7 +208,7 @@ class App:
         """Remove what the App made on its source (slot, publication) and its position; returns what was removed.
 
         The next run begins as a first one does. Dead letters stay. `state_dir` is that of `run`. `Retryable` while a
-        process runs it.
+        process runs it; with `state_dir=None` there is no lock that tells: stop it before.
         """
         removed = self.pipeline(state_dir=state_dir).drop()
         self._done.clear()

@@ -230,7 +230,7 @@ class Pipeline:
         """Remove what the pipeline made on its source (slot, publication) and its position; returns what was removed.
 
         The next run begins as a first one does. What the sink holds stays, and so do dead letters. `Retryable` while a
-        process runs it: nothing was removed.
+        process runs it: nothing was removed. With `state_dir=None` there is no lock that tells: stop it before.
         """
         from tailrace.pipeline.admin import alone, remove  # made of what is here
 
