@@ -50,4 +50,5 @@ def test_i8_many_partitions_take_no_more_memory_than_one(kafka: Broker, topic: s
         _fill(kafka, name, partitions)
     one, many = (_peak(kafka, name) for name in names.values())
     assert many < MOST
-    assert many - one < one / 4, f"{many} bytes with {PARTITIONS} partitions, and {one} with one"
+    # The client's own of 200 partitions is 17 to 32 MB, as measured; with answers of 4 MB it was 105.
+    assert many - one < one / 2, f"{many} bytes with {PARTITIONS} partitions, and {one} with one"
