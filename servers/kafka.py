@@ -73,7 +73,7 @@ VERSION = next(
 """Of the broker."""
 _REPLICAS = tuple(f"{of}.replication.factor" for of in ("default", "offsets.topic", "transaction.state.log"))
 _IN_SYNC = ("min.insync.replicas", "transaction.state.log.min.isr")
-_ASK_S = 60.0
+_ASK_S = 180.0
 _QUOTA = Path(__file__).parent / "java" / "KafkaQuota.java"
 
 
@@ -129,7 +129,7 @@ class Broker:
         options = {key.replace("_", "."): value for key, value in config.items()}
         topic = NewTopic(name, num_partitions=partitions, replication_factor=-1, config=options)
         admin = self.admin()  # futures die with their client
-        admin.create_topics([topic])[name].result(_ASK_S)
+        admin.create_topics([topic], request_timeout=_ASK_S)[name].result(_ASK_S)
         self.wait_topic(name, partitions)
         return name
 
@@ -149,7 +149,7 @@ class Broker:
         admin = self.admin()
         names = [name for name in admin.list_topics(timeout=_ASK_S).topics if name.startswith(prefix)]
         if names:
-            for future in admin.delete_topics(names).values():
+            for future in admin.delete_topics(names, request_timeout=_ASK_S).values():
                 try:
                     future.result(_ASK_S)
                 except KafkaException as error:  # asked twice, since the answer was late: it is gone all the same
