@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import psycopg
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from servers import kafka as server
 from tests.cli.conftest import Cli
@@ -81,7 +81,10 @@ def test_small_transactions_that_come_together_above_the_limit_come_once_each_wh
         place = TopicPartition(name, 0)
 
         def written(rows: int) -> bool:
-            return int(measure.get_watermark_offsets(place, timeout=30)[1]) > rows
+            try:
+                return int(measure.get_watermark_offsets(place, timeout=60)[1]) > rows
+            except KafkaException:  # the topic has just been made: its leader does not lead yet
+                return False
 
         process = cli.start("run", "shop.toml")
         until(lambda: name in measure.list_topics(timeout=30).topics and written(1_000), "for some of them")
