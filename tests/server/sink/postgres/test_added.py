@@ -35,13 +35,19 @@ def test_older_rows_do_not_get_the_default_of_a_column_that_was_renamed(
     assert "column n " not in caplog.text and "column kind " not in caplog.text
 
 
+def listed(road: Road) -> str:
+    """The pipeline's publication, which sends of the table t, with two rows, nothing but the key from here on."""
+    road.at_source("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1), (2)")
+    road.run()
+    [[name]] = road.source.execute("SELECT pubname FROM pg_publication").fetchall()
+    road.at_source(f"ALTER PUBLICATION {name} SET TABLE t (id)")
+    return str(name)
+
+
 def test_older_rows_do_not_get_the_default_of_a_column_that_is_let_in(
     road: Road, caplog: pytest.LogCaptureFixture
 ) -> None:
-    road.at_source("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1), (2)")
-    road.run()
-    [[publication]] = road.source.execute("SELECT pubname FROM pg_publication").fetchall()
-    road.at_source(f"ALTER PUBLICATION {publication} SET TABLE t (id)")
+    publication = listed(road)
     road.at_source("ALTER TABLE t ADD status text DEFAULT 'new'", "UPDATE t SET status = 'paid' WHERE id = 1")
     pass_by(road.source, road.run)
     road.at_source(f"ALTER PUBLICATION {publication} SET TABLE t", "INSERT INTO t VALUES (3, 'open')")
@@ -53,10 +59,7 @@ def test_older_rows_do_not_get_the_default_of_a_column_that_is_let_in(
 def test_a_column_that_a_list_left_out_since_it_was_added_is_not_taken_for_new(
     road: Road, caplog: pytest.LogCaptureFixture
 ) -> None:
-    road.at_source("CREATE TABLE t (id int PRIMARY KEY)", "INSERT INTO t VALUES (1), (2)")
-    road.run()
-    [[publication]] = road.source.execute("SELECT pubname FROM pg_publication").fetchall()
-    road.at_source(f"ALTER PUBLICATION {publication} SET TABLE t (id)")
+    publication = listed(road)
     road.at_source("ALTER TABLE t ADD status text NOT NULL DEFAULT 'new'")
     road.at_source("UPDATE t SET status = 'paid' WHERE id = 1")
     road.at_source(f"ALTER PUBLICATION {publication} SET TABLE t", "INSERT INTO t VALUES (3, 'open')")
