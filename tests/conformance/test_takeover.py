@@ -195,7 +195,7 @@ def stop_between_two_stores(pid: int, folder: Path) -> None:
 def behind(records: list[Delivered], offset: Mapping[str, Any]) -> int:
     """How many of the records were delivered for certain: up to the offset's, which counts if it makes one event."""
     at = [index for index, each in enumerate(records) if (each.lsn, each.xid) == (offset["lsn"], offset["txId"])]
-    if not at:  # the offset is of a Begin or Commit: it is known where that is
+    if not at or offset.get("messageType") == "BEGIN":  # it lies where the transaction's first row lies
         return sum(each.lsn < offset["lsn"] for each in records)
     return at[0] + (records[at[0]].event[0] != "d")
 

@@ -1,7 +1,8 @@
 """The way over from places that an offset does not tell exactly, or that the slot has left behind (I6).
 
 A record of COPY has many rows under one LSN; a message without a transaction has none of its own to go on from; and a
-driver may confirm what no event was made of, so that the slot is further than the offset.
+driver may confirm what no event was made of, so that the slot is further than the offset. The first row of a
+transaction lies where the commit before it ended, or in front of that if the two were open at once.
 """
 
 from __future__ import annotations
@@ -73,6 +74,35 @@ def test_i6_a_stop_at_a_message_without_a_transaction_loses_nothing(
     again = told[: len(told) - 3]
     assert told[len(again) :] == [2, _BEHIND, 3]
     assert again in ([], [_WITHIN])
+
+
+@pytest.mark.parametrize("order", ["one after the other", "one within the other"])
+def test_i6_a_stop_behind_the_first_row_of_a_transaction_repeats_nothing(
+    order: str, shop: str, tmp_path: Path, debezium_host: Start
+) -> None:
+    settings = _settings(shop, tmp_path)
+    with psycopg.connect(shop) as last, psycopg.connect(shop, autocommit=True) as source:
+        with debezium_host(settings) as engine:
+            engine.until(_is_beat, timeout_s=TIMEOUT_S)
+            if order == "one within the other":
+                last.execute("INSERT INTO orders VALUES (2)")
+            source.execute("INSERT INTO orders VALUES (1)")
+            if order == "one after the other":
+                last.execute("INSERT INTO orders VALUES (2)")
+            ((xid,),) = last.execute("SELECT pg_current_xact_id()::text::bigint").fetchall()
+            last.commit()
+            until(lambda: _last_xid(tmp_path) == xid, "for the row's offset to be stored", timeout_s=TIMEOUT_S)
+        source.execute("INSERT INTO orders VALUES (3)")
+    _go_on(tmp_path, settings)
+    assert [key["id"] for _, key, _ in _lines(tmp_path)] == [3]
+
+
+def _last_xid(folder: Path) -> int | None:
+    """The transaction of the stored offset; None while the file is being written."""
+    try:
+        return int(stored(folder)["txId"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 _WITHIN, _BEHIND = "d2l0aGluIGFub3RoZXIgdHJhbnNhY3Rpb24=", "YmVoaW5kIGl0"

@@ -25,7 +25,7 @@ _WANTED = (
     " Connect's offsets topic as text: its key, then its value"
 )
 _LOST = "Kafka's store writes the file in place; --from-slot takes over what the slot has, if the snapshot was complete"
-_ROWS = ("INSERT", "UPDATE", "DELETE", "TRUNCATE", "MESSAGE")
+_ROWS = ("INSERT", "UPDATE", "DELETE", "TRUNCATE")
 _NULL, _REFERENCE, _CLASS, _OBJECT, _ARRAY = 0x70, 0x71, 0x72, 0x73, 0x75
 _BLOCK, _END = 0x77, 0x78
 
@@ -95,11 +95,23 @@ def takeover(offset: Mapping[str, Any], *, trust_slot: bool, in_part: bool) -> d
         if lsn is None:
             raise ConfigError("the offset has neither lsn nor lsn_commit: it is not one of PostgreSQL's connector")
         return {"snapshot_lsn": _lsn(lsn), **trust}
-    xid, kind = _number(offset, "txId"), offset.get("messageType")
+    xid = _number(offset, "txId")
     begun: dict[str, str | int | bool] = {}
-    if in_part and lsn is not None and xid and kind in _ROWS and (lsn > committed or "lsn_commit" not in offset):
+    if in_part and lsn is not None and xid and _is_within(offset, lsn, committed):
         begun = {"xid": xid & 0xFFFFFFFF, "row_lsn": _lsn(lsn)}
     return {"committed_lsn": _lsn(committed), **begun, **trust}
+
+
+def _is_within(offset: Mapping[str, Any], lsn: int, committed: int) -> bool:
+    """Whether the last event was of a transaction whose commit was not yet delivered.
+
+    A row was, wherever it lies: the first one begins where the commit before it ended, and one that was written while
+    another transaction committed lies in front of that. A message may be of no transaction, and then `txId` is an older
+    one's.
+    """
+    if offset.get("messageType") == "MESSAGE":
+        return lsn > committed or "lsn_commit" not in offset
+    return offset.get("messageType") in _ROWS
 
 
 def _require_streaming(offset: Mapping[str, Any]) -> None:

@@ -107,6 +107,8 @@ def _taken(**changes: Any) -> dict[str, Any]:
         ({"messageType": None}, {"committed_lsn": "0/12345600"}),
         ({"messageType": "COMMIT", "lsn": 305419776}, {"committed_lsn": "0/12345600"}),
         ({"messageType": "MESSAGE", "lsn": 305419776}, {"committed_lsn": "0/12345600"}),
+        ({"lsn": 305419776}, {**WHOLE, "row_lsn": "0/12345600"}),
+        ({"lsn": 305419700}, {**WHOLE, "row_lsn": "0/123455B4"}),
         ({"lsn_commit": None}, {**WHOLE, "committed_lsn": "0/12345678"}),
         ({"lsn_commit": None, "lsn_proc": None, "messageType": None}, {"snapshot_lsn": "0/12345678"}),
         ({"lsn_commit": 1 << 40, "lsn": (1 << 40) + 1}, {"committed_lsn": "100/0", "xid": 745, "row_lsn": "100/1"}),
