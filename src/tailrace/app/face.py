@@ -190,7 +190,9 @@ class App:
 
         Returns None after either. `limits.stop_timeout_s` after the signal no call begins any more, and a coroutine is
         cancelled: their changes come again at the next start. For a handler that blocks it waits, and a warning says
-        so. `state_dir`, which is relative to the working directory, keeps the position and the lock: as of `Pipeline`.
+        so. Off the main thread signals are not heard: there run `app.pipeline()`, whose `stop` ends it.
+
+        `state_dir`, which is relative to the working directory, keeps the position and the lock: as of `Pipeline`.
 
         `Refused` when a change failed for good and there are no dead letters, with what the handler raised as its
         `__cause__`; `HistoryLost`, `ConfigError` and other `Fatal` errors as `Pipeline.run` raises them.

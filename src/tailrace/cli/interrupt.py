@@ -8,9 +8,15 @@ import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
 
-__all__ = ["Unwinding", "leave_at_once"]
+__all__ = ["Unwinding", "leave_at_once", "may_handle"]
 
 _CODE = 128 + signal.SIGINT
+
+
+def may_handle() -> bool:
+    """Whether this thread may say who hears of signals: Python lets the main thread alone. On any other thread of a
+    program a command runs without, and signals stay the program's."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def leave_at_once() -> Callable[[], None]:
@@ -35,9 +41,9 @@ class Unwinding:
 
 
 def _handle(handler: Callable[[int, FrameType | None], None]) -> Callable[[], None]:
-    """Have `handler` hear of Ctrl-C, which only the main thread may; returns what has it heard as before."""
+    """Have `handler` hear of Ctrl-C; returns what has it heard as before."""
     before = signal.getsignal(signal.SIGINT)
-    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+    if before is signal.SIG_IGN or not may_handle():
         return lambda: None
     signal.signal(signal.SIGINT, handler)
 

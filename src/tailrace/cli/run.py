@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
 
+from tailrace.cli.interrupt import may_handle
 from tailrace.cli.option import RunOptions
 from tailrace.cli.report import report
 from tailrace.cli.traces import traced
@@ -32,7 +33,8 @@ def run(config: Path, names: Sequence[str], options: RunOptions) -> int:
     settings = loaded.http if options.http is None else replace(loaded.http, listen=options.http)
     with contextlib.ExitStack() as stack:
         signals = stack.enter_context(Signals(supervisor.stop))
-        stack.enter_context(_ignored(signal.SIGHUP))
+        if may_handle():
+            stack.enter_context(_ignored(signal.SIGHUP))
         if options.traces:
             stack.enter_context(traced())
         if settings.listen is not None:
@@ -74,7 +76,8 @@ def ended(code: int, *, left: bool) -> int:
 
 
 class Signals:
-    """SIGINT and SIGTERM ask for a clean stop; the second one ends the process where it stands."""
+    """SIGINT and SIGTERM ask for a clean stop; the second one ends the process where it stands. Off the main thread
+    neither is heard."""
 
     def __init__(self, stop: Callable[[], None]) -> None:
         self._stop = stop
@@ -83,7 +86,7 @@ class Signals:
         """128 and the number of the signal that came, 0 while none did."""
 
     def __enter__(self) -> Signals:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM) if may_handle() else ():
             self._before.append((number, signal.signal(number, self._handle)))
         return self
 

@@ -182,8 +182,10 @@ class Pipeline:
     def run(self, *, until_current: bool = False, retry: bool = True) -> None:
         """Run until stopped, or until what the source had committed at the start is written and saved.
 
-        The calling thread writes (handlers run in it). `Retryable` faults are waited out, with `until_current` only as
-        long as the longest pause, without `retry` not at all; every other one is raised: `Fatal` and what is below it.
+        The calling thread writes (handlers run in it): any thread may, for no signal is handled here. `stop` ends it,
+        from another thread or a signal handler of yours. `Retryable` faults are waited out, with `until_current` only
+        as long as the longest pause, without `retry` not at all; every other one is raised: `Fatal` and what is below
+        it.
         """
         if self._running:
             raise Fatal(f"pipeline {self.name} is running already in this process")
