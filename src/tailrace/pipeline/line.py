@@ -486,11 +486,11 @@ class Line:
             log.info("%s: the last position was not saved: %s", self._plan.name, type(error).__name__)
 
     def _finish(self, reader: Reader) -> None:
-        timeout_s = self._plan.limits.stop_timeout_s if reader.opened else _OPENING_S
-        if self._stopping:
-            timeout_s = min(timeout_s, max(self._stopping.left_s, _OPENING_S))
-        if not reader.finish(timeout_s):
-            log.warning("%s: source %s does not come back; leaving it", self._plan.name, self._plan.source.kind)
+        longest_s = self._plan.limits.stop_timeout_s if reader.opened else _OPENING_S
+        if not reader.finish(min(longest_s, max(self._stopping.left_s, _OPENING_S))):
+            # A server that never answered has given nothing that a stop could lose.
+            level = logging.INFO if self._stopping and not reader.opened else logging.WARNING
+            log.log(level, "%s: source %s does not come back; leaving it", self._plan.name, self._plan.source.kind)
 
     def _close(self, writer: Writer) -> None:
         """A failing close must not hide why it closes; what it held was durable or comes again."""
