@@ -71,8 +71,9 @@ def impossible_limit(limits: Limits) -> str | None:
         number = getattr(limits, each.name)
         if not isinstance(number, int | float):
             continue
-        if not (number > 0 or (number == 0 and each.name.endswith("_s"))):
-            return f"{each.name}: this must be above 0"
+        may_be_0 = each.name.endswith("_s")
+        if not (number > 0 or (may_be_0 and number == 0)):
+            return f"{each.name}: this must be {'0 or above' if may_be_0 else 'above 0'}"
         most = _BYTES_MAX if "bytes" in each.name else _DURATION_MAX_S
         if number > most:
             return f"{each.name}: this must be {most} at most"

@@ -199,7 +199,7 @@ def test_a_doubled_dollar_is_a_plain_one(tmp_path: Path) -> None:
         ('topic_prefix = "shop"', "topic_prefix = 5", "pipeline.orders.format: topic_prefix: this must be a text"),
         ("stop_timeout_s = 5", "stop_timeout_m = 5", "unknown key 'stop_timeout_m'; did you mean 'stop_timeout_s'?"),
         ("stop_timeout_s = 5", "batch_bytes_max = 0", "limits.batch_bytes_max: this must be above 0"),
-        ("stop_timeout_s = 5", "stop_timeout_s = -1", "limits.stop_timeout_s: this must be above 0"),
+        ("stop_timeout_s = 5", "stop_timeout_s = -1", "limits.stop_timeout_s: this must be 0 or above"),
         ("stop_timeout_s = 5", f"batch_bytes_max = {'9' * 5000}", "is not TOML: Exceeds the limit"),
         ("stop_timeout_s = 5", f"x = {'[' * 5000}{']' * 5000}", "is nested too deeply"),
         ("stop_timeout_s = 5", "stop_timeout_s = inf", "limits.stop_timeout_s: this must be 1000000000 at most"),
