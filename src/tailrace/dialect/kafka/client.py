@@ -22,6 +22,7 @@ _REACH_S, _STEP_S, _LOOK_S = 15.0, 1.0, 0.2
 _SLICE_S = 5.0
 """Of a question that is asked anew: less than a stop may take, more than a busy broker does."""
 SILENT = frozenset({KafkaError._TRANSPORT, KafkaError._TIMED_OUT})
+"""What the client itself says where no broker has answered."""
 _RECENT_S = 120.0
 _LASTS_S = 10.0
 _AGAIN_S, _SAID_MAX = 60.0, 1_000

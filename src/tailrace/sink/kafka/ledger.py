@@ -154,7 +154,7 @@ class _Reading:
                 )
             return self._consume()
         except KafkaException as error:
-            if error_of(error).code() in {KafkaError._TRANSPORT, KafkaError._TIMED_OUT}:
+            if error_of(error).code() in client.SILENT:
                 raise self._told.fault(f"topic {self._topic} cannot be read") from None
             raise explain(error_of(error), f"reading topic {self._topic}") from None
 
