@@ -15,7 +15,18 @@ from types import TracebackType
 from tailrace.error import Fatal, Retryable, TailraceError
 from tailrace.model import Finding, Severity
 
-__all__ = ["FULL", "Lock", "hold_to", "make_folder", "obstacles", "replace", "storage", "sync_folder"]
+__all__ = [
+    "FULL",
+    "Lock",
+    "hold_to",
+    "make_folder",
+    "obstacles",
+    "replace",
+    "require_there",
+    "storage",
+    "sync_folder",
+    "watch",
+]
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of a disk, a quota or a file that is full: they pass."""
@@ -105,27 +116,56 @@ def _keep(path: Path, previous: Path) -> None:
     link.replace(previous)
 
 
+def watch(path: Path) -> int:
+    """A descriptor by which `require_there` knows the file that is at `path` now.
+
+    It can neither read nor write: where one that can is closed, the process's locks on the file go, and with them those
+    of a library that writes it.
+    """
+    with storage("open", path):
+        return os.open(path, os.O_PATH | os.O_CLOEXEC)
+
+
+def require_there(path: Path, descriptor: int, *, hint: str) -> None:
+    """`Fatal` where another program moved, removed or replaced the file at `path` since `watch`."""
+    there, held = _look(path, descriptor)
+    # Some network file systems give an open file another number. The length of a database says little.
+    if there is None or not (
+        os.path.samestat(there, held) or (there.st_size, there.st_mtime_ns) == (held.st_size, held.st_mtime_ns)
+    ):
+        raise _taken(path, hint)
+
+
 def hold_to(path: Path, descriptor: int, nbytes: int, *, hint: str) -> None:
     """`Fatal` where another program moved, removed or cut the file at `path`, of which `nbytes` count: what is written
     to `descriptor` is lost with it. What it wrote behind them is cut, as it is when the file is opened.
 
     Ask before a write, which must not come into another's file, and behind it, before what was written counts.
     """
-    with storage("look at", path):
-        held = os.fstat(descriptor)
-        try:
-            there = path.stat()
-        except FileNotFoundError:
-            there = None
+    there, held = _look(path, descriptor)
     # Some network file systems give an open file another number: of the same length it is taken for the same. An empty
     # file, or a copy, that took its place before the write is not so long behind it.
     if there is None or not (os.path.samestat(there, held) or there.st_size == held.st_size):
-        raise Fatal(f"{path} was moved, removed or replaced while the pipeline wrote to it", hint=hint)
+        raise _taken(path, hint)
     if held.st_size < nbytes:
         raise Fatal(f"{path} has {held.st_size} bytes, but {nbytes} were written: another program cut it", hint=hint)
     if held.st_size > nbytes:
         with storage("cut", path):
             os.ftruncate(descriptor, nbytes)
+
+
+def _look(path: Path, descriptor: int) -> tuple[os.stat_result | None, os.stat_result]:
+    """What is at `path` now, and what is open."""
+    with storage("look at", path):
+        held = os.fstat(descriptor)
+        try:
+            return path.stat(), held
+        except FileNotFoundError:
+            return None, held
+
+
+def _taken(path: Path, hint: str) -> Fatal:
+    return Fatal(f"{path} was moved, removed or replaced while the pipeline wrote to it", hint=hint)
 
 
 class Lock:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["DuckDBWriter"]
 
 log = logging.getLogger(__name__)
+
+_OTHERS = (
+    "put it back as it was and start again, or `tailrace reset` to fill a new one with a snapshot; stop the pipeline"
+    " before the file is moved"
+)
 
 
 class _Tried(Exception):
@@ -67,6 +73,8 @@ class DuckDBWriter:
         """Of the transaction: how many dead letters, for which target, are from before it had which columns."""
         with self._transaction():
             self._ledger.create()
+        self._place = path.absolute()  # the program may change its working directory
+        self._file: int | None = durable.watch(self._place)
 
     def known(self) -> Mapping[str, Position | None]:
         """Every lineage that this pipeline claimed in the file, with its position."""
@@ -103,6 +111,9 @@ class DuckDBWriter:
             self._connection.close()
             self._connection = None
             self._using.release()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
     def interrupt(self) -> None:
         """Break off, `stop_timeout_s` from now, a statement that still runs then: nothing of its batch stays."""
@@ -121,8 +132,11 @@ class DuckDBWriter:
     def write(self, batch: Batch) -> None:
         """Make the rows and the positions of `batch` durable in one transaction; on any failure none of them are.
 
-        `Reject` for a change that the target cannot hold, the first one where a constraint refuses it.
+        `Reject` for a change that the target cannot hold, the first one where a constraint refuses it. `Fatal` when the
+        file is no longer at its path, where the next start looks for the position.
         """
+        if self._file is not None:
+            durable.require_there(self._place, self._file, hint=_OTHERS)
         try:
             with self._transaction():
                 self._take(batch)
