@@ -89,3 +89,13 @@ def test_the_log_level_is_the_least_that_is_told(cli: Cli, config: Path, level: 
     ended = cli.run("run", "t.toml", "--until-current", "--log-level", level)
     assert ended.code == 0, ended.err
     assert {json.loads(line)["level"] for line in ended.err.splitlines()} == told
+
+
+def test_a_format_of_the_log_leaves_its_level_as_the_help_says(cli: Cli) -> None:
+    """The help said info of every command; and info it was where a format was given, else a warning at least."""
+    for command, level in (("run", "info"), ("adopt", "info"), ("tail", "warning"), ("check", "warning")):
+        told = " ".join(cli.run(command, "--help", COLUMNS="200").out.split())
+        assert f"How much to log on stderr. [choices: debug, info, warning, error] [default: {level}]" in told
+    ended = cli.run("tail", "postgresql://u@127.0.0.1:1/shop", "--log-format", "text")
+    assert ended.code == 75, ended.err
+    assert [line.partition(": ")[0] for line in ended.err.splitlines()] == ["tailrace", "  hint"]

@@ -14,6 +14,7 @@ from tailrace.cli.option import (
     CutoverOptions,
     ImportOptions,
     Logs,
+    QuietLogs,
     RunOptions,
     TailOptions,
     VerifyOptions,
@@ -35,7 +36,7 @@ _USUAL = Logs()
 _CONSUME = ConsumeOptions()
 _CUTOVER = CutoverOptions()
 _IMPORT = ImportOptions()
-_QUIET = Logs(log_level="warning")
+_QUIET = QuietLogs()
 _RUN = RunOptions()
 _OPTIONS = TailOptions()
 _VERIFY = VerifyOptions()
@@ -64,7 +65,7 @@ def run(config: Config, /, *names: str, options: RunOptions = _RUN, logs: Logs =
 
 
 @app.command
-def tail(url: str, /, *, options: TailOptions = _OPTIONS, logs: Logs = _QUIET) -> int:
+def tail(url: str, /, *, options: TailOptions = _OPTIONS, logs: QuietLogs = _QUIET) -> int:
     """Print changes as they come, through a slot that goes with the connection.
 
     Parameters
@@ -79,7 +80,7 @@ def tail(url: str, /, *, options: TailOptions = _OPTIONS, logs: Logs = _QUIET) -
 
 
 @app.command
-def consume(url: str, /, *, options: ConsumeOptions = _CONSUME, logs: Logs = _QUIET) -> int:
+def consume(url: str, /, *, options: ConsumeOptions = _CONSUME, logs: QuietLogs = _QUIET) -> int:
     """Print changes of Kafka topics as they come, as a member of a consumer group.
 
     Parameters
@@ -94,7 +95,7 @@ def consume(url: str, /, *, options: ConsumeOptions = _CONSUME, logs: Logs = _QU
 
 
 @app.command(usage="Usage: tailrace check [OPTIONS] CONFIG|URL [NAME...]")
-def check(target: str, /, *names: str, json: Json = False, logs: Logs = _QUIET) -> int:
+def check(target: str, /, *names: str, json: Json = False, logs: QuietLogs = _QUIET) -> int:
     """Show what the source and the sink lack, each with the statement that mends it. Changes nothing.
 
     Parameters
@@ -113,7 +114,7 @@ def check(target: str, /, *names: str, json: Json = False, logs: Logs = _QUIET) 
 
 
 @app.command(usage="Usage: tailrace status [OPTIONS] CONFIG [NAME...]")
-def status(config: Config, /, *names: str, json: Json = False, watch: Flag = False, logs: Logs = _QUIET) -> int:
+def status(config: Config, /, *names: str, json: Json = False, watch: Flag = False, logs: QuietLogs = _QUIET) -> int:
     """Show per pipeline: state, position, lag, retained log, dead letters.
 
     Parameters
@@ -132,7 +133,7 @@ def status(config: Config, /, *names: str, json: Json = False, watch: Flag = Fal
 
 
 @app.command
-def verify(config: Config, name: Name, /, *, options: VerifyOptions = _VERIFY, logs: Logs = _QUIET) -> int:
+def verify(config: Config, name: Name, /, *, options: VerifyOptions = _VERIFY, logs: QuietLogs = _QUIET) -> int:
     """Compare source and target while both are live; 3 when they differ. Runs the pipeline, if nobody does."""
     logs.start()
     from tailrace.cli.verify import verify
@@ -141,7 +142,7 @@ def verify(config: Config, name: Name, /, *, options: VerifyOptions = _VERIFY, l
 
 
 @letters.command(name="list", usage=_LETTERS.format("list"))
-def list_letters(target: Letters, /, *names: str, json: Json = False, logs: Logs = _QUIET) -> int:
+def list_letters(target: Letters, /, *names: str, json: Json = False, logs: QuietLogs = _QUIET) -> int:
     """List the parked changes, without their cells.
 
     Parameters
@@ -158,7 +159,7 @@ def list_letters(target: Letters, /, *names: str, json: Json = False, logs: Logs
 
 
 @letters.command(name="show", usage=_LETTERS.format("show"))
-def show_letters(target: Letters, /, *names: str, logs: Logs = _QUIET) -> int:
+def show_letters(target: Letters, /, *names: str, logs: QuietLogs = _QUIET) -> int:
     """Print parked changes whole, cells included, as JSON.
 
     Parameters
@@ -173,7 +174,7 @@ def show_letters(target: Letters, /, *names: str, logs: Logs = _QUIET) -> int:
 
 
 @letters.command(name="replay", usage=_LETTERS.format("replay"))
-def replay_letters(target: Letters, /, *names: str, logs: Logs = _QUIET) -> int:
+def replay_letters(target: Letters, /, *names: str, logs: QuietLogs = _QUIET) -> int:
     """Offer parked changes to the sink again, in the order of their keys; all of them without IDs.
 
     The running pipeline does it between two batches; when none runs, the sink is opened alone. An App does it at its
@@ -192,7 +193,7 @@ def replay_letters(target: Letters, /, *names: str, logs: Logs = _QUIET) -> int:
 
 
 @letters.command(name="drop", usage=_LETTERS.format("drop"))
-def drop_letters(target: Letters, /, *names: str, yes: Yes = False, logs: Logs = _QUIET) -> int:
+def drop_letters(target: Letters, /, *names: str, yes: Yes = False, logs: QuietLogs = _QUIET) -> int:
     """Throw parked changes away, after a question; all of them without IDs.
 
     Parameters
@@ -208,7 +209,7 @@ def drop_letters(target: Letters, /, *names: str, yes: Yes = False, logs: Logs =
 
 
 @app.command
-def cutover(config: Config, name: Name, /, *, options: CutoverOptions = _CUTOVER, logs: Logs = _QUIET) -> int:
+def cutover(config: Config, name: Name, /, *, options: CutoverOptions = _CUTOVER, logs: QuietLogs = _QUIET) -> int:
     """Check that the target has all that the source has, then let its sequences go on where those of the source stand.
 
     Stop what writes to the source first. The pipeline may run; if it does not, it is run until it is current.
@@ -227,7 +228,7 @@ def reset(
     *,
     dead_letters: Literal["keep", "drop"] = "keep",
     yes: Yes = False,
-    logs: Logs = _QUIET,
+    logs: QuietLogs = _QUIET,
 ) -> int:
     """Forget the position and start again with a snapshot at the next run, after a question.
 
@@ -244,7 +245,7 @@ def reset(
 
 
 @app.command
-def drop(config: Config, name: Name, /, *, yes: Yes = False, logs: Logs = _QUIET) -> int:
+def drop(config: Config, name: Name, /, *, yes: Yes = False, logs: QuietLogs = _QUIET) -> int:
     """Remove what a pipeline created on the source (slot, publication) and its position, after a question."""
     logs.start()
     from tailrace.cli.remove import drop
@@ -264,7 +265,7 @@ def adopt(config: Config, name: Name, /, *, yes: Yes = False, logs: Logs = _USUA
 
 
 @app.command(name="import-debezium")
-def import_debezium(file: Path, /, *, options: ImportOptions = _IMPORT, logs: Logs = _QUIET) -> int:
+def import_debezium(file: Path, /, *, options: ImportOptions = _IMPORT, logs: QuietLogs = _QUIET) -> int:
     """Write a Debezium connector as a configuration to stdout; what has no meaning here is listed on stderr.
 
     An option that cannot be honoured is an error that names it, and nothing is written.
@@ -282,7 +283,7 @@ def import_debezium(file: Path, /, *, options: ImportOptions = _IMPORT, logs: Lo
 
 @app.command
 def demo(
-    *, seconds: float = 25.0, rate: float = 3000.0, keep: Flag = False, kafka: Flag = False, logs: Logs = _QUIET
+    *, seconds: float = 25.0, rate: float = 3000.0, keep: Flag = False, kafka: Flag = False, logs: QuietLogs = _QUIET
 ) -> int:
     """Show Tailrace at work on a shop: two pipelines, two kills, a comparison row for row. Needs no server.
 

@@ -10,7 +10,16 @@ from cyclopts import Parameter
 
 from tailrace.cli.report import Level, LogFormat, start_logs
 
-__all__ = ["ConsumeOptions", "CutoverOptions", "ImportOptions", "Logs", "RunOptions", "TailOptions", "VerifyOptions"]
+__all__ = [
+    "ConsumeOptions",
+    "CutoverOptions",
+    "ImportOptions",
+    "Logs",
+    "QuietLogs",
+    "RunOptions",
+    "TailOptions",
+    "VerifyOptions",
+]
 
 
 @Parameter(name="*")
@@ -26,6 +35,15 @@ class Logs:
     def start(self) -> None:
         """Begin to log."""
         start_logs(self.log_level, self.log_format)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class QuietLogs(Logs):
+    """The same of a command that is run to be read."""
+
+    log_level: Level = "warning"
+    """How much to log on stderr."""
 
 
 @Parameter(name="*")
