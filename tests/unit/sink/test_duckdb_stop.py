@@ -3,6 +3,7 @@
 import threading
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from tailrace.model import Batch, Limits
@@ -14,18 +15,26 @@ from tailrace.testing.fake import Log, LogSource
 SLOW = "CREATE TABLE t AS SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range * b.range % 7 = 3"
 
 
+@pytest.mark.parametrize("later", [False, True], ids=["runs already", "begins later"])
 def test_a_stop_breaks_off_a_statement_that_outlasts_it_and_nothing_of_it_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, later: bool
 ) -> None:
-    slow = threading.Event()
-    change = DuckDBWriter._change
+    slow, interrupted = threading.Event(), threading.Event()
+    change, interrupt = DuckDBWriter._change, duckdb.DuckDBPyConnection.interrupt
 
     def slowly(writer: DuckDBWriter, batch: Batch) -> None:
         change(writer, batch)
         slow.set()
+        if later:  # as where one statement of a batch has ended, and the next one has not begun
+            assert interrupted.wait(120)
         writer._execute(SLOW)
 
+    def telling(session: duckdb.DuckDBPyConnection) -> None:
+        interrupt(session)
+        interrupted.set()
+
     monkeypatch.setattr(DuckDBWriter, "_change", slowly)
+    monkeypatch.setattr(duckdb.DuckDBPyConnection, "interrupt", telling)
     log, sink = Log(), DuckDB(tmp_path / "t.duckdb")
     pipeline = Pipeline(LogSource(log), sink, name="p", state_dir=None, limits=Limits(stop_timeout_s=0.2))
     log.insert(1)

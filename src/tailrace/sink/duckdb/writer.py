@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DuckDBWriter"]
 
+_AGAIN_S = 0.5
+
 log = logging.getLogger(__name__)
 
 _OTHERS = (
@@ -107,16 +109,17 @@ class DuckDBWriter:
 
     def close(self) -> None:
         """Close the file; closing twice is harmless (I12)."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
             self._using.release()
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
     def interrupt(self) -> None:
-        """Break off, `stop_timeout_s` from now, a statement that still runs then: nothing of its batch stays."""
+        """Break off, `stop_timeout_s` from now, what still runs then, statement by statement: nothing of its batch
+        stays."""
         # Not a Timer: starting one takes a lock of `threading`, which a signal handler's own thread may hold.
         _thread.start_new_thread(self._break_off, (self._connection,))
 
@@ -126,8 +129,12 @@ class DuckDBWriter:
         if connection is None or self._using.acquire(timeout=self._stop_timeout_s):
             return
         log.warning("%s: a statement still runs %g s after the stop: breaking it off", self._path, self._stop_timeout_s)
-        with contextlib.suppress(duckdb.Error):  # It was closed at this very moment.
-            connection.interrupt()
+        while self._connection is connection:
+            with contextlib.suppress(duckdb.Error):  # It was closed at this very moment.
+                connection.interrupt()
+            # One that ended at this very moment was not broken off, and the next of its batch begins all the same.
+            if self._using.acquire(timeout=_AGAIN_S):
+                return
 
     def write(self, batch: Batch) -> None:
         """Make the rows and the positions of `batch` durable in one transaction; on any failure none of them are.
