@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError
 from tailrace.dialect.kafka import client
 from tailrace.dialect.kafka.client import Repeats, Told
 from tailrace.error import Fatal, Retryable, TailraceError
+from tests.waiting import until
 
 FAIL = "FAIL [tailrace#producer-{}] [thrd:b/bootstrap]: b:9092/bootstrap: Connect failed (after {}ms in state CONNECT)"
 
@@ -34,6 +35,7 @@ def test_a_broker_that_is_away_is_told_of_in_one_line(caplog: pytest.LogCaptureF
     told = Told()
     # An address that no other test names: what was said within a minute in this process is not said again.
     away = client.producer({"bootstrap.servers": "127.9.9.9:9"}, told)
+    until(lambda: away.poll(0.1) or told.last is not None, "for the client to be refused")
     with pytest.raises(Retryable, match=r"no Kafka broker answered: 127\.9\.9\.9:9"):
         client.reach(away, told, timeout_s=3.0)
     away.close()
