@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from tailrace.error import Fatal, Retryable, TailraceError
+from tailrace.error import ConfigError, Fatal, Retryable, TailraceError
 from tailrace.model import Finding, Severity
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "make_folder",
     "obstacles",
     "replace",
+    "require_file",
     "require_there",
     "storage",
     "sync_folder",
@@ -74,6 +75,12 @@ def obstacles(path: Path) -> list[Finding]:
     elif os.access(path, os.F_OK) and not os.access(path, os.R_OK | os.W_OK):
         found.append(Finding(Severity.ERROR, str(path), "this user may not read and write it", f"chmod u+rw '{path}'"))
     return found
+
+
+def require_file(path: str | Path) -> None:
+    """`ConfigError` for a path that is a folder's whatever lies there: nothing can be named beside it."""
+    if Path(path).name in {"", ".."}:
+        raise ConfigError(f"path is {str(path)!r}: that is a folder", hint="give the path of a file")
 
 
 def sync_folder(folder: Path) -> None:

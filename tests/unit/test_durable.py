@@ -14,12 +14,13 @@ import pytest
 
 from tailrace import durable
 from tailrace.checkpoint import File as Checkpoint
+from tailrace.checkpoint import SQLite
 from tailrace.dead_letters import File as DeadLetters
 from tailrace.dead_letters import request
 from tailrace.dead_letters.journal import read_all, scan
-from tailrace.error import Fatal
+from tailrace.error import ConfigError, Fatal
 from tailrace.model import Limits, Position
-from tailrace.sink import File
+from tailrace.sink import DuckDB, File
 from tests.unit.sink.feed import LINEAGE, Feed
 
 Step = tuple[str, str]
@@ -155,3 +156,11 @@ def test_a_folder_that_this_user_may_not_enter_is_named(tmp_path: Path) -> None:
 def test_the_root_is_no_file_that_could_be_written() -> None:
     """It has no parent to look at: `tailrace check` and `status` ended as if that were a bug."""
     assert "it is not a regular file" in [finding.message for finding in durable.obstacles(Path("/"))]
+
+
+@pytest.mark.parametrize("kept", [File, DuckDB, Checkpoint, SQLite, DeadLetters])
+@pytest.mark.parametrize("path", [".", "..", "/", Path()])
+def test_a_path_that_can_be_no_files_is_refused_at_once(kept: Callable[[Path | str], object], path: Path | str) -> None:
+    """Nothing can be named beside it: `check` and `run` ended as if that were a bug."""
+    with pytest.raises(ConfigError, match="that is a folder"):
+        kept(path)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from tailrace.durable import Lock, make_folder, obstacles, replace, storage, sync_folder
+from tailrace.durable import Lock, make_folder, obstacles, replace, require_file, storage, sync_folder
 from tailrace.error import Fatal, Fenced
 from tailrace.model import Finding, Position
 
@@ -32,6 +32,9 @@ class File:
 
     kind: ClassVar[str] = "file"
     path: str | Path
+
+    def __post_init__(self) -> None:
+        require_file(self.path)
 
     def check(self) -> list[Finding]:
         """See `Checked.check`."""

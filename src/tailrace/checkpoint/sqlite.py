@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from tailrace.durable import Lock, make_folder, obstacles, storage
+from tailrace.durable import Lock, make_folder, obstacles, require_file, storage
 from tailrace.error import Fatal, Fenced, Retryable
 from tailrace.model import Finding, Position
 
@@ -60,6 +60,9 @@ class SQLite:
 
     kind: ClassVar[str] = "sqlite"
     path: str | Path
+
+    def __post_init__(self) -> None:
+        require_file(self.path)
 
     def check(self) -> list[Finding]:
         """See `Checked.check`."""

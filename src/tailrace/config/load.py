@@ -22,6 +22,12 @@ from tailrace.plugin import Group, find
 __all__ = ["Config", "load", "sink_from_url", "source_fields", "source_from_url"]
 
 _SCHEMES = {"postgresql": "postgres"}
+_EXAMPLES = {
+    Group.SOURCE: "for example postgresql://host/db or kafka://broker:9092/topic",
+    Group.SINK: "for example duckdb:shop.duckdb or file:shop.jsonl",
+    Group.CHECKPOINT: "for example file:shop.position",
+    Group.DEAD_LETTERS: "for example file:shop.dead.jsonl",
+}
 _STATE_DIR = ".tailrace"
 _IN_MEMORY = ("batch_bytes_max", "shelf_bytes_max", "transaction_bytes_max")
 _SHARED_BY = 4
@@ -185,7 +191,7 @@ def _class_of(group: Group, url: str, *, site: Site) -> type:
     if group is Group.SOURCE and "=" in (scheme if colon else url):
         scheme = "postgresql"  # a conninfo string of libpq: host=… dbname=…
     elif not colon or not scheme.isascii() or not scheme.replace("+", "").replace("-", "").isalnum():
-        raise ConfigError(f"{site}: this is not a URL", hint="for example postgresql://host/db or duckdb:shop.duckdb")
+        raise ConfigError(f"{site}: this is not a URL", hint=_EXAMPLES.get(group))
     return _find(group, _SCHEMES.get(scheme, scheme), site)
 
 

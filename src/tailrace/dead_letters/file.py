@@ -13,7 +13,7 @@ from typing import ClassVar
 from tailrace.dead_letters import request
 from tailrace.dead_letters.journal import Journal
 from tailrace.dead_letters.parked import Parked
-from tailrace.durable import Lock, obstacles
+from tailrace.durable import Lock, obstacles, require_file
 from tailrace.error import Retryable
 from tailrace.model import Finding, Limits
 
@@ -30,6 +30,9 @@ class File:
 
     kind: ClassVar[str] = "file"
     path: str | Path
+
+    def __post_init__(self) -> None:
+        require_file(self.path)
 
     def check(self) -> list[Finding]:
         """See `Checked.check`."""

@@ -342,6 +342,10 @@ def test_urls_name_sources_and_sinks() -> None:
     assert sink_from_url("file:///tmp/x.jsonl") == File(Path("/tmp/x.jsonl"))
     with pytest.raises(ConfigError, match="no source of kind 'mysql'"):
         source_from_url("mysql://h/d")
+    with pytest.raises(ConfigError, match=r"^sink: this is not a URL\n  hint: for example duckdb:shop\.duckdb or"):
+        sink_from_url("shop.duckdb")
+    with pytest.raises(ConfigError, match=r"^source: this is not a URL\n  hint: for example postgresql://host/db or"):
+        source_from_url("shop")
 
 
 def test_health_and_metrics_are_configured_in_the_file_and_overridden_outside(tmp_path: Path) -> None:

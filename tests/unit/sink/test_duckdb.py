@@ -370,6 +370,12 @@ def test_what_is_no_database_is_not_overwritten(tmp_path: Path) -> None:
     assert path.read_text() == "hello " * 1000
 
 
+def test_a_folder_is_no_database_and_will_be_none(tmp_path: Path) -> None:
+    """It was tried again and again."""
+    with pytest.raises(Fatal, match=f"{tmp_path} is a folder"):
+        DuckDB(tmp_path).open("shop", Limits())
+
+
 @pytest.mark.parametrize(
     "options", [{"existing": "merge"}, {"threads": 0}, {"memory_limit": "a lot"}, {"path": ":memory:"}]
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from tailrace.durable import obstacles
+from tailrace.durable import obstacles, require_file
 from tailrace.error import CheckFailed, ConfigError
 from tailrace.model import Existing, Finding, Limits, Position, Severity, Table
 from tailrace.sink.duckdb.ledger import saved
@@ -57,6 +57,7 @@ class DuckDB:
             raise ConfigError(
                 "the DuckDB sink needs a file: a database in memory would lose the position", hint="give a path"
             )
+        require_file(self.path)
 
     def check(self) -> list[Finding]:
         """Whether the package is installed and the file can be written."""

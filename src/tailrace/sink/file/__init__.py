@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
-from tailrace.durable import obstacles
+from tailrace.durable import obstacles, require_file
 from tailrace.error import ConfigError, TailraceError
 from tailrace.format import Format
 from tailrace.model import Finding, Limits, Position, Severity, Table
@@ -55,6 +55,7 @@ class File:
     truncate: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        require_file(self.path)
         if self.compression not in tuple(Compression):
             raise ConfigError(f"sink.compression is {str(self.compression)!r}", hint='it can be "none" or "zstd"')
         for name, value in (("rotate_bytes", self.rotate_bytes), ("rotate_s", self.rotate_s)):
