@@ -141,7 +141,7 @@ def _explain_io(line: str, path: Path) -> TailraceError:
         return Retryable(
             f"cannot write {path}: the disk is full", hint="free some space; the saved position has not moved"
         )
-    if path.is_dir():
+    if "Is a directory" in line and path.is_dir():
         return Fatal(f"{path} is a folder", hint="give the path of a database, or of a file to create")
     if "not a valid DuckDB" in line:
         return Fatal(f"{path} is not a DuckDB database", hint="give the path of a database, or of a file to create")
