@@ -31,6 +31,7 @@ from tests.waiting import until
 
 TIMEOUT_S = 300.0
 ROWS = 400
+_END_OF_MAP = b"\x78"
 PAUSE_S = 0.05
 """Between two transactions: what is committed while a JVM starts has to be read and compared too."""
 Event = tuple[str, int, int | None]
@@ -167,8 +168,11 @@ def written(folder: Path) -> list[Event]:
 
 
 def stored(folder: Path) -> dict[str, Any]:
-    """The offset that lies in the engine's file, read by nothing of ours but a search for its JSON."""
+    """The offset that lies in the engine's file, read by nothing of ours but a search for its JSON; ValueError while it
+    is being written: Java writes the end of the map by itself, behind the JSON."""
     content = (folder / "offsets.dat").read_bytes()
+    if not content.endswith(_END_OF_MAP):
+        raise ValueError("the file has no end")
     begin = content.index(b'{"', content.index(b'["shop"') + 20)
     offset: dict[str, Any] = json.JSONDecoder().raw_decode(content[begin:].decode("latin-1"))[0]
     return offset
