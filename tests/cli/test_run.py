@@ -15,6 +15,7 @@ import pytest
 from servers.postgres import Server
 from tailrace.pipeline import ask, socket_path
 from tests.cli.conftest import Cli, await_full_pipe
+from tests.slots import drop_slots
 from tests.waiting import until
 
 FAILURES = [
@@ -233,7 +234,7 @@ def test_check_looks_at_the_slot_and_the_publication_that_the_name_of_the_pipeli
     known = cli.run("check", "t.toml", named)
     assert known.code == 0 and f"slot {slot}: a start goes on after " in known.out, known.out + known.err
     assert f"publication {slot}: the start adds public.later" in known.out
-    execute(shop, f"select pg_drop_replication_slot('{slot}')")
+    drop_slots(shop)
     gone = cli.run("check", "t.toml", named)
     assert gone.code == cli.run("run", "t.toml", "--until-current").code == 4, gone.out + gone.err
     assert f"ERROR    start: replication slot '{slot}' does not exist any more" in gone.out
@@ -305,9 +306,7 @@ def test_a_setting_or_a_right_that_the_server_lacks_is_3_with_the_statement(
 
 def test_a_lost_slot_is_4_and_reset_is_the_way_out(cli: Cli, config: Path, shop: str) -> None:
     assert cli.run("run", "t.toml", "--until-current").code == 0
-    execute(
-        shop, "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database=current_database()"
-    )
+    drop_slots(shop)
     lost = cli.run("run", "t.toml", "--until-current")
     assert lost.code == 4, lost.err
     assert "tailrace reset" in lost.err
@@ -428,8 +427,8 @@ def test_i15_after_a_reset_a_table_like_sink_holds_what_the_source_holds(cli: Cl
 
     config.write_text(config.read_text().replace('"file:out.jsonl"', '"duckdb:out.duckdb"'))
     assert cli.run("run", "t.toml", "--until-current").code == 0
-    mine = "from pg_replication_slots where database = current_database()"
-    execute(shop, f"select pg_drop_replication_slot(slot_name) {mine}", "delete from orders where id = 2")
+    drop_slots(shop)
+    execute(shop, "delete from orders where id = 2")
     assert cli.run("run", "t.toml", "--until-current").code == 4
     assert cli.run("reset", "t.toml", "orders", "--yes").code == 0
     again = cli.run("run", "t.toml", "--until-current")

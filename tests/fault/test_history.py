@@ -15,6 +15,7 @@ from tests.fault.conftest import MakePipe, MakeTraffic
 from tests.fault.pipe import Pipe
 from tests.fault.row import fault, stops
 from tests.fault.traffic import Traffic
+from tests.slots import drop_slots
 from tests.waiting import until
 
 Execute = Callable[..., list[tuple[Any, ...]]]
@@ -47,10 +48,10 @@ def lose_wal(execute: Execute, url: str) -> None:
 
 
 @fault("the slot is dropped", "source, while the pipeline is stopped", GONE)
-def test_i6_a_slot_that_was_dropped(make_pipe: MakePipe, traffic: MakeTraffic, database: str, execute: Execute) -> None:
+def test_i6_a_slot_that_was_dropped(make_pipe: MakePipe, traffic: MakeTraffic, database: str) -> None:
     pipe = make_pipe(database, "duckdb")
     running = paused(pipe, traffic, database)
-    execute(database, f"SELECT pg_drop_replication_slot('{pipe.slot}')")
+    drop_slots(database)
     pipe.start()
     pipe.stops(running)
     pipe.resets(running)

@@ -15,6 +15,7 @@ import pydantic
 import pytest
 
 import tailrace as tr
+from tests.slots import drop_slots
 
 
 @dataclasses.dataclass
@@ -191,7 +192,7 @@ def test_the_way_out_of_a_lost_history_is_one_that_an_app_has(
     app, seen = noting(any_database, "losing")
     connection.execute(INSERT.format(1).encode())
     app.run(until_current=True)
-    connection.execute("SELECT pg_drop_replication_slot('tailrace_losing')")
+    drop_slots(any_database)
     with pytest.raises(tr.HistoryLost) as lost:
         app.run(until_current=True)
     assert "app.drop(), once, in place of app.run()" in str(lost.value)
