@@ -49,7 +49,7 @@ host all         all          127.0.0.1/32 trust
 host replication all          127.0.0.1/32 trust
 """
 _LIBRARIES = ("libxml2", "libicu72")
-_START_S, _STOP_S = 120.0, 60.0
+_START_S, _STOP_S, _PROMOTE_S = 120.0, 60.0, 180
 
 
 class Refused(Unavailable):
@@ -124,7 +124,8 @@ class Server:
     def promote(self) -> None:
         """Make a standby a primary; returns once it takes writes."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute("SELECT pg_promote(true, 60)")
+            if connection.execute(f"SELECT pg_promote(true, {_PROMOTE_S})").fetchone() != (True,):
+                raise TimeoutError(f"the standby takes no writes after {_PROMOTE_S} s: {self.log()[-1000:]}")
 
     def start(self, **environ: str) -> None:
         """Start the server on its port, with `environ` besides, and wait until it answers; `Unavailable` with its last
