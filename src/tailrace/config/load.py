@@ -22,6 +22,13 @@ from tailrace.plugin import Group, find
 __all__ = ["Config", "load", "sink_from_url", "source_fields", "source_from_url"]
 
 _SCHEMES = {"postgresql": "postgres"}
+_KINDS = {
+    Group.SOURCE: "postgres",
+    Group.SINK: "duckdb",
+    Group.TRANSFORM: "mask",
+    Group.CHECKPOINT: "file",
+    Group.DEAD_LETTERS: "file",
+}
 _EXAMPLES = {
     Group.SOURCE: "for example postgresql://host/db or kafka://broker:9092/topic",
     Group.SINK: "for example duckdb:shop.duckdb or file:shop.jsonl",
@@ -148,7 +155,7 @@ def _part(group: Group, value: object, site: Site, *, options: Mapping[str, obje
         return _from_url(group, value, site=site, options=options or {})
     table = dict(_table(value, site))
     if "kind" not in table:
-        raise ConfigError(f"{site}: there is no kind", hint='for example kind = "postgres" or "duckdb"')
+        raise ConfigError(f"{site}: there is no kind", hint=f'for example kind = "{_KINDS[group]}"')
     kind = _text(table.pop("kind"), site.at("kind"))
     return _build(_find(group, kind, site), table, site=site, options=options or {})
 

@@ -348,6 +348,20 @@ def test_urls_name_sources_and_sinks() -> None:
         source_from_url("shop")
 
 
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        ("[[pipeline.a.transform]]", "mask"),
+        ("[pipeline.a.checkpoint]", "file"),
+        ("[pipeline.a.dead_letters]", "file"),
+    ],
+)
+def test_a_part_without_a_kind_is_told_one_that_it_may_be_of(tmp_path: Path, part: str, kind: str) -> None:
+    """It was that of a source or a sink, whatever it was about."""
+    with pytest.raises(ConfigError, match=f'there is no kind\n  hint: for example kind = "{kind}"'):
+        load(written(tmp_path, f'{SMALL}{part}\npath = "x"\n'), environ={})
+
+
 def test_health_and_metrics_are_configured_in_the_file_and_overridden_outside(tmp_path: Path) -> None:
     path = written(tmp_path, '[http]\nlisten = "127.0.0.1:9187"\nstalled_s = 60\n' + SMALL)
     assert load(path, environ={}).http == Http("127.0.0.1:9187", 60)
