@@ -102,12 +102,12 @@ def _reached(sink: Kafka) -> tuple[AdminClient, int]:
 def _check_cluster(sink: Kafka) -> list[Finding]:
     client, brokers = _reached(sink)
     findings = [Finding(Severity.OK, sink.address.servers, f"the cluster has {brokers} broker(s)")]
-    if sink.create_topics and (refused := _refused(sink, client)) is not None:
+    if sink.create_topics and (probe := _probe(sink, client)) is not None and not _may_make(client, probe):
         findings.append(
             Finding(
                 Severity.WARNING,
                 "topics",
-                f"create_topics is set, and this user may not create topics such as {refused}",
+                f"create_topics is set, and this user may not create topics such as {probe}",
                 _acl("Create", "--cluster"),
             )
         )
@@ -119,8 +119,20 @@ def _check_cluster(sink: Kafka) -> list[Finding]:
     return [*findings, *_check_claims(place_of(sink.claim_check))]
 
 
-def _refused(sink: Kafka, client: AdminClient) -> str | None:
-    """A topic, named as those of tables are, that the brokers would not make for us for want of a right; none is made.
+def _probe(sink: Kafka, client: AdminClient) -> str | None:
+    """A topic, named as those of tables are. None where that hangs on what records hold, or on the pipeline's name: it
+    is the prefix of who has chosen none, and not known here."""
+    names = set[str]()
+    for pipeline in ("one", "another"):
+        topics = sink.format.topics(pipeline, _PROBE)
+        if not topics:
+            return None
+        names.add(Topics(client, sink.rules(), create=False).rule(topics[-1]).called(topics[-1]))
+    return names.pop() if len(names) == 1 else None
+
+
+def _may_make(client: AdminClient, name: str) -> bool:
+    """Whether the brokers would make topic `name` for us, as far as rights go; it is not made.
 
     Asked for the rights in the cluster, librdkafka ends the whole process where all brokers are fenced
     (`source.kafka.topic.Topics.ask_anything`).
@@ -131,11 +143,6 @@ def _refused(sink: Kafka, client: AdminClient) -> str | None:
     from tailrace.dialect.kafka.client import SILENT
     from tailrace.dialect.kafka.fault import error_of, explain
 
-    # The pipeline's name, which is the prefix of who has chosen none, is not known here.
-    topics = sink.format.topics("tailrace", _PROBE) or ()
-    if not topics:  # records are routed by what they hold
-        return None
-    name = Topics(client, sink.rules(), create=False).rule(topics[-1]).called(topics[-1])
     wanted = NewTopic(name, num_partitions=1)
     asked = client.create_topics([wanted], validate_only=True, request_timeout=_ASK_S)
     try:
@@ -143,10 +150,10 @@ def _refused(sink: Kafka, client: AdminClient) -> str | None:
     except KafkaException as error:
         code = error_of(error).code()
         if code in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
-            return name
+            return False
         if code in SILENT:
             raise explain(error_of(error), "asking whether topics may be made", hints={code: _HINT}) from None
-    return None  # what else a broker says is of the topic, as the policy of a cluster, or of its own state
+    return True  # what else a broker says is of the topic, as the policy of a cluster, or of its own state
 
 
 def _check_claims(place: Path | Objects | None) -> list[Finding]:
@@ -169,6 +176,9 @@ def _check_topic(sink: Kafka, client: AdminClient, topic: str) -> list[Finding]:
     rule = Topics(client, sink.rules(), create=False).rule(topic)
     name = rule.called(topic)
     found = describe(client, name)
+    if found is None and sink.create_topics and not _may_make(client, name):
+        said = "it is not there, and this user may not create it, though create_topics is set"
+        return [Finding(Severity.WARNING, f"topic {name}", said, _acl("Create", f"--topic {name}"))]
     if found is None:
         made = "it is made at the first record" if sink.create_topics else "it is made if the brokers make topics"
         severity = Severity.OK if sink.create_topics else Severity.WARNING

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AclOperation, ResourceType
 
 from servers import kafka as server
 from tailrace.format import Format
-from tailrace.model import Severity
+from tailrace.model import Column, Severity, Table
 from tailrace.sink.kafka import Kafka, Security, Topic
 from tests.cli.conftest import Cli
 from tests.fault.row import fault, stops
@@ -93,11 +93,33 @@ def test_check_says_whether_topics_may_be_made_and_makes_none(start_kafka: Calla
     assert len(replace(sink, create_topics=False).check()) == 1
     broker.allow("guest", ResourceType.TOPIC, "shop.", AclOperation.CREATE, prefixed=True)
     assert [found.severity for found in prefixed.check()] == [Severity.OK]
-    assert [found.severity for found in sink.check()] == [Severity.OK, Severity.WARNING]
-    assert "may not create topics such as cdc." in renamed.check()[1].message
+    for cdc in (renamed, replace(sink, topics=[Topic("*", name="cdc.{table}")])):
+        assert "may not create topics such as cdc." in cdc.check()[1].message
     broker.allow("guest", ResourceType.BROKER, "kafka-cluster", AclOperation.CREATE)
-    assert [found.severity for found in sink.check()] == [Severity.OK]
+    assert [found.severity for found in renamed.check()] == [Severity.OK]
     assert not [name for name in broker.admin().list_topics(timeout=60).topics if "check" in name]
+
+
+def test_check_asks_for_the_topics_of_the_pipeline_and_for_no_other(start_kafka: Callable[..., server.Broker]) -> None:
+    """Without a prefix it asked for a topic of another name, and warned of a right that nobody needs."""
+    broker = start_kafka(secure=True)
+    assert broker.secure is not None
+    security = Security(
+        tls=True, ca=broker.secure.authority, mechanism="SCRAM-SHA-512", username="guest", password=server.PASSWORD
+    )
+    sink = Kafka(f"kafka://{broker.secure.sasl_tls}", security=security, create_topics=True)
+    assert [found.severity for found in sink.check()] == [Severity.OK]
+    orders = Table("public", "orders", [Column("id", "int8", nullable=False)], key=["id"])
+    broker.allow("guest", ResourceType.TOPIC, "shop.", AclOperation.DESCRIBE, prefixed=True)
+    (refused,) = sink.check_tables("shop", [orders])
+    assert (refused.severity, refused.subject) == (Severity.WARNING, "topic shop.public.orders")
+    assert "may not create it" in refused.message and "--operation Create --topic shop.public.orders" in str(
+        refused.fix
+    )
+    broker.allow("guest", ResourceType.TOPIC, "shop.", AclOperation.CREATE, prefixed=True)
+    (made,) = sink.check_tables("shop", [orders])
+    assert (made.severity, made.message) == (Severity.OK, "it is not there; it is made at the first record")
+    assert not [name for name in broker.admin().list_topics(timeout=60).topics if name.startswith("shop")]
 
 
 def _names(said: str, topic: str) -> None:
