@@ -43,9 +43,13 @@ from servers.certificate import Authority
 from servers.process import dying_with_us, free_port
 from tailrace.demo import broker
 
+_SESSION = {"broker.session.timeout.ms": "3000"}
+"""After a kill a broker waits for its own last session to end, and others for it."""
+_STEADY = {"broker.session.timeout.ms": "120000"}
+"""Of one that is alone and was never ended: its controller would fence it where only the machine stood still."""
 _SETTINGS = {
     **broker.SETTINGS,
-    "broker.session.timeout.ms": "3000",  # after a kill the broker waits for its own last session to end
+    **_SESSION,
     "broker.heartbeat.interval.ms": "500",
     "log.retention.check.interval.ms": "1000",
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -129,7 +133,11 @@ class Broker:
         options = {key.replace("_", "."): value for key, value in config.items()}
         topic = NewTopic(name, num_partitions=partitions, replication_factor=-1, config=options)
         admin = self.admin()  # futures die with their client
-        admin.create_topics([topic], request_timeout=_ASK_S)[name].result(_ASK_S)
+        try:
+            admin.create_topics([topic], request_timeout=_ASK_S)[name].result(_ASK_S)
+        except KafkaException as error:  # asked twice, since the answer was late: it is there all the same
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
         self.wait_topic(name, partitions)
         return name
 
@@ -281,9 +289,10 @@ def start(
             java_options = (*java_options, f"-D{_ALLOWED}={issuer.keys_url}")
         server = Broker(root, folder, secure=listeners, java_options=java_options)
         undo.callback(server.kill)  # nobody reads its data again: an orderly end would only take longer
-        server.configure({**_SETTINGS, **_addresses(server), **(settings or {})})
+        server.configure({**_SETTINGS, **_STEADY, **_addresses(server), **(settings or {})})
         _format(root, folder / "data")
         server.start()
+        server.configure(_SESSION)  # when it is started again
         if secure:
             _make_users(server.admin())
         yield server
