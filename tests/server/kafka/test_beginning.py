@@ -21,6 +21,7 @@ from tailrace.source.kafka import Kafka
 from tailrace.testing.fake import AtomicSink, ListSink, Target
 from tests.server.kafka.filling import Member, event, fill, produce, running
 from tests.server.kafka.stepping import stepping
+from tests.server.sink.kafka.topics import end_of
 from tests.waiting import until
 
 _SINKS: dict[str, type[ListSink | AtomicSink]] = {"checkpoint": ListSink, "sink": AtomicSink}
@@ -57,7 +58,7 @@ def until_marked(broker: Broker, topic: str, partition: int, end: int) -> None:
     settings = {"bootstrap.servers": broker.address, "group.id": "ends", "isolation.level": "read_committed"}
     with closing(Consumer(settings)) as reader:
         place = TopicPartition(topic, partition)
-        until(lambda: reader.get_watermark_offsets(place, timeout=30)[1] == end, "for the transaction's mark")
+        until(lambda: end_of(reader, place) == end, "for the transaction's mark")
 
 
 def more_partitions(broker: Broker, topic: str) -> None:

@@ -11,6 +11,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from servers.kafka import Broker
 from tailrace.model import Finding, Severity
 from tailrace.source.kafka import Kafka, check
+from tests.server.kafka.test_commit import is_taken
+from tests.waiting import until
 
 _OFFSETS = "__consumer_offsets"
 
@@ -54,7 +56,7 @@ def test_a_coordinator_that_loads_is_waited_for(
 
 def _commit(broker: Broker) -> None:
     consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "g"})
-    consumer.commit(offsets=[TopicPartition("t", 0, 0)], asynchronous=False)
+    until(lambda: is_taken(consumer), "for a coordinator that has just begun")
     consumer.close()
     assert of_group(broker).severity is Severity.OK
 

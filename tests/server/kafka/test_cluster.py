@@ -100,7 +100,7 @@ def test_leaders_that_are_killed_under_load_cost_the_sink_nothing(
         kill_leaders(kafka_cluster, lambda: pipeline.status().changes)
         load.stop()
     pipeline.run(until_current=True)
-    judge(read(kafka_cluster, TOPIC), last=load.rounds, once=transactions)
+    judge(read(kafka_cluster, TOPIC, settled=True), last=load.rounds, once=transactions)
 
 
 @fault(
@@ -124,13 +124,21 @@ def test_leaders_that_are_killed_while_they_are_read_cost_the_source_nothing(
     with running(member):
         with steps.flowing():
             kill_leaders(kafka_cluster, lambda: len(target.records) if member.alive else pytest.fail(str(member.error)))
-        until(lambda: len(target.records) >= steps.rounds * KEYS, "for the rest", timeout_s=180)
+        # A producer may write one twice when a leader goes: https://github.com/confluentinc/librdkafka/issues/4953
+        written = read(kafka_cluster, TOPIC, settled=True)
+        until(lambda: len(target.records) >= len(written), "for the rest", timeout_s=180)
         assert member.alive
+    there: dict[int, list[int]] = defaultdict(list)
+    for each in written:
+        there[each.row["id"]].append(each.row["step"])
+    assert {key: list(dict.fromkeys(came)) for key, came in there.items()} == {
+        key: list(range(steps.rounds)) for key in range(KEYS)
+    }
     seen: dict[int, list[int]] = defaultdict(list)
     for record in target.records:
         assert record.cells is not None
         seen[int(record.cells["id"])].append(int(record.cells["step"]))
-    assert seen == {key: list(range(steps.rounds)) for key in range(KEYS)}
+    assert seen == there
 
 
 def test_where_a_partition_without_a_leader_ends_is_an_error_and_no_number(kafka_cluster: Cluster) -> None:

@@ -24,6 +24,7 @@ from tailrace.source.kafka import Kafka
 from tailrace.testing.fake import AtomicSink, ListSink, Target
 from tests.fault.row import fault, goes_on, stops
 from tests.server.kafka.filling import Member, event, fill, produce, running
+from tests.server.kafka.test_beginning import until_marked
 from tests.waiting import until
 
 
@@ -281,6 +282,7 @@ def test_records_of_a_transaction_that_was_given_up_are_not_read(kafka: Broker, 
         else:
             producer.flush(30)
             producer.abort_transaction(30)
+    until_marked(kafka, topic, 0, 6)
     target = Target()
     run(source(kafka, topic), target, tmp_path)
     assert len(target.keys) == 2

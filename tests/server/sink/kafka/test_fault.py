@@ -318,7 +318,7 @@ def _delete(broker: server.Broker, name: str) -> None:
 
 def _written(broker: server.Broker, prefix: str, *, transactions: bool) -> Kafka:
     return Kafka(
-        f"kafka://{broker.address}?topic.metadata.propagation.max.ms=500",
+        f"kafka://{broker.address}",
         format=Format(topic_prefix=prefix),
         create_topics=True,
         partitions=3,

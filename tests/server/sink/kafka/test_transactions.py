@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,14 +19,15 @@ from tailrace.model import Batch, Limits, Position, Severity
 from tailrace.sink.kafka import Kafka, ledger
 from tailrace.sink.kafka.ledger import Held
 from tailrace.sink.kafka.transaction import TransactionalWriter
-from tests.server.sink.kafka.topics import read
+from tests.server.sink.kafka.topics import end_of, read
 from tests.unit.sink.feed import LINEAGE, Feed
 from tests.waiting import until
 
 
 @pytest.fixture
-def transactional(kafka: server.Broker, topic: str) -> Callable[..., Kafka]:
-    """The sink of a pipeline that is named after the test's topics."""
+def transactional(kafka: server.Broker, topic: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Kafka]:
+    """The sink of a pipeline that is named after the test's topics. Busy brokers may take long to tell who has come."""
+    monkeypatch.setattr("tailrace.sink.kafka.transaction._EXPLAIN_S", 60.0)
 
     def make(**options: object) -> Kafka:
         return Kafka(
@@ -66,10 +69,8 @@ def saved_one_after_another(broker: server.Broker, topic: str) -> list[str]:
 
 def end(broker: server.Broker, topic: str) -> int:
     """The offset behind the last record or mark of its first partition."""
-    consumer = Consumer({"bootstrap.servers": broker.address, "group.id": "ends"})
-    _, high = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=30)
-    consumer.close()
-    return int(high)
+    with closing(Consumer({"bootstrap.servers": broker.address, "group.id": "ends"})) as consumer:
+        return end_of(consumer, TopicPartition(topic, 0))
 
 
 def test_the_position_is_committed_with_the_rows_and_found_again(
@@ -153,12 +154,15 @@ def test_a_topic_of_positions_with_an_open_transaction_is_not_taken_for_settled(
     other.produce(f"{topic}.positions", b"null", ledger.key_of("p", "another"))
     other.flush(30)
     assert sink.saved("p") == {LINEAGE: batch.positions[0]}
-    with (
-        monkeypatch.context() as patched,
-        pytest.raises(Retryable, match=r"still open, at offset \d+ of \d+"),
-    ):
-        patched.setattr(ledger, "_PATIENCE_S", 3.0)
-        ledger.read(sink.settings(), f"{topic}.positions", "p", settled=True)
+
+    def told() -> str:
+        with pytest.raises(Retryable) as refused:
+            ledger.read(sink.settings(), f"{topic}.positions", "p", settled=True)
+        return str(refused.value)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "_PATIENCE_S", 3.0)  # in which a busy broker may not even come to that
+        until(lambda: re.search(r"still open, at offset \d+ of \d+", told()), "for the transaction to be named")
     other.abort_transaction(30)
     assert ledger.read(sink.settings(), f"{topic}.positions", "p", settled=True).positions() == sink.saved("p")
 

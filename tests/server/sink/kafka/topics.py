@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from servers import kafka
-from tests.waiting import TIMEOUT_S
+from tests.waiting import TIMEOUT_S, until
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,20 @@ def each(
 def _ends(settings: dict[str, Any], parts: list[tuple[str, int]]) -> dict[tuple[str, int], int]:
     """Where partitions end, what is not committed included."""
     with closing(Consumer({**settings, "isolation.level": "read_uncommitted"})) as measure:
-        return {part: measure.get_watermark_offsets(TopicPartition(*part), timeout=60)[1] for part in parts}
+        return {part: end_of(measure, TopicPartition(*part)) for part in parts}
+
+
+def end_of(consumer: Consumer, place: TopicPartition) -> int:
+    """Where a partition ends. A leader that was just chosen does not say so before its followers have caught up."""
+    found: list[int] = []
+
+    def told() -> bool:
+        with suppress(KafkaException):
+            found.append(consumer.get_watermark_offsets(place, timeout=30)[1])
+        return bool(found)
+
+    until(told, f"for the end of {place.topic}, partition {place.partition}")
+    return found[0]
 
 
 def _got(message: Any) -> Got:
