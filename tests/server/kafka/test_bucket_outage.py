@@ -21,6 +21,7 @@ from tailrace.source.kafka import Kafka
 from tailrace.testing.fake import AtomicSink, Target
 from tests.fault.row import fault, stops, waits
 from tests.server.kafka.filling import Member, running
+from tests.server.sink.kafka.topics import read
 from tests.waiting import until
 from tests.wanting import or_skip
 
@@ -68,7 +69,8 @@ class Shop:
         return Member(source, AtomicSink(target), "r", self._folder / "r", QUICK)
 
     def read(self) -> list[tuple[int, str]]:
-        """The rows of the topic's events, in order."""
+        """The rows of the topic's events, in order, once those of the last commit can be read."""
+        read(self._broker, f"{self.topic}.public.orders", settled=True)
         target = Target()
         Pipeline(self.reader(target).source, AtomicSink(target), name="a", state_dir=None).run(until_current=True)
         return rows_of(target)

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from servers import kafka as server
 from tests.cli.conftest import Cli
 from tests.server.sink.kafka.config import toml
-from tests.server.sink.kafka.topics import read
+from tests.server.sink.kafka.topics import end_of, read
 from tests.waiting import until
 
 ROWS = range(1000, 41000)
@@ -46,7 +46,7 @@ def test_a_split_transaction_that_is_killed_between_its_parts_is_whole_in_the_en
         place = TopicPartition(name, 0)
 
         def end() -> int:
-            return int(measure.get_watermark_offsets(place, timeout=30)[1])
+            return end_of(measure, place)
 
         before = end()
         process = cli.start("run", "shop.toml")
