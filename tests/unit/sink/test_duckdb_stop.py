@@ -1,7 +1,9 @@
 """A stop while DuckDB runs a statement that takes its time."""
 
+import contextlib
 import threading
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tailrace.model import Batch, Limits
 from tailrace.pipeline import Pipeline
 from tailrace.sink import DuckDB
+from tailrace.sink.duckdb import breaking
 from tailrace.sink.duckdb.writer import DuckDBWriter
 from tailrace.testing.fake import Log, LogSource
 
@@ -48,3 +51,26 @@ def test_a_stop_breaks_off_a_statement_that_outlasts_it_and_nothing_of_it_stays(
     monkeypatch.undo()
     pipeline.run(until_current=True)
     assert sink.saved("p") == {log.lineage: log.confirmed[-1]}
+
+
+def test_nothing_has_the_connection_in_hand_once_the_writer_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that had it while Python ended left a page about leaks behind a run that was good."""
+    awaited, watch, join = threading.Event(), breaking._watch, threading.Thread.join
+
+    def slow_to_end(*arguments: Any) -> None:
+        watch(*arguments)
+        assert awaited.wait(120)
+
+    def telling(thread: threading.Thread, timeout: float | None = None) -> None:
+        awaited.set()
+        join(thread, timeout)
+
+    monkeypatch.setattr(breaking, "_watch", slow_to_end)
+    monkeypatch.setattr(threading.Thread, "join", telling)
+    before = set(threading.enumerate())
+    with contextlib.closing(DuckDB(tmp_path / "t.duckdb").open("p", Limits())) as writer:
+        assert set(threading.enumerate()) > before
+        writer.interrupt()
+    assert set(threading.enumerate()) <= before

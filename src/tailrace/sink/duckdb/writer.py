@@ -6,7 +6,6 @@ the target, then the rows inserted. No index is kept: docs/design tells what was
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import logging
 import os
@@ -21,6 +20,7 @@ from tailrace._native import ArrowStream, BatchBuilder
 from tailrace.error import Fatal, Reject, Retryable
 from tailrace.model import Batch, Change, Position, SnapshotMark, Table
 from tailrace.sink.duckdb import sql
+from tailrace.sink.duckdb.breaking import Breaker
 from tailrace.sink.duckdb.connection import connect, explained
 from tailrace.sink.duckdb.constraint import Broken, find
 from tailrace.sink.duckdb.ledger import Ledger, Record
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 __all__ = ["DuckDBWriter"]
-
-_AGAIN_S = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +58,6 @@ class DuckDBWriter:
         stop_timeout_s: float,
     ) -> None:
         self._path = path
-        self._stop_timeout_s = stop_timeout_s
-        self._using = _thread.allocate_lock()
-        """Held until the writer is closed."""
-        self._using.acquire()
         durable.make_folder(path.absolute().parent)
         self._connection: DuckDBPyConnection | None = connect(path, memory_limit=memory_limit, threads=threads)
         self._ledger = Ledger(self._connection, name)
@@ -77,6 +71,7 @@ class DuckDBWriter:
             self._ledger.create()
         self._place = path.absolute()  # the program may change its working directory
         self._file: int | None = durable.watch(self._place)
+        self._breaker = Breaker(self._connection, path, timeout_s=stop_timeout_s)
 
     def known(self) -> Mapping[str, Position | None]:
         """Every lineage that this pipeline claimed in the file, with its position."""
@@ -111,8 +106,10 @@ class DuckDBWriter:
         """Close the file; closing twice is harmless (I12)."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
-            self._using.release()
+            try:
+                connection.close()
+            finally:
+                self._breaker.close()
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -120,21 +117,7 @@ class DuckDBWriter:
     def interrupt(self) -> None:
         """Break off, `stop_timeout_s` from now, what still runs then, statement by statement: nothing of its batch
         stays."""
-        # Not a Timer: starting one takes a lock of `threading`, which a signal handler's own thread may hold.
-        _thread.start_new_thread(self._break_off, (self._connection,))
-
-    def _break_off(self, connection: DuckDBPyConnection | None) -> None:
-        import duckdb
-
-        if connection is None or self._using.acquire(timeout=self._stop_timeout_s):
-            return
-        log.warning("%s: a statement still runs %g s after the stop: breaking it off", self._path, self._stop_timeout_s)
-        while self._connection is connection:
-            with contextlib.suppress(duckdb.Error):  # It was closed at this very moment.
-                connection.interrupt()
-            # One that ended at this very moment was not broken off, and the next of its batch begins all the same.
-            if self._using.acquire(timeout=_AGAIN_S):
-                return
+        self._breaker.ask()
 
     def write(self, batch: Batch) -> None:
         """Make the rows and the positions of `batch` durable in one transaction; on any failure none of them are.
