@@ -59,8 +59,8 @@ def test_nothing_has_the_connection_in_hand_once_the_writer_is_closed(
     """A thread that had it while Python ended left a page about leaks behind a run that was good."""
     awaited, watch, join = threading.Event(), breaking._watch, threading.Thread.join
 
-    def slow_to_end(*arguments: Any) -> None:
-        watch(*arguments)
+    def slow_to_end(*arguments: Any, timeout_s: float) -> None:
+        watch(*arguments, timeout_s=timeout_s)
         assert awaited.wait(120)
 
     def telling(thread: threading.Thread, timeout: float | None = None) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import threading
 import weakref
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,8 @@ class Breaker:
         self._signs = _Signs()
         # It begins now: to start one takes a lock of `threading`, which a signal handler's own thread may hold. It does
         # not keep the connection of a writer that is dropped without being closed.
-        arguments = (weakref.ref(self), self._signs, path, timeout_s)
-        self._thread = threading.Thread(target=_watch, args=arguments, name="tailrace-breaker", daemon=True)
+        watch = partial(_watch, weakref.ref(self), self._signs, path, timeout_s=timeout_s)
+        self._thread = threading.Thread(target=watch, name="tailrace-breaker", daemon=True)
         self._thread.start()
         self._end = weakref.finalize(self, self._signs.end)
 
@@ -78,7 +79,7 @@ class _Signs:
         return self._open.acquire(timeout=timeout_s)
 
 
-def _watch(breaker: weakref.ref[Breaker], signs: _Signs, path: Path, timeout_s: float) -> None:
+def _watch(breaker: weakref.ref[Breaker], signs: _Signs, path: Path, *, timeout_s: float) -> None:
     signs.wait_asked()
     if signs.wait_end(timeout_s):
         return
