@@ -13,6 +13,7 @@ import pytest
 from servers import kafka as server
 from tailrace import DeadLetterTopic, Pipeline
 from tailrace.contract import Sink
+from tailrace.dialect.kafka import client
 from tailrace.format import Format
 from tailrace.model import Limits
 from tailrace.sink.kafka import Kafka
@@ -28,13 +29,15 @@ LETTERS = [
     "dialect.kafka.make.names",
     "dead_letters.store.TopicStore._ends",
 ]
+END_S = 60.0
+"""How long the end of a pipeline is waited for."""
 LONG_S = 90.0
-"""Longer than the end of a pipeline is waited for."""
+"""How long brokers are, where no stop is heard: that must not pass for one."""
 
 
 def patiently(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a stop brokers are waited for longer than a test is."""
-    monkeypatch.setattr("tailrace.dialect.kafka.client._REACH_S", LONG_S)
+    monkeypatch.setitem(client.reach.__kwdefaults__, "timeout_s", LONG_S)
     monkeypatch.setattr("tailrace.dialect.kafka.make._ASK_S", LONG_S)
     monkeypatch.setattr("tailrace.sink.kafka.ledger._PATIENCE_S", LONG_S)
     monkeypatch.setattr("tailrace.sink.kafka.topic._ASK_S", LONG_S)
@@ -79,7 +82,7 @@ def stop_at(broker: server.Broker, pipeline: Pipeline, monkeypatch: pytest.Monke
         hung.set()
         pipeline.stop()
         try:
-            until(lambda: not thread.is_alive(), f"for the end of a pipeline that waits in {place}")
+            until(lambda: not thread.is_alive(), f"for the end of a pipeline that waits in {place}", timeout_s=END_S)
         finally:
             process.resume()
             thread.join(60)
