@@ -17,7 +17,7 @@ from tailrace.source.kafka.part import Part, State
 __all__ = ["Offsets"]
 
 _ASK_S = 15.0
-_LEAVE_S = 5.0
+_LEAVE_S, _LEAVE_MAX_S = 5.0, 20.0
 _CLAIMED = frozenset((State.SEEKING, State.READING))
 """Before that, what was confirmed is of an earlier time that it was ours."""
 Key = tuple[str, int]
@@ -98,15 +98,22 @@ class Offsets:
         return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
     def commit_last(self, poll: Callable[[], object]) -> None:
-        """Commit what is left: while members come and go the group takes nothing, and goes on as its members poll."""
-        until = time.monotonic() + _LEAVE_S
+        """Commit what is left: while members come and go the group takes nothing, and goes on as its members poll.
+
+        The answer waits behind that to our joining, for as long as others take to join, and is of a generation that is
+        over then: that time does not count, but for all of `_LEAVE_MAX_S`.
+        """
         self.commit(list(self._parts.values()), wait=True)
-        while self._owes() and not self._refused and time.monotonic() < until:
+        answered = time.monotonic()
+        end, left_s = answered + _LEAVE_MAX_S, _LEAVE_S
+        while self._owes() and not self._refused and left_s > 0 and answered < end:
             try:
                 poll()
             except TailraceError:  # of reading, which is over
                 return
+            left_s -= time.monotonic() - answered
             self.commit(list(self._parts.values()), wait=True)
+            answered = time.monotonic()
 
     def _owes(self) -> bool:
         """The group has not taken all that was confirmed."""

@@ -225,7 +225,7 @@ class KafkaStream:
             return
         self._closing = True
         self._sharing.group.close()
-        self.offsets.commit_last(lambda: self._poll(_COMING_S))
+        self.offsets.commit_last(lambda: self._fetch(_COMING_S))
         if self._registry is not None:
             self._registry.close()
         try:
