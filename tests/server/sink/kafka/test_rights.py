@@ -76,13 +76,18 @@ def test_a_right_that_is_taken_under_load_stops_the_sink_and_costs_nothing(
     judge(read(broker, name, settled=True), last=load.rounds, once=transactions)
 
 
-def test_check_says_whether_topics_may_be_made_and_makes_none(start_kafka: Callable[..., server.Broker]) -> None:
-    broker = start_kafka(secure=True)
+def _of_guest(broker: server.Broker) -> Kafka:
+    """A sink that is to make its topics, of a user who was granted nothing yet."""
     assert broker.secure is not None
     security = Security(
         tls=True, ca=broker.secure.authority, mechanism="SCRAM-SHA-512", username="guest", password=server.PASSWORD
     )
-    sink = Kafka(f"kafka://{broker.secure.sasl_tls}", security=security, create_topics=True)
+    return Kafka(f"kafka://{broker.secure.sasl_tls}", security=security, create_topics=True)
+
+
+def test_check_says_whether_topics_may_be_made_and_makes_none(start_kafka: Callable[..., server.Broker]) -> None:
+    broker = start_kafka(secure=True)
+    sink = _of_guest(broker)
     prefixed = replace(sink, format=Format(topic_prefix="shop"))
     renamed = replace(prefixed, topics=[Topic("shop.*", name="cdc.{table}")])
     answered, refused = prefixed.check()
@@ -103,11 +108,7 @@ def test_check_says_whether_topics_may_be_made_and_makes_none(start_kafka: Calla
 def test_check_asks_for_the_topics_of_the_pipeline_and_for_no_other(start_kafka: Callable[..., server.Broker]) -> None:
     """Without a prefix it asked for a topic of another name, and warned of a right that nobody needs."""
     broker = start_kafka(secure=True)
-    assert broker.secure is not None
-    security = Security(
-        tls=True, ca=broker.secure.authority, mechanism="SCRAM-SHA-512", username="guest", password=server.PASSWORD
-    )
-    sink = Kafka(f"kafka://{broker.secure.sasl_tls}", security=security, create_topics=True)
+    sink = _of_guest(broker)
     assert [found.severity for found in sink.check()] == [Severity.OK]
     orders = Table("public", "orders", [Column("id", "int8", nullable=False)], key=["id"])
     broker.allow("guest", ResourceType.TOPIC, "shop.", AclOperation.DESCRIBE, prefixed=True)
